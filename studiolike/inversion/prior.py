@@ -1,0 +1,66 @@
+"""What a likely w looks like: the Gaussian that keeps codes where the generator, and later G_studio, was trained.
+
+W+ can reproduce nearly anything, faces or not; that freedom is paid with the prior. A pull towards the mean, measured
+in standard deviations along the principal axes of W, keeps the codes usable *after* translation, which is the only
+thing that counts (PCA whitening of W: Härkönen et al., GANSpace, 2020; Wulff & Torralba, 2020).
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+FLOOR = 1e-2  # no axis counts as thinner than this share of the mean variance, or whitening would freeze it
+
+
+@dataclass(frozen=True)
+class WPrior:
+    """A Gaussian over w: ``mean (D,)``, orthonormal axes ``basis (D, D)`` in columns, ``scale (D,)`` standard deviations."""
+
+    mean: Tensor
+    basis: Tensor
+    scale: Tensor
+
+    @classmethod
+    def plain(cls, generator: nn.Module) -> WPrior:
+        """The unwhitened prior: unit variance around ``generator.w_mean``."""
+        mean = generator.w_mean.detach().float().flatten()
+        return cls(mean, torch.eye(len(mean), device=mean.device), torch.ones_like(mean))
+
+    @classmethod
+    def from_codes(cls, codes: Tensor) -> WPrior:
+        """Fit mean and principal axes to ``(N, D)`` or ``(N, L, D)`` codes (layers are pooled)."""
+        codes = codes.detach().float().reshape(-1, codes.shape[-1])
+        mean = codes.mean(0)
+        centred = (codes - mean).double()
+        variance, basis = torch.linalg.eigh(centred.T @ centred / max(len(codes) - 1, 1))
+        variance = variance.clamp_min(FLOOR * variance.mean().clamp_min(1e-8))
+        return cls(mean, basis.float(), variance.sqrt().float())
+
+    @classmethod
+    @torch.no_grad()
+    def from_generator(cls, generator: nn.Module, n: int = 4096, rng: torch.Generator | None = None) -> WPrior:
+        """Fit to ``n`` outputs of the generator's mapping network; ``rng`` is a CPU generator (seed 0 if None)."""
+        rng = rng or torch.Generator().manual_seed(0)
+        w_mean = generator.w_mean
+        z = torch.randn(n, z_size(generator), generator=rng)
+        return cls.from_codes(generator.mapping(z.to(w_mean.device, w_mean.dtype)))
+
+    def energy(self, w_plus: Tensor) -> Tensor:
+        """Mean squared number of standard deviations, over layers and axes: ``(B, L, D)`` to ``(B,)``; about 1 for a sample."""
+        return (((w_plus - self.mean) @ self.basis) / self.scale).square().mean((1, 2))
+
+    def sample(self, n: int, rng: torch.Generator) -> Tensor:
+        """``(n, D)`` draws from the Gaussian; ``rng`` is a CPU generator."""
+        noise = torch.randn(n, len(self.mean), generator=rng).to(self.mean.device)
+        return self.mean + (noise * self.scale) @ self.basis.T
+
+    def to(self, device: torch.device | str) -> WPrior:
+        """The same prior on another device."""
+        return replace(self, mean=self.mean.to(device), basis=self.basis.to(device), scale=self.scale.to(device))
+
+
+def z_size(generator: nn.Module) -> int:
+    """Length of z: the generator's ``z_dim`` where it has one, else its ``w_dim``."""
+    return getattr(generator.config, "z_dim", None) or generator.config.w_dim
