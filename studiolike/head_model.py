@@ -70,7 +70,8 @@ def skull(azimuth: Tensor, height: Tensor) -> Tensor:
     a, b, c = (d * d).sum(-1), (o * d).sum(-1), (o * o).sum(-1) - 1
     root = b * b - a * c
     ellipsoid = torch.where(root > 0, (-b + root.clamp_min(0).sqrt()) / a, torch.zeros_like(a)).clamp_min(0)
-    neck = NECK_RADIUS + 1.2 * (-azimuth.cos()).clamp_min(0) + ((-height - 9) / 4).clamp_min(0) ** 2 * 1.4
+    neck = NECK_RADIUS + 0.3 * (1 - azimuth.cos()) ** 2 + ((-height - 9) / 4).clamp_min(0) ** 2 * 1.4
+    neck = neck - 0.5 * torch.nn.functional.softplus(height + 3)  # the neck has no say in the skull
     radius = torch.log(torch.exp(1.5 * ellipsoid) + torch.exp(1.5 * neck)) / 1.5  # smooth maximum
     return origin + ray * radius[..., None]
 

@@ -1,0 +1,184 @@
+"""Every knob of every stage, in one frozen tree, for four sizes of the same code path.
+
+`profile("cpu")` gives the tree that a command or a chapter runs with: ``smoke`` (seconds, for tests), ``cpu`` (minutes
+on two cores), ``gpu`` (one Colab T4, under an hour for the whole book) and ``paper`` (the paper's scale). Profiles
+change sizes, never code paths. Amounts of training are counted in *images*, so that they mean the same at any batch.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from .errors import ProfileError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The synthetic set; all splits are disjoint by subject."""
+
+    resolution: int = 64  # texels, of the set the GAN stages read
+    detail_resolution: int = 256  # texels, of the set the detailer and the tests read
+    phone_subjects: int = 600  # pre-training
+    lightings: int = 4  # captures per pre-training subject
+    studio_subjects: int = 64  # few-shot studio set: textures only
+    pair_subjects: int = 20  # subjects with phone and studio texture
+    val_subjects: int = 16
+    test_subjects: int = 32
+    test_lightings: int = 4
+    detail_subjects: int = 160  # studio/phone pairs the detailer trains on, from the pre-training subjects
+    first_seed: int = 0
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """StyleGAN2's size: channels at resolution r are min(channel_base / r, channel_max)."""
+
+    resolution: int = 64
+    w_dim: int = 128
+    mapping_layers: int = 4
+    channel_base: int = 2048
+    channel_max: int = 128
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Stage 1, G_phone (Karras et al. 2020, with ADA's heuristics)."""
+
+    images: int = 40_000
+    batch: int = 16
+    lr: float = 0.0025
+    r1_gamma: float | None = None  # None: 0.0002 · resolution² / batch (Karras et al. 2020b, eq. heuristics)
+    r1_every: int = 16
+    ema_kimg: float | None = None  # None: batch · 10 / 32 kimg half-life, ramped up
+    mixing: float = 0.9  # probability of style mixing
+    augment: float = 0.3  # probability of each differentiable augmentation
+    path_length: float = 0.0  # weight of path-length regularisation; 0 = off
+
+
+@dataclass(frozen=True)
+class InversionConfig:
+    """Stage 2, w+ by optimisation."""
+
+    steps: int = 120
+    lr: float = 0.1
+    space: str = "w+"  # "w" or "w+"
+    prior: float = 1e-3  # weight of |w − w_mean|², whitened
+    features: float = 0.1  # weight of the feature distance
+    pixels: float = 1.0
+    batch: int = 16
+
+
+@dataclass(frozen=True)
+class AdaptConfig:
+    """Stage 3, the few-shot objective; defaults are our choices, the paper does not state them."""
+
+    images: int = 6_000
+    batch: int = 8
+    lr: float = 0.002
+    train_from: int = 8  # synthesis blocks of a resolution above this are trained
+    r1_gamma: float | None = None
+    r1_every: int = 16
+    adversarial: float = 1.0
+    recons: float = 4.0  # L_percp-recons, on the pairs
+    recons_pixels: float = 4.0  # its low-frequency pixel part, which holds the skin tone
+    perceptual: float = 0.5  # λ1
+    identity: float = 1.0  # λ2
+    codes: str = "bank_mixture"  # "bank", "bank_mixture", "w" or "z"
+    freeze_d: int = 2  # image-side blocks of D_studio that stay as in D_phone
+    augment: float = 0.5
+    ema_kimg: float | None = 0.5
+
+
+@dataclass(frozen=True)
+class DetailConfig:
+    """Stage 4, the diffusion detailer."""
+
+    resolution: int = 256
+    crop: int = 128
+    channels: tuple[int, ...] = (48, 96, 128)
+    images: int = 12_000
+    batch: int = 8
+    lr: float = 4e-4
+    gradient_dropout: float = 0.15
+    paired_fraction: float = 0.5  # of the training, at its end: LR = G_studio(w) of the subject
+    sample_steps: int = 8
+    guidance: float = 1.0  # classifier-free scale on the gradient channels; 1 = no extrapolation
+
+
+@dataclass(frozen=True)
+class IdentityConfig:
+    """The small identity and perceptual networks, one for the losses and another for the evaluation."""
+
+    resolution: int = 64
+    images: int = 40_000
+    batch: int = 32
+    lr: float = 2e-3
+    margin: float = 0.2
+    scale: float = 16.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One size of everything."""
+
+    name: str = "cpu"
+    data: DataConfig = field(default_factory=DataConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    inversion: InversionConfig = field(default_factory=InversionConfig)
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)
+    detail: DetailConfig = field(default_factory=DetailConfig)
+    identity: IdentityConfig = field(default_factory=IdentityConfig)
+    live_seconds: int = 60  # how long a chapter trains before it loads the released weights
+    precision: str = "no"  # accelerate's mixed precision: "no", "fp16" or "bf16"
+
+
+_CPU = Profile()
+PROFILES: dict[str, Profile] = {
+    "smoke": Profile(
+        name="smoke",
+        data=DataConfig(resolution=64, detail_resolution=128, phone_subjects=12, lightings=2, studio_subjects=6,
+                        pair_subjects=4, val_subjects=2, test_subjects=4, test_lightings=2, detail_subjects=8),
+        pretrain=PretrainConfig(images=32, batch=8),
+        inversion=InversionConfig(steps=15, batch=8),
+        adapt=AdaptConfig(images=16, batch=4),
+        detail=DetailConfig(resolution=128, crop=64, images=16, batch=4, sample_steps=4),
+        identity=IdentityConfig(images=64, batch=16),
+        live_seconds=3,
+    ),
+    "cpu": _CPU,
+    "gpu": Profile(
+        name="gpu",
+        data=replace(_CPU.data, resolution=256, detail_resolution=512, phone_subjects=3000, studio_subjects=200,
+                     detail_subjects=600, test_subjects=64, test_lightings=8),
+        generator=GeneratorConfig(256, 256, 8, 8192, 256),
+        pretrain=PretrainConfig(images=600_000, batch=32),
+        inversion=InversionConfig(steps=200, batch=32),
+        adapt=AdaptConfig(images=60_000, batch=16),
+        detail=DetailConfig(512, 192, (64, 128, 192), 200_000, 16, 2e-4),
+        identity=IdentityConfig(128, 400_000, 128),
+        precision="fp16",
+    ),
+    "paper": Profile(
+        name="paper",
+        data=DataConfig(1024, 1024, 6000, 2, 200, 20, 64, 64, 8, 4000),
+        generator=GeneratorConfig(1024, 512, 8, 32768, 512),
+        pretrain=PretrainConfig(images=5_000_000, batch=32, lr=0.002),
+        inversion=InversionConfig(steps=500, batch=8),
+        adapt=AdaptConfig(images=200_000, batch=16),
+        detail=DetailConfig(1024, 256, (96, 192, 256), 2_000_000, 32, 2e-4),
+        identity=IdentityConfig(128, 1_000_000, 256),
+        precision="bf16",
+    ),
+}
+
+
+def profile(name: str) -> Profile:
+    """The tree of settings called ``name``.
+
+    Raises:
+        ProfileError: unknown name.
+    """
+    try:
+        return PROFILES[name]
+    except KeyError:
+        raise ProfileError(f"unknown profile '{name}'; choose one of {', '.join(PROFILES)}") from None
