@@ -128,7 +128,7 @@ class Profile:
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     detail: DetailConfig = field(default_factory=DetailConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
-    live_seconds: int = 60  # how long a chapter trains before it loads the released weights
+    live_images: int = 320  # how many images a chapter trains on before it loads the released weights
     precision: str = "no"  # accelerate's mixed precision: "no", "fp16" or "bf16"
 
 
@@ -143,7 +143,7 @@ PROFILES: dict[str, Profile] = {
         adapt=AdaptConfig(images=16, batch=4),
         detail=DetailConfig(resolution=128, crop=64, images=16, batch=4, sample_steps=4),
         identity=IdentityConfig(images=64, batch=16),
-        live_seconds=3,
+        live_images=16,
     ),
     "cpu": _CPU,
     "gpu": Profile(
@@ -156,6 +156,7 @@ PROFILES: dict[str, Profile] = {
         adapt=AdaptConfig(images=60_000, batch=16),
         detail=DetailConfig(512, 192, (64, 128, 192), 200_000, 16, 2e-4),
         identity=IdentityConfig(128, 400_000, 128),
+        live_images=20_000,
         precision="fp16",
     ),
     "paper": Profile(
@@ -167,6 +168,7 @@ PROFILES: dict[str, Profile] = {
         adapt=AdaptConfig(images=200_000, batch=16),
         detail=DetailConfig(1024, 256, (96, 192, 256), 2_000_000, 32, 2e-4),
         identity=IdentityConfig(128, 1_000_000, 256),
+        live_images=50_000,
         precision="bf16",
     ),
 }

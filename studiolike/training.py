@@ -1,0 +1,260 @@
+"""One trainer for all stages: `fit` drives a `Stage`, on one CPU or many GPUs, and can be stopped at any moment.
+
+Progress is counted in images. Every step draws its randomness from generators seeded by (seed, images seen, rank),
+so an interrupted and resumed run is the uninterrupted run: nothing but weights, optimisers and the count is state.
+"""
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import nn
+from tqdm.auto import tqdm
+
+from .errors import WeightsError
+from .io import atomic
+
+
+class Stage:
+    """What `fit` drives: networks, their optimisers, and one step. Subclass it.
+
+    Attributes:
+        name: short name, for messages and records.
+        batch: images that one step consumes (over all processes).
+        modules: networks to train (and frozen ones that a resume must restore), by name.
+        optimizers: their optimisers, by name.
+        accelerator: set by `fit`; use ``self.accelerator.backward(loss)`` and ``self.accelerator.device``.
+    """
+
+    name: str = "stage"
+    batch: int = 1
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+    accelerator: Accelerator
+
+    def step(self, images: int, rng: torch.Generator) -> dict[str, float]:
+        """One optimisation step after ``images`` images; returns scalars to log. ``rng`` is on the CPU."""
+        raise NotImplementedError
+
+    def preview(self, path: Path) -> None:
+        """Write a picture of the present state to ``path`` (PNG). Optional."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Further state a resume needs (plain numbers, tensors, dicts of them). Optional."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+
+    def finish(self) -> dict[str, float]:
+        """Called once when all images are done; may return final measurements for the record."""
+        return {}
+
+
+@dataclasses.dataclass
+class RunRecord:
+    """What is needed to make a result again; stored as ``record.json`` beside it."""
+
+    name: str
+    images: int
+    seconds: float
+    seed: int
+    device: str
+    settings: dict[str, Any]
+    metrics: dict[str, float]
+    studiolike: str = ""
+    commit: str = ""
+    torch: str = torch.__version__
+    python: str = platform.python_version()
+
+    def __post_init__(self) -> None:
+        self.studiolike = self.studiolike or package_hash()
+        self.commit = self.commit or commit()
+
+    def write(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        with atomic(path) as temporary:
+            temporary.write_text(json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n")
+
+
+@lru_cache(1)
+def package_hash() -> str:
+    """First 16 hex digits of the SHA-256 over the package's Python files, in order of their names."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@lru_cache(1)
+def commit() -> str:
+    """Commit of the checkout the package runs from, or "" outside one."""
+    try:
+        return subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=Path(__file__).parent, capture_output=True,
+                              text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def device_name(device: torch.device | str) -> str:
+    """Readable name of a device, with the thread count on a CPU."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch (all devices)."""
+    from accelerate.utils import set_seed
+
+    set_seed(seed)
+
+
+def step_seed(seed: int, images: int, rank: int = 0) -> int:
+    """Seed of the step after ``images`` images: a hash, so that neighbouring steps share nothing."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{images}/{rank}".encode(), digest_size=7).digest(), "little")
+
+
+def _save(path: Path, stage: Stage, images: int, seconds: float, settings: dict) -> None:
+    unwrap = stage.accelerator.unwrap_model
+    state = {
+        "images": images, "seconds": seconds, "settings": json.dumps(settings, sort_keys=True, default=str),
+        "modules": {k: unwrap(m).state_dict() for k, m in stage.modules.items()},
+        "optimizers": {k: o.state_dict() for k, o in stage.optimizers.items()},
+        "stage": stage.state_dict(),
+    }
+    with atomic(path) as temporary:
+        torch.save(state, temporary)
+
+
+def _load(path: Path, stage: Stage, settings: dict) -> tuple[int, float]:
+    try:
+        state = torch.load(path, map_location=stage.accelerator.device, weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise WeightsError(f"{path} is damaged; delete it to start this run afresh") from error
+    if state["settings"] != json.dumps(settings, sort_keys=True, default=str):
+        raise WeightsError(f"{path} was made with other settings; choose another run folder or delete it")
+    for key, module in stage.modules.items():
+        stage.accelerator.unwrap_model(module).load_state_dict(state["modules"][key])
+    for key, optimizer in stage.optimizers.items():
+        optimizer.load_state_dict(state["optimizers"][key])
+    stage.load_state_dict(state["stage"])
+    return state["images"], state["seconds"]
+
+
+def fit(stage: Stage, images: int, run_dir: str | os.PathLike, *, seed: int = 0, settings: dict | None = None,
+        checkpoint_every: int | None = None, preview_every: int | None = None, log_every: int | None = None,
+        device: str | None = None, precision: str = "no", resume: bool = True, progress: bool = True,
+        tensorboard: bool = False) -> RunRecord:
+    """Train ``stage`` until it has seen ``images`` images; resume from ``run_dir`` if a run was stopped there.
+
+    Writes ``checkpoint.pt`` (exact state), ``log.jsonl`` (one line of scalars per interval), ``preview-*.png`` and,
+    at the end, ``record.json``. Ctrl-C saves a checkpoint and raises `KeyboardInterrupt` again.
+
+    Args:
+        settings: what makes this run this run; a checkpoint of other settings is refused.
+        checkpoint_every, preview_every, log_every: in images; default a tenth, a quarter, a fiftieth of the run.
+        device: "cpu" forces the CPU; None lets `accelerate` choose.
+        precision: "no", "fp16" or "bf16".
+        tensorboard: also write TensorBoard events.
+    Raises:
+        WeightsError: a damaged checkpoint, or one of other settings.
+    """
+    run_dir = Path(run_dir)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    settings = settings or {}
+    AcceleratorState._reset_state(reset_partial_state=True)  # one process may run several stages in a row
+    accelerator = Accelerator(mixed_precision=precision, cpu=device == "cpu", project_dir=run_dir,
+                              log_with="tensorboard" if tensorboard else None)
+    stage.accelerator = accelerator
+    seed_everything(seed)
+    stage.modules = {k: accelerator.prepare(m) for k, m in stage.modules.items()}
+    stage.optimizers = {k: accelerator.prepare(o) for k, o in stage.optimizers.items()}
+    if tensorboard:
+        accelerator.init_trackers(stage.name)
+    checkpoint, log = run_dir / "checkpoint.pt", run_dir / "log.jsonl"
+    seen, before = 0, 0.0
+    if resume and checkpoint.exists():
+        seen, before = _load(checkpoint, stage, settings)
+        _trim(log, seen)
+    else:
+        log.unlink(missing_ok=True)
+    checkpoint_every = checkpoint_every or max(images // 10, stage.batch)
+    preview_every = preview_every or max(images // 4, stage.batch)
+    log_every = log_every or max(images // 50, stage.batch)
+    started = time.perf_counter()
+    main = accelerator.is_main_process
+    bar = tqdm(total=images, initial=min(seen, images), unit="img", desc=stage.name, disable=not (progress and main),
+               mininterval=2.0, smoothing=0.05)
+    scalars: dict[str, float] = {}
+
+    def elapsed() -> float:
+        return before + time.perf_counter() - started
+
+    try:
+        while seen < images:
+            number = step_seed(seed, seen, accelerator.process_index)
+            torch.manual_seed(number % 2**63)
+            scalars.update(stage.step(seen, torch.Generator().manual_seed(number % 2**63)))
+            passed = seen // log_every, seen // checkpoint_every, seen // preview_every
+            seen += stage.batch
+            bar.update(min(stage.batch, max(images - seen + stage.batch, 0)))
+            if main and (seen // log_every > passed[0] or seen >= images):
+                line = {"images": seen, "seconds": round(elapsed(), 1), **{k: float(f"{v:.5g}") for k, v in scalars.items()}}
+                with log.open("a") as handle:
+                    handle.write(json.dumps(line) + "\n")
+                accelerator.log(scalars, step=seen)
+                bar.set_postfix({k: f"{v:.3g}" for k, v in list(scalars.items())[:4]}, refresh=False)
+            if main and (seen // checkpoint_every > passed[1] or seen >= images):
+                _save(checkpoint, stage, seen, elapsed(), settings)
+            if main and (seen // preview_every > passed[2] or seen >= images):
+                stage.preview(run_dir / f"preview-{seen:08d}.png")
+    except KeyboardInterrupt:
+        if main:
+            _save(checkpoint, stage, seen, elapsed(), settings)
+            bar.write(f"{stage.name} stopped after {seen} images; the same command resumes it from {run_dir}")
+        raise
+    finally:
+        bar.close()
+        if tensorboard:
+            accelerator.end_training()
+    final = {**scalars, **(stage.finish() or {})}
+    record = RunRecord(stage.name, seen, round(elapsed(), 1), seed, device_name(accelerator.device), settings,
+                       {k: float(v) for k, v in final.items()})
+    if main:
+        record.write(run_dir / "record.json")
+    return record
+
+
+def _trim(log: Path, images: int) -> None:
+    """Drop log lines written after the checkpoint that is resumed, so that no interval stands twice."""
+    if log.exists():
+        kept = [line for line in log.read_text().splitlines() if json.loads(line)["images"] <= images]
+        with atomic(log) as temporary:
+            temporary.write_text("".join(line + "\n" for line in kept))
+
+
+def read_log(run_dir: str | os.PathLike) -> dict[str, list[float]]:
+    """The run's ``log.jsonl`` as columns; a line that lacks a scalar gives nan."""
+    lines = [json.loads(line) for line in (Path(run_dir) / "log.jsonl").read_text().splitlines()]
+    keys = dict.fromkeys(key for line in lines for key in line)
+    return {key: [line.get(key, float("nan")) for line in lines] for key in keys}
+
+
+def clear(run_dir: str | os.PathLike) -> None:
+    """Forget a run."""
+    shutil.rmtree(run_dir, ignore_errors=True)
