@@ -1,0 +1,134 @@
+"""The released weights: small, half precision, each with a card, loaded by name.
+
+They are package data (`studiolike/weights/<name>/`), laid out as `save_pretrained` writes them; the environment
+variable STUDIOLIKE_WEIGHTS names another folder, for weights you trained yourself with ``make weights``.
+"""
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .errors import OutputError, WeightsError
+
+# name → where its class lives and what it is
+NETWORKS: dict[str, tuple[str, str, str]] = {
+    "g_phone": ("studiolike.stylegan2", "Generator", "StyleGAN2 generator of phone textures (stage 1)"),
+    "d_phone": ("studiolike.stylegan2", "Discriminator", "its discriminator; its features measure perceptual distance"),
+    "g_studio": ("studiolike.stylegan2", "Generator", "G_phone after few-shot studio fine-tuning (stage 3)"),
+    "detailer": ("studiolike.detail", "Detailer", "gradient-guided diffusion detailer (stage 4)"),
+    "identity": ("studiolike.features", "IdentityNet", "identity network that serves the losses"),
+    "identity_eval": ("studiolike.features", "IdentityNet", "identity network no loss ever sees, for evaluation"),
+}
+FILE = "diffusion_pytorch_model.safetensors"
+
+
+def weights_dir() -> Path:
+    """Folder of the released weights: $STUDIOLIKE_WEIGHTS, or the package's own."""
+    return Path(os.environ.get("STUDIOLIKE_WEIGHTS") or Path(__file__).parent / "weights")
+
+
+def network_class(name: str) -> type[nn.Module]:
+    """Class of a released network. Raises `WeightsError` for an unknown name."""
+    if name not in NETWORKS:
+        raise WeightsError(f"no released network is called '{name}'; there are {', '.join(NETWORKS)}")
+    module, cls, _ = NETWORKS[name]
+    return getattr(import_module(module), cls)
+
+
+def load(name: str, *, root: Path | None = None, dtype: torch.dtype = torch.float32,
+         device: torch.device | str = "cpu") -> nn.Module:
+    """Load a released network in evaluation mode.
+
+    Args:
+        name: a key of `NETWORKS`.
+        root: folder that holds one folder per network; default `weights_dir`.
+    Raises:
+        WeightsError: unknown name, missing or damaged file, weights of another network.
+    """
+    cls = network_class(name)
+    folder = Path(root or weights_dir()) / name
+    if not (folder / FILE).is_file():
+        raise WeightsError(f"no weights in {folder}: run  make weights  or reinstall the package")
+    verify(folder)
+    try:
+        model = cls.from_pretrained(str(folder), torch_dtype=dtype, local_files_only=True, use_safetensors=True,
+                                    low_cpu_mem_usage=False)
+    except Exception as error:  # diffusers and safetensors raise many kinds
+        raise WeightsError(f"cannot load {folder / FILE}: {str(error).splitlines()[0]}; reinstall the package") from error
+    return model.to(device).eval()
+
+
+def verify(folder: Path) -> None:
+    """Compare a weight file with the SHA-256 on its card, if it has one. Raises `WeightsError` on a mismatch."""
+    card = folder / "card.json"
+    if not card.is_file():
+        return
+    try:
+        expected = json.loads(card.read_text())["sha256"]
+    except (ValueError, KeyError) as error:
+        raise WeightsError(f"{card} is damaged: reinstall the package") from error
+    if hashlib.sha256((folder / FILE).read_bytes()).hexdigest() != expected:
+        raise WeightsError(f"{folder / FILE} is damaged (its SHA-256 is not the card's): reinstall the package")
+
+
+def read_card(name: str, root: Path | None = None) -> dict[str, Any]:
+    """The facts on a network's card: data, settings, seed, device, images, time, measured quality."""
+    return json.loads((Path(root or weights_dir()) / name / "card.json").read_text())
+
+
+def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None = None) -> Path:
+    """Write a network as half-precision safetensors with its card (``card.json`` and README.md); replaces the old one.
+
+    Raises:
+        OutputError: weights that half precision cannot hold.
+    """
+    root = Path(root or weights_dir())
+    root.mkdir(parents=True, exist_ok=True)
+    half = copy.deepcopy(model).cpu().half()
+    if not all(torch.isfinite(t).all() for t in half.state_dict().values()):
+        raise OutputError(f"{name} has weights that are not finite in half precision; it is not released")
+    temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root))
+    try:
+        half.save_pretrained(str(temporary), safe_serialization=True)
+        config = json.loads((temporary / "config.json").read_text())
+        config.pop("_name_or_path", None)  # a path of this machine is nobody's business
+        (temporary / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        parameters = sum(p.numel() for p in model.parameters())
+        facts = {"name": name, "what": NETWORKS[name][2], "parameters": parameters, **card,
+                 "sha256": hashlib.sha256((temporary / FILE).read_bytes()).hexdigest()}
+        (temporary / "card.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
+        (temporary / "README.md").write_text(_readme(facts))
+        temporary.chmod(0o755)
+        shutil.rmtree(root / name, ignore_errors=True)
+        temporary.rename(root / name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return root / name
+
+
+def _readme(facts: dict[str, Any]) -> str:
+    rows = [f"| {key} | {_cell(value)} |" for key, value in facts.items()
+            if key not in ("name", "what", "metrics", "settings", "sha256")]
+    quality = [f"| {key} | {value:.4g} |" for key, value in facts.get("metrics", {}).items()]
+    settings = json.dumps(facts.get("settings", {}), indent=2, sort_keys=True, default=str)
+    return "\n".join([
+        f"# {facts['name']}", "", f"{facts['what'].capitalize()}.".replace("Stylegan2", "StyleGAN2").replace("g_phone", "G_phone"), "",
+        "Trained on synthetic heads only: a declared stand-in for people, which shows that the method works where the",
+        "truth is known. Not for identifying anyone, and not measured on real people beyond what the book shows.", "",
+        "| fact | value |", "|---|---|", *rows, "",
+        "## Measured", "", "| measure | value |", "|---|---|", *(quality or ["| – | – |"]), "",
+        "## Settings", "", "```json", settings, "```", ""])
+
+
+def _cell(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
