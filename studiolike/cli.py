@@ -1,0 +1,204 @@
+"""The command line: one verb per stage. Every verb is a small dataclass, which tyro turns into its options.
+
+A wrong input gives one line on standard error and exit code 2; an interrupt gives 130 and leaves a resumable state.
+"""
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import Positional, arg
+
+from .errors import InputError, OutputError, StudioError
+
+Out = Annotated[Path, arg(aliases=["-o"])]
+STAGES = ("identity", "phone", "adapt", "detail", "all")
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Photo or video to a phone texture and its visibility map, in the head layout."""
+
+    photos: Positional[tuple[Path, ...]]
+    """one photo, several photos of one person, or one video"""
+    out: Out = Path("phone.png")
+    """texture to write; <name>.visibility.png is written beside it"""
+    size: int = 512
+    """texels, a power of two"""
+    landmarks: Path | None = None
+    """use stored landmarks, so that several photos of one pose unwrap exactly alike"""
+    save_landmarks: Path | None = None
+    """store the landmarks that were found"""
+
+    def run(self) -> None:
+        from .files import capture_files
+
+        quality = capture_files(self.photos, self.out, self.size, self.landmarks, self.save_landmarks)
+        for warning in quality.get("warnings", []):
+            _say(f"note: {warning}")
+        _say(f"wrote {self.out}")
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Phone texture (or photo, or a folder of them) to a studio-like texture."""
+
+    input: Positional[Path]
+    """texture in the head layout, photo, or folder of either"""
+    out: Out = Path("studio.png")
+    """texture to write; a folder if the input is one"""
+    size: int = 256
+    """texels of the result, a power of two"""
+    kind: Literal["auto", "texture", "photo"] = "auto"
+    """what the input is; auto looks for a visibility map beside it, then for a face"""
+    visibility: Path | None = None
+    """visibility map; default <input>.visibility.png, else everything that is not black"""
+    truth: Path | None = None
+    """true studio texture to measure against"""
+    weights: Path | None = None
+    """folder written by StudioPipeline.save_pretrained; default: the released weights"""
+    inversion_steps: int = 120
+    detail_steps: int = 8
+    guidance: float = 1.0
+    seed: int = 0
+    device: str | None = None
+    json: bool = False
+    """print metrics and timings as JSON on standard output"""
+    quiet: bool = False
+
+    def run(self) -> None:
+        from .files import convert_path
+
+        started = time.perf_counter()
+        reports = convert_path(self)
+        if self.json:
+            print(json.dumps({"results": reports, "total_seconds": round(time.perf_counter() - started, 3)}, indent=2))
+        elif not self.quiet:
+            for report in reports:
+                _say(f"wrote {report['out']}")
+
+
+@dataclass(frozen=True)
+class View:
+    """A texture on the head: an avatar as GLB, and an HTML page that turns it."""
+
+    texture: Positional[Path]
+    out: Out = Path("avatar.glb")
+    """GLB to write; the page is written beside it"""
+    compare: Path | None = None
+    """another texture to switch to in the page, for example the phone texture"""
+
+    def run(self) -> None:
+        from .files import export_avatar
+
+        for path in export_avatar(self.texture, self.out, self.compare):
+            _say(f"wrote {path}")
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a stage (identity, phone, adapt, detail) or all of them in order; stopped runs resume."""
+
+    stage: Positional[Literal["identity", "phone", "adapt", "detail", "all"]]
+    profile: str = "cpu"
+    runs: Path = Path("runs")
+    """folder of data sets and runs"""
+    release: bool = False
+    """write the trained networks into the released weights"""
+    device: str | None = None
+    seed: int = 0
+
+    def run(self) -> None:
+        from .config import profile
+        from .recipes import train
+
+        train(self.stage, profile(self.profile), self.runs, release=self.release, device=self.device, seed=self.seed)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure the chain and the simple rivals on unseen synthetic subjects, whose true studio texture is known."""
+
+    profile: str = "cpu"
+    runs: Path = Path("runs")
+    subjects: int | None = None
+    """default: all test subjects of the profile"""
+    out: Out | None = None
+    """JSON file for the table"""
+    seed: int = 0
+
+    def run(self) -> None:
+        from .config import profile
+        from .recipes import evaluate_chain
+
+        table = evaluate_chain(profile(self.profile), self.runs, subjects=self.subjects)
+        if self.out:
+            table.to_json(self.out)
+        print(table.markdown())
+
+
+@dataclass(frozen=True)
+class Data:
+    """Make a synthetic data set."""
+
+    verb: Positional[Literal["synth"]]
+    profile: str = "cpu"
+    runs: Path = Path("runs")
+    """folder under which the sets are written"""
+    device: str = "cpu"
+
+    def run(self) -> None:
+        from .config import profile
+        from .recipes import data_sets
+
+        for data in data_sets(profile(self.profile), self.runs, device=self.device):
+            _say(f"{data.root}: {len(data.phone)} phone textures of {len(data.studio)} subjects at {data.resolution}²")
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """What is installed, which device and profile fit, and what to do about what is missing."""
+
+    def run(self) -> None:
+        from .doctor import report
+
+        print(report())
+
+
+VERBS = {"capture": Capture, "convert": Convert, "view": View, "train": Train, "evaluate": Evaluate, "data": Data,
+         "doctor": Doctor}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of the ``studiolike`` command; returns the exit code."""
+    try:
+        command = tyro.extras.subcommand_cli_from_dict(
+            VERBS, prog="studiolike", args=argv, description="Studio-like face textures from phone captures.")
+        command.run()
+    except StudioError as error:
+        _say(f"studiolike: {' '.join(str(error).split())}")
+        return 2
+    except KeyboardInterrupt:
+        _say("studiolike: stopped")
+        return 130
+    except BrokenPipeError:
+        return 0
+    except PermissionError as error:
+        _say(f"studiolike: no permission: {error.filename}")
+        return 2
+    return 0
+
+
+__all__ = ["main", "InputError", "OutputError"]
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""`studiolike doctor`: what is installed, which device and profile fit, what to do about what is missing."""
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from importlib import metadata, util
+
+CORE = ("torch", "diffusers", "accelerate", "safetensors", "numpy", "scipy", "scikit-image", "torchmetrics")
+EXTRAS = {  # extra → (distribution, module, what for)
+    "book": (("jupyter-book", "jupyter_book", "the book"), ("papermill", "papermill", "running chapters"),
+             ("lpips", "lpips", "LPIPS with pretrained trunks"), ("matplotlib", "matplotlib", "figures")),
+    "capture": (("mediapipe", "mediapipe", "landmarks of new photos"), ("opencv-python-headless", "cv2", "video")),
+    "dev": (("pytest", "pytest", "the tests"), ("nbval", "nbval", "notebook tests")),
+}
+
+
+def best_profile() -> str:
+    """The profile that fits this machine: ``gpu`` with a CUDA device, else ``cpu``."""
+    import torch
+
+    return "gpu" if torch.cuda.is_available() else "cpu"
+
+
+def memory_gb() -> float:
+    """Physical memory in GiB, 0 where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (AttributeError, ValueError, OSError):
+        return 0.0
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def report() -> str:
+    """The whole report as text."""
+    import torch
+
+    from . import __version__, weights
+    from .errors import StudioError
+
+    lines = [f"studiolike {__version__} · Python {platform.python_version()} · {platform.system()} {platform.machine()}"]
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        lines.append(f"device   {torch.cuda.get_device_name()}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
+    else:
+        lines.append(f"device   CPU, {torch.get_num_threads()} threads (no CUDA device found)")
+    lines.append(f"memory   {memory_gb():.1f} GiB · free disk {shutil.disk_usage('.').free / 2**30:.0f} GiB")
+    lines.append(f"profile  {best_profile()} fits this machine (choose with --profile or PROFILE=)")
+    lines.append("core     " + " · ".join(f"{name} {_version(name) or 'MISSING: pip install studiolike'}" for name in CORE))
+    for extra, packages in EXTRAS.items():
+        missing = [f"{name} ({use})" for name, module, use in packages if util.find_spec(module) is None]
+        state = f"missing {', '.join(missing)}: pip install 'studiolike[{extra}]'" if missing else "complete"
+        lines.append(f"{extra:8s} {state}")
+    for name in weights.NETWORKS:
+        try:
+            folder = weights.weights_dir() / name
+            if not (folder / weights.FILE).is_file():
+                raise weights.WeightsError("missing: run  make weights  or reinstall the package")
+            weights.verify(folder)
+            size = (folder / weights.FILE).stat().st_size / 2**20
+            lines.append(f"weights  {name:14s} {size:5.1f} MB ok")
+        except StudioError as error:
+            lines.append(f"weights  {name:14s} {error}")
+    return "\n".join(lines)

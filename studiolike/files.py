@@ -1,0 +1,195 @@
+"""What the command line does with files: photos to textures, textures to studio textures, studio textures to avatars."""
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from . import io
+from .errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from .cli import Convert
+
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"}
+
+
+def visibility_path(path: Path) -> Path:
+    """Where the visibility map of a texture file stands: ``phone.png`` → ``phone.visibility.png``."""
+    return path.with_name(f"{path.stem}.visibility.png")
+
+
+def check_output(path: Path, suffixes: set[str]) -> None:
+    """Refuse an output before any work is done. Raises `OutputError`."""
+    if path.suffix.lower() not in suffixes:
+        raise OutputError(f"{path}: the ending must be one of {', '.join(sorted(suffixes))}")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file")
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise OutputError(f"cannot write into {folder}; choose another output folder")
+
+
+def check_size(size: int, low: int = 64, high: int = 2048) -> None:
+    """Raise `InputError` unless ``size`` is a power of two in [low, high]."""
+    if size & (size - 1) or not low <= size <= high:
+        raise InputError(f"--size {size} is not possible: use a power of two from {low} to {high}")
+
+
+def capture_files(photos: tuple[Path, ...], out: Path, size: int, landmarks: Path | None = None,
+                  save_landmarks: Path | None = None) -> dict:
+    """Unwrap photos of one person, or a video, into ``out`` and its visibility map; returns the quality facts.
+
+    Raises:
+        CaptureError, InputError, OutputError, MissingExtra: see `studiolike.capture`.
+    """
+    from . import capture
+
+    check_output(out, PICTURES)
+    check_size(size, low=32)
+    stored = capture.load_landmarks(landmarks) if landmarks else None
+    if len(photos) == 1 and photos[0].suffix.lower() in VIDEOS:
+        if stored is not None:
+            raise InputError("--landmarks belong to a photo, not to a video")
+        from .capture.video import capture_video
+
+        result = capture_video(photos[0], size)
+    else:
+        images = [io.read_image(photo) for photo in photos]
+        captures = [capture.capture_photo(image, size, stored) for image in images]
+        result = captures[0] if len(captures) == 1 else capture.fuse(captures)
+        if save_landmarks:
+            capture.save_landmarks(captures[0].landmarks, save_landmarks, images[0])
+    io.write_image(result.texture[0], out)
+    io.write_image(result.visibility[0], visibility_path(out))
+    return result.quality
+
+
+def read_input(path: Path, kind: str, visibility: Path | None, size: int) -> tuple[Tensor, Tensor | None, dict]:
+    """A texture ``(1, 3, N, N)`` and visibility ``(1, 1, N, N)`` or None from a texture file or a photo.
+
+    With ``kind="auto"`` a file is a texture if a visibility map lies beside it or if it resembles the mean face of
+    the layout; everything else is unwrapped as a photo.
+    """
+    beside = visibility or visibility_path(path)
+    if kind == "auto":
+        kind = "texture" if beside.is_file() or _resembles_texture(path) else "photo"
+    if kind == "texture":
+        texture = io.read_texture(path)
+        texture = io.resize(texture[None], min(max(_power_of_two(texture.shape[-1]), 64), 2048))
+        if visibility and not visibility.is_file():
+            raise InputError(f"no such file: {visibility}")
+        seen = io.read_visibility(beside, texture.shape[-1])[None].clamp(0, 1) if beside.is_file() else None
+        return texture, seen, {"kind": "texture"}
+    from .capture import capture_photo
+
+    result = capture_photo(io.read_image(path), max(size, 256))
+    return result.texture, result.visibility, {"kind": "photo", **result.quality}
+
+
+def _power_of_two(n: int) -> int:
+    return 1 << (n.bit_length() - 1)
+
+
+def _resembles_texture(path: Path) -> bool:
+    from .weights import studio_mean
+
+    picture = io.read_image(path)
+    if picture.shape[0] != picture.shape[1] or picture.shape[0] < 32:
+        return False
+
+    def signature(texture: Tensor) -> Tensor:
+        low = io.resize(texture, 16)
+        return (low - low.mean((2, 3), keepdim=True)).flatten()
+
+    mine = signature(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255)
+    return torch.cosine_similarity(mine, signature(studio_mean()), dim=0).item() > 0.6
+
+
+def convert_path(command: Convert) -> list[dict]:
+    """Run the chain on a file or on every picture of a folder, write the results, return one report per picture."""
+    source, out = command.input, command.out
+    check_size(command.size)
+    for name in ("inversion_steps", "detail_steps"):
+        if getattr(command, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} must be at least 1")
+    if not source.exists():
+        raise InputError(f"no such file: {source}")
+    if source.is_dir():
+        inputs = sorted(p for p in source.iterdir() if p.suffix.lower() in PICTURES and ".visibility" not in p.name)
+        if not inputs:
+            raise InputError(f"no pictures in {source}")
+        if out.exists() and not out.is_dir():
+            raise OutputError(f"{out} is a file; name a folder, as the input is one")
+        outputs = [out / f"{p.stem}.png" for p in inputs]
+    else:
+        inputs, outputs = [source], [out]
+    for target in outputs:
+        check_output(target, PICTURES)
+    loaded = [read_input(path, command.kind, command.visibility, command.size) for path in inputs]
+    pipe = _pipeline(command)
+    reports = []
+    for path, target, (texture, visibility, facts) in tqdm(
+            list(zip(inputs, outputs, loaded, strict=True)), desc="convert", unit="face", disable=command.quiet or len(inputs) < 2):
+        reports.append(_convert_one(pipe, command, path, target, texture, visibility, facts))
+    return reports
+
+
+def _pipeline(command: Convert):
+    from .pipeline import StudioPipeline
+
+    device = command.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if command.weights is None:
+        return StudioPipeline.released(device)
+    from .errors import WeightsError
+
+    if not (command.weights / "model_index.json").is_file():
+        raise WeightsError(f"{command.weights} has no model_index.json: it must be written by save_pretrained")
+    try:
+        return StudioPipeline.from_pretrained(str(command.weights)).to(device)
+    except Exception as error:  # diffusers raises many kinds
+        raise WeightsError(f"cannot load {command.weights}: {str(error).splitlines()[0]}") from error
+
+
+def _convert_one(pipe, command: Convert, path: Path, target: Path, texture: Tensor, visibility: Tensor | None,
+                 facts: dict) -> dict:
+    from .config import InversionConfig
+
+    started = time.perf_counter()
+    result = pipe(texture, visibility, resolution=command.size, steps=command.detail_steps, guidance=command.guidance,
+                  inversion=InversionConfig(steps=command.inversion_steps), seed=command.seed,
+                  progress=not command.quiet and not command.json)
+    io.write_image(result.texture[0].cpu(), target)
+    report = {"input": str(path), "out": str(target), **facts}
+    if command.json:
+        from .evaluation.report import measure
+
+        truth = io.read_texture(command.truth, command.size)[None] if command.truth else None
+        report["metrics"] = {"inversion_psnr_observed": round(float(result.psnr_observed[0]), 2),
+                             **measure(texture, visibility, result.texture.cpu(), truth)}
+    report["seconds"] = {name: round(value, 3) for name, value in
+                         {**result.seconds, "conversion": time.perf_counter() - started}.items()}
+    return report
+
+
+def export_avatar(texture: Path, out: Path, compare: Path | None = None) -> list[Path]:
+    """Write a GLB with ``texture`` on the head and an HTML page that turns it; returns the two paths."""
+    from .avatar import head_mesh, write_glb, write_viewer
+
+    check_output(out, {".glb"})
+    images = {"result": io.read_texture(texture)}
+    if compare:
+        images["compared"] = io.read_texture(compare)
+    mesh = head_mesh()
+    page = out.with_suffix(".html")
+    write_glb(mesh, images["result"], out)
+    write_viewer(mesh, images, page, title=out.stem)
+    return [out, page]

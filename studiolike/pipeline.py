@@ -1,0 +1,138 @@
+"""The whole chain as one diffusers pipeline: phone texture + visibility in, studio-like texture out.
+
+    pipe = StudioPipeline.released()
+    out = pipe(texture, visibility)          # out.texture: (B, 3, 256, 256) in [0, 1]
+
+w+ = invert(G_phone, phone) → G_studio(w+) → detailer guided by the phone texture's log gradients. No network is tuned
+to a person. `from_pretrained`, `save_pretrained`, `push_to_hub` and `.to(device)` work as in diffusers.
+"""
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import torch
+from diffusers import DDIMScheduler, DiffusionPipeline
+from diffusers.utils import BaseOutput
+from torch import Tensor
+
+from . import weights
+from .config import DetailConfig, InversionConfig
+from .detail import Detailer, detail
+from .errors import InputError
+from .inversion import Inversion, invert
+from .io import from_signed, resize
+from .stylegan2 import Discriminator, Generator
+
+
+@dataclass
+class StudioOutput(BaseOutput):
+    """What the pipeline gives back.
+
+    Attributes:
+        texture: ``(B, 3, H, W)`` in [0, 1], the detailed studio-like texture.
+        studio_lr: ``(B, 3, h, w)`` in [0, 1], G_studio's output before detailing.
+        reconstruction: ``(B, 3, h, w)`` in [0, 1], G_phone's reconstruction of the input.
+        w_plus: ``(B, L, D)``, the codes.
+        psnr_observed: ``(B,)``, dB, of the reconstruction in observed texels.
+        seconds: wall time of each stage.
+    """
+
+    texture: Tensor
+    studio_lr: Tensor
+    reconstruction: Tensor
+    w_plus: Tensor
+    psnr_observed: Tensor
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class StudioPipeline(DiffusionPipeline):
+    """Phone texture → studio-like texture (inversion, few-shot generator, diffusion detailing).
+
+    Args:
+        g_phone: generator of phone textures.
+        d_phone: its discriminator, whose features measure distance during inversion.
+        g_studio: the few-shot fine-tuned generator.
+        detailer: conditional diffusion network.
+        scheduler: a diffusers scheduler with v-prediction.
+    """
+
+    model_cpu_offload_seq = "g_phone->g_studio->detailer"
+
+    def __init__(self, g_phone: Generator, d_phone: Discriminator, g_studio: Generator, detailer: Detailer,
+                 scheduler: DDIMScheduler):
+        super().__init__()
+        self.register_modules(g_phone=g_phone, d_phone=d_phone, g_studio=g_studio, detailer=detailer,
+                              scheduler=scheduler)
+
+    @classmethod
+    def released(cls, device: str | torch.device = "cpu") -> StudioPipeline:
+        """The pipeline with the released weights. Raises `WeightsError` if they are missing or damaged."""
+        from .detail import make_scheduler
+
+        networks = {name: weights.load(name, device=device) for name in ("g_phone", "d_phone", "g_studio", "detailer")}
+        return cls(**networks, scheduler=make_scheduler())
+
+    def invert(self, texture: Tensor, visibility: Tensor, config: InversionConfig | None = None,
+               progress: bool = False) -> Inversion:
+        """Codes of ``texture`` ``(B, 3, H, W)``; it is brought to the generator's resolution first."""
+        size = self.g_phone.config.resolution
+        return invert(self.g_phone, resize(texture, size), resize(visibility, size), config or InversionConfig(),
+                      feature_net=self.d_phone, progress=progress)
+
+    @torch.no_grad()
+    def translate(self, w_plus: Tensor) -> Tensor:
+        """G_studio's low-resolution texture ``(B, 3, h, w)`` in [0, 1] of codes ``(B, L, D)``."""
+        return from_signed(self.g_studio.synthesis(w_plus))
+
+    def __call__(self, texture: Tensor, visibility: Tensor | None = None, *, resolution: int = DetailConfig.resolution,
+                 inversion: InversionConfig | None = None, steps: int = DetailConfig.sample_steps,
+                 guidance: float = DetailConfig.guidance, seed: int = 0, progress: bool = False) -> StudioOutput:
+        """Translate phone textures.
+
+        Args:
+            texture: ``(B, 3, H, W)`` or ``(3, H, W)`` in [0, 1], sRGB, `head` layout.
+            visibility: the same without colour; None: everything that is not black was observed.
+            resolution: texels of the result; a power of two.
+            inversion: settings of the inversion.
+            steps, guidance: of the diffusion sampler; ``guidance`` 0 ignores the phone's gradients.
+            seed: of the diffusion noise; the same input and seed give the same output.
+        Raises:
+            InputError: wrong shape, range or size.
+        """
+        texture, visibility = check_input(texture, visibility)
+        if resolution & (resolution - 1) or resolution < self.g_studio.config.resolution:
+            raise InputError(f"resolution {resolution} must be a power of two of at least {self.g_studio.config.resolution}")
+        texture, visibility = texture.to(self.device), visibility.to(self.device)
+        clock = [time.perf_counter()]
+        inverted = self.invert(texture, visibility, inversion, progress)
+        clock.append(time.perf_counter())
+        studio_lr = self.translate(inverted.w_plus)
+        clock.append(time.perf_counter())
+        noise = torch.Generator().manual_seed(seed)
+        result = detail(self.detailer, studio_lr, resize(texture, resolution), resize(visibility, resolution),
+                        steps=steps, guidance_scale=guidance, generator=noise, scheduler=self.scheduler)
+        clock.append(time.perf_counter())
+        names = ("inversion", "translation", "detailing")
+        seconds = {name: b - a for name, a, b in zip(names, clock, clock[1:], strict=False)}
+        return StudioOutput(texture=result, studio_lr=studio_lr, reconstruction=inverted.reconstruction,
+                            w_plus=inverted.w_plus, psnr_observed=inverted.psnr_observed, seconds=seconds)
+
+
+def check_input(texture: Tensor, visibility: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Batch, validate and complete a texture and its visibility. Raises `InputError` with what is wrong."""
+    texture = texture[None] if texture.ndim == 3 else texture
+    if texture.ndim != 4 or texture.shape[1] != 3 or texture.shape[-1] != texture.shape[-2]:
+        raise InputError(f"a texture must be (B, 3, N, N), this is {tuple(texture.shape)}")
+    if texture.shape[-1] < 32 or texture.shape[-1] & (texture.shape[-1] - 1):
+        raise InputError(f"textures must be a power of two wide and at least 32, not {texture.shape[-1]}: resize first")
+    if not torch.isfinite(texture).all() or texture.min() < -1e-3 or texture.max() > 1 + 1e-3:
+        raise InputError("texture values must lie in [0, 1]")
+    if visibility is None:
+        visibility = (texture.amax(1, keepdim=True) > 2 / 255).float()
+    visibility = visibility[None] if visibility.ndim == 3 else visibility
+    if visibility.shape != (texture.shape[0], 1, *texture.shape[-2:]):
+        raise InputError(f"visibility must be {(texture.shape[0], 1, *texture.shape[-2:])}, this is {tuple(visibility.shape)}")
+    if visibility.max() <= 0:
+        raise InputError("nothing is observed: the visibility map is empty")
+    return texture.float().clamp(0, 1), visibility.float().clamp(0, 1)
