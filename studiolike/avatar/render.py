@@ -1,0 +1,272 @@
+"""A small software renderer: the head from any side, on the CPU, the same bytes every time.
+
+In: a `HeadMesh` and a texture. Out: pictures ``(3, S, S)``. A perspective camera looks along −z; triangles are
+rasterised all at once into a z-buffer, the texture is read trilinearly from mip maps (Williams, *Pyramidal
+parametrics*, SIGGRAPH 1983), and light is added up in linear space. The camera and the lights stand still, the
+head turns: so a light that is baked into a texture turns with the head and shows itself.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import io
+from ..errors import InputError
+from .mesh import HeadMesh
+
+# Soft studio shading in camera space: three broad lamps (direction, strength, wrap) and a sky-to-floor ambient
+# term. Our choice. The sum is scaled so that a surface facing the camera keeps the texture's own colour.
+LAMPS = (((-0.55, 0.55, 0.75), 0.42, 0.5), ((0.80, 0.15, 0.55), 0.16, 0.6), ((0.0, 0.30, -1.0), 0.10, 0.3))
+SKY, FLOOR = 0.56, 0.36
+INSIDE = 0.18  # the inner side of the open neck is drawn this dark, so that it reads as an inside
+FIELD_OF_VIEW = 20.0  # degrees; a portrait lens, about 100 mm on a full-frame camera
+MARGIN = 1.06  # free space around the head
+
+
+@dataclass(frozen=True)
+class _Hits:
+    """What the z-buffer holds: flat pixel numbers ``(P,)``, triangles ``(P,)``, perspective weights ``(P, 3)``."""
+
+    pixel: Tensor
+    triangle: Tensor
+    weights: Tensor
+    front: Tensor  # (P,) bool: the outer side is seen
+
+
+def render(mesh: HeadMesh, texture: Tensor, yaw: float = 0.0, pitch: float = 0.0, size: int = 256, *,
+           shading: str = "studio", background: float | tuple[float, float, float] = 0.95,
+           supersample: int = 2) -> Tensor:
+    """Draw one view.
+
+    Args:
+        mesh: the head. Distance is chosen so that it fits the frame at this pitch from every side.
+        texture: ``(3, H, W)`` in [0, 1], sRGB.
+        yaw: degrees; positive turns the nose to the right of the picture, the subject's left. pitch: degrees;
+            positive lifts the nose.
+        size: edge of the picture in pixels.
+        shading: ``"studio"`` (soft lamps) or ``"unlit"`` (the texture's own colours).
+        background: sRGB grey or colour in [0, 1].
+        supersample: samples per pixel edge; 2 is antialiased, 1 is not.
+    Returns:
+        ``(3, size, size)`` float32 in [0, 1], sRGB, on the CPU.
+    Raises:
+        InputError: a texture of another shape, or unknown shading.
+    """
+    return _draw(mesh, _mip_maps(texture), yaw, pitch, size, shading, background, supersample)
+
+
+def turntable(mesh: HeadMesh, texture: Tensor, views: int | Iterable[float] = 8, size: int = 256, *,
+              pitch: float = 0.0, **options) -> Tensor:
+    """Draw several views at one scale.
+
+    Args:
+        views: how many, evenly spread over the full turn and starting in front; or the yaw angles themselves.
+        options: as for `render`.
+    Returns:
+        ``(V, 3, size, size)`` float32 in [0, 1], sRGB.
+    """
+    angles = [360.0 * k / views for k in range(views)] if isinstance(views, int) else list(views)
+    if not angles:
+        raise InputError("a turntable needs at least one view")
+    settings = {"shading": "studio", "background": 0.95, "supersample": 2} | options
+    mips = _mip_maps(texture)
+    return torch.stack([_draw(mesh, mips, yaw, pitch, size, **settings) for yaw in angles])
+
+
+def silhouette(mesh: HeadMesh, yaw: float = 0.0, pitch: float = 0.0, size: int = 256, *,
+               supersample: int = 2) -> Tensor:
+    """How much of each pixel the head covers, ``(1, size, size)`` in [0, 1]."""
+    edge = size * supersample
+    points, _ = _place(mesh, yaw, pitch)
+    coverage = torch.zeros(edge * edge)
+    coverage[_rasterise(_project(points, edge), mesh.triangles, edge, pitch > 0).pixel] = 1
+    return F.avg_pool2d(coverage.view(1, 1, edge, edge), supersample)[0]
+
+
+def _draw(mesh, mips, yaw, pitch, size, shading, background, supersample) -> Tensor:
+    if shading not in ("studio", "unlit"):
+        raise InputError(f"unknown shading '{shading}'; known: studio, unlit")
+    if size < 8 or supersample < 1:
+        raise InputError(f"cannot draw {size} pixels with {supersample} samples; use at least 8 and 1")
+    edge = size * supersample
+    points, turn = _place(mesh, yaw, pitch)
+    screen = _project(points, edge)
+    hits = _rasterise(screen, mesh.triangles, edge, pitch > 0)  # from above, the neck's inside is hidden
+    corners = mesh.triangles[hits.triangle]
+
+    def at_hits(values: Tensor) -> Tensor:
+        return (values.to(hits.weights.dtype)[corners] * hits.weights[..., None]).sum(1).float()
+
+    level = _detail_level(screen, mesh, mips[0].shape[-1])
+    colour = _sample(mips, at_hits(mesh.uv), at_hits(level[:, None])[:, 0])  # (P, 3) linear light
+    if shading == "studio":
+        normals = F.normalize(at_hits(mesh.normals) @ turn.T.float(), dim=-1)
+        colour = colour * studio_light(normals)[:, None]
+    colour = torch.where(hits.front[:, None], colour, colour * INSIDE)
+
+    ground = torch.as_tensor(background, dtype=torch.float32).expand(3)
+    canvas = io.srgb_to_linear(ground).repeat(edge * edge, 1)
+    canvas[hits.pixel] = colour.clamp(0, 1)
+    picture = F.avg_pool2d(canvas.T.reshape(1, 3, edge, edge), supersample)[0]  # in linear light
+    return io.linear_to_srgb(picture).clamp(0, 1)
+
+
+def studio_light(normals: Tensor) -> Tensor:
+    """The studio's light on unit normals ``(..., 3)`` in camera space; 1 on a surface facing the camera."""
+    return _raw_light(normals) / _raw_light(torch.tensor([0.0, 0.0, 1.0]))
+
+
+def _raw_light(normals: Tensor) -> Tensor:
+    total = FLOOR + (SKY - FLOOR) * (0.5 + 0.5 * normals[..., 1])
+    for direction, strength, wrap in LAMPS:
+        facing = normals @ F.normalize(torch.tensor(direction), dim=0)
+        total = total + strength * ((facing + wrap) / (1 + wrap)).clamp_min(0) ** 1.5
+    return total
+
+
+def _place(mesh: HeadMesh, yaw: float, pitch: float) -> tuple[Tensor, Tensor]:
+    """Turn the head and set it before the camera, at z < 0: points ``(V, 3)`` float64, and the rotation."""
+    turn = _rotation(yaw, pitch)
+    back = torch.tensor([0, 0, camera_distance(mesh, pitch)], dtype=torch.float64)
+    return _centred(mesh) @ turn.T - back, turn
+
+
+def camera_distance(mesh: HeadMesh, pitch: float = 0.0) -> float:
+    """Centimetres from the head's middle at which it fits the frame for every yaw: turntables keep one scale."""
+    points = _centred(mesh)[::3]
+    slope = math.tan(math.radians(FIELD_OF_VIEW / 2)) / MARGIN
+    distance = 0.0
+    for angle in range(0, 360, 15):
+        x, y, z = (points @ _rotation(angle, pitch).T).unbind(-1)
+        distance = max(distance, float((torch.maximum(x.abs(), y.abs()) / slope + z).max()))
+    return distance
+
+
+def _centred(mesh: HeadMesh) -> Tensor:
+    """Vertices ``(V, 3)`` float64 about the middle of their bounding box."""
+    return (mesh.vertices - (mesh.vertices.amin(0) + mesh.vertices.amax(0)) / 2).double()
+
+
+def _rotation(yaw: float, pitch: float) -> Tensor:
+    """Rotation ``(3, 3)`` float64: yaw about the upright axis, then pitch about the picture's horizontal."""
+    (ca, sa), (cb, sb) = ((math.cos(math.radians(t)), math.sin(math.radians(t))) for t in (yaw, pitch))
+    about_y = torch.tensor([[ca, 0, sa], [0, 1, 0], [-sa, 0, ca]], dtype=torch.float64)
+    about_x = torch.tensor([[1, 0, 0], [0, cb, sb], [0, -sb, cb]], dtype=torch.float64)
+    return about_x @ about_y
+
+
+def _project(points: Tensor, edge: int) -> Tensor:
+    """Camera space ``(V, 3)`` → pixels x, y (y down; pixel centres at .5) and 1/depth, ``(V, 3)`` float64."""
+    near = 1 / -points[:, 2]
+    focal = edge / 2 / math.tan(math.radians(FIELD_OF_VIEW / 2))
+    x, y = focal * points[:, 0] * near, focal * points[:, 1] * near
+    return torch.stack([edge / 2 + x, edge / 2 - y, near], -1)
+
+
+def _weights(corners: Tensor, x: Tensor, y: Tensor, reach: int) -> Tensor:
+    """Barycentric weights of `reach`² pixel centres right of and below x, y: ``(3, G, reach, reach)``.
+
+    Args:
+        corners: ``(G, 3, 3)`` screen triangles. x, y: ``(G,)`` int64.
+    """
+    (ax, ay, _), (bx, by, _), (cx, cy, _) = (corner.unbind(-1) for corner in corners.unbind(1))
+    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    steps = torch.arange(reach, dtype=corners.dtype)
+    parts = []
+    for (px, py), (qx, qy) in (((bx, by), (cx, cy)), ((cx, cy), (ax, ay)), ((ax, ay), (bx, by))):
+        start = ((px - x - 0.5) * (qy - y - 0.5) - (py - y - 0.5) * (qx - x - 0.5)) / area
+        along, down = (py - qy) / area, (qx - px) / area  # a weight is linear on the screen: its slopes
+        parts.append((start[:, None] + down[:, None] * steps)[:, :, None] + (along[:, None] * steps)[:, None])
+    return torch.stack(parts)
+
+
+def _rasterise(screen: Tensor, triangles: Tensor, edge: int, inside_too: bool) -> _Hits:
+    """Nearest triangle of every covered pixel centre; ties go to the lower number, so results repeat.
+
+    ``inside_too`` keeps triangles seen from within the head, which only an open neck can show.
+    """
+    corners = screen[triangles]  # (T, 3, 3)
+    a, b, c = corners.unbind(1)
+    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    front = area < 0  # y runs down on the screen, so outer sides turn clockwise
+    # first and last pixel centre inside the box of each triangle
+    low = (corners[..., :2].amin(1) - 0.5).ceil().clamp(0, edge).long()
+    high = (corners[..., :2].amax(1) - 0.5).floor().clamp(-1, edge - 1).long()
+    box = high - low + 1
+    span = box.amax(1) * ((box.amin(1) > 0) & (area.abs() > 1e-12) & (front | inside_too))
+
+    depth = torch.zeros(edge * edge, dtype=screen.dtype)
+    found = []
+    done = 0
+    while done < int(span.max()):  # boxes grouped by size: little is tested in vain, no loop over triangles
+        reach = done + max(1, done // 3)
+        group = torch.nonzero((span > done) & (span <= reach))[:, 0]
+        done = reach
+        weights = _weights(corners[group], low[group, 0], low[group, 1], reach)
+        hit = weights.amin(0) >= -1e-9  # shared edges belong to both sides: no cracks
+        which, i, j = torch.nonzero(hit, as_tuple=True)
+        k, weights = group[which], weights[:, hit].T
+        x, y = low[k, 0] + j, low[k, 1] + i
+        kept = (x < edge) & (y < edge)
+        pixel, k, weights = (y * edge + x)[kept], k[kept], weights[kept]
+        near = (weights * corners[k, :, 2]).sum(-1)  # 1/depth is linear on the screen
+        depth.scatter_reduce_(0, pixel, near, "amax")
+        found.append((pixel, k, near, weights))
+    if not found:
+        nothing = torch.zeros(0, dtype=torch.int64)
+        return _Hits(nothing, nothing, torch.zeros(0, 3, dtype=screen.dtype), nothing.bool())
+    pixel, k, near, weights = (torch.cat(parts) for parts in zip(*found, strict=True))
+    winners = near >= depth[pixel]
+    pixel, k, near, weights = pixel[winners], k[winners], near[winners], weights[winners]
+    first = torch.full((edge * edge,), len(triangles)).scatter_reduce_(0, pixel, k, "amin")
+    winners = k == first[pixel]
+    pixel, k, near, weights = pixel[winners], k[winners], near[winners], weights[winners]
+    return _Hits(pixel, k, weights * corners[k, :, 2] / near[:, None], front[k])  # perspective-correct
+
+
+def _detail_level(screen: Tensor, mesh: HeadMesh, resolution: int) -> Tensor:
+    """Mip level per vertex ``(V,)``: half the log2 of texels per pixel, mean of the triangles around it."""
+    def doubled_area(points: Tensor) -> Tensor:
+        a, b, c = points[mesh.triangles][..., :2].unbind(1)
+        return ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]).abs()
+
+    ratio = doubled_area(mesh.uv.double()) * resolution**2 / doubled_area(screen).clamp_min(1e-3)
+    level = 0.5 * ratio.clamp_min(1e-6).log2()
+    corners = mesh.triangles.reshape(-1)
+    total = torch.zeros(len(screen), 2, dtype=torch.float64)
+    total.index_add_(0, corners, torch.stack([level, torch.ones_like(level)], -1).repeat_interleave(3, 0))
+    return total[:, 0] / total[:, 1].clamp_min(1)
+
+
+def _mip_maps(texture: Tensor) -> list[Tensor]:
+    """Halved copies of a texture in linear light, ``[(1, 3, H, W), (1, 3, H/2, W/2), …]`` to 8 texels."""
+    if texture.ndim != 3 or texture.shape[0] != 3:
+        raise InputError(f"a texture is (3, H, W), not {tuple(texture.shape)}")
+    mips = [io.srgb_to_linear(texture.detach().float().cpu().clamp(0, 1))[None]]
+    while min(mips[-1].shape[-2:]) >= 16:
+        mips.append(F.avg_pool2d(mips[-1], 2))
+    return mips
+
+
+def _sample(mips: list[Tensor], uv: Tensor, level: Tensor) -> Tensor:
+    """Trilinear lookup ``(P, 3)`` at ``uv (P, 2)``: periodic in u, clamped in v."""
+    level = level.clamp(0, len(mips) - 1)
+    colour = torch.zeros(len(uv), 3)
+    for k, mip in enumerate(mips):
+        share = (1 - (level - k).abs()).clamp_min(0)
+        rows = torch.nonzero(share > 0)[:, 0]
+        if not len(rows):
+            continue
+        height, width = mip.shape[-2:]
+        wrapped = F.pad(mip, (1, 1, 0, 0), mode="circular")
+        x = (uv[rows, 0] * width + 1) / (width + 2) * 2 - 1
+        y = uv[rows, 1] * 2 - 1
+        grid = torch.stack([x, y], -1)[None, None]
+        values = F.grid_sample(wrapped, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        colour[rows] += values[0, :, 0].T * share[rows, None]
+    return colour
