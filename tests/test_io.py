@@ -1,0 +1,87 @@
+"""Pictures and files: ranges hold, bad files are refused in one line, nothing is half written."""
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from studiolike import io
+from studiolike.errors import InputError, OutputError
+
+
+def test_srgb_and_linear_are_inverse_and_monotone():
+    x = torch.linspace(0, 1, 1001)
+    assert torch.allclose(io.linear_to_srgb(io.srgb_to_linear(x)), x, atol=1e-5)
+    assert (io.srgb_to_linear(x).diff() > 0).all()
+    assert abs(float(io.srgb_to_linear(torch.tensor(0.5))) - 0.21404) < 1e-4  # IEC 61966-2-1
+
+
+def test_a_written_texture_reads_back_within_half_a_level(tmp_path):
+    texture = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    io.write_image(texture, tmp_path / "t.png")
+    assert (io.read_texture(tmp_path / "t.png") - texture).abs().max() <= 0.5 / 255 + 1e-6
+    assert io.read_texture(tmp_path / "t.png", 32).shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize("name, make, message", [
+    ("missing.png", lambda p: None, "no such file"),
+    ("text.png", lambda p: p.write_text("hello"), "not a readable image"),
+    ("cut.png", lambda p: p.write_bytes(_png()[:200]), "not a readable image"),
+    ("wide.png", lambda p: Image.new("RGB", (64, 32)).save(p), "must be square"),
+    ("tiny.png", lambda p: Image.new("RGB", (8, 8)).save(p), "at least 32"),
+])
+def test_bad_textures_are_refused_with_the_reason(tmp_path, name, make, message):
+    make(tmp_path / name)
+    with pytest.raises(InputError, match=message):
+        io.read_texture(tmp_path / name)
+
+
+def _png() -> bytes:
+    import io as stdio
+    buffer = stdio.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), io.atomic(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError), io.atomic(tmp_path / "file" / "x.png"):
+        pass
+    with pytest.raises(OutputError, match="unknown picture format"):
+        io.write_image(torch.zeros(3, 4, 4), tmp_path / "x.nonsense")
+
+
+def test_exif_turned_photos_are_read_upright(tmp_path):
+    image = Image.new("RGB", (40, 20), (255, 0, 0))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "p.jpg", exif=exif)
+    assert io.read_image(tmp_path / "p.jpg").shape == (40, 20, 3)
+
+
+def test_reducing_by_a_whole_factor_keeps_the_mean_and_any_resize_keeps_the_range():
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(io.resize(x, 16).mean((2, 3)), x.mean((2, 3)), atol=1e-6)
+    for size in (24, 100, 128):
+        assert io.resize(x, size).shape == (2, 3, size, size)
+        assert io.resize(x, size).min() >= x.min() and io.resize(x, size).max() <= x.max()
+
+
+def test_filling_leaves_observed_texels_and_continues_a_constant():
+    texture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    visibility = torch.ones(1, 1, 32, 32)
+    visibility[..., 8:20, 8:20] = 0
+    filled = io.fill_unobserved(texture, visibility)
+    seen = visibility.expand_as(texture) > 0
+    assert torch.allclose(filled[seen], texture[seen], atol=1e-6)
+    flat = io.fill_unobserved(torch.full_like(texture, 0.3) * visibility, visibility)
+    assert torch.allclose(flat, torch.full_like(flat, 0.3), atol=1e-5)
+    assert torch.isfinite(io.fill_unobserved(texture, torch.zeros_like(visibility))).all()
