@@ -1,8 +1,8 @@
 """glTF 2.0 binary files (Khronos Group, *glTF 2.0 Specification*, 2021), written directly.
 
-One mesh, one embedded PNG, one material. In a GLB file everything is little-endian and every chunk starts on
-a multiple of four bytes. glTF wants metres, y up and the front along +z; the layout's v already runs down as
-glTF's does.
+One mesh, one embedded PNG, one material. In a GLB file everything is little-endian and every chunk starts
+on a multiple of four bytes. glTF wants metres, y up and the front along +z; the layout's v already runs
+down as glTF's does.
 """
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def read_glb(path: str | os.PathLike) -> tuple[HeadMesh, Tensor]:
         mesh = HeadMesh(vertices=array(0, "<f4", 3) / CM, uv=array(2, "<f4", 2),
                         triangles=array(3, "<u4", 3).long(), normals=array(1, "<f4", 3))
     except (struct.error, ValueError, LookupError, TypeError, OSError, SyntaxError) as error:
-        raise InputError(f"{path} is not a head that studiolike wrote; make one with  studiolike view") from error
+        raise InputError(f"{path} is not a head that studiolike wrote; make one: studiolike view") from error
     return mesh, pixels
 
 

@@ -1,9 +1,9 @@
 """A triangle mesh of the head, made from a position map in the `head` layout.
 
 In: a position map ``(3, N, N)`` in centimetres (or nothing, for the base head). Out: a `HeadMesh` whose UV
-coordinates are the layout's own, so that every texture of the project fits it. The grid of vertices is regular
-in (u, v); three places need care: u = 0 and u = 1 are the same line at the back of the head, the whole row
-v = 0 is the crown, and v = 1 is the end of the neck, which stays open.
+coordinates are the layout's own, so that every texture of the project fits it. The grid of vertices is
+regular in (u, v); three places need care: u = 0 and u = 1 are the same line at the back of the head, the
+whole row v = 0 is the crown, and v = 1 is the end of the neck, which stays open.
 """
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _sample_nodes(positions: Tensor, grid: int) -> Tensor:
     n = positions.shape[-1]
     place = torch.arange(grid + 1, dtype=torch.float64) * n / grid - 0.5
     left, row = place.floor().long(), place.floor().long().clamp(0, n - 2)
-    across, down = place - left, (place - row)[:, None]  # down may leave [0, 1]: the ends lie half a texel outside
+    across, down = place - left, (place - row)[:, None]  # down leaves [0, 1] half a texel outside
     columns = torch.lerp(positions[..., left % n], positions[..., (left + 1) % n], across)
     return torch.lerp(columns[:, row], columns[:, row + 1], down).permute(1, 2, 0)
 

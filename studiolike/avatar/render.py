@@ -1,9 +1,9 @@
 """A small software renderer: the head from any side, on the CPU, the same bytes every time.
 
-In: a `HeadMesh` and a texture. Out: pictures ``(3, S, S)``. A perspective camera looks along −z; triangles are
-rasterised all at once into a z-buffer, the texture is read trilinearly from mip maps (Williams, *Pyramidal
-parametrics*, SIGGRAPH 1983), and light is added up in linear space. The camera and the lights stand still, the
-head turns: so a light that is baked into a texture turns with the head and shows itself.
+In: a `HeadMesh` and a texture. Out: pictures ``(3, S, S)``. A perspective camera looks along −z; triangles
+are rasterised all at once into a z-buffer, the texture is read trilinearly from mip maps (Williams,
+*Pyramidal parametrics*, SIGGRAPH 1983), and light is added up in linear space. The camera and the lights
+stand still, the head turns: so a light that is baked into a texture turns with the head and shows itself.
 """
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .. import io
 from ..errors import InputError
 from .mesh import HeadMesh
 
-# Soft studio shading in camera space: three broad lamps (direction, strength, wrap) and a sky-to-floor ambient
-# term. Our choice. The sum is scaled so that a surface facing the camera keeps the texture's own colour.
+# Soft studio shading in camera space: three broad lamps (direction, strength, wrap) and an ambient term from
+# sky to floor. Our choice. The sum is scaled so that a surface facing the camera keeps the texture's own colour.
 LAMPS = (((-0.55, 0.55, 0.75), 0.42, 0.5), ((0.80, 0.15, 0.55), 0.16, 0.6), ((0.0, 0.30, -1.0), 0.10, 0.3))
 SKY, FLOOR = 0.56, 0.36
 INSIDE = 0.18  # the inner side of the open neck is drawn this dark, so that it reads as an inside
@@ -30,7 +30,7 @@ MARGIN = 1.06  # free space around the head
 
 @dataclass(frozen=True)
 class _Hits:
-    """What the z-buffer holds: flat pixel numbers ``(P,)``, triangles ``(P,)``, perspective weights ``(P, 3)``."""
+    """What the z-buffer holds: flat pixel numbers, triangles ``(P,)`` and perspective weights ``(P, 3)``."""
 
     pixel: Tensor
     triangle: Tensor
@@ -137,7 +137,7 @@ def _place(mesh: HeadMesh, yaw: float, pitch: float) -> tuple[Tensor, Tensor]:
 
 
 def camera_distance(mesh: HeadMesh, pitch: float = 0.0) -> float:
-    """Centimetres from the head's middle at which it fits the frame for every yaw: turntables keep one scale."""
+    """Centimetres from the head's middle at which it fits the frame for every yaw: turn."""
     points = _centred(mesh)[::3]
     slope = math.tan(math.radians(FIELD_OF_VIEW / 2)) / MARGIN
     distance = 0.0

@@ -1,8 +1,9 @@
 """One HTML page that shows the head: no network, no library; opens from disk, from a server and in a book.
 
-The page holds the mesh as quantised integers, the textures as data addresses, a small WebGL 2 program with the
-very lamps of `render`, and a still picture for browsers without WebGL or JavaScript. Its content security policy
-forbids every outside request. The page itself is the template ``viewer.html`` beside this file.
+The page holds the mesh as quantised integers, the textures as data addresses, a small WebGL 2 program with
+the very lamps of `render`, and a still picture for browsers without WebGL or JavaScript. Its content
+security policy forbids every outside request. The page itself is the template ``viewer.html`` beside this
+file.
 """
 from __future__ import annotations
 
@@ -39,8 +40,8 @@ def write_viewer(head: HeadMesh | str | os.PathLike, path: str | os.PathLike,
         head: a mesh, or the path of a ``.glb`` written by `write_glb`.
         path: the HTML file to write. The same input gives the same bytes.
         textures: ``(3, H, W)`` in [0, 1], sRGB, or several by name, such as
-            ``{"phone": …, "studio": …, "detailed": …}``, shown in that order with a switch. May be left out for
-            a ``.glb``, which brings its own.
+            ``{"phone": …, "studio": …, "detailed": …}``, shown in that order with a switch. May be left out
+            for a ``.glb``, which brings its own.
         title: shown above the head and in the window's title.
         description: what a screen reader says of the picture.
     Returns:
