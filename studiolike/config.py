@@ -82,7 +82,9 @@ class AdaptConfig:
     recons_pixels: float = 4.0  # its low-frequency pixel part, which holds the skin tone
     perceptual: float = 0.5  # λ1
     identity: float = 1.0  # λ2
+    identity_kind: str = "cosine"  # L_faceID as 1 − cos ("cosine") or mean squared error ("mse")
     codes: str = "bank_mixture"  # "bank", "bank_mixture", "w" or "z"
+    bank: int = 400  # captures of the pre-training set that are inverted into the code bank; 0 = all
     freeze_d: int = 2  # image-side blocks of D_studio that stay as in D_phone
     augment: float = 0.5
     ema_kimg: float | None = 0.5
@@ -118,7 +120,8 @@ class IdentityConfig:
 
 @dataclass(frozen=True)
 class Profile:
-    """One size of everything."""
+    """One size of everything. ``data`` feeds ``make weights``; ``chapter`` is the smaller set that chapters make
+    for themselves: the same subjects by split, only fewer of them."""
 
     name: str = "cpu"
     data: DataConfig = field(default_factory=DataConfig)
@@ -128,6 +131,8 @@ class Profile:
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     detail: DetailConfig = field(default_factory=DetailConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
+    chapter: DataConfig = field(default_factory=lambda: DataConfig(phone_subjects=64, lightings=2, detail_subjects=32,
+                                                                   test_lightings=2))
     live_images: int = 320  # how many images a chapter trains on before it loads the released weights
     precision: str = "no"  # accelerate's mixed precision: "no", "fp16" or "bf16"
 
@@ -137,12 +142,14 @@ PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         name="smoke",
         data=DataConfig(resolution=64, detail_resolution=128, phone_subjects=12, lightings=2, studio_subjects=6,
-                        pair_subjects=4, val_subjects=2, test_subjects=4, test_lightings=2, detail_subjects=8),
+                        pair_subjects=4, val_subjects=4, test_subjects=4, test_lightings=2, detail_subjects=8),
         pretrain=PretrainConfig(images=32, batch=8),
         inversion=InversionConfig(steps=15, batch=8),
-        adapt=AdaptConfig(images=16, batch=4),
+        adapt=AdaptConfig(images=16, batch=4, bank=8),
         detail=DetailConfig(resolution=128, crop=64, images=16, batch=4, sample_steps=4),
         identity=IdentityConfig(images=64, batch=16),
+        chapter=DataConfig(resolution=64, detail_resolution=128, phone_subjects=12, lightings=2, studio_subjects=6,
+                           pair_subjects=4, val_subjects=4, test_subjects=4, test_lightings=2, detail_subjects=8),
         live_images=16,
     ),
     "cpu": _CPU,
@@ -153,7 +160,7 @@ PROFILES: dict[str, Profile] = {
         generator=GeneratorConfig(256, 256, 8, 8192, 256),
         pretrain=PretrainConfig(images=600_000, batch=32),
         inversion=InversionConfig(steps=200, batch=32),
-        adapt=AdaptConfig(images=60_000, batch=16),
+        adapt=AdaptConfig(images=60_000, batch=16, bank=6000),
         detail=DetailConfig(512, 192, (64, 128, 192), 200_000, 16, 2e-4),
         identity=IdentityConfig(128, 400_000, 128),
         live_images=20_000,
@@ -165,7 +172,7 @@ PROFILES: dict[str, Profile] = {
         generator=GeneratorConfig(1024, 512, 8, 32768, 512),
         pretrain=PretrainConfig(images=5_000_000, batch=32, lr=0.002),
         inversion=InversionConfig(steps=500, batch=8),
-        adapt=AdaptConfig(images=200_000, batch=16),
+        adapt=AdaptConfig(images=200_000, batch=16, bank=0),
         detail=DetailConfig(1024, 256, (96, 192, 256), 2_000_000, 32, 2e-4),
         identity=IdentityConfig(128, 1_000_000, 256),
         live_images=50_000,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .errors import OutputError, WeightsError
 
@@ -116,13 +116,38 @@ def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None
     return root / name
 
 
+STUDIO_MEAN = "studio_mean.png"
+
+
+def studio_mean() -> Tensor:
+    """Mean texture ``(1, 3, H, W)`` in [0, 1] of the few-shot studio set: what a simple rival may know.
+
+    Raises:
+        WeightsError: it is missing.
+    """
+    from .io import read_texture
+
+    path = weights_dir() / STUDIO_MEAN
+    if not path.is_file():
+        raise WeightsError(f"no {path}: run  make weights  or reinstall the package")
+    return read_texture(path)[None]
+
+
+def write_studio_mean(data: Any) -> None:
+    """Release the mean studio texture of a `TextureSet`."""
+    from .evaluation import StudioReference
+    from .io import write_image
+
+    write_image(StudioReference.from_set(data).mean, weights_dir() / STUDIO_MEAN)
+
+
 def _readme(facts: dict[str, Any]) -> str:
     rows = [f"| {key} | {_cell(value)} |" for key, value in facts.items()
             if key not in ("name", "what", "metrics", "settings", "sha256")]
     quality = [f"| {key} | {value:.4g} |" for key, value in facts.get("metrics", {}).items()]
     settings = json.dumps(facts.get("settings", {}), indent=2, sort_keys=True, default=str)
     return "\n".join([
-        f"# {facts['name']}", "", f"{facts['what'].capitalize()}.".replace("Stylegan2", "StyleGAN2").replace("g_phone", "G_phone"), "",
+        f"# {facts['name']}", "", f"{facts['what'][0].upper()}{facts['what'][1:]}.", "",
         "Trained on synthetic heads only: a declared stand-in for people, which shows that the method works where the",
         "truth is known. Not for identifying anyone, and not measured on real people beyond what the book shows.", "",
         "| fact | value |", "|---|---|", *rows, "",

@@ -1,0 +1,263 @@
+"""The stages in their order: which data each one reads, where its run lives, what it releases.
+
+`train("all", profile("cpu"), "runs")` is ``make weights``: data → identity networks → G_phone → code bank → G_studio
+→ detailer. Every step resumes where it was stopped and does nothing when it is done.
+"""
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from . import weights
+from .config import DataConfig, Profile
+from .errors import ProfileError
+from .io import from_signed
+from .training import fit
+
+if TYPE_CHECKING:
+    from .evaluation import EvaluationTable
+    from .inversion import CodeBank
+    from .synth import SetSpec, TextureSet
+
+ORDER = ("identity", "phone", "adapt", "detail")
+
+
+def set_spec(config: DataConfig, detailed: bool) -> SetSpec:
+    """The set the GAN stages read (all splits), or, ``detailed``, the larger textures of the detailer and the tests."""
+    from .synth import SetSpec
+
+    return SetSpec(
+        first_seed=config.first_seed, resolution=config.detail_resolution if detailed else config.resolution,
+        phone_subjects=config.detail_subjects if detailed else config.phone_subjects,
+        studio_subjects=config.studio_subjects, pair_subjects=config.pair_subjects,
+        val_subjects=config.val_subjects, test_subjects=config.test_subjects,
+        lightings=min(config.lightings, 2) if detailed else config.lightings, test_lightings=config.test_lightings)
+
+
+def make_set(config: DataConfig, root: str | Path, detailed: bool = False, *, device: str = "cpu",
+             progress: bool = True) -> TextureSet:
+    """Open the set of ``config`` under ``root``; make it first (or finish making it) if it is not there."""
+    from .synth import write_set
+
+    spec = set_spec(config, detailed)
+    digest = spec.digest()[:10]
+    return write_set(spec, Path(root) / f"heads-{spec.resolution}-{digest}", device=device, progress=progress)
+
+
+def data_sets(profile: Profile, runs: str | Path, *, device: str = "cpu", progress: bool = True) -> tuple[TextureSet, TextureSet]:
+    """Both sets of a profile's training, under ``runs/data``."""
+    root = Path(runs) / "data"
+    return (make_set(profile.data, root, device=device, progress=progress),
+            make_set(profile.data, root, detailed=True, device=device, progress=progress))
+
+
+def chapter_sets(profile: Profile, runs: str | Path, *, progress: bool = True) -> tuple[TextureSet, TextureSet]:
+    """The smaller sets that chapters work with: the same subjects by split, fewer of them."""
+    root = Path(runs) / "data"
+    return make_set(profile.chapter, root, progress=progress), make_set(profile.chapter, root, detailed=True, progress=progress)
+
+
+def train(stage: str, profile: Profile, runs: str | Path, *, release: bool = False, device: str | None = None,
+          seed: int = 0, progress: bool = True) -> None:
+    """Train one stage, or all in order; with ``release`` the result replaces the released weights.
+
+    A single stage starts from the networks of the stages before it: this profile's own runs where they exist, else
+    the released weights.
+
+    Raises:
+        ProfileError: unknown stage. WeightsError: a run folder of other settings.
+    """
+    if stage != "all" and stage not in ORDER:
+        raise ProfileError(f"unknown stage '{stage}'; choose one of {', '.join(ORDER)} or all")
+    context = Context(profile, Path(runs) / profile.name, release, device, seed, progress)
+    for name in ORDER if stage == "all" else (stage,):
+        STEPS[name](context)
+
+
+@dataclasses.dataclass
+class Context:
+    """What every training step needs: settings, the folder of runs, and whether to release."""
+
+    profile: Profile
+    runs: Path
+    release: bool
+    device: str | None
+    seed: int
+    progress: bool
+
+    @property
+    def data(self) -> TextureSet:
+        return make_set(self.profile.data, self.runs.parent / "data", device=self.data_device, progress=self.progress)
+
+    @property
+    def detailed(self) -> TextureSet:
+        return make_set(self.profile.data, self.runs.parent / "data", detailed=True, device=self.data_device,
+                        progress=self.progress)
+
+    @property
+    def data_device(self) -> str:
+        return self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"seed": self.seed, "device": self.device, "progress": self.progress}
+
+    def network(self, name: str) -> nn.Module:
+        """A network of an earlier stage: from this profile's runs, else the released one."""
+        own = self.runs / "networks"
+        return weights.load(name, root=own if (own / name / weights.FILE).is_file() else None)
+
+    def keep(self, model: nn.Module, name: str, data: TextureSet, metrics: dict[str, float], run: str | None = None) -> None:
+        """Store a trained network for the next stages, and release it if asked."""
+        record = self.runs / (run or name) / "record.json"
+        facts = json.loads(record.read_text()) if record.is_file() else {}
+        card = {
+            "profile": self.profile.name, "data": f"synthetic heads, generator {data.manifest['generator']}, "
+            f"{len(data.phone)} phone textures of {len(data.studio)} subjects at {data.resolution}²",
+            **{key: facts.get(key) for key in ("images", "seconds", "seed", "device", "commit", "torch", "settings")},
+            "metrics": {k: round(float(v), 5) for k, v in {**facts.get("metrics", {}), **metrics}.items()},
+        }
+        weights.release(model, name, card, self.runs / "networks")
+        if self.release:
+            weights.release(model, name, card)
+
+    def bank(self, g_phone: nn.Module, d_phone: nn.Module, data: TextureSet, rows: Tensor, name: str) -> CodeBank:
+        """Codes of some captures, inverted once and kept."""
+        from .inversion import build_bank
+
+        device = self.data_device
+        return build_bank(g_phone.to(device), data, rows, self.profile.inversion, self.runs / f"{name}.safetensors",
+                          feature_net=d_phone.to(device), progress=self.progress, overwrite=True)
+
+
+def train_identity_networks(context: Context) -> None:
+    """Two networks of different seed and shape: one for the losses, one that only measures."""
+    from .features import train_identity
+
+    for seed, role in enumerate(("identity", "identity_eval")):
+        net = train_identity(context.profile, role, context.data, context.runs / role,
+                             **context.options | {"seed": context.seed + seed})
+        context.keep(net, role, context.data, {})
+
+
+def train_phone(context: Context) -> None:
+    """Stage 1."""
+    from .stylegan2 import PretrainStage
+
+    profile, data = context.profile, context.data
+    stage = PretrainStage(profile.pretrain, profile.generator, data)
+    settings = {"pretrain": dataclasses.asdict(profile.pretrain) | {"images": None},
+                "generator": dataclasses.asdict(profile.generator), "data": data.manifest["spec"]}
+    fit(stage, profile.pretrain.images, context.runs / "g_phone", settings=settings, precision=profile.precision,
+        **context.options)
+    g_phone, d_phone = stage.ema_generator().cpu(), stage.discriminator().cpu()
+    context.keep(g_phone, "g_phone", data, phone_quality(context, g_phone, data))
+    context.keep(d_phone, "d_phone", data, {}, run="g_phone")
+
+
+@torch.no_grad()
+def phone_quality(context: Context, g_phone: nn.Module, data: TextureSet, count: int = 256) -> dict[str, float]:
+    """KID of samples against held-out phone textures (both seen through the same visibility), and its floor."""
+    from .evaluation import PooledFeatures, kid
+
+    rows = torch.cat([data.captures("val"), data.captures("test")])[:count]
+    texture, visibility = data.phone_batch(rows, "cpu")
+    rng = torch.Generator().manual_seed(0)
+    z = torch.randn(len(rows), g_phone.config.w_dim, generator=rng)
+    samples = torch.cat([from_signed(g_phone(part)) for part in z.split(16)])
+    features = PooledFeatures(context.network("identity_eval"))
+    shuffled = torch.randperm(len(rows), generator=rng)
+    half = len(rows) // 2
+    value = kid(features, samples * visibility, texture * visibility)
+    floor = kid(features, (texture * visibility)[shuffled[:half]], (texture * visibility)[shuffled[half:]])
+    return {"kid": value.mean, "kid_std": value.std, "kid_floor": floor.mean, "kid_floor_std": floor.std}
+
+
+def adapt_inputs(context: Context, g_phone: nn.Module, d_phone: nn.Module) -> tuple[CodeBank, CodeBank]:
+    """The code bank that is sampled, and the codes of all captures of the few pairs."""
+    data, wanted = context.data, context.profile.adapt.bank
+    rows = data.captures("phone")
+    if wanted and wanted < len(rows):  # spread over the subjects, not the first few of them
+        rows = rows[torch.linspace(0, len(rows) - 1, wanted).long()]
+    return (context.bank(g_phone, d_phone, data, rows, "bank"),
+            context.bank(g_phone, d_phone, data, data.captures("pairs"), "pairs"))
+
+
+def train_adapt(context: Context) -> None:
+    """Stages 2 and 3: the code bank, then few-shot studio fine-tuning."""
+    from .adaptation import few_shot_sets, train_studio
+
+    g_phone, d_phone = context.network("g_phone"), context.network("d_phone")
+    bank, pair_bank = adapt_inputs(context, g_phone, d_phone)
+    studio, pairs, held_out = few_shot_sets(context.data, pair_bank)
+    g_studio = train_studio(context.profile, g_phone.cpu(), d_phone.cpu(), bank, pairs, studio, context.runs / "g_studio",
+                            identity=context.network("identity"), held_out=held_out, **context.options)
+    context.keep(g_studio, "g_studio", context.data,
+                 {"inversion_psnr": bank.psnr.mean().item(), "pairs_inversion_psnr": pair_bank.psnr.mean().item()})
+    path = context.runs / "networks" / "bank.safetensors"
+    bank.save(path)
+    if context.release:
+        half = dataclasses.replace(bank, w_plus=bank.w_plus.half())
+        half.save(weights.weights_dir() / "bank.safetensors")
+        pair = dataclasses.replace(pair_bank, w_plus=pair_bank.w_plus.half())
+        pair.save(weights.weights_dir() / "pairs.safetensors")
+        weights.write_studio_mean(context.data)
+
+
+def train_detail(context: Context) -> None:
+    """Stage 4: self-degraded textures first, then G_studio's real outputs for the few pairs."""
+    from .detail import DetailStage
+
+    profile, data = context.profile, context.detailed
+    g_phone, d_phone, g_studio = (context.network(n) for n in ("g_phone", "d_phone", "g_studio"))
+    # G_studio's own outputs are shown only for subjects whose studio texture a real few-shot set-up would have
+    pairs = data.captures("pairs")
+    bank = context.bank(g_phone, d_phone, data, pairs, "detail-pairs")
+    with torch.no_grad():
+        coarse = torch.cat([from_signed(g_studio.synthesis(part)) for part in bank.w_plus.cpu().split(16)])
+    stage = DetailStage(profile.detail, data.studio, data.phone, data.visibility, data.subject,
+                        rows=torch.cat([data.captures("phone"), pairs]), coarse=coarse.numpy(), paired_rows=pairs,
+                        low_resolution=g_studio.config.resolution, seed=context.seed)
+    settings = {"detail": dataclasses.asdict(profile.detail), "data": data.manifest["spec"]}
+    fit(stage, profile.detail.images, context.runs / "detailer", settings=settings, precision=profile.precision,
+        **context.options)
+    context.keep(stage.average.cpu(), "detailer", data, {})
+
+
+STEPS: dict[str, Callable[[Context], None]] = {
+    "identity": train_identity_networks, "phone": train_phone, "adapt": train_adapt, "detail": train_detail}
+
+
+def evaluate_chain(profile: Profile, runs: str | Path, *, subjects: int | None = None, config: DataConfig | None = None,
+                   progress: bool = True, ) -> EvaluationTable:
+    """Chain against doing nothing, colour transfer and the quotient, on the test subjects of ``config``.
+
+    Args:
+        subjects: how many test subjects, default all.
+        config: the data to test on, default the profile's own.
+    """
+    from .evaluation import StudioReference, bound, evaluate
+    from .pipeline import StudioPipeline
+
+    data = make_set(config or profile.data, Path(runs) / "data", detailed=True, progress=progress)
+    rows = data.captures("test")
+    if subjects:
+        people = data.subjects("test")[:subjects]
+        rows = rows[torch.isin(torch.as_tensor(data.subject)[rows], people)]
+    pipe = StudioPipeline.released()
+    size = profile.detail.resolution
+
+    def chain(texture: Tensor, visibility: Tensor) -> Tensor:
+        return pipe(texture, visibility, resolution=size, inversion=profile.inversion,
+                    steps=profile.detail.sample_steps, guidance=profile.detail.guidance).texture
+
+    methods = bound(StudioReference.from_set(data)) | {"chain": chain}
+    return evaluate(methods, data, rows, eval_net=weights.load("identity_eval"), batch=16, progress=progress)
+
+
