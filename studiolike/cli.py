@@ -7,17 +7,20 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import Positional, arg
 
-from .errors import InputError, OutputError, StudioError
+from .config import Profile, profile
+from .errors import StudioError
 
 Out = Annotated[Path, arg(aliases=["-o"])]
-STAGES = ("identity", "phone", "adapt", "detail", "all")
+# the profile named on the command line decides the defaults of the settings that can be changed beside it
+_profile: ContextVar[str] = ContextVar("profile", default="cpu")
 
 
 def _say(message: str) -> None:
@@ -116,12 +119,13 @@ class Train:
     """write the trained networks into the released weights"""
     device: str | None = None
     seed: int = 0
+    set: Profile = field(default_factory=lambda: profile(_profile.get()))
+    """any setting of the profile, for example --set.pretrain.images 100000"""
 
     def run(self) -> None:
-        from .config import profile
         from .recipes import train
 
-        train(self.stage, profile(self.profile), self.runs, release=self.release, device=self.device, seed=self.seed)
+        train(self.stage, self.set, self.runs, release=self.release, device=self.device, seed=self.seed)
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,6 @@ class Evaluate:
     seed: int = 0
 
     def run(self) -> None:
-        from .config import profile
         from .recipes import evaluate_chain
 
         table = evaluate_chain(profile(self.profile), self.runs, subjects=self.subjects)
@@ -157,7 +160,6 @@ class Data:
     device: str = "cpu"
 
     def run(self) -> None:
-        from .config import profile
         from .recipes import data_sets
 
         for data in data_sets(profile(self.profile), self.runs, device=self.device):
@@ -180,7 +182,9 @@ VERBS = {"capture": Capture, "convert": Convert, "view": View, "train": Train, "
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point of the ``studiolike`` command; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
     try:
+        _profile.set(_named_profile(argv))
         command = tyro.extras.subcommand_cli_from_dict(
             VERBS, prog="studiolike", args=argv, description="Studio-like face textures from phone captures.")
         command.run()
@@ -198,7 +202,14 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-__all__ = ["main", "InputError", "OutputError"]
+def _named_profile(argv: list[str]) -> str:
+    for k, word in enumerate(argv):
+        if word.startswith("--profile="):
+            return profile(word.split("=", 1)[1]).name
+        if word == "--profile" and k + 1 < len(argv):
+            return profile(argv[k + 1]).name
+    return "cpu"
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,0 +1,123 @@
+"""The command line as a user meets it: bad input gives one clear line, code 2, and no partial file."""
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from studiolike import io, weights
+from studiolike.cli import main
+
+
+@pytest.fixture(scope="module")
+def texture_file(tmp_path_factory):
+    """A phone texture with holes, made of the released mean: no generator is needed to test files."""
+    folder = tmp_path_factory.mktemp("texture")
+    mean = io.resize(weights.studio_mean(), 128)[0]
+    light = torch.linspace(0.5, 1.1, 128).view(1, 1, -1)
+    visibility = torch.ones(1, 128, 128)
+    visibility[:, 110:] = 0
+    io.write_image((mean * light).clamp(0, 1), folder / "phone.png")
+    io.write_image(visibility, folder / "phone.visibility.png")
+    return folder / "phone.png"
+
+
+def run(capsys, *argv):
+    code = main([str(a) for a in argv])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def bad_inputs(folder):
+    (folder / "text.png").write_text("not a picture")
+    (folder / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    Image.new("RGB", (300, 200), (128, 128, 128)).save(folder / "plain.png")
+    Image.new("RGB", (100, 64)).save(folder / "wide.png")
+    (folder / "empty").mkdir(exist_ok=True)
+    (folder / "file").write_text("")
+    good = folder / "good.png"
+    Image.fromarray(np.full((64, 64, 3), 120, np.uint8)).save(good)
+    out = folder / "out.png"
+    return {
+        "missing file": (["convert", folder / "nothing.png", "-o", out], "no such file"),
+        "not an image": (["convert", folder / "text.png", "-o", out], "not a readable image"),
+        "truncated image": (["convert", folder / "cut.png", "-o", out], "not a readable image"),
+        "not square": (["convert", folder / "wide.png", "--kind", "texture", "-o", out], "must be square"),
+        "size no power of two": (["convert", good, "--kind", "texture", "--size", "300", "-o", out], "power of two"),
+        "no steps": (["convert", good, "--kind", "texture", "--inversion-steps", "0", "-o", out], "at least 1"),
+        "empty folder": (["convert", folder / "empty", "-o", folder / "outs"], "no pictures"),
+        "unknown format": (["convert", good, "--kind", "texture", "-o", folder / "out.xyz"], "ending must be"),
+        "output below a file": (["convert", good, "--kind", "texture", "-o", folder / "file" / "out.png"], "cannot write"),
+        "output is a folder": (["convert", good, "--kind", "texture", "-o", folder / "empty"], "ending must be|is a folder"),
+        "unknown profile": (["train", "phone", "--profile", "huge"], "unknown profile"),
+        "no landmarks file": (["capture", good, "--landmarks", folder / "no.json", "-o", out], "landmark"),
+        "foreign weights": (["convert", good, "--kind", "texture", "--weights", folder / "empty", "-o", out], "model_index"),
+        "avatar of a missing texture": (["view", folder / "nothing.png", "-o", folder / "a.glb"], "no such file"),
+    }
+
+
+@pytest.mark.parametrize("case", [
+    "missing file", "not an image", "truncated image", "not square", "size no power of two", "no steps", "empty folder",
+    "unknown format", "output below a file", "output is a folder", "unknown profile", "no landmarks file",
+    "foreign weights", "avatar of a missing texture"])
+def test_bad_input_gives_one_line_and_code_2(case, tmp_path, capsys):
+    argv, message = bad_inputs(tmp_path)[case]
+    before = sorted(p.name for p in tmp_path.rglob("*"))
+    code, out, err = run(capsys, *argv)
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert code == 2 and out == ""
+    assert len(lines) == 1 and lines[0].startswith("studiolike: ")
+    assert any(part in lines[0] for part in message.split("|"))
+    assert sorted(p.name for p in tmp_path.rglob("*")) == before
+
+
+def test_damaged_released_weights_are_named(tmp_path, capsys, monkeypatch, texture_file):
+    import shutil
+    shutil.copytree(weights.weights_dir(), tmp_path / "weights")
+    victim = tmp_path / "weights" / "g_studio" / weights.FILE
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    victim.write_bytes(bytes(content))
+    monkeypatch.setenv("STUDIOLIKE_WEIGHTS", str(tmp_path / "weights"))
+    code, _, err = run(capsys, "convert", texture_file, "-o", tmp_path / "o.png")
+    assert code == 2 and "g_studio" in err and "damaged" in err and not (tmp_path / "o.png").exists()
+
+
+def test_an_unknown_option_is_refused_by_a_fresh_process_with_code_2():
+    done = subprocess.run([sys.executable, "-m", "studiolike.cli", "convert", "--no-such-option"], capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_convert_writes_a_texture_and_reports_metrics_and_timings(tmp_path, capsys, texture_file):
+    target = tmp_path / "deep" / "studio.png"
+    code, out, _ = run(capsys, "convert", texture_file, "-o", target, "--size", "128", "--inversion-steps", "4",
+                       "--detail-steps", "2", "--json", "--quiet")
+    report = json.loads(out)["results"][0]
+    assert code == 0 and io.read_texture(target).shape == (3, 128, 128)
+    assert {"inversion", "translation", "detailing"} <= report["seconds"].keys()
+    assert 0 <= report["metrics"]["asymmetry_output"] < 2 and report["kind"] == "texture"
+    again = tmp_path / "again.png"
+    run(capsys, "convert", texture_file, "-o", again, "--size", "128", "--inversion-steps", "4", "--detail-steps", "2", "--quiet")
+    assert again.read_bytes() == target.read_bytes()
+
+
+def test_a_folder_is_converted_picture_by_picture(tmp_path, capsys, texture_file):
+    code, _, _ = run(capsys, "convert", texture_file.parent, "-o", tmp_path / "out", "--size", "64", "--inversion-steps", "2",
+                     "--detail-steps", "1", "--quiet")
+    assert code == 0 and [p.name for p in (tmp_path / "out").iterdir()] == ["phone.png"]
+
+
+def test_view_writes_a_model_and_a_page(tmp_path, capsys, texture_file):
+    code, _, _ = run(capsys, "view", texture_file, "-o", tmp_path / "a.glb")
+    assert code == 0 and (tmp_path / "a.glb").read_bytes()[:4] == b"glTF"
+    assert "<title>" in (tmp_path / "a.html").read_text()
+
+
+def test_doctor_names_device_profile_and_weights(capsys):
+    code, out, _ = run(capsys, "doctor")
+    assert code == 0
+    for word in ("device", "profile", "memory", "g_studio", "torch"):
+        assert word in out
