@@ -1,0 +1,90 @@
+# One short command for everything a reader or contributor does. `make help` lists them.
+#
+# Needs python3 (3.11 or newer), make and a C compiler (some readers' torch.compile asks for one).
+# Nothing is activated by hand: each target first makes or refreshes .venv, when the lock is newer
+# than the last installation.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BOOT := .venv-boot
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+# smoke: seconds a chapter, for tests · cpu: minutes on two cores · gpu: a free Colab T4 · paper: the paper's scale
+PROFILE ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
+# some chapters only, for authors: make book CHAPTERS="ch03 ch04"
+CHAPTERS ?=
+PORT ?= 8000
+# arguments handed on: make bench ARGS="--peer path/of/a/checkout", make test ARGS="-k layout"
+ARGS ?=
+
+.PHONY: help book test serve weights bench lint notebooks lock setup clean
+
+help: ## this list
+	@echo "studiolike: make TARGET [PROFILE=smoke|cpu|gpu|paper]   (PROFILE is now: $(PROFILE))"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+book: $(INSTALLED) ## run every chapter in order and render the book into _build/html (PROFILE=, CHAPTERS=)
+	$(RUN) book/tools/execute.py --profile $(PROFILE) --chapters $(CHAPTERS)
+	$(RUN) book/tools/build.py --profile $(PROFILE) --chapters $(CHAPTERS)
+
+# The unit tests, then every chapter twice in its smallest size: papermill runs it and stores what
+# it showed; nbval runs the committed notebook and compares with that. So a chapter that no longer
+# runs fails, and so does one whose results depend on luck.
+test: $(INSTALLED) ## the unit tests, then every chapter twice in the smoke profile (ARGS= for pytest)
+	$(RUN) -m pytest -n 2 $(ARGS)
+	$(RUN) book/tools/execute.py --profile smoke
+	$(RUN) book/tools/validate.py --profile smoke
+
+serve: $(INSTALLED) ## show the built book on http://localhost:8000 (PORT=)
+	@test -f _build/html/index.html || { echo "There is no book yet: run 'make book' first."; exit 2; }
+	$(RUN) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+weights: $(INSTALLED) ## retrain every released network and write it with its card into studiolike/weights (PROFILE=, ARGS=)
+	$(VENV)/bin/studiolike train all --profile $(PROFILE) --release $(ARGS)
+
+bench: $(INSTALLED) ## measure speed and memory of every stage on this machine (ARGS=)
+	$(RUN) benchmarks/run.py $(ARGS)
+
+lint: $(INSTALLED) ## check style with ruff, and that the notebooks agree with their text sources
+	$(RUN) -m ruff check .
+	$(RUN) book/tools/notebooks.py --check
+
+notebooks: $(INSTALLED) ## write notebooks/*.ipynb (the Colab flavour) from notebooks/*.py
+	$(RUN) book/tools/notebooks.py
+
+# The lock comes from `uv pip compile`, not from `uv lock`: a uv.lock writes the address of the
+# index it was made with into every line, and a lock must work with any mirror. --universal: one
+# file for Python 3.11 to 3.13. The extra `capture` is left out: mediapipe brings a second OpenCV
+# and needs a model file from the network, and nothing in the tests or the book needs either.
+lock: $(BOOT)/bin/uv ## resolve pyproject.toml anew and write requirements.lock (ARGS="--upgrade" for newest versions)
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BOOT)/bin/uv pip compile pyproject.toml --extra book --extra dev \
+		--universal --python-version 3.11 --generate-hashes --no-emit-index-url $(ARGS) --quiet -o requirements.lock
+
+setup: $(INSTALLED) ## only make or refresh .venv
+
+clean: ## remove what was built (_build and caches); .venv stays, delete it by hand for a fresh one
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
+
+# uv, in an environment of its own, so that it can rebuild .venv while it runs.
+$(BOOT)/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "This needs Python 3.11 or newer; '$(PYTHON)' is older. Name another: make PYTHON=python3.12 ..."; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		{ echo "'$(PYTHON)' has no venv module. On Debian or Ubuntu: apt-get install python3-venv"; exit 2; }
+	$(PYTHON) -m venv --clear $(BOOT)
+	$(BOOT)/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
+
+# The mark is written last: an installation that was cut off starts again.
+# The project itself goes in as editable, without its dependencies (the lock has them all) and
+# without a build environment of its own (its build tool is in the lock too).
+$(INSTALLED): requirements.lock pyproject.toml | $(BOOT)/bin/uv
+	@test -x $(RUN) && $(RUN) -c '' 2>/dev/null || $(BOOT)/bin/uv venv --quiet --clear --python $(BOOT)/bin/python $(VENV)
+	$(BOOT)/bin/uv pip sync --python $(RUN) --require-hashes requirements.lock
+	$(BOOT)/bin/uv pip install --quiet --python $(RUN) --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,177 @@
+"""Assemble the book's pages and executed chapters, render them with Jupyter Book, check the result.
+
+    python book/tools/build.py --profile cpu [--chapters ch03]
+
+Sphinx warnings are errors. The site goes to _build/html only when everything is right, so a failing
+build leaves the last good one in place.
+"""
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pages import problems
+from project import BUILD, PROFILES, ROOT, BookError, chapters
+
+BOOK = ROOT / "book"
+BOX = "<!-- run box -->"
+MATHJAX = "tex-svg-full.js"  # one file that holds every TeX extension and draws with paths: no fonts to fetch
+
+
+def load_records(profile: str, names: list[str]) -> dict[str, dict[str, Any]]:
+    """What execute.py measured.
+
+    Raises:
+        BookError: a chapter was not executed in this profile.
+    """
+    records = {}
+    for name in names:
+        path = BUILD / "records" / profile / f"{name}.json"
+        if not path.exists():
+            raise BookError(f"{name} was not executed in profile {profile}: run make book PROFILE={profile}")
+        records[name] = json.loads(path.read_text())
+    return records
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a reader says them."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+
+
+def run_box(record: dict[str, Any]) -> str:
+    """The note on top of a chapter: what running it cost here."""
+    return (f"```{{admonition}} This page was computed\n:class: run-box\n"
+            f"Profile `{record['profile']}` on {record['cores']} cores, {record['device']}: "
+            f"**{duration(record['seconds'])}**, at most **{record['peak_memory'] / 1024:.1f} GB** of memory. "
+            f"torch {record['torch']}, package `{record['package']}`, commit `{record['commit']}`. "
+            f"[All chapters](../timings.md).\n```")
+
+
+def page_of(executed: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+    """An executed notebook, ready to be shown: the run box filled in, texts for pictures where Sphinx looks."""
+    for cell in executed["cells"]:
+        if cell["cell_type"] == "markdown":
+            text = "".join(cell["source"])
+            if BOX in text:
+                cell["source"] = text.replace(BOX, run_box(record))
+        for output in cell.get("outputs", []):
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt")
+            if alt:
+                cell["metadata"].setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt
+    return executed
+
+
+def timings(records: dict[str, dict[str, Any]], titles: dict[str, str]) -> str:
+    """The page that says what each chapter cost."""
+    if not records:
+        return "# Run times\n\nNo chapter has been executed.\n"
+    first = next(iter(records.values()))
+    rows = "\n".join(f"| [{titles[name]}](notebooks/{name}.ipynb) | {duration(record['seconds'])} | "
+                     f"{record['peak_memory'] / 1024:.1f} GB |" for name, record in records.items())
+    total = sum(record["seconds"] for record in records.values())
+    peak = max(record["peak_memory"] for record in records.values())
+    return (f"# Run times\n\nMeasured while this book was built: profile `{first['profile']}`, {first['cores']} cores, "
+            f"{first['device']}, Python {first['python']}, torch {first['torch']}.\n\n"
+            "Memory is the largest resident size of the process that ran the chapter.\n\n"
+            f"| chapter | time | memory |\n| --- | ---: | ---: |\n{rows}\n"
+            f"| **all** | **{duration(total)}** | **{peak / 1024:.1f} GB** |\n")
+
+
+def assemble(profile: str, sources: list[Path]) -> Path:
+    """Write _build/source: prose pages, static files, executed chapters, the table of contents."""
+    names = [source.stem for source in sources]
+    records = load_records(profile, names)
+    target = BUILD / "source"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(BOOK, target, ignore=shutil.ignore_patterns("tools", "_toc.yml", "README.md", "__pycache__"))
+    (target / "notebooks").mkdir()
+    titles = {}
+    for name in names:
+        executed = json.loads((BUILD / "notebooks" / profile / f"{name}.ipynb").read_text(encoding="utf-8"))
+        lines = "".join(executed["cells"][0]["source"]).splitlines()
+        titles[name] = next(line.lstrip("# ") for line in lines if line.startswith("# "))
+        page = page_of(executed, records[name])
+        (target / "notebooks" / f"{name}.ipynb").write_text(json.dumps(page, indent=1), encoding="utf-8")
+    (target / "timings.md").write_text(timings(records, titles), encoding="utf-8")
+    copy_mathjax(target / "_static" / "mathjax")
+    write_toc(target, {f"notebooks/{name}" for name in names})
+    return target
+
+
+def copy_mathjax(target: Path) -> None:
+    """MathJax from the Python package that carries it. Its folder has a hyphen, so it is found, not imported."""
+    found = importlib.util.find_spec("sphinx-mathjax-offline")
+    if found is None or found.submodule_search_locations is None:
+        raise BookError("sphinx-mathjax-offline is not installed: run make setup")
+    target.mkdir(parents=True)
+    shutil.copy(Path(found.submodule_search_locations[0]) / "static" / "mathjax" / MATHJAX, target)
+
+
+def write_toc(target: Path, present: set[str]) -> None:
+    """The table of contents, with the chapters that are being built (all of them, but for an author's partial build)."""
+    toc = yaml.safe_load((BOOK / "_toc.yml").read_text())
+    for part in toc["parts"]:
+        part["chapters"] = [entry for entry in part["chapters"]
+                            if entry["file"] in present or not entry["file"].startswith("notebooks/")]
+    toc["parts"] = [part for part in toc["parts"] if part["chapters"]]
+    (target / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False))
+
+
+def render(source: Path) -> Path:
+    """Run Jupyter Book.
+
+    Raises:
+        BookError: it fails, or warns.
+    """
+    out = BUILD / "jupyter-book"
+    shutil.rmtree(out, ignore_errors=True)
+    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(source), "--config", str(ROOT / "_config.yml"),
+               "--toc", str(source / "_toc.yml"), "--path-output", str(out), "-n", "-W", "--keep-going"]
+    print("rendering with Jupyter Book", flush=True)
+    done = subprocess.run(command, cwd=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    (BUILD / "jupyter-book.log").write_text(done.stdout)
+    html = out / "_build" / "html"
+    if done.returncode or not (html / "index.html").exists():
+        lines = done.stdout.splitlines()
+        said = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-30:]
+        raise BookError("Jupyter Book warned or failed:\n" + "\n".join(said) + "\nAll it said: _build/jupyter-book.log")
+    return html
+
+
+def publish(html: Path) -> None:
+    """Swap the new site in."""
+    target, old = BUILD / "html", BUILD / "html.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    html.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Render the book from the executed chapters.")
+    parser.add_argument("--profile", choices=PROFILES, default="cpu")
+    parser.add_argument("--chapters", nargs="*", default=[])
+    options = parser.parse_args(arguments)
+    try:
+        html = render(assemble(options.profile, chapters(options.chapters)))
+        if found := problems(html):
+            raise BookError("the pages are not as they should be:\n" + "\n".join(found))
+        publish(html)
+    except BookError as error:
+        print(f"FAILED {error}", file=sys.stderr)
+        return 1
+    pages = len(list((BUILD / "html").rglob("*.html")))
+    print(f"the book is in _build/html/index.html ({pages} pages, profile {options.profile})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""What every tool of the book has to know: where things are, which chapters there are, where the project lives.
+
+The address of the repository and the version are read from the project's own files, never repeated.
+"""
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+BUILD = ROOT / "_build"
+PROFILES = ("smoke", "cpu", "gpu", "paper")
+CHAPTER_NAME = re.compile(r"ch\d\d-[a-z0-9-]+")
+
+
+class BookError(Exception):
+    """Something in the book is not as it should be; the message says what and where."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """Name, version and addresses of the project."""
+
+    name: str
+    version: str
+    repository: str
+    homepage: str
+
+    @property
+    def tag(self) -> str:
+        """The git tag of this version, which notebooks opened elsewhere install from."""
+        return f"v{self.version}"
+
+    @property
+    def slug(self) -> str:
+        """``owner/name`` on GitHub."""
+        return self.repository.split("github.com/", 1)[1].rstrip("/")
+
+    def raw(self, path: str) -> str:
+        """Address of one file of the repository as it is, for pictures in notebooks opened elsewhere."""
+        return f"https://raw.githubusercontent.com/{self.slug}/{self.tag}/{path}"
+
+    def colab(self, notebook: str) -> str:
+        """Address that opens a notebook of this repository in Colab."""
+        return f"https://colab.research.google.com/github/{self.slug}/blob/{self.tag}/notebooks/{notebook}.ipynb"
+
+
+def project(root: Path = ROOT) -> Project:
+    """Read pyproject.toml."""
+    table = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    return Project(table["name"], table["version"], table["urls"]["Repository"], table["urls"]["Homepage"])
+
+
+def chapters(only: list[str] | None = None, folder: Path = NOTEBOOKS) -> list[Path]:
+    """The chapters' text sources, in order; ``only`` keeps those whose names begin so (``ch03``).
+
+    Raises:
+        BookError: a name in ``only`` fits no chapter, or a file is not named like a chapter.
+    """
+    every = sorted(folder.glob("ch*.py"))
+    for path in every:
+        if not CHAPTER_NAME.fullmatch(path.stem):
+            raise BookError(f"{path.name}: a chapter is named chNN-words-with-hyphens.py")
+    chosen = []
+    for start in only or [""]:
+        found = [path for path in every if path.stem.startswith(start)]
+        if start and not found:
+            raise BookError(f"no chapter begins with '{start}'; there are: {', '.join(p.stem for p in every)}")
+        chosen += [path for path in found if path not in chosen]
+    return chosen

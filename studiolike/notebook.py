@@ -1,0 +1,47 @@
+"""What a chapter needs of the notebook it runs in: numbers for the prose, the library's own code beside an equation.
+
+Figures are in `figures`. All of it also works where the book's tools are missing, in Colab for example.
+"""
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from numbers import Real
+
+from .errors import InputError
+
+
+def glue(name: str, value: float | int | str) -> None:
+    """Give a result a name, so that the text of any page can quote it: ``{glue:text}`name:.2f` ``.
+
+    Only plain numbers and strings: numpy and torch scalars would break the formats in the text, so they are turned
+    into Python numbers here. Where the book's tools are missing the value is printed, because there the text shows the
+    name in its place.
+
+    Args:
+        name: unique over the whole book; begin it with the chapter, as in ``ch03_psnr``.
+        value: a number (also a tensor or array with one element) or a string.
+    Raises:
+        InputError: anything else.
+    """
+    if hasattr(value, "item"):
+        value = value.item()
+    if not isinstance(value, (Real, str)):
+        raise InputError(f"glue takes one number or a string, and '{name}' is a {type(value).__name__}")
+    if not isinstance(value, (str, bool, int)):
+        value = float(value)
+    try:
+        from myst_nb import glue as store
+    except ImportError:
+        print(f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}")
+        return
+    store(name, value, display=False)
+
+
+def source(thing: Callable | type) -> None:
+    """Show the library's own code of a function or class, coloured, in the page. Never a second copy of it."""
+    from IPython.display import Markdown, display
+
+    code = textwrap.dedent(inspect.getsource(thing)).rstrip()
+    display(Markdown(f"`{thing.__module__}.{thing.__qualname__}`\n\n```python\n{code}\n```"))
