@@ -1,0 +1,179 @@
+"""Speed and memory of every stage on this machine: ``make bench``.
+
+Each row is measured several times in its own order, after a warm-up; the table gives the median and the spread. Peak
+memory is that of the whole process so far (or of the GPU), so it only grows from row to row.
+
+    python benchmarks/run.py --only training inversion --resolutions 64 128 --out bench.json
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from studiolike.config import DetailConfig, GeneratorConfig, InversionConfig, PretrainConfig
+from studiolike.training import commit, device_name, package_hash
+
+Row = tuple[str, str, Callable[[], int]]  # name, unit, work that returns how many units it did
+
+
+def peak_gib(device: str) -> float:
+    """Peak memory so far in GiB: of the GPU if there is one, else of this process."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def synth_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
+    """Phone captures a second, geometry and skin of the subject included once for every four lightings."""
+    from studiolike.synth import phone_capture, studio_texture, synthesise_subjects
+
+    for resolution in (64, 128, 256):
+        def captures(resolution: int = resolution) -> int:
+            subjects = synthesise_subjects(torch.arange(4), resolution, device)
+            for k in range(4):
+                phone_capture(subjects, torch.arange(4) + 10 * k)
+            return 16
+
+        def pairs(resolution: int = resolution) -> int:
+            subjects = synthesise_subjects(torch.arange(4), resolution, device)
+            studio_texture(subjects)
+            phone_capture(subjects, torch.arange(4))
+            return 4
+
+        yield f"synthetic phone captures, {resolution}²", "captures/s", captures
+        yield f"synthetic studio/phone pairs, {resolution}²", "pairs/s", pairs
+
+
+def training_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
+    """One training image = generator step + discriminator step + R1/16, as in training."""
+    from studiolike.stylegan2 import PretrainStage
+    from studiolike.training import fit
+
+    for resolution in resolutions:
+        size = GeneratorConfig(resolution=resolution)
+        config = PretrainConfig(batch=8, images=10**9)
+
+        def work(size: GeneratorConfig = size, config: PretrainConfig = config) -> int:
+            data = RandomSet(size.resolution)
+            stage = PretrainStage(config, size, data)
+            images = config.batch * config.r1_every
+            with tempfile.TemporaryDirectory() as folder:
+                fit(stage, images, folder, device=None if device == "cuda" else "cpu", progress=False,
+                    preview_every=10**9, checkpoint_every=10**9)
+            return images
+
+        yield f"G_phone training, {resolution}²", "images/s", work
+
+
+def inversion_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
+    """Optimisation steps × images a second, by batch."""
+    from studiolike.inversion import invert
+    from studiolike.stylegan2 import Discriminator, Generator
+
+    for resolution in resolutions:
+        generator = Generator(resolution).to(device).eval()
+        critic = Discriminator(resolution).to(device).eval()
+        for batch in (1, 16):
+            def work(g: torch.nn.Module = generator, d: torch.nn.Module = critic, n: int = batch, r: int = resolution) -> int:
+                texture = torch.rand(n, 3, r, r, device=device)
+                invert(g, texture, torch.ones_like(texture[:, :1]), InversionConfig(steps=10), feature_net=d)
+                return 10 * n
+
+            yield f"inversion, {resolution}², batch {batch}", "steps·images/s", work
+
+
+def detail_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
+    """Whole samples a second at the default number of steps."""
+    from studiolike import weights
+    from studiolike.detail import detail
+
+    model = weights.load("detailer", device=device)
+    for resolution in (256, 512):
+        def work(r: int = resolution) -> int:
+            low, phone = torch.rand(1, 3, 64, 64, device=device), torch.rand(1, 3, r, r, device=device)
+            detail(model, low, phone, torch.ones_like(phone[:, :1]), steps=DetailConfig.sample_steps)
+            return 1
+
+        yield f"detailing, {resolution}², {DetailConfig.sample_steps} steps", "textures/s", work
+
+
+def convert_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
+    """The whole command in a fresh process, start-up included."""
+    def work() -> int:
+        from studiolike import io, weights
+        with tempfile.TemporaryDirectory() as folder:
+            phone = Path(folder) / "phone.png"
+            io.write_image(io.resize(weights.studio_mean(), 256)[0], phone)
+            subprocess.run([sys.executable, "-m", "studiolike.cli", "convert", str(phone), "--kind", "texture", "--quiet",
+                            "-o", str(Path(folder) / "studio.png")], check=True)
+        return 1
+
+    yield "studiolike convert, start-up included", "runs/s", work
+
+
+class RandomSet:
+    """Noise in the shape of a texture set: the speed of training does not depend on what is in the pictures."""
+
+    def __init__(self, resolution: int, count: int = 64):
+        rng = torch.Generator().manual_seed(0)
+        self.resolution, self.manifest = resolution, {"spec": {}}
+        self.textures = torch.rand(count, 3, resolution, resolution, generator=rng)
+
+    def captures(self, split: str) -> torch.Tensor:
+        return torch.arange(len(self.textures))
+
+    def phone_batch(self, rows: torch.Tensor, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+        batch = self.textures[rows].to(device)
+        return batch, torch.ones_like(batch[:, :1])
+
+
+GROUPS = {"synth": synth_rows, "training": training_rows, "inversion": inversion_rows, "detail": detail_rows,
+          "convert": convert_rows}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", choices=GROUPS, default=list(GROUPS))
+    parser.add_argument("--resolutions", nargs="*", type=int, default=[32, 64])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("_build/bench.json"))
+    options = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    facts = {"device": device_name(device), "machine": platform.machine(), "torch": torch.__version__, "commit": commit(),
+             "studiolike": package_hash()}
+    print(" · ".join(str(v) for v in facts.values() if v))
+    print(f"{'':46s} {'median':>9s} {'min':>9s} {'max':>9s}  unit             peak GiB")
+    rows = []
+    for group in options.only:
+        for name, unit, work in GROUPS[group](device, options.resolutions):
+            speeds = []
+            for k in range(options.repeats + 1):
+                started = time.perf_counter()
+                done = work()
+                if device == "cuda":
+                    torch.cuda.synchronize()
+                if k:  # the first is the warm-up
+                    speeds.append(done / (time.perf_counter() - started))
+            row = {"name": name, "unit": unit, "median": statistics.median(speeds), "min": min(speeds), "max": max(speeds),
+                   "peak_gib": round(peak_gib(device), 3)}
+            rows.append(row)
+            numbers = " ".join(f"{row[key]:9.3g}" for key in ("median", "min", "max"))
+            print(f"{name:46s} {numbers}  {unit:16s} {row['peak_gib']:.2f}", flush=True)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps({"facts": facts, "rows": rows}, indent=2) + "\n")
+    print(f"wrote {options.out}")
+
+
+if __name__ == "__main__":
+    main()
