@@ -1,0 +1,32 @@
+"""Real captures: photo or video → landmarks → phone texture and visibility in the `head` layout."""
+
+from .fusion import fuse
+from .landmarks import (
+    StoredLandmarks,
+    astronaut_landmarks,
+    landmarks,
+    load_landmarks,
+    open_finder,
+    save_landmarks,
+)
+from .pose import Pose, fit_pose
+from .unwrap import Capture, capture_photo
+from .video import capture_photos, capture_video, is_video, read_frames
+
+__all__ = [
+    "Capture",
+    "Pose",
+    "StoredLandmarks",
+    "astronaut_landmarks",
+    "capture_photo",
+    "capture_photos",
+    "capture_video",
+    "fit_pose",
+    "fuse",
+    "is_video",
+    "landmarks",
+    "load_landmarks",
+    "open_finder",
+    "read_frames",
+    "save_landmarks",
+]

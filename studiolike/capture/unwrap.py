@@ -1,0 +1,287 @@
+"""One photo and its landmarks → a phone texture in the `head` layout and its visibility map.
+
+The canonical head is posed to the landmarks by a similarity (`fit_pose`); what is left between the two, a
+few per cent of the face width, is interpolated over the mesh triangles and added. So the surface keeps the
+smooth curvature of the layout's position map and still passes through every landmark. Each texel then knows
+where in the photo it lies, how squarely it faces the camera and whether something hides it:
+
+    visibility = facing · not occluded · inside the picture, worn off at the border of what was seen.
+
+In: uint8 RGB ``(H, W, 3)``. Out: a `Capture`. Texels that no ray reached have visibility 0 and a smooth fill.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import io, layout
+from ..errors import CaptureError, InputError
+from . import quality as checks
+from .landmarks import Finder, StoredLandmarks, check_picture
+from .landmarks import landmarks as find_landmarks
+from .pose import Pose, fit_pose, to_view
+
+GRAZING, SQUARE = (
+    0.15,
+    0.60,
+)  # cosine to the camera: unseen below the first (seen at 81°), fully trusted above the second
+DEPTH_SLACK = 0.025  # in face widths: how far behind the front surface a texel may lie before it counts as hidden
+DEPTH_CELLS = 192  # side of the depth buffer
+OPAQUE = 4.0  # a texel seen at a quarter of full trust already keeps its own colour in the fill
+
+
+@dataclass
+class Capture:
+    """A phone texture in the `head` layout.
+
+    Attributes:
+        texture: float32 ``(1, 3, R, R)`` in [0, 1], sRGB, filled smoothly where nothing was seen.
+        visibility: float32 ``(1, 1, R, R)`` in [0, 1]; 0 = never observed.
+        landmarks: float64 ``(468, 3)`` in pixels of the photo; for a fused capture those of the best frame.
+        quality: measured facts, JSON-ready; ``quality["warnings"]`` is a list of sentences for the user.
+    """
+
+    texture: Tensor
+    visibility: Tensor
+    landmarks: np.ndarray
+    quality: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The posed face, texel by texel, in the picture's own axes.
+
+    Attributes:
+        position: ``(2, R, R)`` x right, y down, pixels; 0 outside the face.
+        depth: ``(1, R, R)`` pixels toward the camera.
+        facing: ``(1, R, R)`` cosine between the surface normal and the direction to the camera.
+        mask: ``(1, R, R)`` 1 inside the face mesh.
+    """
+
+    position: Tensor
+    depth: Tensor
+    facing: Tensor
+    mask: Tensor
+
+
+def capture_photo(
+    image: np.ndarray,
+    res: int = 512,
+    landmarks: np.ndarray | StoredLandmarks | None = None,
+    *,
+    finder: Finder | None = None,
+) -> Capture:
+    """Unwrap one photo of a face into the `head` layout.
+
+    Args:
+        image: uint8 RGB ``(H, W, 3)``.
+        res: side of the texture, a power of two from 32 to 2048.
+        landmarks: ``(468, 3)`` in pixels, or a stored set; found live when absent. A set that was stored
+            for another picture of the same size is used (several photos of one pose), and the quality warns
+            of it.
+        finder: a landmark detector as `open_finder` returns, to reuse one over many pictures.
+    Raises:
+        CaptureError: no face, several, profile view, too small, cut off, too dark or blown out, landmarks
+            of a picture of another size.
+        InputError: not a picture, or an impossible ``res``.
+        MissingExtra: landmarks must be found and MediaPipe is not installed.
+    """
+    check_picture(image)
+    if not 32 <= res <= 2048 or res & (res - 1):
+        raise InputError(f"texture size {res} is not possible; use a power of two from 32 to 2048")
+    points, warnings = _resolve(image, landmarks, finder)
+    pose = fit_pose(points)
+    checks.refuse_pose(pose, points, image)
+
+    surface = face_surface(points, pose, res)
+    visibility = visibility_map(surface, points, pose, image.shape[:2])
+    checks.refuse_hidden(visibility, surface.mask)
+    texture, footprint = sample(image, points, pose, surface, visibility)
+    facts = checks.measure(image, pose, texture, visibility, footprint, surface.mask)
+    facts["mouth_opening"] = round(mouth_opening(points), 3)
+    checks.refuse_exposure(facts)
+    facts["warnings"] = warnings + checks.warn(facts, res)
+    filled = io.fill_unobserved(texture[None], (visibility[None] * OPAQUE).clamp(0, 1)).clamp(0, 1)
+    return Capture(filled, visibility[None], points, facts)
+
+
+def _resolve(
+    image: np.ndarray, given: np.ndarray | StoredLandmarks | None, finder: Finder | None
+) -> tuple[np.ndarray, list[str]]:
+    if given is None:
+        return find_landmarks(image, finder=finder), []
+    if isinstance(given, StoredLandmarks):
+        height, width = image.shape[:2]
+        if not given.same_size(image):
+            raise CaptureError(
+                f"the landmarks belong to a picture of {given.width}×{given.height} pixels, this one has "
+                f"{width}×{height}; make new ones for it"
+            )
+        told = [] if given.same_picture(image) else ["the landmarks were stored for another picture of the same size"]
+        return given.points, told
+    points = np.asarray(given, dtype=np.float64)
+    if points.ndim != 2 or points.shape[0] < 468 or points.shape[1] != 3 or not np.isfinite(points).all():
+        raise InputError(f"landmarks must be 468 finite points with x, y, z; got shape {points.shape}")
+    return points[:468], []
+
+
+def face_surface(points: np.ndarray, pose: Pose, res: int) -> Surface:
+    """Pose the layout's face to the landmarks, see the module's text.
+
+    Args:
+        points: ``(468, 3)`` landmarks in pixels. pose: its fit. res: side of the map.
+    """
+    triangles = layout.face_triangles()
+    index, weights = layout.face_coverage(res)
+    mask = index >= 0
+    corners = triangles[index[mask]]  # (M, 3) vertex numbers
+    weights = weights[mask].double()
+
+    view = torch.from_numpy(to_view(points))
+    rest = view - torch.from_numpy(pose.apply(layout.face_vertices().double().numpy()))
+    smooth = torch.from_numpy(pose.apply(layout.position_map(res).permute(1, 2, 0)[mask].double().numpy()))
+    place = smooth + (rest[corners] * weights[..., None]).sum(1)
+
+    normals = (vertex_normals(view, triangles)[corners] * weights[..., None]).sum(1)
+    facing = F.normalize(normals, dim=-1)[:, 2]
+
+    def paint(values: Tensor) -> Tensor:
+        canvas = torch.zeros(*mask.shape, values.shape[-1])
+        canvas[mask] = values.float()
+        return canvas.permute(2, 0, 1)
+
+    return Surface(
+        paint(place[:, :2] * torch.tensor([1.0, -1.0])),
+        paint(place[:, 2:]),
+        paint(facing[:, None]),
+        mask[None].float(),
+    )
+
+
+def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """Area-weighted unit normals ``(V, 3)`` of a mesh; outward where triangles run counter-clockwise."""
+    a, b, c = vertices[triangles].unbind(1)
+    faces = torch.linalg.cross(b - a, c - a)
+    normals = torch.zeros_like(vertices)
+    for corner in range(3):
+        normals.index_add_(0, triangles[:, corner], faces)
+    return F.normalize(normals, dim=-1)
+
+
+def visibility_map(surface: Surface, points: np.ndarray, pose: Pose, size: tuple[int, int]) -> Tensor:
+    """How well each texel was seen, ``(1, R, R)`` in [0, 1].
+
+    Args:
+        surface: the posed face. points: its landmarks. pose: its fit. size: height and width of the photo
+            in pixels.
+    """
+    res = surface.mask.shape[-1]
+    facing = ((surface.facing - GRAZING) / (SQUARE - GRAZING)).clamp(0, 1)
+    slack = DEPTH_SLACK * pose.face_pixels
+    behind = front_depth(points, surface.position) - surface.depth
+    open_sight = 1 - ((behind - slack) / slack).clamp(0, 1)
+    height, width = size
+    x, y = surface.position
+    margin = torch.minimum(torch.minimum(x, width - x), torch.minimum(y, height - y)) / (0.02 * pose.face_pixels)
+    seen = facing * open_sight * margin.clamp(0, 1) * surface.mask
+    if mouth_opening(points) > checks.OPEN_MOUTH:  # teeth have no place in the layout
+        seen = seen * (1 - layout.region_mask("inner_lips", res))
+    # wear the border off inward, never outward, so that no unseen texel gains visibility
+    reach = max(1, round(res / 96))
+    worn = -F.max_pool2d(-F.pad(seen[None], (reach,) * 4), 2 * reach + 1, stride=1)
+    return (blur(worn, res / 160)[0] * surface.mask).clamp(0, 1).minimum(seen.gt(0).float())
+
+
+def mouth_opening(points: np.ndarray) -> float:
+    """Gap between the inner lips in mouth widths."""
+    gap = np.linalg.norm(points[13] - points[14])
+    return float(gap / max(np.linalg.norm(points[78] - points[308]), 1e-6))
+
+
+def front_depth(points: np.ndarray, position: Tensor) -> Tensor:
+    """Depth toward the camera of the frontmost surface behind each texel's pixel, ``(1, R, R)``, by a depth
+    buffer.
+
+    Args:
+        points: ``(468, 3)`` landmarks in pixels. position: ``(2, R, R)`` pixels.
+    """
+    low, span = points[:, :2].min(0), float(np.ptp(points[:, :2], axis=0).max())
+    scale = (DEPTH_CELLS - 1) / max(span, 1e-6)
+    corners = np.concatenate([(points[:, :2] - low) * scale, -points[:, 2:]], 1)[layout.face_triangles().numpy()]
+    buffer = np.full((DEPTH_CELLS, DEPTH_CELLS), -np.inf)
+    first = np.ceil(corners[..., :2].min(1)).astype(int)
+    last = np.floor(corners[..., :2].max(1)).astype(int)
+    for ((ax, ay, az), (bx, by, bz), (cx, cy, cz)), (x0, y0), (x1, y1) in zip(corners, first, last, strict=True):
+        area = (by - cy) * (ax - cx) + (cx - bx) * (ay - cy)
+        if x1 < x0 or y1 < y0 or abs(area) < 1e-9:
+            continue
+        y, x = np.mgrid[y0 : y1 + 1, x0 : x1 + 1]
+        wa = ((by - cy) * (x - cx) + (cx - bx) * (y - cy)) / area
+        wb = ((cy - ay) * (x - cx) + (ax - cx) * (y - cy)) / area
+        wc = 1 - wa - wb
+        depth = np.where((wa >= 0) & (wb >= 0) & (wc >= 0), wa * az + wb * bz + wc * cz, -np.inf)
+        np.maximum(buffer[y0 : y1 + 1, x0 : x1 + 1], depth, out=buffer[y0 : y1 + 1, x0 : x1 + 1])
+    cells = (position - torch.tensor(low, dtype=torch.float32)[:, None, None]) * scale
+    x, y = cells.round().long().clamp(0, DEPTH_CELLS - 1)
+    return torch.from_numpy(buffer).float()[y, x][None]
+
+
+def sample(image: np.ndarray, points: np.ndarray, pose: Pose, surface: Surface, visibility: Tensor) -> tuple[Tensor, Tensor]:
+    """Look up the photo's colour at every texel, averaging where a texel covers several pixels, bicubic
+    where not.
+
+    Returns:
+        texture ``(3, R, R)`` in [0, 1], 0 outside the face, and the footprint ``(1, R, R)`` in pixels per
+        texel.
+    """
+    res = surface.mask.shape[-1]
+    footprint = texel_footprint(surface)
+    sight = visibility[0] > 0.1
+    density = float(footprint[0][sight].quantile(0.9)) if sight.any() else 1.0
+
+    inside = surface.position[:, surface.mask[0] > 0]
+    low = (inside.amin(1) - 4).floor().clamp_min(0).int().tolist()
+    high = (inside.amax(1) + 4).ceil().int().tolist()
+    crop = image[low[1] : max(high[1], low[1] + 1), low[0] : max(high[0], low[0] + 1)]
+    picture = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None].float() / 255
+    shrink = max(1, int(density / 1.5))
+    height, width = (size // shrink for size in picture.shape[-2:])
+    picture = F.avg_pool2d(picture, shrink)  # area means first, then at most 2 × 2 samples a texel
+    over = 2 if density / shrink > 1.2 else 1
+    fine = surface if over == 1 else face_surface(points, pose, res * over)
+
+    inside = fine.mask[0] > 0
+    place = (fine.position[:, inside].T - torch.tensor(low, dtype=torch.float32)) / shrink
+    grid = place / torch.tensor([width, height], dtype=torch.float32) * 2 - 1
+    colours = F.grid_sample(picture, grid[None, None], mode="bicubic", padding_mode="border", align_corners=False)
+    texture = torch.zeros(3, *inside.shape)
+    texture[:, inside] = colours[0, :, 0].clamp(0, 1)
+    if over > 1:
+        share = F.avg_pool2d(fine.mask[None], over)[0]
+        texture = F.avg_pool2d(texture[None], over)[0] / share.clamp_min(1e-6) * surface.mask
+    return texture, footprint
+
+
+def texel_footprint(surface: Surface) -> Tensor:
+    """Side in pixels of the patch of the photo that a texel covers, ``(1, R, R)``; 0 outside the face."""
+    across = torch.diff(surface.position, dim=2, append=surface.position[:, :, -1:])
+    down = torch.diff(surface.position, dim=1, append=surface.position[:, -1:])
+    area = (across[0] * down[1] - across[1] * down[0]).abs()[None]
+    # a difference that reaches over the mask's edge is no footprint
+    whole = -F.max_pool2d(-surface.mask[None], 3, stride=1, padding=1)[0]
+    return area.sqrt() * whole
+
+
+def blur(x: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of ``(B, C, H, W)``, zero outside the map."""
+    radius = max(1, round(3 * sigma))
+    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
+    taps = (taps / taps.sum()).to(x)
+    channels = x.shape[1]
+    x = F.conv2d(x, taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1), padding=(0, radius), groups=channels)
+    return F.conv2d(x, taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1), padding=(radius, 0), groups=channels)

@@ -1,0 +1,225 @@
+"""A photo unwraps into the head layout, and pictures that cannot be used are refused with a reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from studiolike import io, layout
+from studiolike.capture import Capture, Pose, astronaut_landmarks, capture_photo, fit_pose
+from studiolike.capture.pose import to_view
+from studiolike.errors import CaptureError, InputError
+
+
+def rotation(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
+    y, p, r = np.radians([yaw, pitch, roll])
+    about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(p), np.sin(p)], [0, -np.sin(p), np.cos(p)]])
+    about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
+    return about_z @ about_y @ about_x
+
+
+def posed(size: int, face_pixels: float, **angles: float) -> tuple[Pose, np.ndarray]:
+    """A pose in the middle of a ``size``² picture and the landmarks that it gives."""
+    vertices = layout.face_vertices().double().numpy()
+    scale = face_pixels / np.ptp(vertices[:, 0])
+    pose = Pose(scale, rotation(**angles), np.zeros(3))
+    middle = pose.apply(vertices).mean(0)
+    pose = Pose(scale, pose.rotation, np.array([size / 2, -size / 2, 0]) - middle)
+    return pose, to_view(pose.apply(vertices))
+
+
+def smooth_texture(res: int, seed: int = 0, cells: int = 12) -> torch.Tensor:
+    """A random texture of blobs, ``(3, R, R)`` in about [0.15, 0.85]."""
+    noise = torch.rand(1, 3, cells, cells, generator=torch.Generator().manual_seed(seed))
+    return (F.interpolate(noise, (res, res), mode="bicubic", align_corners=True)[0] * 0.7 + 0.15).clamp(0, 1)
+
+
+def photograph(texture: torch.Tensor, pose: Pose, size: int, res: int = 96) -> np.ndarray:
+    """Draw the textured face with a painter's algorithm, far triangles first: not the code under test."""
+    inside = layout.face_coverage(res)[0] >= 0
+    number = torch.full((res, res), -1)
+    number[inside] = torch.arange(int(inside.sum()))
+    place = to_view(pose.apply(layout.position_map(res)[:, inside].T.double().numpy()))
+    a, b, c, d = number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:]
+    whole = (a >= 0) & (b >= 0) & (c >= 0) & (d >= 0)
+    a, b, c, d = (corner[whole] for corner in (a, b, c, d))
+    triangles = torch.cat([torch.stack([a, c, b], 1), torch.stack([b, c, d], 1)])
+    order = np.argsort(-place[triangles.numpy(), 2].mean(1))
+    place = torch.from_numpy(place).float()
+    uv, mask = layout.rasterise(place[:, :2] / size, triangles[order.copy()], layout.texel_uv(res)[inside], size)
+    colours = F.grid_sample(texture[None], (uv * 2 - 1).permute(1, 2, 0)[None], align_corners=False)[0]
+    picture = torch.lerp(torch.tensor(0.5), colours, mask)
+    return (picture.permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
+
+
+def error(capture: Capture, truth: torch.Tensor, least: float = 0.5) -> float:
+    seen = (capture.visibility[0] > least).expand(3, -1, -1)
+    return float((capture.texture[0] - truth).abs()[seen].mean())
+
+
+@pytest.mark.parametrize("angles", [{}, {"yaw": 30.0}, {"yaw": -25.0, "pitch": 12.0, "roll": 15.0}])
+def test_a_known_texture_comes_back_where_it_was_seen(angles):
+    truth = smooth_texture(64)
+    pose, points = posed(224, 130, **angles)
+    capture = capture_photo(photograph(truth, pose, 224), 64, points)
+    assert error(capture, truth) < 0.02
+    # the same lookup with landmarks that are 4 % of the face width off must be clearly worse, so the check can fail
+    wrong = capture_photo(photograph(truth, pose, 224), 64, points + (5.0, 0.0, 0.0))
+    assert error(wrong, truth) > 1.8 * error(capture, truth)
+
+
+def test_shapes_ranges_and_fill():
+    pose, points = posed(128, 90)
+    capture = capture_photo(photograph(smooth_texture(64), pose, 128), 64, points)
+    assert capture.texture.shape == (1, 3, 64, 64) and capture.visibility.shape == (1, 1, 64, 64)
+    assert capture.texture.dtype == capture.visibility.dtype == torch.float32
+    for tensor in (capture.texture, capture.visibility):
+        assert torch.isfinite(tensor).all() and 0 <= tensor.min() and tensor.max() <= 1
+    outside = layout.face_mask(64)[None] == 0
+    assert capture.visibility[outside].max() == 0
+    assert capture.texture[outside.expand(-1, 3, -1, -1)].min() > 0.05  # filled, not black
+
+
+def test_the_far_side_of_a_turned_head_is_not_seen():
+    pose, points = posed(224, 130, yaw=40.0)
+    capture = capture_photo(photograph(smooth_texture(64), pose, 224), 64, points)
+    near, far = capture.quality["seen_right"], capture.quality["seen_left"]
+    assert capture.quality["yaw"] == pytest.approx(40, abs=0.5)
+    assert near > 0.8 and far < 0.6
+    u, v = layout.landmark_uv()[[454, 234]].T * 64  # the two ends of the jaw, beside the ears
+    assert capture.visibility[0, 0, int(v[0]), int(u[0]) - 1] == 0
+    assert capture.visibility[0, 0, int(v[1]) - 1, int(u[1]) + 3] > 0.3
+
+
+def test_the_nose_hides_the_cheek_behind_it():
+    from studiolike.capture.unwrap import face_surface, front_depth
+
+    pose, points = posed(224, 130, yaw=45.0)
+    surface = face_surface(points, pose, 64)
+    behind = (front_depth(points, surface.position) - surface.depth) / pose.face_pixels
+    hidden = (behind > 0.05) & (surface.facing > 0.15)
+    assert int(hidden.sum()) > 3  # texels that face the camera and still cannot be seen
+    columns = hidden[0].nonzero()[:, 1].float()
+    assert columns.mean() > 32  # all on the far side of the nose
+    front = face_surface(*posed(224, 130)[::-1], 64)
+    depth = front_depth(posed(224, 130)[1], front.position)
+    assert ((depth - front.depth) / pose.face_pixels)[front.facing > 0.5].max() < 0.03
+
+
+def test_the_pose_is_recovered_exactly():
+    pose, points = posed(256, 140, yaw=33.0, pitch=-11.0, roll=8.0)
+    found = fit_pose(points)
+    assert found.scale == pytest.approx(pose.scale)
+    np.testing.assert_allclose(found.rotation, pose.rotation, atol=1e-9)
+    assert found.yaw == pytest.approx(33) and found.face_pixels == pytest.approx(140)
+
+
+def test_features_of_the_demo_photo_land_at_their_landmarks():
+    data = pytest.importorskip("skimage.data")
+    photo = data.astronaut()
+    points = astronaut_landmarks().points
+    dots = [33, 263, 61, 291, 1, 152]  # eye corners, mouth corners, nose tip, chin
+    marked = photo.copy()
+    rows, columns = np.mgrid[: photo.shape[0], : photo.shape[1]]
+    for x, y, _ in points[dots]:
+        marked[(columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2 < 2.2] = (0, 255, 0)
+    res = 128
+    plain, dotted = (capture_photo(image, res, points).texture[0] for image in (photo, marked))
+    change = (dotted - plain).abs().sum(0)
+    for u, v in layout.landmark_uv()[dots] * res - 0.5:
+        row, column = np.mgrid[:res, :res]
+        near = torch.from_numpy(np.hypot(column - float(u), row - float(v)) < 6)
+        weight = change * near
+        assert weight.sum() > 0.3
+        assert float((weight * torch.from_numpy(column)).sum() / weight.sum()) == pytest.approx(float(u), abs=1.5)
+        assert float((weight * torch.from_numpy(row)).sum() / weight.sum()) == pytest.approx(float(v), abs=1.5)
+
+
+def test_the_demo_photo_unwraps_without_a_detector():
+    data = pytest.importorskip("skimage.data")
+    capture = capture_photo(data.astronaut(), 64)  # recognised by its pixels
+    assert 0.15 < float((capture.visibility > 0.3).float().mean()) < 0.5
+    assert capture.quality["face_pixels"] == pytest.approx(98, abs=5) and abs(capture.quality["yaw"]) < 5
+    lips = io.resize(capture.texture, 64)[0] * layout.region_mask("lips", 64)
+    skin = layout.region_mask("skin_face", 64) * (capture.visibility[0] > 0.5)
+    redness = [(part[0].sum() / part[1].sum()).item() for part in (lips, capture.texture[0] * skin)]
+    assert redness[0] > 1.05 * redness[1]
+
+
+def test_a_small_face_is_told_to_be_oversampled():
+    pose, points = posed(128, 60)
+    image = photograph(smooth_texture(64), pose, 128)
+    assert not [w for w in capture_photo(image, 64, points).quality["warnings"] if "texels" in w]
+    fine = capture_photo(image, 512, points).quality
+    assert fine["oversampling"] > 2 and any("60 pixels wide" in w and "texels" in w for w in fine["warnings"])
+
+
+def test_large_photos_are_averaged_not_aliased():
+    pose, points = posed(768, 460)
+    image = photograph(torch.full((3, 64, 64), 0.5), pose, 768)
+    checker = (np.indices(image.shape[:2]).sum(0) % 2)[..., None] * 255
+    capture = capture_photo(checker.repeat(3, 2).astype(np.uint8), 32, points)
+    seen = (capture.visibility > 0.5).expand(-1, 3, -1, -1)
+    assert capture.texture[seen].std() < 0.06
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"yaw": 75.0}, r"profile view: .*75°.*60°"),
+        ({"pitch": 58.0}, r"tilted up by 58°"),
+        ({"face_pixels": 30}, r"30 pixels wide, at least 48"),
+    ],
+)
+def test_bad_poses_are_refused_with_numbers(change, words):
+    pose, points = posed(224, **({"face_pixels": 120} | change))
+    with pytest.raises(CaptureError, match=words):
+        capture_photo(np.full((224, 224, 3), 128, np.uint8), 64, points)
+
+
+def test_one_hidden_half_is_a_profile_too():
+    pose, points = posed(224, 130, yaw=58.0)  # still under the limit of the angle
+    with pytest.raises(CaptureError, match="profile view: only .* left half"):
+        capture_photo(np.full((224, 224, 3), 128, np.uint8), 64, points)
+
+
+def test_a_face_outside_the_picture_is_refused():
+    pose, points = posed(224, 130)
+    with pytest.raises(CaptureError, match="lies inside the picture"):
+        capture_photo(np.full((224, 224, 3), 128, np.uint8), 64, points + (120, 0, 0))
+
+
+@pytest.mark.parametrize(("level", "words"), [(6, "too dark"), (255, "burnt out")])
+def test_exposures_without_tone_are_refused(level, words):
+    pose, points = posed(224, 130)
+    with pytest.raises(CaptureError, match=words):
+        capture_photo(np.full((224, 224, 3), level, np.uint8), 64, points)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((64, 64)), np.zeros((64, 64, 3)), np.zeros((64, 64, 4), np.uint8), np.zeros((4, 4, 3), np.uint8), None],
+)
+def test_things_that_are_no_photo_are_refused(image):
+    with pytest.raises(InputError, match="pixels|uint8"):
+        capture_photo(image, 64, np.zeros((468, 3)))
+
+
+@pytest.mark.parametrize("res", [0, 16, 100, 4096])
+def test_impossible_sizes_are_refused(res):
+    with pytest.raises(InputError, match="power of two"):
+        capture_photo(np.zeros((64, 64, 3), np.uint8), res, np.zeros((468, 3)))
+
+
+def test_an_open_mouth_is_left_out():
+    pose, points = posed(224, 130)
+    opened = points.copy()
+    opened[[14, 87, 317, 178, 402]] += (0, 12, 0)
+    gray = np.full((224, 224, 3), 128, np.uint8)
+    lips = layout.region_mask("inner_lips", 128) > 0.9
+    assert capture_photo(gray, 128, points).visibility[0][lips].mean() > 0.3
+    capture = capture_photo(gray, 128, opened)
+    assert capture.visibility[0][lips].max() == 0 and any("mouth" in w for w in capture.quality["warnings"])
