@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from pages import problems
 from project import BUILD, PROFILES, ROOT, BookError, chapters
 
