@@ -20,7 +20,7 @@ from ..errors import InputError
 from .mesh import HeadMesh
 
 # Soft studio shading in camera space: three broad lamps (direction, strength, wrap) and an ambient term from
-# sky to floor. Our choice. The sum is scaled so that a surface facing the camera keeps the texture's own colour.
+# sky to floor. Our choice. The sum is scaled: a surface facing the camera keeps the texture's own colour.
 LAMPS = (((-0.55, 0.55, 0.75), 0.42, 0.5), ((0.80, 0.15, 0.55), 0.16, 0.6), ((0.0, 0.30, -1.0), 0.10, 0.3))
 SKY, FLOOR = 0.56, 0.36
 INSIDE = 0.18  # the inner side of the open neck is drawn this dark, so that it reads as an inside
@@ -137,7 +137,7 @@ def _place(mesh: HeadMesh, yaw: float, pitch: float) -> tuple[Tensor, Tensor]:
 
 
 def camera_distance(mesh: HeadMesh, pitch: float = 0.0) -> float:
-    """Centimetres from the head's middle at which it fits the frame for every yaw: turn."""
+    """Centimetres from the head's middle at which every yaw fits the frame: turntables keep one scale."""
     points = _centred(mesh)[::3]
     slope = math.tan(math.radians(FIELD_OF_VIEW / 2)) / MARGIN
     distance = 0.0
