@@ -18,11 +18,11 @@ from typing import Any
 
 import yaml
 
+from notebooks import names_of
 from pages import problems
-from project import BUILD, PROFILES, ROOT, BookError, chapters
+from project import BUILD, PROFILES, REFERENCES, ROOT, RUN_BOX, BookError, chapters
 
 BOOK = ROOT / "book"
-BOX = "<!-- run box -->"
 MATHJAX = "tex-svg-full.js"  # one file that holds every TeX extension and draws with paths: no fonts to fetch
 
 
@@ -55,13 +55,12 @@ def run_box(record: dict[str, Any]) -> str:
             f"[All chapters](../timings.md).\n```")
 
 
-def page_of(executed: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
-    """An executed notebook, ready to be shown: the run box filled in, texts for pictures where Sphinx looks."""
+def page_of(executed: dict[str, Any], record: dict[str, Any], references: list[str]) -> dict[str, Any]:
+    """An executed notebook, ready to be shown: what it cost and cites filled in, texts for pictures where Sphinx looks."""
     for cell in executed["cells"]:
         if cell["cell_type"] == "markdown":
             text = "".join(cell["source"])
-            if BOX in text:
-                cell["source"] = text.replace(BOX, run_box(record))
+            cell["source"] = text.replace(RUN_BOX, run_box(record)).replace(REFERENCES, "\n".join(references))
         for output in cell.get("outputs", []):
             alt = output.get("metadata", {}).get("image/png", {}).get("alt")
             if alt:
@@ -93,12 +92,12 @@ def assemble(profile: str, sources: list[Path]) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(BOOK, target, ignore=shutil.ignore_patterns("tools", "_toc.yml", "README.md", "__pycache__"))
     (target / "notebooks").mkdir()
-    titles = {}
+    titles, known = {}, names_of(sources)
     for name in names:
         executed = json.loads((BUILD / "notebooks" / profile / f"{name}.ipynb").read_text(encoding="utf-8"))
         lines = "".join(executed["cells"][0]["source"]).splitlines()
         titles[name] = next(line.lstrip("# ") for line in lines if line.startswith("# "))
-        page = page_of(executed, records[name])
+        page = page_of(executed, records[name], known.references(name))
         (target / "notebooks" / f"{name}.ipynb").write_text(json.dumps(page, indent=1), encoding="utf-8")
     (target / "timings.md").write_text(timings(records, titles), encoding="utf-8")
     copy_mathjax(target / "_static" / "mathjax")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from naming import DIRECTIVE, MATH_LABEL, TARGET, Names, split_options
-from project import BookError
+from project import REFERENCES, RUN_BOX, BookError
 
 PLAIN_FENCE = re.compile(r"^ *(?P<marks>`{3,}|~{3,})(?!.*`)")
 ROLE = re.compile(r"\{(?P<name>[a-zA-Z][a-zA-Z0-9:_-]*)\}(?P<ticks>`+)(?P<text>.+?)(?P=ticks)(?!`)", re.DOTALL)
@@ -68,7 +68,7 @@ class _Lowering:
 
         def flush() -> None:
             if text:
-                out.extend(self.inline("\n".join(text)).splitlines())
+                out.extend(self.inline("\n".join(text)).split("\n"))
                 text.clear()
 
         index = 0
@@ -93,8 +93,12 @@ class _Lowering:
                         raise self.fail(f"a formula is opened and never closed: {line}")
                 out += self.formula(lines[index:end + 1])
                 index = end + 1
+            elif line.strip() == REFERENCES:
+                flush()
+                out += self.names.references(self.chapter)
+                index += 1
             else:
-                if not TARGET.match(line) and not line.startswith("%") and line.strip() != "+++":
+                if not TARGET.match(line) and not line.startswith("%") and line.strip() not in ("+++", RUN_BOX):
                     text.append(line)
                 index += 1
         flush()
@@ -146,16 +150,15 @@ class _Lowering:
             return self.list_table(argument, rest)
         if name == "raw":
             return rest if argument == "html" else []
-        if name == "bibliography":
-            return self.references()
         if name in DROPPED:
             return []
         raise self.fail(f"the directive '{name}' has no plain form; see book/tools/lowering.py for those that have")
 
     @staticmethod
     def quote(title: str, lines: list[str]) -> list[str]:
-        head = [f"**{title}**", ""] if title else []
-        return [f"> {line}".rstrip() for line in [*head, *_squeeze(lines).splitlines()]]
+        body = _squeeze(lines).splitlines()
+        head = [f"**{title}**", *([""] if body else [])] if title else []
+        return [f"> {line}".rstrip() for line in [*head, *body]]
 
     @staticmethod
     def folded(title: str, lines: list[str]) -> list[str]:
@@ -175,10 +178,6 @@ class _Lowering:
         lines = ["| " + " | ".join(self.inline(cell) for cell in row) + " |" for row in rows]
         head = [f"**{self.inline(title)}**", ""] if title else []
         return [*head, lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]]
-
-    def references(self) -> list[str]:
-        cited = self.names.cited.get(self.chapter, [])
-        return [f"- {self.names.entries[key]}" for key in sorted(cited, key=lambda key: self.names.entries[key])]
 
     # --- inside a line
 

@@ -32,6 +32,10 @@ class Names:
     entries: dict[str, str] = field(default_factory=dict)  # citation key → one line for a list of references
     cited: dict[str, list[str]] = field(default_factory=dict)  # chapter → the keys it cites
 
+    def references(self, chapter: str) -> list[str]:
+        """The list of what a chapter cites, as Markdown lines."""
+        return sorted(f"- {self.entries[key]}" for key in self.cited.get(chapter, []) if key in self.entries)
+
 
 def gather(project: Project, texts: dict[str, str], bibliography: Path | None = None) -> Names:
     """Read the labels of all chapters (name → all its Markdown) and the keys of a BibTeX file."""
@@ -106,5 +110,6 @@ def _read_bibliography(names: Names, path: Path) -> None:
             link = f"https://doi.org/{entry.fields['doi']}"
         if not link and "eprint" in entry.fields:
             link = f"https://arxiv.org/abs/{entry.fields['eprint']}"
-        line = f"{', '.join(last)} ({year}). {plain(entry.fields['title'])}.{place}"
+        title = plain(entry.fields["title"])
+        line = f"{', '.join(last)} ({year}). {title}{'' if title.endswith('?') else '.'}{place}"
         names.entries[key] = f"{line} <{link}>" if link else line

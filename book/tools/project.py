@@ -13,6 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "_build"
 PROFILES = ("smoke", "cpu", "gpu", "paper")
+# what a chapter's text may hold for the builder to fill in
+RUN_BOX = "<!-- run box -->"
+REFERENCES = "<!-- references -->"
 CHAPTER_NAME = re.compile(r"ch\d\d-[a-z0-9-]+")
 
 
