@@ -1,0 +1,48 @@
+"""How good is it? Metrics with masks, simple rivals, and the tables that compare methods on unseen
+subjects."""
+
+from .baselines import BASELINES, StudioReference, bound, colour_transfer, nothing, quotient
+from .bootstrap import Estimate, clustered_mean
+from .colour import colour_error, delta_e, lab_to_srgb, srgb_to_lab, tone_gap
+from .evaluate import REGIONS, evaluate, region
+from .faceid import faceid
+from .kid import KID, PooledFeatures, kid, nearest_reference
+from .lighting import asymmetry, shading_energy, variance_over_lights, variance_ratio
+from .perceptual import perceptual
+from .psnr import psnr
+from .ssim import ssim, ssim_map
+from .table import EvaluationTable, higher_is_better
+
+__all__ = [
+    "BASELINES",
+    "KID",
+    "REGIONS",
+    "Estimate",
+    "EvaluationTable",
+    "PooledFeatures",
+    "StudioReference",
+    "asymmetry",
+    "bound",
+    "clustered_mean",
+    "colour_error",
+    "colour_transfer",
+    "delta_e",
+    "evaluate",
+    "faceid",
+    "higher_is_better",
+    "kid",
+    "lab_to_srgb",
+    "nearest_reference",
+    "nothing",
+    "perceptual",
+    "psnr",
+    "quotient",
+    "region",
+    "shading_energy",
+    "srgb_to_lab",
+    "ssim",
+    "ssim_map",
+    "tone_gap",
+    "variance_over_lights",
+    "variance_ratio",
+]

@@ -1,0 +1,56 @@
+"""How sure is a mean? Percentile bootstrap that draws whole subjects, not captures.
+
+Captures of one subject are alike, so treating them as independent would make intervals too narrow. Subjects
+are drawn with replacement together with all their captures (cluster bootstrap; Efron & Tibshirani, *An
+Introduction to the Bootstrap*, 1993; Field & Welsh, JRSS-B 2007).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its confidence interval; ``n`` captures of ``subjects`` subjects. Prints as ``mean [low,
+    high]``."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    subjects: int
+
+    def __format__(self, spec: str) -> str:
+        spec = spec or ".3g"
+        return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+
+    def __str__(self) -> str:
+        return f"{self:.3g}"
+
+
+def clustered_mean(
+    values: np.ndarray, cluster: np.ndarray, *, draws: int = 2000, level: float = 0.95, seed: int = 0
+) -> Estimate:
+    """Mean of ``values (N,)`` with a bootstrap interval over ``cluster (N,)`` (the subjects).
+
+    Values that are ``nan`` (nothing to measure) are left out. With fewer than two subjects the interval is
+    infinite; with no value at all everything is ``nan``. An infinite value (the PSNR of equal pictures) makes
+    the mean infinite.
+    """
+    values, cluster = np.asarray(values, float), np.asarray(cluster)
+    known = ~np.isnan(values)
+    values, cluster = values[known], cluster[known]
+    names, place = np.unique(cluster, return_inverse=True)
+    if not len(values):
+        return Estimate(np.nan, np.nan, np.nan, 0, 0)
+    mean = float(values.mean())
+    if len(names) < 2 or not np.isfinite(mean):
+        return Estimate(mean, -np.inf, np.inf, len(values), len(names))
+    sums, counts = np.bincount(place, values), np.bincount(place)
+    drawn = np.random.default_rng(seed).integers(0, len(names), (draws, len(names)))
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(mean, float(low), float(high), len(values), len(names))

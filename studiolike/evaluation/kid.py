@@ -1,0 +1,116 @@
+"""Do the outputs, taken together, look like studio textures? Kernel inception distance on our own features.
+
+Bińkowski, Sutherland, Arbel, Gretton, *Demystifying MMD GANs*, ICLR 2018, section 4: the unbiased squared MMD
+with the kernel (x·y/d + 1)³, averaged over random subsets. It is unbiased at any sample size, where FID is
+not; so it is the one to use with few-shot sets. Its value has a spread, which is always printed, and it can
+be negative: copies of the reference score *below* zero. Use reference textures of other subjects, and look at
+`nearest_reference`.
+
+Inception weights are a download, and know photographs, not texture maps. The features here are the evaluation
+network's maps of every scale, averaged over a 2×2 grid: fine and coarse, and with the left-right shading that
+the embedding itself was trained to ignore.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..features import IdentityNet
+
+
+class PooledFeatures(nn.Module):
+    """Feature vector of a texture for distances between sets: all maps of a trunk, averaged over ``grid``²
+    cells.
+
+    ``(B, 3, H, W)`` in [0, 1] → ``(B, D)``.
+    """
+
+    def __init__(self, net: IdentityNet, grid: int = 2, batch: int = 64):
+        super().__init__()
+        self.net, self.grid, self.batch = net, grid, batch
+        self.name = f"pooled/{net.name}"
+
+    @torch.no_grad()
+    def forward(self, texture: Tensor) -> Tensor:
+        parts = []
+        for part in texture.split(self.batch):
+            maps = self.net.features(part)
+            parts.append(torch.cat([F.adaptive_avg_pool2d(x, self.grid).flatten(1) for x in maps], 1).float())
+        return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class KID:
+    """``mean`` and ``std`` over the subsets, and how they were made. Prints as ``1.4e-03 ± 2e-04``."""
+
+    mean: float
+    std: float
+    subsets: int
+    subset_size: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2e} ± {self.std:.0e}"
+
+
+def kid(
+    features: nn.Module,
+    outputs: Tensor,
+    references: Tensor,
+    *,
+    subsets: int = 50,
+    subset_size: int | None = None,
+    seed: int = 0,
+) -> KID:
+    """KID between two sets of textures.
+
+    Args:
+        features: textures → ``(B, D)``, for example `PooledFeatures`.
+        outputs, references: ``(N, 3, H, W)`` and ``(M, 3, H, W)`` in [0, 1].
+        subset_size: samples per subset; default two thirds of the smaller set, at most 100, so that subsets
+            differ.
+        seed: of the choice of subsets.
+    Raises:
+        InputError: fewer than 4 textures on one side, or a subset size out of range.
+    """
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    smaller = min(len(outputs), len(references))
+    if smaller < 4:
+        raise InputError(
+            f"KID needs at least 4 textures on each side, got {len(outputs)} and {len(references)}"
+        )
+    subset_size = subset_size or min(max(2 * smaller // 3, 3), 100)
+    if not 2 <= subset_size <= smaller:
+        raise InputError(
+            f"KID subset size {subset_size} does not fit sets of {len(outputs)} and {len(references)}"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a note on memory, meant for Inception and large sets
+        metric = KernelInceptionDistance(features, subsets=subsets, subset_size=subset_size)
+    metric.update(references, real=True)
+    metric.update(outputs, real=False)
+    with torch.random.fork_rng(devices=[]):  # torchmetrics draws subsets from the global generator
+        torch.manual_seed(seed)
+        mean, std = metric.compute()
+    return KID(float(mean), float(std), subsets, subset_size)
+
+
+def nearest_reference(features: nn.Module, outputs: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
+    """A check for copying: each output's distance to its nearest reference, relative to what is usual among
+    references.
+
+    Returns:
+        ``ratio (N,)``: distance to the nearest reference ÷ median distance of a reference to its nearest
+            other one
+        (near 0 means a copy), and ``index (N,)`` of that reference.
+    """
+    x, y = features(outputs), features(references)
+    among = torch.cdist(y, y).fill_diagonal_(float("inf")).min(1).values.median()
+    nearest = torch.cdist(x, y).min(1)
+    return nearest.values / among.clamp_min(1e-12), nearest.indices

@@ -1,0 +1,82 @@
+"""How much of the capture's light is left? Two measures that need no ground truth.
+
+`asymmetry`: faces are nearly symmetric, light seldom is. `variance_ratio`: one subject under several lights
+should give one output; what still varies is light (and other capture effects) that came through. An output
+that ignores its input is perfect in both, so they belong beside an identity metric, always.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..io import luminance, srgb_to_linear
+from .masked import full, masked_blur, masked_mean
+
+DARK = 1e-3  # added to linear luminance before the logarithm, so that near-black texels do not rule
+
+
+def asymmetry(texture: Tensor, mask: Tensor | None = None, sigma: float = 0.04) -> Tensor:
+    """Left-right difference of low-frequency log luminance, root mean square, ``(B,)``, in natural-log units.
+
+    0 for a mirror-symmetric texture; 0.1 means that the two sides of the face typically differ by 10 % in
+    light.
+
+    Args:
+        texture: ``(B, 3, H, W)`` in [0, 1], sRGB, in the head layout (the mirror is the middle column's).
+        mask: ``(B, 1, H, W)``; a texel counts as far as it and its mirror image do.
+        sigma: of the low-pass, as a share of the width.
+    """
+    mask = full(texture, mask)
+    logarithm = torch.log(luminance(srgb_to_linear(texture)) + DARK)
+    low = masked_blur(logarithm, mask, sigma * texture.shape[-1])
+    return masked_mean((low - low.flip(-1)).square(), mask * mask.flip(-1)).sqrt()
+
+
+def variance_over_lights(
+    textures: Tensor, subject: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean variance of a subject's textures over its captures.
+
+    Args:
+        textures: ``(N, 3, H, W)`` in [0, 1]. subject: ``(N,)`` integers. mask: ``(N, 1, H, W)`` weights.
+    Returns:
+        ``variance (S,)`` per subject in ``subject.unique()`` order, unbiased and averaged over the texels
+            that every
+        capture of the subject shares (``nan`` with fewer than two captures or no shared texel); and those ids
+        ``(S,)``.
+    """
+    mask, ids = full(textures, mask), subject.unique()
+    variance = []
+    for k in ids:
+        own = subject == k
+        if int(own.sum()) < 2:
+            variance.append(textures.new_tensor(torch.nan))
+            continue
+        shared = mask[own].amin(0, keepdim=True)
+        variance.append(masked_mean(textures[own].var(0, keepdim=True), shared)[0])
+    return torch.stack(variance), ids
+
+
+def variance_ratio(
+    outputs: Tensor, inputs: Tensor, subject: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Variance over lights of the outputs ÷ that of the inputs, per subject; 0 is perfect de-lighting, 1 is
+    none.
+
+    Both over the same texels: give the inputs' visibility as ``mask``. Arguments and results as
+    `variance_over_lights`.
+    """
+    of_outputs, ids = variance_over_lights(outputs, subject, mask)
+    of_inputs, _ = variance_over_lights(inputs, subject, mask)
+    return of_outputs / of_inputs.clamp_min(1e-12), ids
+
+
+def shading_energy(texture: Tensor, mask: Tensor | None = None, sigma: float = 0.04) -> Tensor:
+    """Standard deviation of low-frequency log luminance inside the mask, ``(B,)``: light and broad pigment
+    together."""
+    mask = full(texture, mask)
+    logarithm = torch.log(luminance(srgb_to_linear(texture)) + DARK)
+    low = masked_blur(logarithm, mask, sigma * texture.shape[-1])
+    mean = masked_mean(low, mask).view(-1, 1, 1, 1)
+    return masked_mean((low - mean).square(), mask).sqrt()

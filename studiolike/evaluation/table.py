@@ -1,0 +1,243 @@
+"""The result of an evaluation: one number per method, metric and capture, and the tables made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..io import atomic
+from .bootstrap import Estimate, clustered_mean
+from .kid import KID
+
+# which way is better; every metric's name begins with one of these
+HIGHER_IS_BETTER = {
+    "psnr": True,
+    "ssim": True,
+    "perceptual": False,
+    "lpips": False,
+    "faceid_cosine": True,
+    "faceid_mse": False,
+    "colour": False,
+    "asymmetry": False,
+    "variance_ratio": False,
+    "seconds": False,
+}
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether larger values of ``metric`` (such as ``"psnr/face"``) are better."""
+    return HIGHER_IS_BETTER[metric.split("/")[0]]
+
+
+@dataclass
+class EvaluationTable:
+    """All numbers of one evaluation.
+
+    Attributes:
+        rows: capture rows ``(N,)`` in the data set. subject, severity, tone: their labels, ``(N,)`` each.
+        values: ``values[method][metric]`` is an array ``(N,)``; metrics are named ``psnr/observed``,
+            ``faceid_cosine``, …
+            ``variance_ratio`` belongs to a subject and stands in every row of that subject.
+        kid: per method, against ``kid_reference``.
+        networks: which network measured which metric; two tables with different networks must not be mixed.
+        resolution: side at which everything was compared. device: where it was measured.
+    """
+
+    rows: np.ndarray
+    subject: np.ndarray
+    severity: np.ndarray
+    tone: np.ndarray
+    values: dict[str, dict[str, np.ndarray]]
+    kid: dict[str, KID] = field(default_factory=dict)
+    kid_reference: str = ""
+    networks: dict[str, str] = field(default_factory=dict)
+    resolution: int = 0
+    device: str = ""
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of the methods, in the order given."""
+        return list(self.values)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics."""
+        return list(next(iter(self.values.values())))
+
+    def _column(self, method: str, metric: str) -> np.ndarray:
+        if method not in self.values or metric not in self.values[method]:
+            raise InputError(
+                f"no '{metric}' of '{method}' here; methods: {', '.join(self.methods)}; "
+                f"metrics: {', '.join(self.metrics)}"
+            )
+        return self.values[method][metric]
+
+    def estimate(
+        self, method: str, metric: str, *, seed: int = 0, among: np.ndarray | None = None
+    ) -> Estimate:
+        """Mean and 95 % interval of one metric, over all captures or over those of a boolean mask ``among
+        (N,)``."""
+        chosen = slice(None) if among is None else among
+        values = self._column(method, metric)[chosen]
+        subject = self.subject[chosen]
+        if metric == "variance_ratio":  # one value per subject, not per capture
+            first = np.unique(subject, return_index=True)[1]
+            values, subject = values[first], subject[first]
+        return clustered_mean(values, subject, seed=seed)
+
+    def difference(self, method: str, rival: str, metric: str, *, seed: int = 0) -> Estimate:
+        """Paired difference ``method − rival`` with its interval: an interval without 0 is a difference that
+        can be told."""
+        with np.errstate(invalid="ignore"):
+            difference = self._column(method, metric) - self._column(rival, metric)
+        return clustered_mean(difference, self.subject, seed=seed)
+
+    def beats(self, method: str, rival: str, metric: str) -> bool:
+        """Is ``method`` better than ``rival``, beyond the 95 % interval of their paired difference?"""
+        difference = self.difference(method, rival, metric)
+        return difference.low > 0 if higher_is_better(metric) else difference.high < 0
+
+    def summary(self) -> dict[str, dict[str, Estimate]]:
+        """``summary()[method][metric]``: means with 95 % intervals."""
+        return {
+            method: {metric: self.estimate(method, metric) for metric in columns}
+            for method, columns in self.values.items()
+        }
+
+    def by_severity(self, method: str, metric: str, bins: int = 3) -> dict[str, Estimate]:
+        """One metric from mild to severe captures: ``bins`` groups of about equal size, named by their
+        range."""
+        edges = np.quantile(self.severity, np.linspace(0, 1, bins + 1))
+        group = np.clip(np.searchsorted(edges, self.severity, side="right") - 1, 0, bins - 1)
+        return {
+            f"{edges[k]:.2f}–{edges[k + 1]:.2f}": self.estimate(method, metric, among=group == k)
+            for k in range(bins)
+            if (group == k).any()
+        }
+
+    def tone_groups(self, groups: int = 3) -> np.ndarray:
+        """Tone group of each capture, ``(N,)`` integers from 0: terciles of the *subjects'* tone (or the
+        tones themselves if there are no more than ``groups`` different ones)."""
+        _, first = np.unique(self.subject, return_index=True)
+        tones = np.unique(self.tone[first])
+        edges = (
+            tones[1:]
+            if len(tones) <= groups
+            else np.quantile(self.tone[first], np.arange(1, groups) / groups)
+        )
+        return np.searchsorted(edges, self.tone, side="right")
+
+    def by_tone(self, method: str, metric: str, groups: int = 3) -> dict[int, Estimate]:
+        """One metric per tone group."""
+        group = self.tone_groups(groups)
+        return {int(k): self.estimate(method, metric, among=group == k) for k in np.unique(group)}
+
+    def tone_gap(self, method: str, metric: str = "colour", groups: int = 3) -> float:
+        """Worst tone group's mean ÷ best group's; 1 is the same for everybody."""
+        means = [e.mean for e in self.by_tone(method, metric, groups).values() if not math.isnan(e.mean)]
+        return max(means) / max(min(means), 1e-12) if means else math.nan
+
+    def best(self, method: str, metric: str, count: int = 4) -> np.ndarray:
+        """Capture rows of the ``count`` best results, best first."""
+        column = self._column(method, metric)
+        known = np.flatnonzero(~np.isnan(column))
+        order = known[np.argsort(column[known], kind="stable")]
+        return self.rows[order[::-1] if higher_is_better(metric) else order][:count]
+
+    def worst(self, method: str, metric: str, count: int = 4) -> np.ndarray:
+        """Capture rows of the ``count`` worst results, worst first."""
+        known = int((~np.isnan(self._column(method, metric))).sum())
+        return self.best(method, metric, known)[::-1][:count]
+
+    def markdown(self, metrics: list[str] | None = None, digits: int = 3) -> str:
+        """A table of means with 95 % intervals, best mean in bold, and a line that says what measured it."""
+        metrics = metrics or [m for m in self.metrics if m not in ("seconds", "faceid_mse")]
+        summary = self.summary()
+        best = {}
+        for metric in metrics:
+            means = {
+                m: summary[m][metric].mean for m in self.methods if not math.isnan(summary[m][metric].mean)
+            }
+            best[metric] = (max if higher_is_better(metric) else min)(means, key=means.get, default=None)
+        arrows = [f"{metric} {'↑' if higher_is_better(metric) else '↓'}" for metric in metrics]
+        head = ["method", *arrows, *(["KID ↓"] if self.kid else [])]
+        lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+        for method in self.methods:
+            cells = []
+            for metric in metrics:
+                estimate = summary[method][metric]
+                bold = "**" if best[metric] == method else ""
+                interval = f" [{estimate.low:.{digits}g}, {estimate.high:.{digits}g}]" if estimate.n else ""
+                cells.append(f"{bold}{estimate.mean:.{digits}g}{bold}{interval}" if estimate.n else "–")
+            cells += [str(self.kid[method]) if method in self.kid else "–"] if self.kid else []
+            lines.append("| " + " | ".join([method, *cells]) + " |")
+        return "\n".join(lines) + "\n\n" + self.caption() + "\n"
+
+    def caption(self) -> str:
+        """One sentence on what was measured, with which networks, where."""
+        networks = "; ".join(f"{metric}: {name}" for metric, name in self.networks.items())
+        return (
+            f"{len(self.rows)} captures of {len(np.unique(self.subject))} subjects at {self.resolution}², "
+            f"mean [95 % interval over subjects], measured on {self.device or 'cpu'}. "
+            f"Networks: {networks or 'none'}."
+            + (f" KID (± over subsets) against {self.kid_reference}." if self.kid else "")
+        )
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write everything, atomically, as JSON that `from_json` reads; ``nan`` and infinities become
+        strings."""
+        plain = {
+            "rows": self.rows.tolist(),
+            "subject": self.subject.tolist(),
+            "severity": self.severity.tolist(),
+            "tone": self.tone.tolist(),
+            "values": {m: {k: v.tolist() for k, v in columns.items()} for m, columns in self.values.items()},
+            "kid": {m: dataclasses.asdict(k) for m, k in self.kid.items()},
+            "kid_reference": self.kid_reference,
+            "networks": self.networks,
+            "resolution": self.resolution,
+            "device": self.device,
+            "summary": {
+                m: {k: dataclasses.asdict(e) for k, e in c.items()} for m, c in self.summary().items()
+            },
+        }
+        with atomic(path) as temporary:
+            temporary.write_text(json.dumps(_safe(plain), indent=1, allow_nan=False) + "\n")
+        return Path(path)
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> EvaluationTable:
+        """Read what `to_json` wrote.
+
+        Raises:
+            InputError: missing file, or another kind of file.
+        """
+        try:
+            plain = json.loads(Path(path).read_text())
+            arrays = {k: np.asarray(plain[k]) for k in ("rows", "subject", "severity", "tone")}
+            # "nan" and "inf" are read back by numpy's own conversion
+            values = {
+                m: {k: np.asarray(v, dtype=float) for k, v in c.items()} for m, c in plain["values"].items()
+            }
+            measured = {m: KID(**k) for m, k in plain["kid"].items()}
+            rest = {k: plain[k] for k in ("kid_reference", "networks", "resolution", "device")}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} is not an evaluation table; make one with  studiolike evaluate"
+            ) from error
+        return cls(**arrays, values=values, kid=measured, **rest)
+
+
+def _safe(x):
+    """Replace numbers that JSON does not know by their names."""
+    if isinstance(x, dict):
+        return {k: _safe(v) for k, v in x.items()}
+    if isinstance(x, list):
+        return [_safe(v) for v in x]
+    return str(x) if isinstance(x, float) and not math.isfinite(x) else x
