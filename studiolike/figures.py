@@ -46,7 +46,8 @@ STYLE = {
     "figure.dpi": DPI, "savefig.dpi": DPI, "figure.figsize": (WIDTH, 2.8), "figure.constrained_layout.use": True,
     "font.family": "DejaVu Sans",  # comes with matplotlib, so it is everywhere
     "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9,
-    "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False,
+    "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8,
+    "legend.facecolor": PAPER, "legend.edgecolor": "none", "legend.framealpha": 0.85,
     "text.color": INK, "axes.labelcolor": INK, "axes.titlecolor": INK, "axes.edgecolor": QUIET,
     "xtick.color": QUIET, "ytick.color": QUIET, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
