@@ -1,0 +1,68 @@
+"""The losses of StyleGAN2's two players, each a function on logits or on a network; means over the batch.
+
+Non-saturating loss: Goodfellow et al. 2014, section 3. R1: Mescheder et al., *Which Training Methods for GANs do actually
+Converge?* (ICML 2018), equation 9. Path length and lazy regularisation: Karras et al. 2020, section 3.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def generator_loss(logits_fake: Tensor) -> Tensor:
+    """Non-saturating loss, mean softplus(−D(G(z))): large where the discriminator is sure it sees a fake."""
+    return F.softplus(-logits_fake).mean()
+
+
+def discriminator_loss(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
+    """mean softplus(−D(real)) + mean softplus(D(fake)): the binary cross-entropy of both halves."""
+    return F.softplus(-logits_real).mean() + F.softplus(logits_fake).mean()
+
+
+def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """Mean squared norm of ∂D/∂image at real images, *before* its factor γ/2.
+
+    Args:
+        discriminator: signed image → logits; close over visibility and augmentation. It is differentiated twice, so it
+            must not be a compiled function.
+        real: ``(B, 3, H, W)``; its own graph, if any, is not touched.
+    """
+    real = real.detach().requires_grad_(True)
+    (slope,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
+    return slope.square().sum((1, 2, 3)).mean()
+
+
+def r1_gamma(resolution: int, batch: int) -> float:
+    """γ = 0.0002 · resolution² / batch, the rule of thumb of Karras et al. 2020b (ADA), appendix C."""
+    return 0.0002 * resolution**2 / batch
+
+
+def path_lengths(image: Tensor, w_plus: Tensor, rng: torch.Generator) -> Tensor:
+    """|Jᵀ y| of the synthesis network for one random image y of unit-variance pixels: ``(B,)``, differentiable.
+
+    Args:
+        image: ``(B, 3, H, W)``, made from ``w_plus`` with its graph.
+        w_plus: ``(B, L, D)``, requires grad.
+        rng: a CPU generator.
+    """
+    y = torch.randn(image.shape, generator=rng).to(image) / math.sqrt(image.shape[2] * image.shape[3])
+    (slope,) = torch.autograd.grad((image * y).sum(), w_plus, create_graph=True)
+    return slope.square().sum(2).mean(1).sqrt()
+
+
+def path_length_penalty(lengths: Tensor, mean: Tensor) -> Tensor:
+    """E(|Jᵀ y| − a)², with ``mean`` the running mean a of the lengths (2020, equation 4)."""
+    return (lengths - mean).square().mean()
+
+
+def lazy(lr: float, betas: tuple[float, float], every: int) -> dict:
+    """Adam's settings when a regulariser is stepped apart, once every ``every`` steps (2020, appendix B).
+
+    The optimiser then steps k + 1 times for every k main steps, so λ' = c·λ and βᵢ' = βᵢ^c with c = k / (k + 1).
+    """
+    c = every / (every + 1)
+    return {"lr": lr * c, "betas": (betas[0] ** c, betas[1] ** c)}

@@ -1,0 +1,249 @@
+"""Stage 1: G_phone, a StyleGAN2 of phone textures, trained through visibility maps.
+
+Training as in Karras et al. 2020 (lazy R1, style mixing, weight averaging), progress counted in images. Three choices
+are ours. Every image that D sees, real or generated, is seen through a visibility map of the real data, so D cannot win
+on holes and G learns complete faces wherever anyone was observed. One forward pass of G serves both players of a step.
+Augmentation changes the maps as well (`augment`).
+"""
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ..config import PretrainConfig, Profile
+from ..io import from_signed, to_signed, write_image
+from ..training import Stage, fit
+from .augment import augment
+from .discriminator import Discriminator
+from .generator import Generator
+from .losses import (
+    discriminator_loss,
+    generator_loss,
+    lazy,
+    path_length_penalty,
+    path_lengths,
+    r1_gamma,
+    r1_penalty,
+)
+
+if TYPE_CHECKING:
+    from ..synth.dataset import TextureSet
+
+BETAS = (0.0, 0.99)
+PATH_EVERY = 4  # steps between two path-length steps (2020, appendix B)
+W_MEAN_RATE = 0.005  # of the running mean of w, per step
+PATH_RATE = 0.01  # of the running mean of path lengths
+EMA_RAMP = 0.05  # the averaging half-life is at most this part of the images so far
+
+
+def ema_decay(images: int, batch: int, half_life: float) -> float:
+    """Weight of the past in the running average of G's weights, per step.
+
+    A half-life counted in images, ramped up with the images seen so far, so that the first, poor weights are soon forgotten
+    (Karras et al. 2020b, appendix C).
+    """
+    half_life = min(half_life, images * EMA_RAMP)
+    return 0.5 ** (batch / max(half_life, 1e-8))
+
+
+@torch.no_grad()
+def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """average ← decay · average + (1 − decay) · model; buffers are copied."""
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+    for target, source in zip(average.buffers(), model.buffers(), strict=True):
+        target.copy_(source)
+
+
+def image_grid(images: Tensor, columns: int = 8) -> Tensor:
+    """``(B, 3, H, W)`` → one picture ``(3, rows · H, columns · W)``; missing places are white."""
+    rows = math.ceil(len(images) / columns)
+    blank = images.new_ones(rows * columns - len(images), *images.shape[1:])
+    tiles = torch.cat([images, blank]).unflatten(0, (rows, columns))
+    return tiles.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+
+
+class PretrainStage(Stage):
+    """Masked StyleGAN2 training, for `studiolike.training.fit`.
+
+    Args:
+        config: sizes of the training.
+        generator, discriminator: fresh networks; the discriminator takes visibility (four channels).
+        data: real phone textures: ``phone_batch(rows, device) -> (texture in [0, 1], visibility)``.
+        rows: captures to train on; default ``data.captures("phone")``.
+    Attributes:
+        ema: the averaged generator, the one to keep.
+    """
+
+    name = "pretrain"
+
+    def __init__(self, config: PretrainConfig, generator: Generator, discriminator: Discriminator, data: TextureSet,
+                 rows: Tensor | None = None):
+        self.config, self.batch, self.data = config, config.batch, data
+        self.rows = data.captures("phone") if rows is None else rows
+        self.generator, self.discriminator = generator, discriminator
+        self.ema = Generator.from_config(generator.config)
+        self.ema.load_state_dict(generator.state_dict())
+        self.ema.requires_grad_(False).eval()
+        self.path_mean = torch.zeros(())
+        resolution = generator.config.resolution
+        self.gamma = r1_gamma(resolution, config.batch) if config.r1_gamma is None else config.r1_gamma
+        self.half_life = 1000 * (config.batch * 10 / 32 if config.ema_kimg is None else config.ema_kimg)
+        path = lazy(config.lr, BETAS, PATH_EVERY) if config.path_length else {"lr": config.lr, "betas": BETAS}
+        self.modules = {"generator": generator, "discriminator": discriminator, "ema": self.ema}
+        self.optimizers = {
+            "generator": torch.optim.Adam(generator.parameters(), eps=1e-8, fused=True, **path),
+            "discriminator": torch.optim.Adam(discriminator.parameters(), eps=1e-8, fused=True,
+                                              **lazy(config.lr, BETAS, config.r1_every)),
+        }
+
+    # ------------------------------------------------------------------------------------------------ one step
+
+    def step(self, images: int, rng: torch.Generator) -> dict[str, float]:
+        """D's turn, R1 now and then, G's turn, path length if wanted; then the averages."""
+        device, batch = self.accelerator.device, self.batch // self.accelerator.num_processes
+        chosen = self.rows[torch.randint(len(self.rows), (batch,), generator=rng)]
+        texture, visibility = self.data.phone_batch(chosen, device)
+        real = to_signed(texture)
+        number = images // self.batch
+
+        fake = self._sample(batch, rng)
+        log = self._discriminator_turn(real, fake.detach(), visibility, rng)
+        if self.gamma and number % self.config.r1_every == 0:
+            log["r1"] = self._r1_turn(real, visibility, rng)
+        log["loss_g"] = self._generator_turn(fake, visibility, rng)
+        if self.config.path_length and number % PATH_EVERY == 0:
+            log["path"] = self._path_turn(max(batch // 2, 1), rng)
+        update_ema(self.ema, self.generator, ema_decay(images, self.batch, self.half_life))
+        return dict(zip(log, torch.stack([v.detach().float() for v in log.values()]).tolist(), strict=True))
+
+    def _codes(self, batch: int, rng: torch.Generator) -> Tensor:
+        """w+ of random z; with probability ``mixing`` an image takes its later rows from a second z (2019, section 3.1)."""
+        g = self.generator
+        z = torch.randn(2 * batch, g.config.w_dim, generator=rng).to(self.accelerator.device)
+        w = g.mapping(z)
+        with torch.no_grad():
+            g.w_mean.lerp_(w.detach().mean(0).to(g.w_mean), W_MEAN_RATE)
+        draws = torch.rand(batch, 2, generator=rng)
+        cut = 1 + (draws[:, 1] * (g.num_ws - 1)).long()
+        cut[draws[:, 0] >= self.config.mixing] = g.num_ws
+        first = torch.arange(g.num_ws) < cut[:, None]  # (B, L)
+        return torch.where(first[..., None].to(w.device), w[:batch, None], w[batch:, None])
+
+    def _sample(self, batch: int, rng: torch.Generator) -> Tensor:
+        with self.accelerator.autocast():
+            return self.generator.synthesis(self._codes(batch, rng), "random", rng).float()
+
+    def _judge(self, image: Tensor, visibility: Tensor, rng: torch.Generator) -> Tensor:
+        with self.accelerator.autocast():
+            return self.discriminator(*augment(image, visibility, self.config.augment, rng)).float()
+
+    def _discriminator_turn(self, real: Tensor, fake: Tensor, visibility: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        logits_fake, logits_real = self._judge(fake, visibility, rng), self._judge(real, visibility, rng)
+        loss = discriminator_loss(logits_real, logits_fake)
+        self._update("discriminator", loss)
+        return {"loss_d": loss, "logit_real": logits_real.mean(), "logit_fake": logits_fake.mean()}
+
+    def _r1_turn(self, real: Tensor, visibility: Tensor, rng: torch.Generator) -> Tensor:
+        def judge(image: Tensor) -> Tensor:  # in full precision: squared gradients leave the range of float16
+            pair = augment(image, visibility, self.config.augment, rng)
+            with torch.autocast(image.device.type, enabled=False):
+                return Discriminator.forward(self.discriminator, *pair)
+
+        penalty = r1_penalty(judge, real)
+        self._update("discriminator", penalty * (self.gamma / 2 * self.config.r1_every))
+        return penalty
+
+    def _generator_turn(self, fake: Tensor, visibility: Tensor, rng: torch.Generator) -> Tensor:
+        self.discriminator.requires_grad_(False)  # its weights get no gradient, only the image does
+        loss = generator_loss(self._judge(fake, visibility, rng))
+        self._update("generator", loss)
+        self.discriminator.requires_grad_(True)
+        return loss
+
+    def _path_turn(self, batch: int, rng: torch.Generator) -> Tensor:
+        w_plus = self._codes(batch, rng)
+        lengths = path_lengths(self.generator.synthesis(w_plus, "random", rng), w_plus, rng)
+        with torch.no_grad():
+            self.path_mean = torch.lerp(self.path_mean.to(lengths), lengths.detach().mean(), PATH_RATE)
+        penalty = path_length_penalty(lengths, self.path_mean)
+        self._update("generator", penalty * (self.config.path_length * PATH_EVERY))
+        return lengths.mean()
+
+    def _update(self, player: str, loss: Tensor) -> None:
+        optimizer = self.optimizers[player]
+        self.accelerator.backward(loss)
+        self._average_gradients(self.modules[player])
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def _average_gradients(self, model: nn.Module) -> None:
+        """Mean over processes, by hand: gradients of gradients do not pass through DistributedDataParallel's forward."""
+        if self.accelerator.num_processes > 1:
+            grads = [p.grad for p in model.parameters() if p.grad is not None]
+            mean = self.accelerator.reduce(torch.cat([g.flatten() for g in grads]), "mean")
+            for grad, part in zip(grads, mean.split([g.numel() for g in grads]), strict=True):
+                grad.copy_(part.view_as(grad))
+
+    # ---------------------------------------------------------------------------------------- around the steps
+
+    @torch.no_grad()
+    def preview(self, path: Path) -> None:
+        """Samples of the averaged generator, always from the same z."""
+        z = torch.randn(32, self.ema.config.w_dim, generator=torch.Generator().manual_seed(0))
+        write_image(image_grid(from_signed(self.ema(z.to(self.accelerator.device)))), path)
+
+    def state_dict(self) -> dict:
+        """Running mean of the path lengths."""
+        return {"path_mean": self.path_mean}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Restore `state_dict`."""
+        self.path_mean = state["path_mean"]
+
+    @torch.no_grad()
+    def finish(self) -> dict[str, float]:
+        """Give the averaged generator the mean w of its *own* mapping network, over 4,096 fixed z."""
+        z = torch.randn(4096, self.ema.config.w_dim, generator=torch.Generator().manual_seed(0))
+        self.ema.w_mean.copy_(self.ema.mapping(z.to(self.ema.w_mean)).mean(0))
+        return {}
+
+
+def phone_stage(profile: Profile, data: TextureSet, *, seed: int = 0, rows: Tensor | None = None) -> PretrainStage:
+    """The stage that `train_phone` fits, with fresh networks of the profile's size; ``seed`` decides their weights."""
+    size = profile.generator
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        generator = Generator(**asdict(size))
+        discriminator = Discriminator(size.resolution, size.channel_base, size.channel_max)
+    return PretrainStage(profile.pretrain, generator, discriminator, data, rows)
+
+
+def train_phone(profile: Profile, data: TextureSet, run_dir: str | os.PathLike, *, images: int | None = None, seed: int = 0,
+                device: str | None = None, **options) -> Generator:
+    """Train G_phone; an interrupted run in ``run_dir`` goes on where it stopped.
+
+    Writes ``generator/`` (averaged weights) and ``discriminator/`` beside the run's own files, both for `from_pretrained`.
+
+    Args:
+        profile: gives network sizes, training settings and precision.
+        data: its ``captures("phone")`` are trained on; its resolution must be the generator's.
+        images: length of the run; default the profile's.
+        options: passed on to `studiolike.training.fit` (checkpoint_every, preview_every, resume, progress, tensorboard …).
+    Returns:
+        the averaged generator, in evaluation mode, on the device it was trained on.
+    """
+    images = profile.pretrain.images if images is None else images
+    stage = phone_stage(profile, data, seed=seed)
+    settings = {"profile": profile.name, "generator": asdict(profile.generator), "pretrain": asdict(profile.pretrain),
+                "data": str(getattr(data, "manifest", ""))}
+    options.setdefault("precision", profile.precision)
+    fit(stage, images, run_dir, seed=seed, settings=settings, device=device, **options)
+    stage.ema.save_pretrained(str(Path(run_dir) / "generator"))
+    stage.discriminator.save_pretrained(str(Path(run_dir) / "discriminator"))
+    return stage.ema
