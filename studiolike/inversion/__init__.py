@@ -1,15 +1,16 @@
 """Stage 2: from a phone texture to a code in the W+ space of G_phone.
 
-The paper parameterises every phone texture by one w vector per layer of the generator and reports "near-perfect
-reconstruction"; how it finds the codes is not known to us, so the optimiser, the distance and the prior here are
-our choices. In: phone textures with visibility. Out: w+ codes, alone (`invert`) or as a dataset (`CodeBank`).
+The paper parameterises every phone texture by one w vector per layer of the generator and reports
+"near-perfect reconstruction"; how it finds the codes is not known to us, so the optimiser, the distance and
+the prior here are our choices. In: phone textures with visibility. Out: w+ codes, alone (`invert`) or as a
+dataset (`CodeBank`).
 """
 from .bank import BankSample, CodeBank, build_bank
-from .distance import feature_distance, feature_function, observed_psnr, pyramid_distance
+from .distance import observed_psnr, perceptual, pyramid_distance, resize_observed
 from .optimise import Inversion, frozen, invert
 from .prior import WPrior
 
 __all__ = [
-    "BankSample", "CodeBank", "Inversion", "WPrior", "build_bank", "feature_distance", "feature_function", "frozen",
-    "invert", "observed_psnr", "pyramid_distance",
+    "BankSample", "CodeBank", "Inversion", "WPrior", "build_bank", "frozen", "invert", "observed_psnr",
+    "perceptual", "pyramid_distance", "resize_observed",
 ]

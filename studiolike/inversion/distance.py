@@ -1,21 +1,21 @@
 """Distances between two textures that look only where the phone has looked.
 
-Every function takes signed images ``(B, 3, H, W)`` and a visibility map ``(B, 1, H, W)`` in [0, 1], and returns one
-number per image ``(B,)``. A texel with visibility 0 has exactly no influence on the value or on its gradient: it is
-multiplied by zero *before* anything is averaged, filtered or fed to a network.
+The functions take signed images ``(B, 3, H, W)`` and a visibility map ``(B, 1, H, W)`` in [0, 1], and returns
+one number per image ``(B,)``. A texel with visibility 0 has exactly no influence on the value or on its
+gradient: it is multiplied by zero *before* anything is averaged, filtered or fed to a network.
 """
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-FeatureFunction = Callable[[Tensor, Tensor], list[Tensor]]
-"""``(signed rgb (B,3,H,W), visibility (B,1,H,W)) -> [feature map (B,C,h,w), ...]``, fine to coarse."""
+from ..features.perceptual import PerceptualDistance
+from ..io import resize
+from ..stylegan2.discriminator import Discriminator
 
 TINY = 1e-6
 
@@ -25,15 +25,32 @@ def halve(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2)
 
 
+def resize_observed(texture: Tensor, visibility: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Resample a texture with its visibility so that no colour of an unobserved texel leaks into an observed
+    one.
+
+    Args:
+        texture: ``(B, 3, H, W)`` in [0, 1]; visibility: ``(B, 1, H, W)`` in [0, 1].
+    Returns:
+        both at ``size``×``size``; colours are the means over what was observed, 0 where nothing was.
+    """
+    if texture.shape[-1] == size:
+        return texture, visibility
+    weight = resize(visibility, size)
+    colour = resize(torch.where(visibility > 0, texture, 0.0) * visibility, size)
+    return (colour / weight.clamp_min(TINY)).clamp(0, 1), weight
+
+
 def pyramid_distance(a: Tensor, b: Tensor, visibility: Tensor, levels: int = 4) -> tuple[Tensor, Tensor]:
     """Visibility-weighted mean squared difference, averaged over the levels of an area pyramid.
 
-    At each level the *weighted difference* v·(a − b) and the weight v are halved together, so a coarse texel is the
-    mean over its observed part only. The coarse levels give long-range gradients while the image is still far away.
+    At each level the *weighted difference* v·(a − b) and the weight v are halved together, so a coarse texel
+    is the mean over its observed part only. The coarse levels give long-range gradients while the image is
+    still far away.
 
     Returns:
-        the distance ``(B,)`` and its finest level ``(B,)``, the plain weighted MSE in signed units. Both are 0 for an
-        image of which nothing is observed.
+        the distance ``(B,)`` and its finest level ``(B,)``, the plain weighted MSE in signed units. Both are
+        0 for an image of which nothing is observed.
     """
     difference, weight = (a - b) * visibility, visibility
     errors = []
@@ -49,7 +66,8 @@ def pyramid_distance(a: Tensor, b: Tensor, visibility: Tensor, levels: int = 4) 
 
 
 def observed_psnr(a: Tensor, b: Tensor, visibility: Tensor) -> Tensor:
-    """PSNR in dB ``(B,)`` over observed texels, for signed images (peak-to-peak 2). ``nan`` if nothing is observed."""
+    """PSNR in dB ``(B,)`` over observed texels, for signed images (peak-to-peak 2). ``nan`` if nothing is
+    observed."""
     return psnr_from_signed_mse(pyramid_distance(a, b, visibility, levels=1)[1], visibility)
 
 
@@ -59,33 +77,34 @@ def psnr_from_signed_mse(mse: Tensor, visibility: Tensor) -> Tensor:
     return torch.where(visibility.sum((1, 2, 3)) > 0, psnr, torch.full_like(psnr, float("nan")))
 
 
-def feature_function(network: Any) -> FeatureFunction | None:
-    """Wrap a network so that it can be called as ``(signed rgb, visibility) -> list of feature maps``.
+Compare = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""``(a, b (B,3,H,W) in [0, 1], weight (B,1,H,W)) -> distance (B,)``."""
 
-    Accepts None, a network with ``features(rgb, visibility)`` on signed images (the discriminators), a network with
-    ``features(texture)`` on [0, 1] images (the identity network), or any callable of the right form. Networks that do
-    not know visibility are shown mid-grey where nothing was observed.
+
+def perceptual(network: Any) -> Compare | None:
+    """Turn what the caller has into a perceptual distance on [0, 1] textures.
+
+    None stays None; a trunk with ``features(...)`` (D_phone, the identity network) becomes a
+    `PerceptualDistance`; a `PerceptualDistance`, the real LPIPS or any other callable ``(a, b, weight) ->
+    (B,)`` is taken as it is.
     """
-    if network is None:
-        return None
-    features = getattr(network, "features", None)
-    if features is None:
+    if not hasattr(network, "features"):
         return network
-    required = [p for p in inspect.signature(features).parameters.values() if p.default is p.empty]
-    if len(required) >= 2:
-        return lambda rgb, visibility: features(rgb * visibility, visibility)
-    return lambda rgb, visibility: features(rgb * visibility * 0.5 + 0.5)
+    signed = getattr(network, "signed_input", isinstance(network, Discriminator))
+    return PerceptualDistance(network, signed=signed)
 
 
-def feature_distance(a: list[Tensor], b: list[Tensor], visibility: Tensor) -> Tensor:
-    """Mean squared difference of channel-normalised features, averaged over scales: ``(B,)``.
+def to_target(network: Compare, target: Tensor, visibility: Tensor) -> Callable[[Tensor], Tensor]:
+    """The distance to one fixed target ``(B, 3, H, W)`` in [0, 1], whose features are computed only once if
+    possible."""
+    if not hasattr(network, "describe"):
+        return lambda image: network(image, target, visibility)
+    with torch.no_grad():
+        wanted = network.describe(target, visibility)
+    return lambda image: network.compare(network.describe(image, visibility), wanted, visibility)
 
-    The form is that of LPIPS (Zhang et al., CVPR 2018) with all channel weights equal: every feature vector is scaled to
-    unit length, so the value is 0 for parallel and 2 for orthogonal features. Positions count by their visibility.
-    """
-    total = []
-    for x, y in zip(a, b, strict=True):
-        weight = F.adaptive_avg_pool2d(visibility, x.shape[-2:])
-        difference = (F.normalize(x, dim=1, eps=1e-4) - F.normalize(y, dim=1, eps=1e-4)).square().sum(1, keepdim=True)
-        total.append((difference * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp_min(TINY))
-    return torch.stack(total).mean(0)
+
+def trunk_of(network: Any) -> list[Any]:
+    """The modules a distance runs through, to be frozen while it is used (a trunk is kept out of the module
+    tree)."""
+    return [network, *getattr(network, "trunk", ())] if isinstance(network, nn.Module) else []

@@ -1,10 +1,13 @@
-"""W+ inversion by optimisation: find the code whose picture agrees with a phone texture wherever it was observed.
+"""W+ inversion by optimisation: find the code whose picture agrees with a phone texture wherever it was
+observed.
 
-For each image    min over w+   pixel(G(w+), x; v) + λf · feature(G(w+), x; v) + λp · |whitened (w+ − w_mean)|²
+For each image    min over w+   pixel(G(w+), x; v) + λf · feature(G(w+), x; v) + λp · |whitened (w+ −
+w_mean)|²
 
-with x the texture and v its visibility. The whole batch runs through one Adam; Adam works element by element and the
-loss is the *sum* over images, so a code does not depend on its neighbours in the batch. The noise maps stay the
-generator's constants: optimised noise would store detail that bypasses G and is lost in translation.
+with x the texture and v its visibility. The whole batch runs through one Adam; Adam works element by element
+and the loss is the *sum* over images, so a code does not depend on its neighbours in the batch. The noise
+maps stay the generator's constants: optimised noise would store detail that bypasses G and is lost in
+translation.
 """
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from tqdm.auto import tqdm
 from ..config import InversionConfig
 from ..errors import InputError
 from ..io import from_signed, to_signed
-from .distance import feature_distance, feature_function, psnr_from_signed_mse, pyramid_distance
+from .distance import perceptual, psnr_from_signed_mse, pyramid_distance, to_target, trunk_of
 from .prior import WPrior
 
 
@@ -33,7 +36,8 @@ class Inversion:
         w_plus: ``(B, L, D)`` codes; in space "w" all L rows are equal.
         reconstruction: ``(B, 3, H, W)`` in [0, 1], complete also where the texture was not observed.
         psnr_observed: ``(B,)`` dB over observed texels, ``nan`` where nothing was observed.
-        history: ``{"psnr", "loss", "prior"}``, each ``(steps, B)``, measured *before* the update of that step.
+        history: ``{"psnr", "loss", "prior"}``, each ``(steps, B)``, measured *before* the update of that
+            step.
     """
 
     w_plus: Tensor
@@ -44,7 +48,8 @@ class Inversion:
 
 @contextmanager
 def frozen(*networks: Any) -> Iterator[None]:
-    """Switch off the parameters' gradients and use evaluation mode inside the block; restore both afterwards."""
+    """Switch off the parameters' gradients and use evaluation mode inside the block; restore both
+    afterwards."""
     modules = [network for network in networks if isinstance(network, nn.Module)]
     flags = [(p, p.requires_grad) for module in modules for p in module.parameters()]
     modes = [(m, m.training) for module in modules for m in module.modules()]
@@ -72,7 +77,7 @@ def learning_rate(config: InversionConfig, step: int) -> float:
 def invert(
     generator: nn.Module, texture: Tensor, visibility: Tensor, config: InversionConfig | None = None, *,
     feature_net: Any = None, prior: WPrior | None = None, start: Tensor | None = None,
-    space: Literal["w+", "w"] = "w+", progress: bool = False,
+    space: Literal["w+", "w"] | None = None, progress: bool = False,
 ) -> Inversion:
     """Invert a batch of phone textures.
 
@@ -81,49 +86,51 @@ def invert(
         texture: ``(B, 3, H, W)`` in [0, 1], at the generator's resolution.
         visibility: ``(B, 1, H, W)`` in [0, 1]; texels with 0 cannot influence the codes.
         config: steps, learning rate and weights; defaults to ``InversionConfig()``.
-        feature_net: None (pixels only) or anything `feature_function` accepts: D_phone, the identity network, a callable.
-        prior: where codes are pulled to; None takes the unwhitened pull towards ``generator.w_mean``.
+        feature_net: None (pixels only) or anything `perceptual` accepts: D_phone, the identity network, a
+            callable.
+        prior: where codes are pulled to; None fits `WPrior.from_generator` (the same every time), and
+            ``WPrior.plain(generator)`` is the unwhitened pull towards ``generator.w_mean``.
         start: ``(B, L, D)`` codes to begin from, an encoder's for example; None begins at ``w_mean``.
-        space: "w+" finds one vector per layer, "w" one vector for all of them.
+        space: "w+" finds one vector per layer, "w" one vector for all of them; None takes ``config.space``.
         progress: show a progress bar.
     Raises:
-        InputError: shapes that do not fit each other or the generator, values that are not finite, an unknown space.
+        InputError: shapes that do not fit each other or the generator, values that are not finite, an unknown
+            space.
     """
     config = config or InversionConfig()
+    space = space or config.space
     device = generator.w_mean.device
     # a caller may sit in inference_mode or no_grad; the codes need gradients all the same
-    with torch.inference_mode(False), torch.enable_grad(), frozen(generator, feature_net):
+    compare = perceptual(feature_net) if config.features > 0 else None
+    with torch.inference_mode(False), torch.enable_grad(), frozen(generator, *trunk_of(compare)):
         texture, visibility = texture.to(device).float().clone(), visibility.to(device).float().clone()
         start = None if start is None else start.to(device).float().clone()
         _check(generator, texture, visibility, start, space)
         # junk in unobserved texels (even inf) must not come back as 0 · inf
         target = torch.where(visibility > 0, to_signed(texture), 0.0)
-        prior = (prior or WPrior.plain(generator)).to(device)
+        prior = (prior or WPrior.from_generator(generator)).to(device)
         if start is None:
             start = generator.w_mean.detach().float().expand(len(texture), generator.num_ws, -1)
         w = (start if space == "w+" else start.mean(1, keepdim=True)).clone().requires_grad_()
-        codes, history = _descend(generator, target, visibility, w, config, feature_function(feature_net), prior, progress)
+        codes, history = _descend(generator, target, visibility, w, config, compare, prior, progress)
         with torch.no_grad():
             image = generator.synthesis(codes, noise="const").float()
             _, mse = pyramid_distance(image, target, visibility, levels=1)
     return Inversion(codes, from_signed(image), psnr_from_signed_mse(mse, visibility), history)
 
 
-def _descend(generator, target, visibility, w, config, features, prior, progress) -> tuple[Tensor, dict[str, Tensor]]:
+def _descend(generator, target, visibility, w, config, compare, prior, progress) -> tuple[Tensor, dict[str, Tensor]]:
     optimizer = torch.optim.Adam([w], lr=config.lr)
-    wanted = None
-    if features is not None and config.feature_weight > 0:
-        with torch.no_grad():
-            wanted = features(target, visibility)
+    features = None if compare is None else to_target(compare, from_signed(target), visibility)
     history: dict[str, list[Tensor]] = {"psnr": [], "loss": [], "prior": []}
     bar = tqdm(range(config.steps), desc="inversion", disable=not progress)
     for step in bar:
         image = generator.synthesis(w.expand(-1, generator.num_ws, -1), noise="const")
-        pixel, mse = pyramid_distance(image, target, visibility, config.levels)
+        pixel, mse = pyramid_distance(image, target, visibility)
         energy = prior.energy(w)
-        loss = config.pixel_weight * pixel + config.prior_weight * energy
-        if wanted is not None:
-            loss = loss + config.feature_weight * feature_distance(features(image, visibility), wanted, visibility)
+        loss = config.pixels * pixel + config.prior * energy
+        if features is not None:  # not from_signed: its clamp would stop the gradient of overshooting texels
+            loss = loss + config.features * features(image * 0.5 + 0.5)
         optimizer.param_groups[0]["lr"] = learning_rate(config, step)
         (w.grad,) = torch.autograd.grad(loss.sum(), [w])
         optimizer.step()

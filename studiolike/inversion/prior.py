@@ -1,8 +1,10 @@
-"""What a likely w looks like: the Gaussian that keeps codes where the generator, and later G_studio, was trained.
+"""What a likely w looks like: the Gaussian that keeps codes where the generator, and later G_studio, was
+trained.
 
-W+ can reproduce nearly anything, faces or not; that freedom is paid with the prior. A pull towards the mean, measured
-in standard deviations along the principal axes of W, keeps the codes usable *after* translation, which is the only
-thing that counts (PCA whitening of W: Härkönen et al., GANSpace, 2020; Wulff & Torralba, 2020).
+W+ can reproduce nearly anything, faces or not; that freedom is paid with the prior. A pull towards the mean,
+measured in standard deviations along the principal axes of W, keeps the codes usable *after* translation,
+which is the only thing that counts (PCA whitening of W: Härkönen et al., GANSpace, 2020; Wulff & Torralba,
+2020).
 """
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ FLOOR = 1e-2  # no axis counts as thinner than this share of the mean variance, 
 
 @dataclass(frozen=True)
 class WPrior:
-    """A Gaussian over w: ``mean (D,)``, orthonormal axes ``basis (D, D)`` in columns, ``scale (D,)`` standard deviations."""
+    """A Gaussian over w: ``mean (D,)``, orthonormal axes ``basis (D, D)`` in columns, ``scale (D,)`` standard
+    deviations."""
 
     mean: Tensor
     basis: Tensor
@@ -40,15 +43,17 @@ class WPrior:
 
     @classmethod
     @torch.no_grad()
-    def from_generator(cls, generator: nn.Module, n: int = 4096, rng: torch.Generator | None = None) -> WPrior:
-        """Fit to ``n`` outputs of the generator's mapping network; ``rng`` is a CPU generator (seed 0 if None)."""
+    def from_generator(cls, generator: nn.Module, n: int = 2048, rng: torch.Generator | None = None) -> WPrior:
+        """Fit to ``n`` outputs of the generator's mapping network; ``rng`` is a CPU generator (seed 0 if
+        None)."""
         rng = rng or torch.Generator().manual_seed(0)
         w_mean = generator.w_mean
         z = torch.randn(n, z_size(generator), generator=rng)
         return cls.from_codes(generator.mapping(z.to(w_mean.device, w_mean.dtype)))
 
     def energy(self, w_plus: Tensor) -> Tensor:
-        """Mean squared number of standard deviations, over layers and axes: ``(B, L, D)`` to ``(B,)``; about 1 for a sample."""
+        """Mean squared number of standard deviations, over layers and axes: ``(B, L, D)`` to ``(B,)``; about
+        1 for a sample."""
         return (((w_plus - self.mean) @ self.basis) / self.scale).square().mean((1, 2))
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:

@@ -1,0 +1,194 @@
+"""The five terms of the few-shot objective, each its own function, and their weighted sum.
+
+    min over θ(8+) of G_studio, max over D_studio:
+        L_adv + L_R1 + L_percp-recons + λ1 · L_percp + λ2 · L_faceID            (Athar et al., ECCV 2024)
+
+The paper names the terms and what they act on. Their exact forms and all weights are unknown to us; what
+stands here is our choice, marked where it matters. Images are signed ``(B, 3, H, W)``; every function returns
+one number, the mean over the batch. L_R1 belongs to the discriminator, which minimises it, although the
+printed min-max hides that.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import AdaptConfig
+from ..errors import ProfileError
+from ..inversion.distance import halve, perceptual
+from ..stylegan2.losses import discriminator_loss, generator_loss, r1_penalty
+
+__all__ = ["AdaptLoss", "StudioDistance", "adversarial_loss", "colour_loss", "discriminator_loss", "identity_loss",
+           "laplacian_distance", "pair_loss", "perceptual_loss", "r1_loss"]
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+"""``(a, b signed (B,3,H,W)) -> (B,)``."""
+
+
+# --------------------------------------------------------------------------------------------- L_adv and L_R1
+
+
+def adversarial_loss(logits_fake: Tensor) -> Tensor:
+    """L_adv for G_studio, non-saturating: mean softplus(−D(G(w+))). Goodfellow et al. 2014, section 3."""
+    return generator_loss(logits_fake)
+
+
+def r1_loss(discriminator: Callable[[Tensor], Tensor], studio: Tensor) -> Tensor:
+    """L_R1 before its γ/2: mean squared norm of D's gradient at *real studio* textures (Mescheder et al.
+    2018, eq. 9).
+
+    Args:
+        discriminator: ``signed image -> logits``, not compiled (it is differentiated twice).
+        studio: ``(B, 3, H, W)``; only these are touched, never a generated image.
+    """
+    return r1_penalty(discriminator, studio)
+
+
+# --------------------------------------------------------------------------------------- perceptual distances
+
+
+def laplacian_distance(a: Tensor, b: Tensor, levels: int = 4) -> Tensor:
+    """Mean absolute difference of Laplacian pyramid bands ``(B,)``, coarsest residual left out.
+
+    Without the residual the distance sees structure (outlines, hair, moles, creases) and hardly sees smooth
+    light or skin tone, which the translation is meant to change (Burt & Adelson 1983; as a loss: Bojanowski
+    et al. 2018).
+    """
+    difference = a - b  # the pyramid is linear: one pyramid of the difference is enough
+    total = []
+    while len(total) < levels and difference.shape[-1] >= 8:
+        coarse = halve(difference)
+        band = difference - F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
+        total.append(band.abs().mean((1, 2, 3)))
+        difference = coarse
+    return torch.stack(total).mean(0)
+
+
+class StudioDistance:
+    """The default perceptual distance of this stage, needing no download: features plus Laplacian bands.
+
+    The features are those of the *frozen phone discriminator* (the idea of JoJoGAN, Chong & Forsyth, ECCV
+    2022: an in-domain network beats a generic one), compared as in LPIPS.
+
+    Args:
+        trunk: D_phone, another trunk with ``features``, a distance on [0, 1] textures ``(a, b, weight) ->
+            (B,)`` (the real LPIPS, for example), or None for the bands alone.
+        bands: weight of the Laplacian bands; 0 leaves them out.
+    """
+
+    def __init__(self, trunk=None, bands: float = 1.0):
+        self.compare, self.bands = perceptual(trunk), bands
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distance ``(B,)`` of signed ``(B, 3, H, W)`` images; ``b`` is the fixed side, no gradient goes into
+        it."""
+        b = b.detach()
+        total = a.new_zeros(len(a))
+        if self.compare is not None:
+            everything = torch.ones_like(a[:, :1])
+            total = total + self._features(a * 0.5 + 0.5, b * 0.5 + 0.5, everything)
+        return total + self.bands * laplacian_distance(a, b) if self.bands else total
+
+    def _features(self, a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+        if not hasattr(self.compare, "describe"):
+            return self.compare(a, b, weight)
+        with torch.no_grad():
+            wanted = self.compare.describe(b, weight)
+        return self.compare.compare(self.compare.describe(a, weight), wanted, weight)
+
+
+def perceptual_loss(distance: Distance, studio: Tensor, phone: Tensor) -> Tensor:
+    """L_percp, no pairs needed: distance of G_studio(w+) to G_phone(w+) of the *same* codes. Keeps facial
+    structure."""
+    return distance(studio, phone.detach()).mean()
+
+
+def pair_loss(distance: Distance, studio: Tensor, truth: Tensor) -> Tensor:
+    """L_percp-recons, on the few pairs: distance of G_studio(w_i) to the studio texture of the same subject
+    i."""
+    return distance(studio, truth).mean()
+
+
+def colour_loss(studio: Tensor, truth: Tensor, smallest: int = 4, largest: int = 16) -> Tensor:
+    """The low-frequency pixel part of L_percp-recons, our addition: multi-scale L1 of area-averaged colours.
+
+    The term's purpose is to stop a global shift of skin tone. Feature distances hardly see a constant colour,
+    so the means over large patches are compared directly, at ``smallest``² to ``largest``² patches, in signed
+    sRGB.
+    """
+    difference = studio - truth
+    total = []
+    while difference.shape[-1] > smallest:
+        difference = halve(difference)
+        if difference.shape[-1] <= largest:
+            total.append(difference.abs().mean())
+    return torch.stack(total).mean() if total else difference.abs().mean()
+
+
+# --------------------------------------------------------------------------------------------------- L_faceID
+
+
+def identity_loss(embedding: Tensor, reference: Tensor, kind: Literal["cosine", "mse"] = "cosine") -> Tensor:
+    """L_faceID, no pairs needed: identity of G_studio(w+) against that of G_phone(w+).
+
+    Args:
+        embedding, reference: unit vectors ``(B, E)``; the reference gets no gradient.
+        kind: "cosine" is mean(1 − cos); "mse" the mean squared error per element, the scale the paper's
+            FaceID numbers suggest. On unit vectors mse = 2 · (1 − cos) / E: the same minimum, another weight.
+    """
+    reference = reference.detach()
+    if kind == "mse":
+        return F.mse_loss(embedding, reference)
+    return (1 - (embedding * reference).sum(1)).mean()
+
+
+class AdaptLoss:
+    """The generator's side of the objective: weighted terms; a term of weight 0 is not even computed.
+
+    Args:
+        config: the weights ``adversarial``, ``recons``, ``recons_pixels``, ``perceptual`` (λ1), ``identity``
+            (λ2).
+        distance: for L_percp and L_percp-recons.
+        identity: network with ``embed(texture [0,1], visibility) -> (B, E)``; needed unless its weight is 0.
+    Raises:
+        ProfileError: a weight is set whose network is missing.
+    """
+
+    def __init__(self, config: AdaptConfig, distance: Distance, identity: nn.Module | None):
+        if config.identity > 0 and identity is None:
+            raise ProfileError("L_faceID has a weight but there is no identity network: pass one, or set identity=0")
+        self.config, self.distance, self.identity = config, distance, identity
+
+    def generator(self, fake: Tensor, reference: Tensor, logits: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum and parts of the terms on sampled codes: ``fake`` = G_studio(w+), ``reference`` =
+        G_phone(w+)."""
+        weights, parts = self.config, {}
+        if weights.adversarial > 0:
+            parts["adv"] = weights.adversarial * adversarial_loss(logits)
+        if weights.perceptual > 0:
+            parts["percp"] = weights.perceptual * perceptual_loss(self.distance, fake, reference)
+        if weights.identity > 0:
+            with torch.no_grad():
+                wanted = self.identity.embed(reference * 0.5 + 0.5)
+            parts["face_id"] = weights.identity * identity_loss(
+                self.identity.embed(fake * 0.5 + 0.5), wanted, weights.identity_kind)
+        return sum(parts.values(), fake.new_zeros(())), parts
+
+    def pairs(self, fake: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum and parts of the terms on pairs: ``fake`` = G_studio(w_i), ``truth`` the studio texture of
+        subject i."""
+        weights, parts = self.config, {}
+        if weights.recons > 0:
+            parts["recons"] = weights.recons * pair_loss(self.distance, fake, truth)
+        if weights.recons_pixels > 0:
+            parts["recons_pixels"] = weights.recons_pixels * colour_loss(fake, truth)
+        return sum(parts.values(), fake.new_zeros(())), parts
+
+    @property
+    def uses_pairs(self) -> bool:
+        """Is any term on pairs switched on?"""
+        return self.config.recons > 0 or self.config.recons_pixels > 0

@@ -1,0 +1,56 @@
+"""Where the codes of the few-shot objective come from.
+
+The paper samples "in the W+ parameterised space"; how is unknown to us, so the choices stand side by side. At
+test time G_studio meets inverted phone captures. Training on those and on mixtures of them keeps the two
+alike; drawing z or w instead trains on codes that inversion never produces.
+"""
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ProfileError
+from ..inversion import CodeBank, WPrior
+from ..inversion.prior import z_size
+
+Mode = Literal["bank", "bank_mixture", "w", "z"]
+CODES: tuple[str, ...] = get_args(Mode)
+
+
+class CodeSampler:
+    """Draws w+ codes ``(n, L, D)`` in one of four ways.
+
+    - ``"bank"``: codes of inverted phone captures;
+    - ``"bank_mixture"``: half of them captures, half convex mixtures of two or three (default);
+    - ``"w"``: one w for all layers, from the Gaussian that fits the mapping network's output;
+    - ``"z"``: one w for all layers, from the mapping network itself, as in StyleGAN2's training.
+
+    Args:
+        mode: one of `CODES`.
+        generator: G_phone; its mapping network serves "w" and "z".
+        bank: needed for the two bank modes.
+    Raises:
+        ProfileError: unknown mode, or a bank mode without a bank.
+    """
+
+    def __init__(self, mode: Mode, generator: nn.Module, bank: CodeBank | None = None):
+        if mode not in CODES:
+            raise ProfileError(f"unknown code sampling '{mode}'; choose one of {', '.join(CODES)}")
+        if mode.startswith("bank") and (bank is None or not len(bank)):
+            raise ProfileError(f"code sampling '{mode}' needs a code bank: build one with build_bank")
+        self.mode, self.generator, self.bank = mode, generator, bank
+        self._gaussian = WPrior.from_generator(generator, 2048) if mode == "w" else None
+
+    @torch.no_grad()
+    def __call__(self, n: int, rng: torch.Generator) -> Tensor:
+        """``(n, L, D)`` codes on the generator's device; ``rng`` is a CPU generator."""
+        device = self.generator.w_mean.device
+        if self.bank is not None and self.mode.startswith("bank"):
+            return self.bank.sample(n, rng, mixtures=self.mode == "bank_mixture").w_plus.to(device)
+        if self.mode == "w":
+            w = self._gaussian.sample(n, rng).to(device)
+        else:
+            w = self.generator.mapping(torch.randn(n, z_size(self.generator), generator=rng).to(device))
+        return w[:, None].expand(-1, self.generator.num_ws, -1)

@@ -1,0 +1,298 @@
+"""Few-shot training of G_studio: one step of the min-max game, and the call that runs it.
+
+G_studio starts as a copy of G_phone and only its blocks after ``train_from`` move. D_studio starts as D_phone
+with its image-side blocks frozen (FreezeD: Mo, Cho & Shin 2020): low-level statistics of skin do not need to
+be learnt again from a few dozen textures. Few-shot discriminators overfit early, so D's opinion of textures
+it has never seen is logged
+from the first interval on: when D(train) leaves D(held out) behind, it has begun to recite.
+"""
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..config import AdaptConfig, Profile
+from ..errors import InputError, ProfileError
+from ..inversion import CodeBank
+from ..inversion.bank import fingerprint
+from ..io import from_signed, to_signed, write_image
+from ..stylegan2.augment import augment
+from ..stylegan2.losses import lazy, r1_gamma
+from ..stylegan2.train import BETAS, ema_decay
+from ..training import Stage, fit
+from .losses import AdaptLoss, Distance, StudioDistance, discriminator_loss, r1_loss
+from .sampling import CodeSampler
+
+STATS_EVERY = 8  # steps between looks at D's opinions
+STATS_IMAGES = 16
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The few pairs, row by row: ``w_plus (P, L, D)`` of a phone capture, ``studio (P, 3, H, W)`` its
+    subject's texture.
+
+    Textures are uint8, or float in [0, 1]. A subject with several captures simply appears several times.
+    """
+
+    w_plus: Tensor
+    studio: Tensor
+
+    def __post_init__(self) -> None:
+        if len(self.w_plus) != len(self.studio):
+            raise InputError(f"{len(self.w_plus)} pair codes but {len(self.studio)} pair textures: give one for one")
+
+    def __len__(self) -> int:
+        return len(self.w_plus)
+
+
+class AdaptStage(Stage):
+    """Stage 3 for `training.fit`.
+
+    Args:
+        config: weights, learning rate, ``train_from`` and the rest.
+        g_phone, d_phone: the networks of stage 1; copied, never changed.
+        sampler: where codes come from.
+        studio: ``(S, 3, H, W)`` studio textures, uint8 or float in [0, 1]; no pairing is used.
+        pairs: the few pairs, or None if both weights on pairs are 0.
+        identity: network with ``embed``, or None if its weight is 0.
+        held_out: studio textures of other subjects, only ever looked at by the statistics.
+        distance: perceptual distance on signed images; None takes `StudioDistance` on D_phone.
+    Raises:
+        InputError: textures of another size than the generator's.
+        ProfileError: a term whose ingredient is missing, or a ``train_from`` that leaves nothing to train.
+    """
+
+    name = "adapt"
+
+    def __init__(self, config: AdaptConfig, g_phone: nn.Module, d_phone: nn.Module, sampler: CodeSampler, studio: Tensor,
+                 pairs: Pairs | None = None, *, identity: nn.Module | None = None, held_out: Tensor | None = None,
+                 distance: Distance | None = None):
+        self.config, self.batch, self.sampler = config, config.batch, sampler
+        self.studio, self.pairs, self.held_out = studio, pairs, held_out
+        size = g_phone.config.resolution
+        for textures in (studio, held_out, None if pairs is None else pairs.studio):
+            if textures is not None and textures.shape[1:] != (3, size, size):
+                raise InputError(f"studio textures are {tuple(textures.shape)}, the generator makes {size}×{size}")
+        # the frozen teachers: copies, so that whoever handed them in keeps theirs as they were
+        self.g_phone = copy.deepcopy(g_phone).eval().requires_grad_(False)
+        teacher = copy.deepcopy(d_phone).eval().requires_grad_(False)
+        identity = None if identity is None else copy.deepcopy(identity).eval().requires_grad_(False)
+        self.teachers = [self.g_phone, teacher, *([identity] if identity is not None else [])]
+        self.loss = AdaptLoss(config, distance or StudioDistance(teacher), identity)
+        if self.loss.uses_pairs and not pairs:
+            raise ProfileError("L_percp-recons has a weight but there are no pairs: pass some, or set its weights to 0")
+
+        g_studio, d_studio = copy.deepcopy(g_phone).requires_grad_(False), copy.deepcopy(d_phone).requires_grad_(True)
+        self.trained = list(g_studio.modules_from(config.train_from).parameters())
+        if config.train_from < 4:  # the whole network: its constant input belongs to no block
+            self.trained.append(g_studio.const)
+        if not self.trained:
+            raise ProfileError(f"train_from={config.train_from} leaves nothing to train in a {size}×{size} generator")
+        for parameter in self.trained:
+            parameter.requires_grad_(True)
+        freeze_image_side(d_studio, config.freeze_d)
+        self.judged = [p for p in d_studio.parameters() if p.requires_grad]
+        self.modules = {"g_studio": g_studio, "d_studio": d_studio,
+                        "ema": copy.deepcopy(g_studio).eval().requires_grad_(False)}
+        self.optimizers = {
+            "g": torch.optim.Adam(self.trained, lr=config.lr, betas=BETAS, eps=1e-8),
+            "d": torch.optim.Adam(self.judged, eps=1e-8, **lazy(config.lr, BETAS, config.r1_every)),
+        }
+        self.gamma = r1_gamma(size, config.batch) if config.r1_gamma is None else config.r1_gamma
+
+    # ----------------------------------------------------------------------------------------------- one step
+
+    def step(self, images: int, rng: torch.Generator) -> dict[str, float]:
+        """One D step, R1 every ``r1_every`` steps, one G step, EMA. Returns the weighted terms and D's
+        opinions."""
+        accelerator, config = self.accelerator, self.config
+        device, index = accelerator.device, images // self.batch
+        for teacher in self.teachers:
+            teacher.to(device)
+        local = max(1, self.batch // accelerator.num_processes)
+        g_studio, d_studio = (accelerator.unwrap_model(self.modules[k]) for k in ("g_studio", "d_studio"))
+        codes = self.sampler(local, rng).to(device)
+        everything, truth = codes, None
+        if self.loss.uses_pairs:
+            chosen = torch.randint(len(self.pairs), (max(1, local // 2),), generator=rng)
+            truth = _signed(self.pairs.studio[chosen], device)
+            everything = torch.cat([codes, self.pairs.w_plus[chosen].to(device)])
+        with accelerator.autocast():
+            made = g_studio.synthesis(everything, noise="const").float()
+        fake, pair_fake = made[:local], made[local:]
+        out: dict[str, Tensor] = {}
+
+        if config.adversarial > 0:
+            out |= self._judge(d_studio, fake.detach(), local, index, rng)
+        with torch.no_grad(), accelerator.autocast():
+            reference = self.g_phone.synthesis(codes, noise="const").float()
+        with without_gradients(self.judged), accelerator.autocast():
+            logits = self._logits(d_studio, fake, rng) if config.adversarial > 0 else None
+            total, parts = self.loss.generator(fake, reference, logits)
+            if truth is not None:
+                pair_total, pair_parts = self.loss.pairs(pair_fake, truth)
+                total, parts = total + pair_total, parts | pair_parts
+            self._update("g", total, self.trained)
+        self._average(images)
+        out |= {f"g_{name}": value for name, value in parts.items()}
+        if index % STATS_EVERY == 0:
+            out |= self._opinions(d_studio, fake.detach(), rng)
+        values = torch.stack([value.detach().float() for value in out.values()]).tolist()  # one wait for the device
+        return dict(zip(out, values, strict=True))
+
+    def _judge(self, d_studio: nn.Module, fake: Tensor, local: int, index: int, rng: torch.Generator) -> dict[str, Tensor]:
+        """D's step: tell studio textures from G_studio's, then the lazy R1 on real studio textures only."""
+        chosen = torch.randint(len(self.studio), (local,), generator=rng)
+        real = _signed(self.studio[chosen], self.accelerator.device)
+        with self.accelerator.autocast():
+            loss = discriminator_loss(self._logits(d_studio, real, rng), self._logits(d_studio, fake, rng))
+            self._update("d", loss, self.judged)
+        out = {"d_adv": loss.detach()}
+        if self.gamma > 0 and index % self.config.r1_every == 0:
+            penalty = r1_loss(lambda x: d_studio(x, _ones(x)), real)  # twice differentiated, so outside autocast
+            self._update("d", self.gamma / 2 * self.config.r1_every * penalty, self.judged)
+            out["d_r1"] = penalty.detach()
+        return out
+
+    def _logits(self, d_studio: nn.Module, image: Tensor, rng: torch.Generator) -> Tensor:
+        image, visibility = augment(image, _ones(image), self.config.augment, rng)
+        return d_studio(image, visibility)
+
+    def _update(self, name: str, loss: Tensor, parameters: list[nn.Parameter]) -> None:
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        if loss.requires_grad:  # with every weight at zero there is nothing to descend
+            self.accelerator.backward(loss)
+            if self.accelerator.num_processes > 1:  # networks are called by their methods, past DDP's own averaging
+                for parameter in parameters:
+                    if parameter.grad is not None:
+                        parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
+            optimizer.step()
+
+    @torch.no_grad()
+    def _average(self, images: int) -> None:
+        """EMA of G_studio; its half-life grows with the run, so that a short one leaves G_phone behind
+        too."""
+        kimg = self.batch * 10 / 32 if self.config.ema_kimg is None else self.config.ema_kimg
+        decay = ema_decay(images + self.batch, self.batch, 1000 * kimg)
+        ema = dict(self.accelerator.unwrap_model(self.modules["ema"]).named_parameters())
+        for name, parameter in self.accelerator.unwrap_model(self.modules["g_studio"]).named_parameters():
+            if parameter.requires_grad:
+                ema[name].lerp_(parameter, 1 - decay)
+
+    # ----------------------------------------------------------------------------------------------- watching
+
+    @torch.no_grad()
+    def _opinions(self, d_studio: nn.Module, fake: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        """D's mean logit on unaugmented training, held-out and generated textures, and ADA's overfitting
+        measure."""
+        def opinion(textures: Tensor) -> Tensor:
+            chosen = torch.randperm(len(textures), generator=rng)[:STATS_IMAGES]
+            image = _signed(textures[chosen], fake.device)
+            return d_studio(image, _ones(image)).mean()
+
+        train, generated = opinion(self.studio), d_studio(fake, _ones(fake)).mean()
+        out = {"d_train": train, "d_fake": generated}
+        if self.held_out is not None and len(self.held_out):
+            out["d_held_out"] = opinion(self.held_out)
+            # 0: held-out textures look as real as training ones; 1: they look as false as generated ones
+            gap = train - generated
+            out["overfit"] = torch.where(gap.abs() > 1e-3, (train - out["d_held_out"]) / gap, torch.zeros_like(gap))
+        means = _signed(self.studio[:64], fake.device).mean((0, 2, 3))
+        out["colour_shift"] = (fake.mean((0, 2, 3)) - means).abs().mean() / 2  # of mean colour, in [0, 1] units
+        return out
+
+    @torch.no_grad()
+    def preview(self, path: Path) -> None:
+        """Upper row: G_phone on eight fixed codes; lower row: the averaged G_studio on the same codes."""
+        codes = self.sampler(8, torch.Generator().manual_seed(0)).to(self.accelerator.device)
+        ema = self.accelerator.unwrap_model(self.modules["ema"])
+        self.g_phone.to(codes.device)
+        rows = [torch.cat(list(from_signed(g.synthesis(codes, noise="const").float())), -1) for g in (self.g_phone, ema)]
+        write_image(torch.cat(rows, -2), path)
+
+
+def freeze_image_side(discriminator: nn.Module, blocks: int) -> None:
+    """FreezeD: ``from_rgb`` and the first ``blocks`` residual blocks, the ones at the highest resolutions,
+    stay."""
+    for module in [discriminator.from_rgb, *discriminator.blocks.values()][: blocks + 1 if blocks > 0 else 0]:
+        module.requires_grad_(False)
+
+
+@contextmanager
+def without_gradients(parameters: list[nn.Parameter]) -> Iterator[None]:
+    """Gradients pass through these parameters' layers inside the block, but none are computed for them."""
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+def _signed(textures: Tensor, device: torch.device) -> Tensor:
+    """uint8 or [0, 1] textures as signed float32 on ``device``."""
+    textures = textures.to(device)
+    return to_signed(textures.float() / 255 if textures.dtype == torch.uint8 else textures.float())
+
+
+def _ones(image: Tensor) -> Tensor:
+    """Studio textures are complete, and G_studio must be: D judges every texel."""
+    return torch.ones_like(image[:, :1])
+
+
+def few_shot_sets(data: Any, pair_bank: CodeBank) -> tuple[Tensor, Pairs, Tensor]:
+    """The three studio-side ingredients from a `TextureSet` and a bank of its "pairs" captures.
+
+    Returns:
+        studio textures of the "studio" split ``(S, 3, H, W)`` uint8, the pairs, and the "val" split's studio
+        textures to watch D with. The splits are disjoint by subject, so nothing here comes near the test set.
+    Raises:
+        InputError: the bank lacks a capture of the "pairs" split.
+    """
+    def textures(subjects: Tensor) -> Tensor:
+        return torch.as_tensor(data.studio[torch.as_tensor(subjects).numpy()])
+
+    captures = torch.as_tensor(data.captures("pairs"))
+    subjects = torch.as_tensor(data.subject)[captures]
+    pairs = Pairs(pair_bank.codes(captures), textures(subjects))
+    return textures(data.subjects("studio")), pairs, textures(data.subjects("val"))
+
+
+def train_studio(profile: Profile, g_phone: nn.Module, d_phone: nn.Module, bank: CodeBank | None, pairs: Pairs | None,
+                 studio: Tensor, run_dir: str | Path, *, identity: nn.Module | None = None,
+                 held_out: Tensor | None = None, distance: Distance | None = None, images: int | None = None,
+                 seed: int = 0, **options: Any) -> nn.Module:
+    """Run stage 3 and return G_studio (its running average), on the CPU, in evaluation mode, frozen.
+
+    Args:
+        profile: its ``adapt`` part holds every setting; ``precision`` is used too.
+        bank: codes of the phone pre-training set (None only for ``codes`` "w" or "z").
+        pairs, studio, held_out, identity, distance: see `AdaptStage`.
+        images: length of the run, default ``profile.adapt.images``.
+        options: passed to `training.fit` (``device``, ``resume``, ``progress``, intervals).
+    Raises:
+        InputError, ProfileError: see `AdaptStage`; WeightsError: a checkpoint in ``run_dir`` of other
+            settings.
+    """
+    config = profile.adapt
+    sampler = CodeSampler(config.codes, g_phone, bank)
+    stage = AdaptStage(config, g_phone, d_phone, sampler, studio, pairs, identity=identity, held_out=held_out,
+                       distance=distance)
+    settings = asdict(config) | {"resolution": g_phone.config.resolution, "studio": len(studio),
+                                 "pairs": 0 if pairs is None else len(pairs), "bank": 0 if bank is None else len(bank)}
+    settings.pop("images")  # a longer run continues a shorter one
+    # a checkpoint holds G_studio's frozen layers too: never continue it on another G_phone
+    settings["start"] = fingerprint(g_phone, d_phone, identity)
+    options = {"precision": profile.precision} | options
+    fit(stage, images or config.images, run_dir, seed=seed, settings=settings, **options)
+    return stage.accelerator.unwrap_model(stage.modules["ema"]).cpu().eval().requires_grad_(False)

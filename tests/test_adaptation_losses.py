@@ -1,0 +1,111 @@
+"""The five terms: each says what the paper's table says it acts on."""
+from dataclasses import replace
+
+import pytest
+import torch
+
+from studiolike.adaptation import (
+    AdaptLoss,
+    StudioDistance,
+    adversarial_loss,
+    colour_loss,
+    discriminator_loss,
+    identity_loss,
+    pair_loss,
+    perceptual_loss,
+    r1_loss,
+)
+from studiolike.adaptation.losses import laplacian_distance
+from studiolike.config import AdaptConfig
+from studiolike.errors import ProfileError
+from studiolike.features.network import IdentityNet
+from studiolike.stylegan2 import Discriminator
+
+TERMS = {"adversarial": "adv", "perceptual": "percp", "identity": "face_id", "recons": "recons",
+         "recons_pixels": "recons_pixels"}
+
+
+@pytest.fixture(scope="module")
+def identity():
+    return IdentityNet(resolution=16, widths=(8, 8, 8), embedding=8).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def discriminator():
+    torch.manual_seed(0)
+    return Discriminator(resolution=16, channel_base=64, channel_max=16).eval().requires_grad_(False)
+
+
+def images(seed, n=2):
+    return torch.rand(n, 3, 16, 16, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_adversarial_losses_are_the_non_saturating_logistic_ones():
+    real, fake = torch.tensor([[2.0], [-1.0]]), torch.tensor([[0.5], [3.0]])
+    assert adversarial_loss(fake).item() == pytest.approx((torch.log1p(torch.exp(-fake))).mean().item(), rel=1e-5)
+    expected = -torch.log(torch.sigmoid(real)).mean() - torch.log(1 - torch.sigmoid(fake)).mean()
+    assert discriminator_loss(real, fake).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert adversarial_loss(torch.tensor([[100.0]])) < 1e-6 < discriminator_loss(real, torch.tensor([[100.0]]))
+
+
+def test_r1_is_the_squared_gradient_norm_and_trains_the_discriminator():
+    weight = torch.randn(3 * 256).requires_grad_()
+    penalty = r1_loss(lambda x: x.flatten(1) @ weight[:, None], images(0))
+    assert penalty.item() == pytest.approx(weight.square().sum().item(), rel=1e-4)
+    (gradient,) = torch.autograd.grad(penalty, [weight])
+    assert torch.allclose(gradient, 2 * weight, rtol=1e-3)
+
+
+def test_a_weight_of_zero_removes_its_term(identity, discriminator):
+    for left_out, name in TERMS.items():
+        config = replace(AdaptConfig(), **{left_out: 0.0})
+        loss = AdaptLoss(config, StudioDistance(discriminator), identity)
+        fake = images(0).requires_grad_()
+        total, parts = loss.generator(fake, images(1), fake.mean((1, 2, 3))[:, None])
+        pair_total, pair_parts = loss.pairs(fake, images(2))
+        assert set(parts) | set(pair_parts) == set(TERMS.values()) - {name}
+        assert torch.allclose(total + pair_total, sum((parts | pair_parts).values()))
+    nothing = AdaptLoss(replace(AdaptConfig(), **dict.fromkeys(TERMS, 0.0)), StudioDistance(discriminator), None)
+    assert nothing.generator(fake, fake, None)[1] == {} and not nothing.uses_pairs
+
+
+def test_a_term_without_its_network_is_refused():
+    with pytest.raises(ProfileError, match="identity=0"):
+        AdaptLoss(AdaptConfig(), StudioDistance(None), None)
+
+
+def test_each_term_is_zero_when_its_aim_is_met(identity, discriminator):
+    a, distance = images(0), StudioDistance(discriminator)
+    embedding = identity.embed(a * 0.5 + 0.5)
+    assert perceptual_loss(distance, a, a).item() == pytest.approx(0, abs=1e-6)
+    assert pair_loss(distance, a, a).item() == pytest.approx(0, abs=1e-6)
+    assert colour_loss(a, a).item() == 0
+    assert identity_loss(embedding, embedding).item() == pytest.approx(0, abs=1e-6)
+    assert perceptual_loss(distance, a, images(1)) > 0 and colour_loss(a, images(1)) > 0
+
+
+def test_references_get_no_gradient(identity, discriminator):
+    a, reference = images(0).requires_grad_(), images(1).requires_grad_()
+    loss = perceptual_loss(StudioDistance(discriminator), a, reference) + identity_loss(
+        identity.embed(a * 0.5 + 0.5), identity.embed(reference * 0.5 + 0.5))
+    loss.backward()
+    assert a.grad.abs().sum() > 0 and reference.grad is None
+
+
+def test_identity_as_mse_is_the_cosine_one_rescaled(identity):
+    a, b = identity.embed(images(0) * 0.5 + 0.5), identity.embed(images(1) * 0.5 + 0.5)
+    assert identity_loss(a, b, "mse").item() == pytest.approx(2 * identity_loss(a, b).item() / 8, rel=1e-4)
+
+
+def test_bands_see_structure_and_the_colour_term_sees_tone():
+    a = images(0)
+    tone, structure = a + 0.2, a + 0.2 * torch.tensor([1.0, -1.0]).repeat(8)[None, None, None]
+    assert laplacian_distance(tone, a).max() < 1e-5 < laplacian_distance(structure, a).min()
+    assert colour_loss(tone, a).item() == pytest.approx(0.2, rel=1e-3)
+    assert colour_loss(structure, a, largest=8).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_any_callable_can_be_the_distance():
+    seen = StudioDistance(lambda a, b, weight: (a - b).abs().mean((1, 2, 3)) * weight.mean(), bands=0.0)
+    assert seen(images(0), images(1)).shape == (2,)
+    assert torch.allclose(seen(images(0), images(1)), (images(0) - images(1)).abs().mean((1, 2, 3)) / 2)

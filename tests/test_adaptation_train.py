@@ -1,0 +1,184 @@
+"""Few-shot training: what moves, what stays, and that a stopped run continues exactly."""
+from dataclasses import replace
+
+import pytest
+import torch
+
+from studiolike.adaptation import AdaptStage, CodeSampler, Pairs, few_shot_sets, train_studio
+from studiolike.adaptation import train as train_module
+from studiolike.config import AdaptConfig, Profile
+from studiolike.errors import InputError, ProfileError, WeightsError
+from studiolike.features.network import IdentityNet
+from studiolike.inversion import CodeBank
+from studiolike.stylegan2 import Discriminator, Generator
+from studiolike.training import fit, read_log
+
+CONFIG = AdaptConfig(images=12, batch=4, r1_every=2, freeze_d=1)
+RNG = torch.Generator().manual_seed(0)
+QUIET = dict(device="cpu", progress=False)
+
+
+@pytest.fixture(scope="module")
+def parts():
+    torch.manual_seed(0)
+    g_phone = Generator(resolution=16, w_dim=16, mapping_layers=2, channel_base=64, channel_max=16).eval()
+    d_phone = Discriminator(resolution=16, channel_base=64, channel_max=16).eval()
+    codes = torch.randn(10, g_phone.num_ws, 16)
+    bank = CodeBank(codes, torch.arange(10), torch.full((10,), 30.0), {})
+    textures = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
+    identity = IdentityNet(resolution=16, widths=(8, 8, 8), embedding=8).eval()
+    return dict(g_phone=g_phone, d_phone=d_phone, bank=bank, pairs=Pairs(codes[:3], textures[:3]), studio=textures[:6],
+                held_out=textures[6:], identity=identity)
+
+
+def make_stage(parts, config=CONFIG, **changes):
+    p = parts | changes
+    sampler = CodeSampler(config.codes, p["g_phone"], p["bank"])
+    return AdaptStage(config, p["g_phone"], p["d_phone"], sampler, p["studio"], p["pairs"], identity=p["identity"],
+                      held_out=p["held_out"])
+
+
+def train(parts, run_dir, config=CONFIG, **options):
+    return train_studio(Profile(adapt=config), parts["g_phone"], parts["d_phone"], parts["bank"], parts["pairs"],
+                        parts["studio"], run_dir, identity=parts["identity"], held_out=parts["held_out"], **QUIET | options)
+
+
+def state(module):
+    return {k: v.clone() for k, v in module.state_dict().items()}
+
+
+def test_frozen_parameters_stay_bit_for_bit_and_the_others_move(parts, tmp_path):
+    givers = {k: state(parts[k]) for k in ("g_phone", "d_phone", "identity")}
+    stage = make_stage(parts)
+    fit(stage, 12, tmp_path, **QUIET)
+    trained = {id(p) for p in stage.trained}
+    for name, parameter in stage.modules["g_studio"].named_parameters():
+        assert torch.equal(parameter, givers["g_phone"][name]) == (id(parameter) not in trained), name
+    judged = {id(p) for p in stage.judged}
+    moved = 0
+    for name, parameter in stage.modules["d_studio"].named_parameters():
+        if id(parameter) not in judged:
+            assert torch.equal(parameter, givers["d_phone"][name]), name
+        moved += not torch.equal(parameter, givers["d_phone"][name])
+    assert 0 < moved <= len(judged) < len(list(stage.modules["d_studio"].parameters()))
+    for key, before in givers.items():
+        assert all(torch.equal(before[k], v) for k, v in parts[key].state_dict().items()), key
+    ema, studio = state(stage.modules["ema"]), state(stage.modules["g_studio"])
+    assert any(not torch.equal(ema[k], studio[k]) for k in ema)
+    assert any(not torch.equal(ema[k], givers["g_phone"][k]) for k in ema)
+
+
+def test_train_from_names_the_blocks_that_move(parts):
+    def names(train_from):
+        stage = make_stage(parts, replace(CONFIG, train_from=train_from))
+        trained = {id(p) for p in stage.trained}
+        return {n for n, p in stage.modules["g_studio"].named_parameters() if id(p) in trained and p.requires_grad}
+
+    everything, from_4, from_8 = names(0), names(4), names(8)
+    assert from_8 < from_4 < everything
+    assert not any("mapping" in n for n in everything)
+    with pytest.raises(ProfileError, match="nothing to train"):
+        names(16)
+
+
+def test_r1_touches_real_studio_textures_only(parts, tmp_path, monkeypatch):
+    seen, real_r1 = [], train_module.r1_loss
+
+    def spy(discriminator, real):
+        seen.append(real)
+        return real_r1(discriminator, real)
+
+    monkeypatch.setattr(train_module, "r1_loss", spy)
+    stage = make_stage(parts)
+    fit(stage, 12, tmp_path, **QUIET)
+    textures = {t.numpy().tobytes() for t in parts["studio"]}
+    shown = [((x + 1) * 127.5).round().to(torch.uint8).numpy().tobytes() for batch in seen for x in batch]
+    assert len(seen) == 2 and set(shown) <= textures  # steps 0 and 2 of 3
+    assert "d_r1" in read_log(tmp_path)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(parts, tmp_path):
+    straight = train(parts, tmp_path / "straight", images=16)
+    train(parts, tmp_path / "broken", images=8)
+    resumed = train(parts, tmp_path / "broken", images=16)
+    assert all(torch.equal(a, b) for a, b in zip(straight.state_dict().values(), resumed.state_dict().values(), strict=True))
+    a, b = (torch.load(tmp_path / d / "checkpoint.pt", weights_only=True)["modules"]["d_studio"] for d in ("straight", "broken"))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert not resumed.training and not any(p.requires_grad for p in resumed.parameters())
+
+
+def test_a_run_is_not_continued_from_another_g_phone(parts, tmp_path):
+    train(parts, tmp_path, images=4)
+    torch.manual_seed(9)
+    other = Generator(resolution=16, w_dim=16, mapping_layers=2, channel_base=64, channel_max=16)
+    with pytest.raises(WeightsError, match="other settings"):
+        train(parts | {"g_phone": other}, tmp_path, images=8)
+
+
+def test_every_source_of_codes_trains(parts, tmp_path):
+    for mode in ("bank", "bank_mixture", "w", "z"):
+        config = replace(CONFIG, codes=mode)
+        fit(make_stage(parts, config), 4, tmp_path / mode, **QUIET)
+        codes = CodeSampler(mode, parts["g_phone"], parts["bank"])(5, torch.Generator().manual_seed(0))
+        assert codes.shape == (5, parts["g_phone"].num_ws, 16)
+        one_w = torch.equal(codes, codes[:, :1].expand_as(codes))
+        assert one_w == (mode in ("w", "z"))
+        again = CodeSampler(mode, parts["g_phone"], parts["bank"])(5, torch.Generator().manual_seed(0))
+        assert torch.equal(codes, again)
+
+
+def test_terms_of_weight_zero_leave_no_trace_in_the_log(parts, tmp_path):
+    config = replace(CONFIG, adversarial=0.0, recons=0.0, recons_pixels=0.0, identity=0.0)
+    stage = make_stage(parts, config, pairs=None, identity=None)
+    before = state(parts["d_phone"])
+    fit(stage, 4, tmp_path, **QUIET)
+    log = read_log(tmp_path)
+    assert [k for k in log if k.startswith("g_")] == ["g_percp"] and "d_adv" not in log
+    assert all(torch.equal(before[k], v) for k, v in stage.modules["d_studio"].state_dict().items())
+
+
+def test_the_log_compares_training_held_out_and_generated_textures(parts, tmp_path):
+    fit(make_stage(parts), 4, tmp_path, **QUIET)
+    log = read_log(tmp_path)
+    for key in ("d_train", "d_held_out", "d_fake", "overfit", "colour_shift", "g_adv", "g_percp", "g_face_id", "g_recons",
+                "g_recons_pixels", "d_adv"):
+        assert len(log[key]) == 1 and torch.isfinite(torch.tensor(log[key])).all(), key
+    assert list(tmp_path.glob("preview-*.png"))
+
+
+def test_the_pair_terms_pull_the_output_to_the_pairs(parts, tmp_path):
+    config = replace(CONFIG, adversarial=0.0, perceptual=0.0, identity=0.0, train_from=0, lr=0.01, ema_kimg=0.01)
+    stage = make_stage(parts, config)
+    fit(stage, 120, tmp_path, log_every=4, **QUIET)
+    total = [sum(v) for v in zip(*(read_log(tmp_path)[k] for k in ("g_recons", "g_recons_pixels")), strict=True)]
+    assert sum(total[-5:]) < 0.6 * sum(total[:5])
+
+
+def test_missing_ingredients_and_wrong_sizes_are_refused(parts):
+    with pytest.raises(ProfileError, match="no pairs"):
+        make_stage(parts, pairs=None)
+    with pytest.raises(InputError, match="16×16"):
+        make_stage(parts, studio=torch.zeros(2, 3, 32, 32))
+    with pytest.raises(ProfileError, match="code bank"):
+        CodeSampler("bank", parts["g_phone"], None)
+    with pytest.raises(ProfileError, match="unknown code sampling"):
+        CodeSampler("y", parts["g_phone"], parts["bank"])
+    with pytest.raises(InputError, match="one for one"):
+        Pairs(torch.zeros(2, 6, 16), torch.zeros(3, 3, 16, 16))
+
+
+def test_few_shot_sets_take_the_right_splits():
+    class Set:
+        studio = torch.arange(6, dtype=torch.uint8)[:, None, None, None].expand(6, 3, 16, 16).numpy()
+        subject = torch.tensor([0, 0, 1, 3, 3, 5])
+
+        def subjects(self, split):
+            return {"studio": torch.tensor([2, 4]), "val": torch.tensor([5])}[split]
+
+        def captures(self, split):
+            return {"pairs": torch.tensor([3, 4])}[split]
+
+    bank = CodeBank(torch.randn(2, 6, 16), torch.tensor([3, 4]), torch.zeros(2), {})
+    studio, pairs, held_out = few_shot_sets(Set(), bank)
+    assert studio[:, 0, 0, 0].tolist() == [2, 4] and held_out[:, 0, 0, 0].tolist() == [5]
+    assert pairs.studio[:, 0, 0, 0].tolist() == [3, 3] and torch.equal(pairs.w_plus, bank.w_plus)
