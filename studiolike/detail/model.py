@@ -1,0 +1,215 @@
+"""The detailer: a small conditional diffusion model for the fine detail that the generator cannot draw.
+
+The generator's texture is right in colour and light but coarse. The detailer draws the *residual* ``HR −
+up(LR)``, with the low frequencies taken out, conditioned on the coarse texture, on the phone texture's log
+gradients, on where those can be trusted, and on the place in the map. It predicts velocity (Salimans & Ho,
+ICLR 2022) of the residual scaled to unit variance, under a schedule with zero terminal signal-to-noise ratio
+(Lin et al., WACV 2024).
+
+The network is diffusers' `UNet2DModel` without attention, so it trains on crops and runs at any size. It
+works on 2×2 blocks of texels stacked into channels (space to depth), which makes it four times cheaper.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, ModelMixin, UNet2DModel
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from torch import Tensor
+
+from ..errors import InputError
+from ..io import to_signed
+from .guidance import gradients, normalise
+
+CONDITIONS = 3 + 2 + 1 + 2  # coarse texture, gradients, trust, uv
+SCHEDULERS = {"ddim": DDIMScheduler, "dpm++": DPMSolverMultistepScheduler}
+
+
+def make_scheduler(kind: str = "ddim") -> DDIMScheduler | DPMSolverMultistepScheduler:
+    """The one noise schedule of training and sampling, as a diffusers scheduler.
+
+    Cosine betas (Nichol & Dhariwal 2021) rescaled so that the last step is pure noise, and trailing time
+    steps so that sampling really starts there (Lin et al., WACV 2024).
+
+    Args:
+        kind: ``"ddim"`` or ``"dpm++"`` (2M).
+    Raises:
+        InputError: unknown kind.
+    """
+    if kind not in SCHEDULERS:
+        raise InputError(f"unknown sampler {kind!r}; use one of {', '.join(SCHEDULERS)}")
+    common = dict(
+        num_train_timesteps=1000,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+    )
+    if kind == "ddim":
+        return DDIMScheduler(**common, clip_sample=False, set_alpha_to_one=True)
+    return DPMSolverMultistepScheduler(
+        **common, algorithm_type="dpmsolver++", solver_order=2, final_sigmas_type="zero"
+    )
+
+
+def blur(x: Tensor, sigma: float | Tensor) -> Tensor:
+    """Gaussian blur of ``(B, C, H, W)``, sigma in texels, one for all or ``(B,)``; edges are repeated."""
+    sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).expand(len(x)).clamp_min(1e-3)
+    radius = max(1, int(3 * float(sigma.max()) + 0.5))
+    offsets = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma[:, None]) ** 2)
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(x.shape[1], 0)
+    planes = x.reshape(1, -1, *x.shape[-2:])
+    planes = F.conv2d(
+        F.pad(planes, (radius, radius, 0, 0), "replicate"), kernel[:, None, None], groups=len(kernel)
+    )
+    planes = F.conv2d(
+        F.pad(planes, (0, 0, radius, radius), "replicate"), kernel[:, None, :, None], groups=len(kernel)
+    )
+    return planes.reshape(x.shape)
+
+
+def upsample(low: Tensor, size: tuple[int, int]) -> Tensor:
+    """``up(LR)``: bicubic, ``(B, C, h, w)`` → ``(B, C, *size)``; overshoot beyond [0, 1] is left in."""
+    return F.interpolate(low, size, mode="bicubic", align_corners=False)
+
+
+def low_frequencies(x: Tensor, grid: tuple[int, int], width: float) -> Tensor:
+    """The part of ``x (B, C, H, W)`` that belongs to the coarse texture and that detail must not touch.
+
+    Area mean onto the coarse ``grid``, Gaussian blur of ``width`` coarse texels, bicubic back: a smooth low
+    pass.
+    """
+    return upsample(blur(F.interpolate(x, grid, mode="area"), width), x.shape[-2:])
+
+
+def lock_grid(coarse: tuple[int, int], full: tuple[int, int]) -> tuple[int, int]:
+    """The grid on which colours are locked: the coarse texture's, at most a quarter of the full one."""
+    return min(coarse[0], max(full[0] // 4, 1)), min(coarse[1], max(full[1] // 4, 1))
+
+
+def uv_channels(height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
+    """Texel centres as channels ``(1, 2, H, W)`` in [-1, 1]: u to the right, v down."""
+    v = (torch.arange(height, device=device) + 0.5) / height * 2 - 1
+    u = (torch.arange(width, device=device) + 0.5) / width * 2 - 1
+    return torch.stack([u.expand(height, width), v[:, None].expand(height, width)])[None]
+
+
+class Detailer(ModelMixin, ConfigMixin):
+    """Conditional UNet that predicts the velocity of the scaled residual.
+
+    Args:
+        channels: width of each level; the first works at half the texture's resolution.
+        layers: residual blocks per level.
+        groups: GroupNorm groups; must divide every width.
+        low_resolution: side of the coarse texture that the model was trained with, in texels.
+        resolution: side of the full texture that it was trained with.
+        residual_scale: standard deviation of the residuals in the training data; divides them to unit
+            variance.
+        lock: width, in coarse texels, of the low pass whose band stays the coarse texture's (see
+            `low_frequencies`).
+        gradient_kind: ``"log"`` or ``"raw"``, see `guidance.gradients`.
+        gradient_scale: unit of the gradient channels before compression, per texel.
+        border: texels by which holes grow.
+        max_level: largest noise put on the coarse texture in training, as a standard deviation in [0, 1]
+            units.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        channels: tuple[int, ...] = (48, 64, 96),
+        layers: int = 1,
+        groups: int = 8,
+        low_resolution: int = 64,
+        resolution: int = 256,
+        residual_scale: float = 0.05,
+        lock: float = 1.5,
+        gradient_kind: str = "log",
+        gradient_scale: float = 0.03,
+        border: int = 3,
+        max_level: float = 0.1,
+    ):
+        super().__init__()
+        self.unet = UNet2DModel(
+            in_channels=4 * (3 + CONDITIONS),
+            out_channels=4 * 3,
+            block_out_channels=tuple(channels),
+            layers_per_block=layers,
+            down_block_types=("DownBlock2D",) * len(channels),
+            up_block_types=("UpBlock2D",) * len(channels),
+            norm_num_groups=groups,
+            add_attention=False,
+            class_embed_type="timestep",  # carries the noise level of the coarse texture
+        )
+        torch.nn.init.zeros_(self.unet.conv_out.weight)  # start from "no detail" instead of random detail
+        torch.nn.init.zeros_(self.unet.conv_out.bias)
+
+    def conditions(
+        self,
+        coarse: Tensor,
+        phone: Tensor,
+        visibility: Tensor,
+        uv: Tensor | None = None,
+        reference: Tensor | None = None,
+    ) -> Tensor:
+        """All that the network sees beside the noisy residual, as one ``(B, 8, H, W)`` tensor.
+
+        Args:
+            coarse: up-sampled coarse texture ``(B, 3, H, W)`` in [0, 1].
+            phone: ``(B, 3, H, W)`` in [0, 1], of which only the gradients are used.
+            visibility: ``(B, 1, H, W)`` in [0, 1].
+            uv: ``(B or 1, 2, H, W)`` in [-1, 1]; default: the whole map.
+            reference: see `guidance.gradients`.
+        """
+        field, trust = gradients(phone, visibility, self.config.gradient_kind, self.config.border, reference)
+        if uv is None:
+            uv = uv_channels(*coarse.shape[-2:], device=coarse.device)
+        uv = uv.to(coarse).expand(len(coarse), -1, -1, -1)
+        return torch.cat([to_signed(coarse), normalise(field, self.config.gradient_scale), trust, uv], 1)
+
+    @staticmethod
+    def without_gradients(conditions: Tensor, drop: Tensor | None = None) -> Tensor:
+        """Conditions with gradients and trust zeroed, where ``drop (B,)`` is true (default: all)."""
+        keep = conditions.new_ones(len(conditions), CONDITIONS, 1, 1)
+        silent = slice(None) if drop is None else drop
+        keep[silent, 3:6] = 0
+        return conditions * keep
+
+    def forward(
+        self, noisy: Tensor, timestep: Tensor | int, conditions: Tensor, level: Tensor | float = 0.0
+    ) -> Tensor:
+        """Velocity ``(B, 3, H, W)`` of the scaled residual.
+
+        Args:
+            noisy: ``(B, 3, H, W)``, the noisy scaled residual; any H and W.
+            timestep: int or ``(B,)`` in 0…999.
+            conditions: ``(B, 8, H, W)`` from `conditions`.
+            level: noise that was put on the coarse texture, float or ``(B,)``, at most ``config.max_level``.
+        """
+        batch, _, height, width = noisy.shape
+        x = torch.cat([noisy, conditions], 1)
+        step = 2 ** len(self.config.channels)
+        right, bottom = -width % step, -height % step
+        if right or bottom:
+            x = F.pad(x, (0, right, 0, bottom), "replicate")
+        x = F.pixel_unshuffle(x.to(self.dtype), 2).contiguous(memory_format=torch.channels_last)
+        time = torch.as_tensor(timestep, device=x.device).expand(batch)
+        level = torch.as_tensor(level, dtype=torch.float32, device=x.device).expand(batch)
+        label = level / max(self.config.max_level, 1e-6) * 1000
+        velocity = self.unet(x, time, class_labels=label).sample
+        return F.pixel_shuffle(velocity, 2)[..., :height, :width].to(noisy.dtype)
+
+    def residual(self, texture: Tensor, coarse: Tensor, grid: tuple[int, int]) -> Tensor:
+        """The training target: scaled ``HR − up(LR)`` without its low frequencies, ``(B, 3, H, W)``.
+
+        Taking the low band out says in an equation what the stage is for: colour comes from the generator,
+        detail from
+        the phone. The network is never asked to guess a colour cast, so it cannot add one.
+        """
+        return self.high_pass(texture - coarse, grid) / self.config.residual_scale
+
+    def high_pass(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        """``x`` without its `low_frequencies` on the coarse ``grid``."""
+        return x - low_frequencies(x, grid, self.config.lock)
