@@ -1,0 +1,205 @@
+"""Scalp hair and beards: a hairline, a field of directions, and noise combed along it.
+
+Combing is line-integral convolution (see `draw.comb`); the same combed noise roughens the hairline, so that its edge
+ends in strands. Hair lies in the texture, as it does when a real head is unwrapped, and lifts the surface a little.
+"""
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .draw import Draws, blur, column, comb, fbm, smoothstep
+from .features import BEARDS, HAIR_STYLES, Placement, Traits, over
+from .marks import ear_mask
+
+# the hairline: arc height (cm) at azimuths (radians) from the forehead's middle to the nape, per style
+KNOTS = (0.0, 0.3, 0.6, 0.85, 1.05, 1.25, 1.42, 1.75, 2.05, 2.5, 3.1416)
+NATURAL = (7.5, 7.4, 7.2, 6.3, 4.6, 2.4, 0.4, 3.0, -1.2, -5.0, -6.0)
+HAIRLINES = {
+    "none": NATURAL, "buzz": NATURAL, "short": NATURAL, "tied": NATURAL, "curly": NATURAL, "coily": NATURAL,
+    "side": (7.4, 7.3, 7.0, 6.0, 4.2, 2.2, 0.0, 2.5, -2.0, -5.4, -6.5),
+    "fringe": (5.4, 5.3, 5.2, 5.0, 4.0, 1.6, -0.6, 1.5, -3.0, -6.0, -7.0),
+    "long": (7.7, 7.4, 6.6, 5.2, 3.0, -3.0, -14.0, -14.0, -14.0, -14.0, -14.0),
+    "receding": (8.4, 9.0, 9.4, 8.2, 5.4, 2.6, 0.6, 3.0, -1.2, -5.0, -6.0),
+    "horseshoe": (15.0, 15.0, 14.5, 12.0, 7.6, 3.4, 0.8, 3.2, -1.2, -5.0, -6.0),
+}
+# lift of the surface in cm, and roughness of the edge in cm
+LIFT = {"none": 0.0, "buzz": 0.08, "short": 0.45, "side": 0.8, "fringe": 0.7, "long": 1.0, "tied": 0.35, "curly": 1.1, "coily": 0.9,
+        "receding": 0.3, "horseshoe": 0.25}
+RAGGED = {"none": 0.5, "buzz": 0.35, "short": 0.65, "side": 0.7, "fringe": 0.9, "long": 0.55, "tied": 0.35, "curly": 1.0, "coily": 0.5,
+          "receding": 0.8, "horseshoe": 0.8}
+
+
+def _by_style(table: dict[str, float], style: Tensor) -> Tensor:
+    return torch.tensor([table[s] for s in HAIR_STYLES], device=style.device)[style].view(-1, 1, 1, 1)
+
+
+def hairline(traits: Traits, at: Placement) -> Tensor:
+    """Arc height (cm) of the hairline over every column, ``(B, 1, H, W)``; left and right differ a little."""
+    device = traits.tone.device
+    rng = Draws(traits.seeds, "hairline", device)
+    style = traits["hair_style"]
+    heights = torch.tensor([HAIRLINES[s] for s in HAIR_STYLES], device=device)[style]
+    spread = torch.tensor([0.55, 0.5, 0.6, 0.6, 0.45, 0.5, 0.6, 0.25, 0.5, 0.6, 0.6], device=device)
+    recede = (0.9 * traits.masculinity * traits.age)[:, None] * torch.tensor([0.5, 0.9, 1.4, 1.0, 0.3, 0, 0, 0, 0, 0, 0], device=device)
+    both = heights + rng.normal(len(KNOTS)) * spread + rng.normal(1, scale=0.3) + recede
+    knots = torch.tensor(KNOTS, device=device)
+    position = torch.bucketize(at.azimuth.abs().contiguous(), knots).clamp(1, len(KNOTS) - 1)
+    low, high = knots[position - 1], knots[position]
+    t = smoothstep((at.azimuth.abs() - low) / (high - low))
+    index = position.expand(len(both), -1, -1, -1).flatten(1)
+    sides = []
+    for _ in range(2):
+        h = both + rng.normal(len(KNOTS), scale=0.15)
+        sides.append(torch.lerp(h.gather(1, index - 1), h.gather(1, index), t.expand(len(both), -1, -1, -1).flatten(1)))
+    line = torch.where((at.azimuth > 0).flatten(1), *sides)
+    peak = rng.uniform(-0.2, 0.8).view(-1, 1, 1, 1) * torch.exp(-(at.azimuth / 0.16) ** 2)
+    return line.view(len(both), 1, *at.azimuth.shape[-2:]) - peak
+
+
+def _directions(traits: Traits, at: Placement) -> Tensor:
+    """Angle of the hairs ``(B, 1, H, W)`` in the texture plane (π/2 = down)."""
+    device = traits.tone.device
+    n = at.azimuth.shape[-1]
+    rng = Draws(traits.seeds, "hair flow", device)
+    az, high = at.azimuth, at.height
+    side = (rng.chance(0.5) * 2 - 1).view(-1, 1, 1, 1)
+    part = side * rng.uniform(0.15, 0.5).view(-1, 1, 1, 1)
+    back = -math.pi / 2 + 0.55 * torch.sin(az) + 0.2 * column(rng.normal())  # from the forehead over the crown
+    down = math.pi / 2 - 0.25 * torch.sin(az)
+    sideways = torch.where(az > part, torch.full_like(az, 0.35), torch.full_like(az, math.pi - 0.35)) + 0.5 * (az - part).clamp(-1, 1)
+    low = smoothstep((az.abs() - 1.0) / 0.5)
+    sideways = torch.lerp(sideways, down.expand_as(sideways), low)
+    fields = {"none": down, "buzz": back, "short": torch.lerp(back, down + 0 * back, low), "side": sideways,
+              "fringe": down + 0.35 * column(rng.normal()) * (1 - low), "long": torch.where(az.abs() < 0.9, sideways, down.expand_as(sideways)),
+              "tied": back, "curly": down, "coily": down, "receding": back, "horseshoe": down}
+    stack = torch.stack([fields[s].expand(len(part), 1, n, n) for s in HAIR_STYLES], 1)
+    index = traits["hair_style"].view(-1, 1, 1, 1, 1).expand(-1, 1, 1, n, n)
+    angle = stack.gather(1, index)[:, 0]
+    del high
+    swirl = _by_style({s: 0.22 for s in HAIR_STYLES} | {"curly": 2.2, "coily": 4.0, "long": 0.16, "tied": 0.12}, traits["hair_style"])
+    fine = fbm(rng, n, 16, 3, 0.8)
+    broad = fbm(rng, n, 4, 3)
+    curly = (swirl > 1).float()
+    return angle + swirl * torch.lerp(broad, fine, 0.75 * curly)
+
+
+def paint_hair(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: Placement) -> tuple[Tensor, ...]:
+    """Scalp hair over the painted skin. Returns albedo, bump, gloss, the hair's cover ``(B, 1, H, W)``, and its lift
+    in cm (for geometry)."""
+    n, device = albedo.shape[-1], albedo.device
+    style = traits["hair_style"]
+    rng = Draws(traits.seeds, "hair", device)
+    angle = _directions(traits, at)
+    white = fbm(rng, n, 64, 4, 1.0)
+    strand = comb(white, angle, 0.045)
+    locks = comb(fbm(rng, n, 32, 2, 0.7), angle, 0.07)
+    coily = (style == HAIR_STYLES.index("coily")).float().view(-1, 1, 1, 1)
+    buzz = (style == HAIR_STYLES.index("buzz")).float().view(-1, 1, 1, 1)
+    strand = torch.lerp(strand, white, 0.75 * torch.maximum(coily, buzz))
+
+    ears = ear_mask(at)
+    line = hairline(traits, at)
+    ragged = _by_style(RAGGED, style)
+    depth = at.height - line + ragged * (0.55 * locks + 0.45 * strand)
+    cover = smoothstep(depth / (0.9 * ragged + 0.25) + 0.35)
+    long = (style == HAIR_STYLES.index("long")).float().view(-1, 1, 1, 1)
+    over_ears = long * rng.chance(0.6).view(-1, 1, 1, 1)
+    cover = cover * (1 - ears * (1 - over_ears))
+    # cut styles thin out toward the edge; shaved heads show a shadow of stubble
+    density = _by_style({s: 1.0 for s in HAIR_STYLES} | {"none": 0.0, "buzz": 0.72, "receding": 0.9}, style)
+    thin = smoothstep((at.height - line) / 2.2 + 0.2)
+    fade = torch.lerp(torch.ones_like(thin), 0.35 + 0.65 * thin, torch.maximum(buzz, 0.6 * (style == 2).float().view(-1, 1, 1, 1)))
+    speckle = torch.lerp(torch.ones_like(white), (0.8 + 0.35 * white).clamp(0.2, 1.1), buzz)
+    shaved = (style == 0).float().view(-1, 1, 1, 1) * rng.chance(0.6).view(-1, 1, 1, 1)
+    stubble = 0.30 * shaved * cover * (0.75 + 0.35 * white).clamp(0, 1.2) * traits.masculinity.view(-1, 1, 1, 1)
+    cover = (cover * density * fade * speckle).clamp(0, 1)
+
+    part_at = (rng.chance(0.5) * 2 - 1).view(-1, 1, 1, 1) * rng.uniform(0.0, 0.45).view(-1, 1, 1, 1)
+    parted = ((style == 3) | (style == 5)).float().view(-1, 1, 1, 1) * rng.chance(0.75).view(-1, 1, 1, 1)
+    wiggle = 0.03 * fbm(rng, n, 8, 2)
+    parting = torch.exp(-(((at.azimuth - part_at + wiggle) * 6.0 / 0.34) ** 2)) * parted * smoothstep((at.height - line) / 0.4) * (at.height < 12.5)
+    cover = cover * (1 - 0.75 * parting)
+
+    contrast = _by_style({s: 0.34 for s in HAIR_STYLES} | {"coily": 0.45, "buzz": 0.25}, style)
+    shade = (contrast * strand + 0.22 * locks + 0.10 * fbm(rng, n, 4, 2)).clamp(-1.2, 1.3).exp()
+    colour = traits["hair_colour"][..., None, None] * shade
+    warm = albedo.new_tensor([1.10, 1.0, 0.90]).view(1, 3, 1, 1)
+    colour = colour * torch.lerp(torch.ones_like(warm), warm, smoothstep(locks * 0.5 + 0.3))
+    silver = smoothstep((strand * 0.5 + locks * 0.3 + column(traits["grey"]) * 3 - 1.6) / 1.2) * column((traits["grey"] > 0.02).float())
+    colour = torch.lerp(colour, albedo.new_tensor([0.34, 0.335, 0.33]).view(1, 3, 1, 1) * shade.clamp(0.5, 1.6), 0.55 * silver)
+    roots = torch.exp(-((at.height - line) / 0.8).clamp_min(0)) * cover
+    albedo = albedo * (1 - 0.18 * blur(cover, 0.006) * (1 - cover))  # hair shades the skin beside it
+    albedo = over(albedo, traits["brow_colour"], stubble)
+    albedo = over(albedo, colour * (1 - 0.2 * roots), cover)
+    tall = _by_style(LIFT, style)
+    bump = bump * (1 - 0.8 * cover) + cover * (0.030 * strand + 0.07 * locks * tall.clamp(0.3, 1)) * (0.4 + tall).clamp_max(1.2)
+    gloss = torch.lerp(gloss, (0.85 + 0.45 * strand).clamp(0.1, 2.0) * (1 - 0.6 * coily), cover)
+    lift = blur(cover, 0.012) * tall * smoothstep((at.height - line) / 2.5 + 0.25)
+    return albedo, bump, gloss, cover, lift
+
+
+def beard_map(traits: Traits, at: Placement) -> Tensor:
+    """Where this subject's beard grows, ``(B, 1, H, W)`` in [0, 1]."""
+    device = traits.tone.device
+    rng = Draws(traits.seeds, "beard", device)
+    n = at.azimuth.shape[-1]
+    az, high = at.azimuth, at.height
+    uneven = fbm(rng, n, 8, 3, 0.6)
+    upper = -2.5 - 2.3 * torch.cos(az * 1.3) + column(rng.normal(scale=0.45)) + 0.45 * uneven
+    cheek = smoothstep((upper - high) / 1.1 + 0.4)
+    cheek = torch.maximum(cheek, smoothstep((az.abs() - 1.20) / 0.14) * smoothstep((1.2 - high) / 1.0))
+    bottom = smoothstep((high + 10.4 + column(rng.uniform(-0.8, 0.8)) + 0.5 * uneven) / 1.2)
+    jaw = cheek * bottom * smoothstep((1.48 - az.abs()) / 0.14)
+    moustache = smoothstep(at.field("moustache") / 0.012 + 0.55)
+    chin = torch.exp(-(((az.abs() / (0.30 + 0.06 * column(rng.normal()))) ** 2) ** 2)) * smoothstep((-5.3 - high) / 0.7) * bottom
+    sides = torch.exp(-(((az.abs() - 0.36) / 0.09) ** 2)) * smoothstep((-3.2 - high) / 0.8) * bottom
+    lips = smoothstep((at.field("lips") + column(traits["lip_full"])) / 0.006 + 0.8)
+    below_lip = torch.exp(-((at.canonical[..., 0] - 0.5) / 0.055) ** 4)[:, None] * smoothstep((at.canonical[..., 1] - 0.722) / 0.01)[:, None]
+    zero = torch.zeros_like(jaw)
+    full = torch.maximum(torch.maximum(jaw, moustache * 0.95), chin)
+    gap = 1 - 0.5 * torch.exp(-(((at.canonical[..., 0] - 0.5).abs() - 0.055) / 0.022) ** 2 - ((at.canonical[..., 1] - 0.725) / 0.014) ** 2)[:, None]
+    full = full * gap
+    goatee = torch.maximum(torch.maximum(moustache, torch.maximum(chin, below_lip * chin)), sides * 0.8)
+    kinds = {"none": zero, "stubble": full, "moustache": moustache, "goatee": goatee, "short": full, "full": full}
+    stack = torch.stack([kinds[k].expand_as(full) for k in BEARDS], 1)
+    index = traits["beard"].view(-1, 1, 1, 1, 1).expand(-1, 1, 1, n, n)
+    patchy = (1 + 0.22 * uneven).clamp(0, 1.2)
+    return (stack.gather(1, index)[:, 0] * patchy * (1 - lips)).clamp(0, 1)
+
+
+def paint_beard(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: Placement) -> tuple[Tensor, ...]:
+    """Beard, or the faint shadow of a shaved one. Returns albedo, bump, gloss, cover ``(B, 1, H, W)``, lift in cm."""
+    n, device = albedo.shape[-1], albedo.device
+    rng = Draws(traits.seeds, "beard hairs", device)
+    where = beard_map(traits, at)
+    kind = traits["beard"]
+    strength = torch.tensor([0.0, 0.34, 0.85, 0.80, 0.74, 0.96], device=device)[kind].view(-1, 1, 1, 1)
+    strength = strength * column(0.6 + 0.4 * traits["beard_density"])
+    curl = smoothstep((traits.tone - 0.45) / 0.4).view(-1, 1, 1, 1)
+    angle = math.pi / 2 + 0.55 * torch.sin(at.azimuth * 1.2) + (0.30 + 1.2 * curl) * fbm(rng, n, 32, 2)
+    white = fbm(rng, n, 128 if n >= 128 else n, 3, 1.0)
+    hairs = comb(white, angle, 0.011)
+    thick = (kind >= 4).float().view(-1, 1, 1, 1)
+    grain = torch.lerp(white, hairs, 0.35 + 0.65 * thick)
+    strands = smoothstep((grain + 2.6 * where * strength - 1.15) / 1.7)
+    shade = where * strength
+    cover = (shade * (0.30 + 0.45 * thick) + strands * where * strength.clamp_max(0.95) * 0.75).clamp(0, 0.96)
+    grey = 0.8 * column(traits["grey"])
+    colour = torch.lerp(traits["brow_colour"][..., None, None], albedo.new_tensor([0.33, 0.325, 0.32]).view(1, 3, 1, 1),
+                        grey * smoothstep(grain * 0.5 + grey))
+    colour = colour * (0.30 * grain).exp()
+    blue = albedo * albedo.new_tensor([0.60, 0.66, 0.72]).view(1, 3, 1, 1)  # roots under the skin look bluish
+    soft_shadow = torch.lerp(0.55 * shade, 0.3 * shade, thick)
+    clean = F.relu(traits.masculinity - 0.45).view(-1, 1, 1, 1) * (kind == 0).float().view(-1, 1, 1, 1)
+    if float(clean.max()) > 0:
+        every = Traits(traits.seeds, traits.tone, traits.age, traits.masculinity, traits.values | {"beard": torch.ones_like(kind)})
+        soft_shadow = soft_shadow + 0.55 * clean * beard_map(every, at) * (1 + 0.2 * white)
+    albedo = over(albedo, blue, soft_shadow.clamp(0, 0.8))
+    albedo = over(albedo, colour, cover)
+    bump = bump + cover * (0.014 + 0.02 * thick) * grain
+    gloss = gloss * (1 - 0.7 * cover)
+    return albedo, bump, gloss, cover, blur(cover, 0.010) * (0.05 + 0.35 * (kind == 5).float().view(-1, 1, 1, 1))
