@@ -104,10 +104,12 @@ def _draw(mesh, mips, yaw, pitch, size, shading, background, supersample) -> Ten
 
     level = _detail_level(screen, mesh, mips[0].shape[-1])
     colour = _sample(mips, at_hits(mesh.uv), at_hits(level[:, None])[:, 0])  # (P, 3) linear light
+    normals = F.normalize(at_hits(mesh.normals) @ turn.T.float(), dim=-1)
     if shading == "studio":
-        normals = F.normalize(at_hits(mesh.normals) @ turn.T.float(), dim=-1)
         colour = colour * studio_light(normals)[:, None]
-    colour = torch.where(hits.front[:, None], colour, colour * INSIDE)
+    # a fold at an ear may turn a single triangle around; inside means that the smooth surface faces away as well
+    inside = ~hits.front & (normals[:, 2] < 0)
+    colour = torch.where(inside[:, None], colour * INSIDE, colour)
 
     ground = torch.as_tensor(background, dtype=torch.float32).expand(3)
     canvas = io.srgb_to_linear(ground).repeat(edge * edge, 1)
