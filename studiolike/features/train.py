@@ -12,6 +12,7 @@ see them).
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -249,12 +250,8 @@ def train_identity(
     val = Captures(data, held_out, config.resolution) if len(held_out) >= 2 else None
     torch.manual_seed(seed)  # the classifier's prototypes
     stage = IdentityStage(net, config, train, val)
-    settings = {
-        "role": role,
-        "profile": profile.name,
-        "identity": vars(config),
-        "data": getattr(data, "manifest", None),
-    }
+    spec = data.manifest.get("spec", data.manifest)  # not the manifest's times and hashes
+    settings = {"role": role, "profile": profile.name, "identity": dataclasses.asdict(config), "data": spec}
     fit(
         stage,
         config.images,

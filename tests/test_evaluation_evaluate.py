@@ -1,0 +1,203 @@
+"""Baselines, and the table that compares methods."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from fakes import FakeSet
+
+from studiolike.errors import InputError
+from studiolike.evaluation import (
+    EvaluationTable,
+    StudioReference,
+    bound,
+    colour_transfer,
+    evaluate,
+    nothing,
+    quotient,
+    region,
+)
+from studiolike.evaluation.table import HIGHER_IS_BETTER
+from studiolike.features import IdentityNet
+from studiolike.io import linear_to_srgb, srgb_to_linear
+
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def data() -> FakeSet:
+    return FakeSet(subjects=30, lightings=3, resolution=SIDE)
+
+
+@pytest.fixture(scope="module")
+def net() -> IdentityNet:
+    return IdentityNet(resolution=SIDE, widths=(8, 12, 16, 24), embedding=16, role="judge").eval()
+
+
+@pytest.fixture(scope="module")
+def reference(data) -> StudioReference:
+    return StudioReference.from_set(data)
+
+
+@pytest.fixture(scope="module")
+def table(data, net, reference) -> EvaluationTable:
+    def oracle(texture, visibility):  # a perfect method: finds the studio texture that this capture is of
+        truth = data.studio_batch(data.subjects("test"))
+        error = (texture[:, None] - truth[None]).square() * visibility[:, None]
+        return truth[error.mean((2, 3, 4)).argmin(1)]
+
+    return evaluate(bound(reference) | {"oracle": oracle}, data, data.captures("test"), eval_net=net, batch=4)
+
+
+def textures(seed: int = 0) -> torch.Tensor:
+    return 0.2 + 0.5 * torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(seed)).repeat_interleave(
+        4, 2
+    ).repeat_interleave(4, 3)
+
+
+def test_the_reference_is_the_mean_in_linear_light(data, reference):
+    studio = data.studio_batch(data.subjects("studio"))
+    torch.testing.assert_close(srgb_to_linear(reference.mean), srgb_to_linear(studio).mean(0), atol=1e-5, rtol=0)
+    assert reference.like(torch.zeros(2, 3, 16, 16)).shape == (1, 3, 16, 16)
+
+
+def test_doing_nothing_does_nothing(reference):
+    assert torch.equal(nothing(textures(), torch.ones(2, 1, SIDE, SIDE), reference), textures())
+
+
+def test_every_baseline_gives_the_reference_back_for_the_reference(reference):
+    mean, visibility = reference.mean[None], torch.ones(1, 1, SIDE, SIDE)
+    for method in (nothing, colour_transfer, quotient):
+        torch.testing.assert_close(method(mean, visibility, reference), mean, atol=5e-3, rtol=0)
+
+
+def test_colour_transfer_undoes_a_change_of_exposure_and_ignores_holes(reference):
+    mean, visibility = reference.mean[None], torch.ones(1, 1, SIDE, SIDE)
+    visibility[..., 20:] = 0
+    dark = torch.where(visibility > 0, mean * 0.7, torch.zeros(()))
+    result = colour_transfer(dark, visibility, reference)
+    seen = visibility.expand_as(mean) > 0
+    assert (result - mean)[seen].abs().mean() < 0.25 * (dark - mean)[seen].abs().mean()
+    garbage = torch.where(visibility > 0, dark, torch.ones(()))
+    torch.testing.assert_close(colour_transfer(garbage, visibility, reference), result)
+
+
+def test_the_quotient_removes_a_smooth_light_keeps_detail_and_fills_holes(reference):
+    visibility = torch.ones(1, 1, SIDE, SIDE)
+    visibility[..., 26:] = 0
+    gain = torch.exp(0.5 * torch.sin(torch.linspace(0, 2 * torch.pi, SIDE)))
+    light = linear_to_srgb((srgb_to_linear(textures()[:1] * 0.6) * gain).clamp(0, 1))
+    even, lit = (quotient(x, visibility, reference, sigma=0.05) for x in (textures()[:1] * 0.6, light))
+    seen = (visibility > 0).expand_as(lit)
+    assert (even - lit)[seen].abs().mean() < 0.2 * (textures()[:1] * 0.6 - light)[seen].abs().mean()
+    torch.testing.assert_close(lit[..., 26:], reference.mean[None][..., 26:])
+    detail = torch.corrcoef(torch.stack([lit[..., :20].flatten(), textures()[:1, :, :, :20].flatten()]))[0, 1]
+    assert detail > 0.3
+
+
+def test_regions_follow_visibility_or_layout():
+    visibility = torch.rand(2, 1, SIDE, SIDE)
+    torch.testing.assert_close(region("observed", visibility) + region("holes", visibility), torch.ones_like(visibility))
+    assert region("face", visibility).shape == visibility.shape
+    with pytest.raises(InputError, match="unknown region"):
+        region("tail", visibility)
+
+
+def test_the_table_holds_one_number_per_capture_and_the_perfect_method_wins(table, data):
+    n = len(data.captures("test"))
+    for method in table.methods:
+        for metric in table.metrics:
+            assert table.values[method][metric].shape == (n,)
+            assert metric.split("/")[0] in HIGHER_IS_BETTER
+    for metric in ("perceptual/face", "faceid_cosine", "colour", "ssim/holes"):
+        assert table.beats("oracle", "nothing", metric) and not table.beats("nothing", "oracle", metric)
+    assert table.kid.keys() == set(table.methods)
+    assert np.isposinf(table.values["oracle"]["psnr/face"]).any()
+
+
+def test_the_quotient_beats_nothing_and_lowers_the_variance_over_lights(table):
+    assert table.difference("quotient", "nothing", "psnr/holes").low > 0
+    assert table.estimate("nothing", "variance_ratio").mean == pytest.approx(1, abs=1e-3)
+    assert table.estimate("quotient", "variance_ratio").mean < 0.7
+    assert table.estimate("quotient", "variance_ratio").n == len(np.unique(table.subject))
+
+
+def test_regions_do_not_leak_into_each_other(data, net):
+    rows = data.captures("test")[:4]
+
+    def right_where_seen(texture, visibility):
+        truth = data.studio_batch(data.subject[rows])
+        return torch.where(visibility > 0, truth, torch.zeros(()))
+
+    result = evaluate({"half": right_where_seen}, data, rows, eval_net=net).values["half"]
+    assert np.isposinf(result["psnr/observed"]).all() and (result["psnr/holes"] < 20).all()
+    assert (result["perceptual/observed"] == 0).all() and (result["perceptual/holes"] > 1e-3).all()
+
+
+def test_the_batch_size_changes_nothing(table, data, net, reference):
+    whole = evaluate(bound(reference), data, data.captures("test"), eval_net=net, batch=64)
+    for metric in set(table.metrics) - {"seconds"}:
+        np.testing.assert_allclose(whole.values["quotient"][metric], table.values["quotient"][metric], rtol=2e-3, atol=1e-4)
+    assert whole.kid["quotient"].mean == pytest.approx(table.kid["quotient"].mean, rel=1e-2)
+
+
+def test_outputs_of_another_side_are_compared_at_the_asked_resolution(data, net):
+    rows = data.captures("test")[:3]
+    half = lambda texture, visibility: torch.nn.functional.avg_pool2d(texture, 2)  # noqa: E731
+    result = evaluate({"half": half}, data, rows, eval_net=net, resolution=64)
+    assert result.resolution == 64 and np.isfinite(result.values["half"]["psnr/observed"]).all()
+
+
+def test_reading_back_gives_the_same_table_and_names_the_networks(table, net, tmp_path):
+    again = EvaluationTable.from_json(table.to_json(tmp_path / "table.json"))
+    for field in dataclasses.fields(table):
+        a, b = getattr(table, field.name), getattr(again, field.name)
+        if field.name == "values":
+            for method in a:
+                for metric in a[method]:
+                    np.testing.assert_array_equal(a[method][metric], b[method][metric])
+        elif isinstance(a, np.ndarray):
+            np.testing.assert_array_equal(a, b)
+        else:
+            assert a == b
+    assert again.networks["perceptual"] == f"LPIPS-form/{net.name}" and "judge" in again.networks["faceid"]
+    (tmp_path / "broken.json").write_text("{}")
+    with pytest.raises(InputError, match="not an evaluation table"):
+        EvaluationTable.from_json(tmp_path / "broken.json")
+
+
+def test_the_markdown_names_methods_metrics_intervals_and_networks(table, net):
+    text = table.markdown(["psnr/face", "colour"])
+    head, rule, *lines = text.splitlines()
+    assert head == "| method | psnr/face ↑ | colour ↓ | KID ↓ |" and rule.count("---") == 4
+    assert len([line for line in lines if line.startswith("|")]) == 4
+    assert "**" in text and "[" in text and net.name in text and "12 captures of 4 subjects" in text
+
+
+def test_best_and_worst_rows_are_the_extremes_of_the_metric(table):
+    column = table.values["nothing"]["colour"]
+    assert table.best("nothing", "colour", 1)[0] == table.rows[column.argmin()]
+    assert table.worst("nothing", "colour", 1)[0] == table.rows[column.argmax()]
+    assert table.best("nothing", "ssim/face", 1)[0] == table.rows[table.values["nothing"]["ssim/face"].argmax()]
+
+
+def test_groups_by_severity_and_tone_cover_all_captures_once(table):
+    for groups in (table.by_severity("nothing", "colour"), table.by_tone("nothing", "colour")):
+        assert 1 < len(groups) <= 3 and sum(e.n for e in groups.values()) == len(table.rows)
+    means = [e.mean for e in table.by_tone("nothing", "colour").values()]
+    assert table.tone_gap("nothing") == pytest.approx(max(means) / min(means))
+
+
+def test_what_cannot_be_evaluated_is_refused_with_a_reason(table, data, net):
+    rows = data.captures("test")[:2]
+    with pytest.raises(InputError, match="nothing to evaluate"):
+        evaluate({}, data, rows, eval_net=net)
+    with pytest.raises(InputError, match="reference subjects"):
+        evaluate({"a": lambda t, v: t}, data, rows, eval_net=net, reference_subjects=data.subjects("test"))
+    with pytest.raises(InputError, match="'a' gave"):
+        evaluate({"a": lambda t, v: v}, data, rows, eval_net=net)
+    with pytest.raises(InputError, match="not finite"):
+        evaluate({"a": lambda t, v: t * float("nan")}, data, rows, eval_net=net)
+    with pytest.raises(InputError, match="methods: nothing"):
+        table.estimate("nobody", "colour")
