@@ -17,11 +17,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from studiolike.config import DetailConfig, GeneratorConfig, InversionConfig, PretrainConfig
+from studiolike.config import DetailConfig, GeneratorConfig, InversionConfig, PretrainConfig, Profile, profile
 from studiolike.training import commit, device_name, package_hash
 
 Row = tuple[str, str, Callable[[], int]]  # name, unit, work that returns how many units it did
@@ -57,17 +58,15 @@ def synth_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
 
 def training_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
     """One training image = generator step + discriminator step + R1/16, as in training."""
-    from studiolike.stylegan2 import PretrainStage
+    from studiolike.stylegan2 import phone_stage
     from studiolike.training import fit
 
     for resolution in resolutions:
-        size = GeneratorConfig(resolution=resolution)
-        config = PretrainConfig(batch=8, images=10**9)
+        settings = replace(profile("cpu"), generator=GeneratorConfig(resolution=resolution), pretrain=PretrainConfig(batch=8))
 
-        def work(size: GeneratorConfig = size, config: PretrainConfig = config) -> int:
-            data = RandomSet(size.resolution)
-            stage = PretrainStage(config, size, data)
-            images = config.batch * config.r1_every
+        def work(settings: Profile = settings) -> int:
+            stage = phone_stage(settings, RandomSet(settings.generator.resolution))
+            images = settings.pretrain.batch * settings.pretrain.r1_every
             with tempfile.TemporaryDirectory() as folder:
                 fit(stage, images, folder, device=None if device == "cuda" else "cpu", progress=False,
                     preview_every=10**9, checkpoint_every=10**9)

@@ -163,7 +163,7 @@ class Data:
         from .recipes import data_sets
 
         for data in data_sets(profile(self.profile), self.runs, device=self.device):
-            _say(f"{data.root}: {len(data.phone)} phone textures of {len(data.studio)} subjects at {data.resolution}²")
+            _say(f"{data.path}: {len(data.phone)} phone textures of {len(data.studio)} subjects at {data.resolution}²")
 
 
 @dataclass(frozen=True)

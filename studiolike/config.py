@@ -95,8 +95,8 @@ class DetailConfig:
     """Stage 4, the diffusion detailer."""
 
     resolution: int = 256
-    crop: int = 128
-    channels: tuple[int, ...] = (48, 96, 128)
+    crop: int = 96
+    channels: tuple[int, ...] = (48, 64, 96)
     images: int = 12_000
     batch: int = 8
     lr: float = 4e-4
@@ -146,7 +146,7 @@ PROFILES: dict[str, Profile] = {
         pretrain=PretrainConfig(images=32, batch=8),
         inversion=InversionConfig(steps=15, batch=8),
         adapt=AdaptConfig(images=16, batch=4, bank=8),
-        detail=DetailConfig(resolution=128, crop=64, images=16, batch=4, sample_steps=4),
+        detail=DetailConfig(resolution=128, crop=64, channels=(16, 32), images=16, batch=4, sample_steps=4),
         identity=IdentityConfig(images=64, batch=16),
         chapter=DataConfig(resolution=64, detail_resolution=128, phone_subjects=12, lightings=2, studio_subjects=6,
                            pair_subjects=4, val_subjects=4, test_subjects=4, test_lightings=2, detail_subjects=8),
@@ -182,11 +182,15 @@ PROFILES: dict[str, Profile] = {
 
 
 def profile(name: str) -> Profile:
-    """The tree of settings called ``name``.
+    """The tree of settings called ``name``; ``auto`` is the one that fits this machine.
 
     Raises:
         ProfileError: unknown name.
     """
+    if name == "auto":
+        from .doctor import best_profile
+
+        name = best_profile()
     try:
         return PROFILES[name]
     except KeyError:

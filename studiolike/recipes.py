@@ -37,7 +37,8 @@ def set_spec(config: DataConfig, detailed: bool) -> SetSpec:
         phone_subjects=config.detail_subjects if detailed else config.phone_subjects,
         studio_subjects=config.studio_subjects, pair_subjects=config.pair_subjects,
         val_subjects=config.val_subjects, test_subjects=config.test_subjects,
-        lightings=min(config.lightings, 2) if detailed else config.lightings, test_lightings=config.test_lightings)
+        lightings=min(config.lightings, 2) if detailed else config.lightings, test_lightings=config.test_lightings,
+        shared_test_light=False)
 
 
 def make_set(config: DataConfig, root: str | Path, detailed: bool = False, *, device: str = "cpu",
@@ -148,15 +149,15 @@ def train_identity_networks(context: Context) -> None:
 
 def train_phone(context: Context) -> None:
     """Stage 1."""
-    from .stylegan2 import PretrainStage
+    from .stylegan2 import phone_stage
 
     profile, data = context.profile, context.data
-    stage = PretrainStage(profile.pretrain, profile.generator, data)
+    stage = phone_stage(profile, data, seed=context.seed)
     settings = {"pretrain": dataclasses.asdict(profile.pretrain) | {"images": None},
                 "generator": dataclasses.asdict(profile.generator), "data": data.manifest["spec"]}
     fit(stage, profile.pretrain.images, context.runs / "g_phone", settings=settings, precision=profile.precision,
         **context.options)
-    g_phone, d_phone = stage.ema_generator().cpu(), stage.discriminator().cpu()
+    g_phone, d_phone = stage.ema.cpu(), stage.discriminator.cpu().eval()
     context.keep(g_phone, "g_phone", data, phone_quality(context, g_phone, data))
     context.keep(d_phone, "d_phone", data, {}, run="g_phone")
 
