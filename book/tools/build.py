@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -132,10 +133,12 @@ def render(source: Path) -> Path:
     """
     out = BUILD / "jupyter-book"
     shutil.rmtree(out, ignore_errors=True)
-    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(source), "--config", str(ROOT / "_config.yml"),
+    start = "from jupyter_book.cli.main import main; main()"
+    command = [sys.executable, "-c", start, "build", str(source), "--config", str(ROOT / "_config.yml"),
                "--toc", str(source / "_toc.yml"), "--path-output", str(out), "-n", "-W", "--keep-going"]
     print("rendering with Jupyter Book", flush=True)
-    done = subprocess.run(command, cwd=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(command, cwd=source, env=os.environ | {"NO_COLOR": "1"}, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
     (BUILD / "jupyter-book.log").write_text(done.stdout)
     html = out / "_build" / "html"
     if done.returncode or not (html / "index.html").exists():

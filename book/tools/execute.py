@@ -128,9 +128,10 @@ def _commit() -> str:
 def _work(source: str, target: str, folder: str, parameters: dict[str, Any], result: str) -> None:
     """In a process of its own, so that the peak memory of its children is this chapter's alone."""
     import papermill
+    import tqdm.auto  # noqa: F401 read the environment now: papermill's own bar stays
     from papermill.exceptions import PapermillExecutionError
 
-    # papermill has its bar by now; chapters' bars would fill pages with half-drawn lines
+    # the kernel inherits this: chapters' bars would fill pages with half-drawn lines
     os.environ["TQDM_DISABLE"] = "1"
     error = ""
     start = time.perf_counter()

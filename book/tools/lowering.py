@@ -218,7 +218,7 @@ class _Lowering:
         if name in ("ref", "numref", "doc", "term"):
             return self.reference(name, text)
         if name == "glue" or name.startswith("glue:"):
-            return f"`{text.split(':')[0]}`"
+            return f"`{text.rpartition('::')[2].split(':')[0]}`"
         if name.split(":")[-1] in CODE_ROLES:
             return f"`{text.removeprefix('~')}`"
         if name in ("sub", "sup"):
