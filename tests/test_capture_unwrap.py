@@ -95,18 +95,32 @@ def test_the_far_side_of_a_turned_head_is_not_seen():
 
 
 def test_the_nose_hides_the_cheek_behind_it():
-    from studiolike.capture.unwrap import face_surface, front_depth
+    from studiolike.capture.occlusion import DepthBuffer
+    from studiolike.capture.unwrap import face_surface
 
     pose, points = posed(224, 130, yaw=45.0)
     surface = face_surface(points, pose, 64)
-    behind = (front_depth(points, surface.position) - surface.depth) / pose.face_pixels
+    behind = (DepthBuffer.of(points).depth_at(surface.position) - surface.depth) / pose.face_pixels
     hidden = (behind > 0.05) & (surface.facing > 0.15)
     assert int(hidden.sum()) > 3  # texels that face the camera and still cannot be seen
     columns = hidden[0].nonzero()[:, 1].float()
     assert columns.mean() > 32  # all on the far side of the nose
     front = face_surface(*posed(224, 130)[::-1], 64)
-    depth = front_depth(posed(224, 130)[1], front.position)
+    depth = DepthBuffer.of(posed(224, 130)[1]).depth_at(front.position)
     assert ((depth - front.depth) / pose.face_pixels)[front.facing > 0.5].max() < 0.03
+
+
+def test_the_outline_is_as_far_as_it_is():
+    from studiolike.capture.occlusion import DepthBuffer
+
+    _, points = posed(224, 130)
+    buffer = DepthBuffer.of(points)
+    left, right = points[:, 0].min(), points[:, 0].max()
+    row = points[np.argmin(points[:, 0]), 1]
+    places = torch.tensor([[left - 10, left + 6, right - 6, 112.0], [row, row, row, row]])[:, None]
+    distance = buffer.distance_to_outline(places.float())[0, 0]
+    np.testing.assert_allclose(distance[:3], [0, 6, 6], atol=1.6)
+    assert distance[3] > 40
 
 
 def test_the_pose_is_recovered_exactly():

@@ -68,7 +68,7 @@ def fuse(captures: Sequence[Capture]) -> Capture:
 
     facts = dict(captures[best].quality)
     facts["frames"] = len(captures)
-    facts["gains"] = np.round(gains.numpy(), 3).tolist()
+    facts["gains"] = np.round(gains.double().numpy(), 3).tolist()
     facts["kept"] = [round(float(k), 3) for k in kept]
     facts["seen"] = round(float((seen > MIN_SEEN).float().mean()), 4)
     return Capture(texture, seen, captures[best].landmarks, facts)
@@ -81,7 +81,7 @@ def _merit(capture: Capture) -> float:
 
 
 def align_gains(textures: Tensor, visibility: Tensor, reference: int) -> tuple[Tensor, Tensor]:
-    """Give every frame the reference's exposure and white balance.
+    """Give every frame one exposure and white balance: the median of what the frames had.
 
     Args:
         textures: ``(N, 3, R, R)`` sRGB. visibility: ``(N, 1, R, R)``. reference: index of the frame to
@@ -100,6 +100,7 @@ def align_gains(textures: Tensor, visibility: Tensor, reference: int) -> tuple[T
         if k != reference and int(both.sum()) >= 50:
             ratio = target[:, both].clamp_min(1e-3).log() - linear[k][:, both].clamp_min(1e-3).log()
             gains[k] = ratio.median(1).values.exp()
+    gains /= gains.log().quantile(0.5, dim=0).exp()  # one oddly exposed reference must not set the tone for all
     return io.linear_to_srgb((linear * gains[:, :, None, None]).clamp(0, 1)), gains
 
 

@@ -24,6 +24,7 @@ from ..errors import CaptureError, InputError
 from . import quality as checks
 from .landmarks import Finder, StoredLandmarks, check_picture
 from .landmarks import landmarks as find_landmarks
+from .occlusion import DepthBuffer
 from .pose import Pose, fit_pose, to_view
 
 GRAZING, SQUARE = (
@@ -31,7 +32,7 @@ GRAZING, SQUARE = (
     0.60,
 )  # cosine to the camera: unseen below the first (seen at 81°), fully trusted above the second
 DEPTH_SLACK = 0.025  # in face widths: how far behind the front surface a texel may lie before it counts as hidden
-DEPTH_CELLS = 192  # side of the depth buffer
+RIM = (0.008, 0.03)  # in face widths: background shines in up to the first from the outline, no further than the second
 OPAQUE = 4.0  # a texel seen at a quarter of full trust already keeps its own colour in the fill
 
 
@@ -183,8 +184,13 @@ def visibility_map(surface: Surface, points: np.ndarray, pose: Pose, size: tuple
     res = surface.mask.shape[-1]
     facing = ((surface.facing - GRAZING) / (SQUARE - GRAZING)).clamp(0, 1)
     slack = DEPTH_SLACK * pose.face_pixels
-    behind = front_depth(points, surface.position) - surface.depth
+    buffer = DepthBuffer.of(points)
+    behind = buffer.depth_at(surface.position) - surface.depth
     open_sight = 1 - ((behind - slack) / slack).clamp(0, 1)
+    # landmarks are never exact: where the surface turns away, texels next to the outline show what lies behind the head
+    rim = (buffer.distance_to_outline(surface.position) / pose.face_pixels - RIM[0]) / (RIM[1] - RIM[0])
+    turned = ((0.6 - surface.facing) / 0.2).clamp(0, 1)
+    open_sight = open_sight * (1 - turned * (1 - rim.clamp(0, 1)))
     height, width = size
     x, y = surface.position
     margin = torch.minimum(torch.minimum(x, width - x), torch.minimum(y, height - y)) / (0.02 * pose.face_pixels)
@@ -201,34 +207,6 @@ def mouth_opening(points: np.ndarray) -> float:
     """Gap between the inner lips in mouth widths."""
     gap = np.linalg.norm(points[13] - points[14])
     return float(gap / max(np.linalg.norm(points[78] - points[308]), 1e-6))
-
-
-def front_depth(points: np.ndarray, position: Tensor) -> Tensor:
-    """Depth toward the camera of the frontmost surface behind each texel's pixel, ``(1, R, R)``, by a depth
-    buffer.
-
-    Args:
-        points: ``(468, 3)`` landmarks in pixels. position: ``(2, R, R)`` pixels.
-    """
-    low, span = points[:, :2].min(0), float(np.ptp(points[:, :2], axis=0).max())
-    scale = (DEPTH_CELLS - 1) / max(span, 1e-6)
-    corners = np.concatenate([(points[:, :2] - low) * scale, -points[:, 2:]], 1)[layout.face_triangles().numpy()]
-    buffer = np.full((DEPTH_CELLS, DEPTH_CELLS), -np.inf)
-    first = np.ceil(corners[..., :2].min(1)).astype(int)
-    last = np.floor(corners[..., :2].max(1)).astype(int)
-    for ((ax, ay, az), (bx, by, bz), (cx, cy, cz)), (x0, y0), (x1, y1) in zip(corners, first, last, strict=True):
-        area = (by - cy) * (ax - cx) + (cx - bx) * (ay - cy)
-        if x1 < x0 or y1 < y0 or abs(area) < 1e-9:
-            continue
-        y, x = np.mgrid[y0 : y1 + 1, x0 : x1 + 1]
-        wa = ((by - cy) * (x - cx) + (cx - bx) * (y - cy)) / area
-        wb = ((cy - ay) * (x - cx) + (ax - cx) * (y - cy)) / area
-        wc = 1 - wa - wb
-        depth = np.where((wa >= 0) & (wb >= 0) & (wc >= 0), wa * az + wb * bz + wc * cz, -np.inf)
-        np.maximum(buffer[y0 : y1 + 1, x0 : x1 + 1], depth, out=buffer[y0 : y1 + 1, x0 : x1 + 1])
-    cells = (position - torch.tensor(low, dtype=torch.float32)[:, None, None]) * scale
-    x, y = cells.round().long().clamp(0, DEPTH_CELLS - 1)
-    return torch.from_numpy(buffer).float()[y, x][None]
 
 
 def sample(image: np.ndarray, points: np.ndarray, pose: Pose, surface: Surface, visibility: Tensor) -> tuple[Tensor, Tensor]:
