@@ -27,10 +27,8 @@ from .landmarks import landmarks as find_landmarks
 from .occlusion import DepthBuffer
 from .pose import Pose, fit_pose, to_view
 
-GRAZING, SQUARE = (
-    0.15,
-    0.60,
-)  # cosine to the camera: unseen below the first (seen at 81°), fully trusted above the second
+# cosine to the camera: unseen below the first (seen at 81°), fully trusted above the second
+GRAZING, SQUARE = 0.15, 0.60
 DEPTH_SLACK = 0.025  # in face widths: how far behind the front surface a texel may lie before it counts as hidden
 RIM = (0.008, 0.03)  # in face widths: background shines in up to the first from the outline, no further than the second
 OPAQUE = 4.0  # a texel seen at a quarter of full trust already keeps its own colour in the fill
