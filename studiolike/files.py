@@ -186,11 +186,11 @@ def export_avatar(texture: Path, out: Path, compare: Path | None = None) -> list
     from .avatar import head_mesh, write_glb, write_viewer
 
     check_output(out, {".glb"})
-    images = {"result": io.read_texture(texture)}
+    images = {texture.stem: io.read_texture(texture)}
     if compare:
-        images["compared"] = io.read_texture(compare)
+        images[compare.stem if compare.stem != texture.stem else f"{compare.stem} (compared)"] = io.read_texture(compare)
     mesh = head_mesh()
     page = out.with_suffix(".html")
-    write_glb(mesh, images["result"], out)
-    write_viewer(mesh, images, page, title=out.stem)
+    write_glb(mesh, images[texture.stem], out)
+    write_viewer(mesh, page, images, title=out.stem)
     return [out, page]

@@ -175,7 +175,9 @@ def fill_unobserved(texture: Tensor, visibility: Tensor) -> Tensor:
         weights.append(F.avg_pool2d(weights[-1], 2))
     filled = torch.where(weights[-1] > 1e-8, colours[-1] / weights[-1].clamp_min(1e-8), texture.mean((2, 3), keepdim=True))
     for colour, weight in zip(reversed(colours[:-1]), reversed(weights[:-1]), strict=True):
-        filled = F.interpolate(filled, scale_factor=2, mode="bilinear", align_corners=False)
+        around = F.pad(filled, (1, 1, 0, 0), mode="circular")  # the layout's left and right border are one seam
+        size = 2 * filled.shape[-2], 2 * around.shape[-1]
+        filled = F.interpolate(around, size, mode="bilinear", align_corners=False)[..., 2:-2]
         trust = (weight * 4).clamp(0, 1) if weight is not weights[0] else weight
         filled = torch.lerp(filled, colour / weight.clamp_min(1e-8), trust)
     return filled

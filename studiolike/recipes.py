@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,10 +59,13 @@ def data_sets(profile: Profile, runs: str | Path, *, device: str = "cpu", progre
             make_set(profile.data, root, detailed=True, device=device, progress=progress))
 
 
-def chapter_sets(profile: Profile, runs: str | Path, *, progress: bool = True) -> tuple[TextureSet, TextureSet]:
-    """The smaller sets that chapters work with: the same subjects by split, fewer of them."""
-    root = Path(runs) / "data"
-    return make_set(profile.chapter, root, progress=progress), make_set(profile.chapter, root, detailed=True, progress=progress)
+def chapter_set(profile: Profile, detailed: bool = False, runs: str | Path = "runs", *, progress: bool = True) -> TextureSet:
+    """The smaller sets that chapters work with: the same subjects by split, fewer of them.
+
+    Made when first asked for and kept under ``runs/data``, or in the folder that $STUDIOLIKE_DATA names.
+    """
+    root = os.environ.get("STUDIOLIKE_DATA") or Path(runs) / "data"
+    return make_set(profile.chapter, root, detailed, progress=progress)
 
 
 def train(stage: str, profile: Profile, runs: str | Path, *, release: bool = False, device: str | None = None,
