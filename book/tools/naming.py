@@ -26,7 +26,7 @@ class Names:
     project: Project
     titles: dict[str, str] = field(default_factory=dict)  # label or chapter → its title
     homes: dict[str, str] = field(default_factory=dict)  # label → the chapter it is in
-    equations: dict[str, int] = field(default_factory=dict)  # label → number within its chapter
+    equations: dict[str, str] = field(default_factory=dict)  # label → "3.2", the second one of chapter 3
     authors: dict[str, str] = field(default_factory=dict)  # citation key → "Karras et al."
     years: dict[str, str] = field(default_factory=dict)  # citation key → "2020"
     entries: dict[str, str] = field(default_factory=dict)  # citation key → one line for a list of references
@@ -49,7 +49,8 @@ def gather(project: Project, texts: dict[str, str], bibliography: Path | None = 
                 continue
             names.homes[label] = chapter
             if kind == "equation":
-                names.equations[label] = sum(names.homes[other] == chapter for other in names.equations) + 1
+                before = sum(names.homes[other] == chapter for other in names.equations)
+                names.equations[label] = f"{int(chapter[2:4])}.{before + 1}"
             else:
                 names.titles[label] = title
     if bibliography is not None and bibliography.exists():
