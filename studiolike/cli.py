@@ -117,6 +117,8 @@ class Train:
     """folder of data sets and runs"""
     release: bool = False
     """write the trained networks into the released weights"""
+    warm: bool = False
+    """start from the released networks where they have the same shape, instead of from noise"""
     device: str | None = None
     seed: int = 0
     set: Profile = field(default_factory=lambda: profile(_profile.get()))
@@ -125,7 +127,8 @@ class Train:
     def run(self) -> None:
         from .recipes import train
 
-        train(self.stage, self.set, self.runs, release=self.release, device=self.device, seed=self.seed)
+        train(self.stage, self.set, self.runs, release=self.release, warm=self.warm,
+              device=self.device, seed=self.seed)
 
 
 @dataclass(frozen=True)

@@ -68,19 +68,20 @@ def chapter_set(profile: Profile, detailed: bool = False, runs: str | Path = "ru
     return make_set(profile.chapter, root, detailed, progress=progress)
 
 
-def train(stage: str, profile: Profile, runs: str | Path, *, release: bool = False, device: str | None = None,
-          seed: int = 0, progress: bool = True) -> None:
+def train(stage: str, profile: Profile, runs: str | Path, *, release: bool = False, warm: bool = False,
+          device: str | None = None, seed: int = 0, progress: bool = True) -> None:
     """Train one stage, or all in order; with ``release`` the result replaces the released weights.
 
     A single stage starts from the networks of the stages before it: this profile's own runs where they exist, else
-    the released weights.
+    the released weights. With ``warm`` a network does not start from noise but from the released one, where the
+    released one has the same shape.
 
     Raises:
         ProfileError: unknown stage. WeightsError: a run folder of other settings.
     """
     if stage != "all" and stage not in ORDER:
         raise ProfileError(f"unknown stage '{stage}'; choose one of {', '.join(ORDER)} or all")
-    context = Context(profile, Path(runs) / profile.name, release, device, seed, progress)
+    context = Context(profile, Path(runs) / profile.name, release, warm, device, seed, progress)
     for name in ORDER if stage == "all" else (stage,):
         STEPS[name](context)
 
@@ -92,6 +93,7 @@ class Context:
     profile: Profile
     runs: Path
     release: bool
+    warm: bool
     device: str | None
     seed: int
     progress: bool
@@ -118,7 +120,20 @@ class Context:
         own = self.runs / "networks"
         return weights.load(name, root=own if (own / name / weights.FILE).is_file() else None)
 
-    def keep(self, model: nn.Module, name: str, data: TextureSet, metrics: dict[str, float], run: str | None = None) -> None:
+    def start(self, name: str, model: nn.Module) -> dict[str, Any]:
+        """Put the released weights into ``model`` if that is wanted and they fit; returns what the card should say."""
+        if not self.warm:
+            return {}
+        try:
+            released = weights.load(name)
+            model.load_state_dict(released.state_dict())
+        except (weights.WeightsError, RuntimeError):
+            return {}
+        before = weights.read_card(name)
+        return {"started_from": {k: before.get(k) for k in ("data", "images", "seed", "commit", "started_from")}}
+
+    def keep(self, model: nn.Module, name: str, data: TextureSet, metrics: dict[str, float], run: str | None = None,
+             extra: dict[str, Any] | None = None) -> None:
         """Store a trained network for the next stages, and release it if asked."""
         record = self.runs / (run or name) / "record.json"
         facts = json.loads(record.read_text()) if record.is_file() else {}
@@ -126,7 +141,7 @@ class Context:
             "profile": self.profile.name, "data": f"synthetic heads, generator {data.manifest['generator']}, "
             f"{len(data.phone)} phone textures of {len(data.studio)} subjects at {data.resolution}²",
             **{key: facts.get(key) for key in ("images", "seconds", "seed", "device", "commit", "torch", "settings")},
-            "metrics": {k: round(float(v), 5) for k, v in {**facts.get("metrics", {}), **metrics}.items()},
+            "metrics": {k: round(float(v), 5) for k, v in {**facts.get("metrics", {}), **metrics}.items()}, **(extra or {}),
         }
         weights.release(model, name, card, self.runs / "networks")
         if self.release:
@@ -157,13 +172,16 @@ def train_phone(context: Context) -> None:
 
     profile, data = context.profile, context.data
     stage = phone_stage(profile, data, seed=context.seed)
-    settings = {"pretrain": dataclasses.asdict(profile.pretrain) | {"images": None},
+    for model in (stage.generator, stage.ema):
+        start = context.start("g_phone", model)
+    context.start("d_phone", stage.discriminator)
+    settings = {"pretrain": dataclasses.asdict(profile.pretrain) | {"images": None}, "warm": start,
                 "generator": dataclasses.asdict(profile.generator), "data": data.manifest["spec"]}
     fit(stage, profile.pretrain.images, context.runs / "g_phone", settings=settings, precision=profile.precision,
         **context.options)
     g_phone, d_phone = stage.ema.cpu(), stage.discriminator.cpu().eval()
-    context.keep(g_phone, "g_phone", data, phone_quality(context, g_phone, data))
-    context.keep(d_phone, "d_phone", data, {}, run="g_phone")
+    context.keep(g_phone, "g_phone", data, phone_quality(context, g_phone, data), extra=start)
+    context.keep(d_phone, "d_phone", data, {}, run="g_phone", extra=start)
 
 
 @torch.no_grad()
