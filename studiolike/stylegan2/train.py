@@ -241,7 +241,7 @@ def train_phone(profile: Profile, data: TextureSet, run_dir: str | os.PathLike, 
     images = profile.pretrain.images if images is None else images
     stage = phone_stage(profile, data, seed=seed)
     settings = {"profile": profile.name, "generator": asdict(profile.generator), "pretrain": asdict(profile.pretrain),
-                "data": str(getattr(data, "manifest", ""))}
+                "data": getattr(data, "manifest", {}).get("spec")}
     options.setdefault("precision", profile.precision)
     fit(stage, images, run_dir, seed=seed, settings=settings, device=device, **options)
     stage.ema.save_pretrained(str(Path(run_dir) / "generator"))

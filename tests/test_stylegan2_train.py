@@ -1,0 +1,130 @@
+"""Pre-training: a stopped run ends like a straight one, masks do their work, and something is learnt."""
+from dataclasses import replace
+
+import pytest
+import torch
+
+from studiolike.config import GeneratorConfig, PretrainConfig, profile
+from studiolike.stylegan2 import Discriminator, Generator, phone_stage, train_phone
+from studiolike.stylegan2.train import image_grid, update_ema
+from studiolike.training import fit, read_log
+
+TINY = replace(profile("smoke"), generator=GeneratorConfig(16, 12, 2, 128, 12),
+               pretrain=PretrainConfig(images=48, batch=4, r1_every=4))
+
+
+class Textures:
+    """Stands in for a `TextureSet`: reddish noise, the left third never observed."""
+
+    def __init__(self, resolution=16, count=24):
+        rng = torch.Generator().manual_seed(1)
+        self.texture = torch.rand(count, 3, resolution, resolution, generator=rng) * 0.2
+        self.texture[:, 0] += 0.8
+        self.visibility = torch.ones(count, 1, resolution, resolution)
+        self.visibility[..., : resolution // 3] = 0
+        self.count = count
+
+    def captures(self, split):
+        assert split == "phone"
+        return torch.arange(self.count)
+
+    def phone_batch(self, rows, device):
+        return self.texture[rows].to(device), self.visibility[rows].to(device)
+
+
+def everything(stage):
+    tensors = [t for m in stage.modules.values() for t in m.state_dict().values()]
+    tensors += [t for o in stage.optimizers.values() for s in o.state_dict()["state"].values() for t in s.values()]
+    return tensors
+
+
+def stopped_at(stage, images):
+    step = stage.step
+
+    def until(seen, rng):
+        if seen >= images:
+            raise KeyboardInterrupt
+        return step(seen, rng)
+
+    stage.step = until
+    return stage
+
+
+@pytest.mark.parametrize("path_length", [0.0, 2.0])
+def test_an_interrupted_run_ends_bit_for_bit_like_a_straight_one(tmp_path, path_length):
+    tiny = replace(TINY, pretrain=replace(TINY.pretrain, path_length=path_length))
+    straight = phone_stage(tiny, Textures(), seed=3)
+    fit(straight, 48, tmp_path / "a", device="cpu", progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped_at(phone_stage(tiny, Textures(), seed=3), 20), 48, tmp_path / "b", device="cpu", progress=False)
+    resumed = phone_stage(tiny, Textures(), seed=4)  # other fresh weights: all must come from the checkpoint
+    fit(resumed, 48, tmp_path / "b", device="cpu", progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(everything(straight), everything(resumed), strict=True))
+    assert torch.equal(straight.path_mean, resumed.path_mean) and (straight.path_mean > 0) == (path_length > 0)
+
+
+def test_one_call_trains_saves_both_networks_and_returns_the_average(tmp_path):
+    generator = train_phone(TINY, Textures(), tmp_path, images=16, device="cpu", progress=False)
+    z = torch.randn(2, 12)
+    saved = Generator.from_pretrained(tmp_path / "generator", low_cpu_mem_usage=False)
+    assert torch.equal(saved(z), generator(z)) and not generator.training
+    judge = Discriminator.from_pretrained(tmp_path / "discriminator", low_cpu_mem_usage=False)
+    assert judge(generator(z)).shape == (2, 1)
+    assert len(list(tmp_path.glob("preview-*.png"))) >= 1
+    log = read_log(tmp_path)
+    assert all(value == value for key in ("loss_d", "loss_g", "r1") for value in log[key])
+    torch.testing.assert_close(generator.w_mean, generator.mapping(
+        torch.randn(4096, 12, generator=torch.Generator().manual_seed(0))).mean(0))
+
+
+def test_the_generator_learns_the_colour_of_observed_texels(tmp_path):
+    tiny = replace(TINY, generator=GeneratorConfig(8, 8, 1, 128, 16),
+                   pretrain=PretrainConfig(batch=8, lr=0.01, augment=0.0, ema_kimg=0.1))
+    stage = phone_stage(tiny, Textures(8), seed=0)
+    z = torch.randn(64, 8, generator=torch.Generator().manual_seed(2))
+
+    def distance():
+        with torch.no_grad():
+            mean = stage.ema(z)[..., 2:].mean((0, 2, 3))  # the columns that someone observed
+        return (mean - torch.tensor([0.8, -0.8, -0.8])).norm().item()
+
+    before = distance()
+    fit(stage, 400, tmp_path, device="cpu", progress=False)
+    assert distance() < 0.6 * before
+
+
+def test_only_observed_texels_teach_the_generator(tmp_path):
+    data = Textures()
+    data.visibility.zero_()
+    stage = phone_stage(TINY, data)
+    stage.config = replace(stage.config, r1_every=1000)
+    start = [p.clone() for p in stage.generator.parameters()]
+    fit(stage, 8, tmp_path, device="cpu", progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(start, stage.generator.parameters(), strict=True))
+
+
+def test_style_mixing_switches_rows_once_and_only_when_asked(tmp_path):
+    stage = phone_stage(TINY, Textures())
+    fit(stage, 4, tmp_path, device="cpu", progress=False)
+
+    def switches(mixing):
+        stage.config = replace(stage.config, mixing=mixing)
+        w = stage._codes(64, torch.Generator().manual_seed(0))
+        return (w[:, 1:] != w[:, :-1]).any(2).sum(1)
+
+    assert (switches(0.0) == 0).all() and (switches(1.0) == 1).all()
+
+
+def test_the_average_moves_towards_the_model():
+    a, b = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    wanted = 0.75 * a.weight + 0.25 * b.weight
+    update_ema(a, b, 0.75)
+    torch.testing.assert_close(a.weight, wanted)
+
+
+def test_a_grid_shows_images_row_by_row():
+    images = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 3, 2, 2) / 10
+    grid = image_grid(images, columns=3)
+    assert grid.shape == (3, 4, 6)
+    assert grid[0, 0, ::2].tolist() == pytest.approx([0.0, 0.1, 0.2])
+    assert grid[0, 2, ::2].tolist() == pytest.approx([0.3, 0.4, 1.0])
