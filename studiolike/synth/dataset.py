@@ -20,10 +20,15 @@ from .head import synthesise_subjects
 from .phone import phone_capture
 from .studio import studio_texture
 
-GENERATOR_VERSION = "heads-1"
+GENERATOR_VERSION = "heads-2"
 SPLITS = ("phone", "studio", "pairs", "val", "test")
 ARRAYS = ("phone", "visibility", "studio")
-CHUNK = 8  # subjects per chunk; part of the bytes' recipe
+SPLIT_SEEDS = 1_000_000  # seeds set apart for each split
+
+
+def chunk_size(resolution: int) -> int:
+    """Subjects made together: eight up to 256², fewer above to bound the memory. Part of the bytes' recipe."""
+    return max(1, min(8, 8 * 256**2 // resolution**2))
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class SetSpec:
         phone_subjects, studio_subjects, pair_subjects, val_subjects, test_subjects: subjects of each split, in this
             order of seeds; no subject is in two splits.
         lightings: captures per subject of the phone, studio, pairs and val splits. test_lightings: of the test split.
-        first_seed: seed of the first subject; the k-th has ``first_seed + k``.
+        first_seed: the k-th subject of split number s has the seed ``first_seed + s · SPLIT_SEEDS + k``, so that a larger
+            set of the same ``first_seed`` holds a smaller one's subjects, each in the same split.
         shared_test_light: test subjects are all seen under the same lightings.
         version: of the generator.
     """
@@ -63,17 +69,25 @@ class SetSpec:
         return dict(zip(SPLITS, (self.phone_subjects, self.studio_subjects, self.pair_subjects, self.val_subjects,
                                  self.test_subjects), strict=True))
 
+    def seeds(self) -> Tensor:
+        """Seed of every subject, int64 ``(S,)``."""
+        return torch.cat([self.first_seed + k * SPLIT_SEEDS + torch.arange(c) for k, c in enumerate(self.counts().values())])
+
+    def digest(self) -> str:
+        """SHA-256 of the spec, for names of folders."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
     def rows(self) -> tuple[Tensor, Tensor, Tensor]:
         """Split of every subject ``(S,)`` (place in `SPLITS`), and of every capture its subject ``(N,)`` and lighting
         seed ``(N,)``."""
         split = torch.cat([torch.full((c,), k) for k, c in enumerate(self.counts().values())])
-        subject, lighting = [], []
+        subject, lighting, seeds = [], [], self.seeds().tolist()
         for row, k in enumerate(split.tolist()):
             test = SPLITS[k] == "test"
             for j in range(self.test_lightings if test else self.lightings):
                 subject.append(row)
                 # subjects of the test split may share their lightings; every other capture has its own
-                lighting.append(1_000_003 + j if test and self.shared_test_light else (self.first_seed + row) * 64 + j + 2_000_000)
+                lighting.append(1_000_003 + j if test and self.shared_test_light else seeds[row] * 64 + j + 2_000_000)
         return split, torch.tensor(subject), torch.tensor(lighting)
 
 
@@ -147,7 +161,7 @@ def _visibility_bytes(x: Tensor) -> np.ndarray:
 def write_set(spec: SetSpec, path: str | Path, device: torch.device | str = "cpu", progress: bool = True) -> TextureSet:
     """Write a set, or go on with one that was interrupted; a finished one is opened as it is.
 
-    Chunks of `CHUNK` subjects are recorded in ``progress.json`` when their bytes are on disk; ``manifest.json`` appears
+    Chunks of `chunk_size` subjects are recorded in ``progress.json`` when their bytes are on disk; ``manifest.json`` appears
     last, so a set without it is unfinished.
 
     Raises:
@@ -166,6 +180,7 @@ def write_set(spec: SetSpec, path: str | Path, device: torch.device | str = "cpu
     if spec.version != GENERATOR_VERSION:
         raise OutputError(f"this generator is {GENERATOR_VERSION}, it cannot write a set of {spec.version}")
     split, subject, lighting = spec.rows()
+    seeds = spec.seeds()
     total, captures, n = len(split), len(subject), spec.resolution
     shapes = {"phone": (captures, 3, n, n), "visibility": (captures, 1, n, n), "studio": (total, 3, n, n)}
     done = 0
@@ -188,18 +203,19 @@ def write_set(spec: SetSpec, path: str | Path, device: torch.device | str = "cpu
         with np.load(path / "partial.npz") as kept:
             scalars = {name: torch.from_numpy(kept[name].copy()) for name in scalars}
 
-    chunks = [torch.arange(k, min(k + CHUNK, total)) for k in range(0, total, CHUNK)]
-    bar = tqdm(total=captures, initial=int((subject < done * CHUNK).sum()), unit="capture", desc=f"heads at {n}²", disable=not progress)
+    size = chunk_size(n)
+    chunks = [torch.arange(k, min(k + size, total)) for k in range(0, total, size)]
+    bar = tqdm(total=captures, initial=int((subject < done * size).sum()), unit="capture", desc=f"heads at {n}²", disable=not progress)
     try:
         for number, rows in enumerate(chunks):
             if number < done:
                 continue
             with torch.no_grad():
-                heads = synthesise_subjects(rows + spec.first_seed, n, device)
+                heads = synthesise_subjects(seeds[rows], n, device)
                 arrays["studio"][rows[0]:rows[-1] + 1] = _bytes(studio_texture(heads))
                 scalars["tone"][rows] = heads.tone.cpu()
                 mine = ((subject >= rows[0]) & (subject <= rows[-1])).nonzero().flatten()
-                for part in mine.split(CHUNK):
+                for part in mine.split(size):
                     shot = phone_capture(heads[subject[part] - rows[0]], lighting[part])
                     arrays["phone"][part[0]:part[-1] + 1] = _bytes(shot.texture)
                     arrays["visibility"][part[0]:part[-1] + 1] = _visibility_bytes(shot.visibility)
@@ -214,7 +230,7 @@ def write_set(spec: SetSpec, path: str | Path, device: torch.device | str = "cpu
     finally:
         bar.close()
     del arrays
-    index = {"subject": subject, "lighting": lighting, "seeds": torch.arange(total) + spec.first_seed, "split": split} | scalars
+    index = {"subject": subject, "lighting": lighting, "seeds": seeds, "split": split} | scalars
     with atomic(path / "index.npz") as temporary:
         np.savez(temporary, **{k: v.numpy() for k, v in index.items()})
     hashes = {name: _sha256(files[name]) for name in ARRAYS}

@@ -82,7 +82,7 @@ def draw_traits(seeds: Tensor, device: torch.device | str = "cpu") -> Traits:
     colours, sizes and places. Correlations (hair and iris with tone, beard and baldness with masculinity, grey with
     age) are loose on purpose."""
     rng = Draws(seeds, "traits", device)
-    tone, age = rng.uniform(0, 1), rng.uniform(0, 1) ** 1.15
+    tone, age = rng.uniform(0, 1), rng.uniform(0, 1) ** 1.5
     masculinity = smoothstep(rng.uniform(-0.15, 1.15))
     light = (1 - tone * 1.35).clamp(0, 1)
     v: dict[str, Tensor] = {}
@@ -90,13 +90,13 @@ def draw_traits(seeds: Tensor, device: torch.device | str = "cpu") -> Traits:
     weights = torch.stack([0.28 + 0.6 * (1 - light), 0.30 + 0 * light, 0.25 * light + 0.03, 0.24 * light**1.5,
                            0.09 * light**1.5], -1)
     pigment = HAIR_PIGMENT.to(device)[rng.choice(weights)] * rng.normal(2, scale=0.22).exp()
-    v["grey"] = (smoothstep((age - 0.42 + 0.15 * rng.normal()) / 0.5) * rng.uniform(0.2, 1.0)).clamp(0, 0.95)
+    v["grey"] = (smoothstep((age - 0.58 + 0.12 * rng.normal()) / 0.5) * rng.uniform(0.2, 1.0)).clamp(0, 0.95)
     v["hair_colour"] = hair_colour(pigment[:, 0], pigment[:, 1], v["grey"])
-    v["brow_colour"] = hair_colour(pigment[:, 0] * 1.25 + 0.5, pigment[:, 1], v["grey"] * 0.5)
+    v["brow_colour"] = hair_colour(pigment[:, 0] * 1.25 + 0.5, pigment[:, 1], v["grey"] * 0.3)
     iris = torch.stack([0.25 + 1.2 * (1 - light), 0.4 + 0 * light, 0.22 * light + 0.04, 0.14 * light**1.3,
                         0.34 * light**1.3, 0.14 * light**1.3], -1)
     v["iris"] = IRIS.to(device)[rng.choice(iris)] * rng.normal(3, scale=0.14).exp() * rng.normal(1, scale=0.2).exp()
-    for name, low, high in (("pupil", 0.30, 0.50), ("eye_open", -0.001, 0.0038), ("lid_fold", 0.0, 1.0), ("blood", 0.007, 0.017),
+    for name, low, high in (("pupil", 0.30, 0.50), ("eye_open", 0.0005, 0.0055), ("lid_fold", 0.0, 1.0), ("blood", 0.007, 0.017),
                             ("undertone", -1, 1), ("flush", 0.2, 1.3), ("nose_flush", 0.2, 1.4), ("under_eye", 0.1, 1.0),
                             ("lip_blood", 0.022, 0.075), ("lip_melanin", 0.7, 1.35), ("lip_full", -0.0045, 0.0045),
                             ("brow_density", 0.35, 1.0), ("brow_arch", -0.006, 0.010), ("brow_length", 0.82, 1.12),
@@ -228,8 +228,9 @@ def paint_lips(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
     albedo = albedo * (1 - line * albedo.new_tensor([0.70, 0.80, 0.78]).view(1, 3, 1, 1))
     below = torch.exp(-((at.field("lips") + full + 0.012) / 0.008) ** 2) * smoothstep((at.canonical[..., 1:].permute(0, 3, 1, 2) - 0.69) / 0.02)
     albedo = albedo * (1 - 0.10 * below)
-    bump = bump + 0.010 * furrow * core - 0.10 * line + 0.10 * mask * (1 - near) + 0.9 * full / 0.0045 * 0.04 * core
-    gloss = torch.lerp(gloss, torch.full_like(gloss, 1.35) + 0.3 * furrow + column(traits["lipstick"]), 0.8 * core)
+    bump = bump + 0.0045 * furrow * core - 0.04 * line + 0.08 * mask * (1 - near) + 0.9 * full / 0.0045 * 0.04 * core
+    gloss = torch.lerp(gloss, torch.full_like(gloss, 0.85) + 0.2 * furrow + column(traits["lipstick"]), 0.8 * core)
+    gloss = gloss * (1 - 0.85 * torch.exp(-(mouth / 0.0075) ** 2))
     return albedo, bump, gloss, mask
 
 
@@ -259,14 +260,14 @@ def paint_eyes(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
         iris = iris * (1 - 0.45 * smoothstep((0.1 - y) / 0.5))
         pupil = 1 - smoothstep((radius - column(traits["pupil"])) / (soft * 1.5) + 0.5)
         iris = over(iris, iris.new_full((len(iris), 3), 0.004), pupil)
-        white = albedo.new_tensor([0.50, 0.455, 0.435]).view(1, 3, 1, 1) * (1 - 0.12 * column(traits.age))
+        white = albedo.new_tensor([0.40, 0.365, 0.35]).view(1, 3, 1, 1) * (1 - 0.12 * column(traits.age))
         corner = smoothstep((x.abs() - 0.55) / 0.5)
         pink = 0.5 * corner + 0.12 * veins.clamp(0, 2) * smoothstep((x.abs() - 0.3) / 0.5)
         white = white * (1 - pink * albedo.new_tensor([0.10, 0.34, 0.32]).view(1, 3, 1, 1))
         inner = smoothstep((-x * mirror - 0.86) / 0.14)  # caruncle
         white = torch.lerp(white, albedo.new_tensor([0.36, 0.16, 0.14]).view(1, 3, 1, 1), 0.8 * inner)
         ball = torch.lerp(iris, white, smoothstep((radius - 1) / soft + 0.5))
-        lid_shade = 0.55 * torch.exp(-distance.clamp_min(0) / 0.0045) * (0.55 + 0.45 * smoothstep(-y * 3 + 0.5))
+        lid_shade = 0.7 * torch.exp(-distance.clamp_min(0) / 0.0055) * (0.55 + 0.45 * smoothstep(-y * 3 + 0.5))
         ball = ball * (1 - lid_shade)
         mask = edge(distance, n, 0.0035)
         skin = albedo
@@ -296,7 +297,7 @@ def paint_eyes(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
         lash = torch.maximum(lash, 1 - torch.exp(-hairs * (0.45 + 0.5 * traits["lashes"]).view(-1, 1, 1, 1)))
         albedo = over(albedo, (traits["brow_colour"] * 0.5).clamp_max(0.03), lash.clamp(0, 0.92))
         bump = torch.lerp(bump, 0.10 * (1 - 0.55 * (x**2 + y**2)).clamp_min(0), mask) - 0.07 * fold + 0.045 * lid * upper
-        gloss = torch.lerp(gloss, torch.full_like(gloss, 4.0), mask)
+        gloss = torch.lerp(gloss, torch.full_like(gloss, 1.5), mask)
         eyes = torch.maximum(eyes, mask)
     return albedo, bump, gloss, eyes
 
@@ -323,22 +324,22 @@ def paint_brows(albedo: Tensor, bump: Tensor, traits: Traits, at: Placement) -> 
         spine = torch.lerp(middle[j], middle[j + 1], (t - j)[..., None])
         spine = spine + (along * 4 - t)[..., None] * (middle[4] - middle[3])
         profile = (0.62 + 0.55 * smoothstep(along / 0.3)) * (1 - 0.8 * smoothstep((along - 0.5) / 0.62))
-        across = rng.normal(count, scale=0.55).clamp(-1.3, 1.3)
+        across = rng.normal(count, scale=0.62).clamp(-1.7, 1.7)
         half = traits["brow_thick"][:, None] * profile
         arch = traits["brow_arch"][:, None] * torch.sin(math.pi * along.clamp(0, 1) ** 1.4)
         lift = traits["brow_height"][:, None] + 0.0012 * traits["side"][:, k, 1:2] - arch
         root = spine + torch.stack([torch.zeros_like(across), across * half + lift + 0.003], -1)
         # hairs rise at the nose, lie along the brow further out, the upper ones turning down
         heading = -1.35 + 1.25 * smoothstep(along / 0.55) + 0.35 * smoothstep((along - 0.5) / 0.5) - 0.45 * across * (1 - along)
-        heading = heading + rng.normal(count, scale=0.16)
+        heading = heading + rng.normal(count, scale=0.24)
         heading = torch.where(torch.tensor(mirror > 0, device=device), heading, math.pi - heading)
-        length = (0.011 + 0.0065 * smoothstep(along / 0.4)) * rng.uniform(0.6, 1.25, count)
+        length = (0.010 + 0.0065 * smoothstep(along / 0.4)) * rng.uniform(0.4, 1.35, count)
         keep = (rng.uniform(0, 1, count) < (0.35 + 0.65 * traits["brow_density"][:, None])).float()
         root = at.to_subject(root)
         total = total + strokes(root, heading, length, torch.full_like(length, 0.0015), n, bend=mirror * 0.35 * torch.ones_like(length),
                                 points=7, opacity=keep)
         shade = shade + spots(root[:, ::6], half[:, ::6] * 0.55 + 0.0022, torch.full_like(half[:, ::6], 0.05) * keep[:, ::6], n)
-    alpha = 1 - torch.exp(-1.15 * total)
+    alpha = 1 - torch.exp(-0.95 * total)
     under = 1 - torch.exp(-shade * column(0.5 + 1.0 * traits["brow_density"]))
     albedo = over(albedo, 0.35 * albedo + 0.65 * traits["brow_colour"][..., None, None], 0.75 * under)
     return over(albedo, traits["brow_colour"], alpha.clamp(0, 0.93)), bump + 0.012 * alpha
@@ -362,5 +363,5 @@ def paint_nostrils(albedo: Tensor, bump: Tensor, traits: Traits, at: Placement) 
         crease = crease + spots(at.to_subject(curve), torch.full_like(curve[..., 0], 0.0042), torch.full_like(curve[..., 0], 0.16), albedo.shape[-1])
     crease = crease.clamp(0, 1)
     albedo = albedo * (1 - 0.88 * dark * albedo.new_tensor([0.92, 1.0, 1.0]).view(1, 3, 1, 1))
-    albedo = albedo * (1 - 0.22 * crease * albedo.new_tensor([0.8, 1.0, 1.0]).view(1, 3, 1, 1))
-    return albedo, bump - 0.12 * dark - 0.06 * crease
+    albedo = albedo * (1 - 0.38 * crease * albedo.new_tensor([0.8, 1.0, 1.0]).view(1, 3, 1, 1))
+    return albedo, bump - 0.12 * dark - 0.035 * crease

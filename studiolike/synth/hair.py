@@ -94,9 +94,9 @@ def paint_hair(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
     style = traits["hair_style"]
     rng = Draws(traits.seeds, "hair", device)
     angle = _directions(traits, at)
-    white = fbm(rng, n, 64, 4, 1.0)
-    strand = comb(white, angle, 0.045)
-    locks = comb(fbm(rng, n, 32, 2, 0.7), angle, 0.07)
+    white = fbm(rng, n, 64, 4, 1.6)
+    strand = comb(white, angle, 0.09)
+    locks = comb(fbm(rng, n, 32, 2, 0.7), angle, 0.12)
     coily = (style == HAIR_STYLES.index("coily")).float().view(-1, 1, 1, 1)
     buzz = (style == HAIR_STYLES.index("buzz")).float().view(-1, 1, 1, 1)
     strand = torch.lerp(strand, white, 0.75 * torch.maximum(coily, buzz))
@@ -113,19 +113,22 @@ def paint_hair(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
     density = _by_style({s: 1.0 for s in HAIR_STYLES} | {"none": 0.0, "buzz": 0.72, "receding": 0.9}, style)
     thin = smoothstep((at.height - line) / 2.2 + 0.2)
     fade = torch.lerp(torch.ones_like(thin), 0.35 + 0.65 * thin, torch.maximum(buzz, 0.6 * (style == 2).float().view(-1, 1, 1, 1)))
-    speckle = torch.lerp(torch.ones_like(white), (0.8 + 0.35 * white).clamp(0.2, 1.1), buzz)
+    speckle = torch.lerp(torch.ones_like(white), (0.88 + 0.20 * white).clamp(0.3, 1.05), buzz)
     shaved = (style == 0).float().view(-1, 1, 1, 1) * rng.chance(0.6).view(-1, 1, 1, 1)
-    stubble = 0.30 * shaved * cover * (0.75 + 0.35 * white).clamp(0, 1.2) * traits.masculinity.view(-1, 1, 1, 1)
+    bald_above = smoothstep((9.3 - at.height + 0.6 * locks) / 1.2)
+    cover = torch.where((style == HAIR_STYLES.index("horseshoe")).view(-1, 1, 1, 1), cover * bald_above, cover)
+    stubble = 0.34 * shaved * cover * (0.9 + 0.12 * white) * traits.masculinity.view(-1, 1, 1, 1)
     cover = (cover * density * fade * speckle).clamp(0, 1)
 
+    # a parting shows skin
     part_at = (rng.chance(0.5) * 2 - 1).view(-1, 1, 1, 1) * rng.uniform(0.0, 0.45).view(-1, 1, 1, 1)
     parted = ((style == 3) | (style == 5)).float().view(-1, 1, 1, 1) * rng.chance(0.75).view(-1, 1, 1, 1)
     wiggle = 0.03 * fbm(rng, n, 8, 2)
-    parting = torch.exp(-(((at.azimuth - part_at + wiggle) * 6.0 / 0.34) ** 2)) * parted * smoothstep((at.height - line) / 0.4) * (at.height < 12.5)
-    cover = cover * (1 - 0.75 * parting)
+    parting = torch.exp(-(((at.azimuth - part_at + wiggle) * 6.0 / 0.22) ** 2)) * parted * smoothstep((at.height - line) / 0.4) * (at.height < 12.5)
+    cover = cover * (1 - 0.55 * parting)
 
-    contrast = _by_style({s: 0.34 for s in HAIR_STYLES} | {"coily": 0.45, "buzz": 0.25}, style)
-    shade = (contrast * strand + 0.22 * locks + 0.10 * fbm(rng, n, 4, 2)).clamp(-1.2, 1.3).exp()
+    contrast = _by_style({s: 0.34 for s in HAIR_STYLES} | {"coily": 0.6, "buzz": 0.16}, style)
+    shade = (contrast * strand + 0.15 * locks + 0.12 * fbm(rng, n, 4, 2)).clamp(-1.2, 1.3).exp()
     colour = traits["hair_colour"][..., None, None] * shade
     warm = albedo.new_tensor([1.10, 1.0, 0.90]).view(1, 3, 1, 1)
     colour = colour * torch.lerp(torch.ones_like(warm), warm, smoothstep(locks * 0.5 + 0.3))
@@ -133,10 +136,10 @@ def paint_hair(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
     colour = torch.lerp(colour, albedo.new_tensor([0.34, 0.335, 0.33]).view(1, 3, 1, 1) * shade.clamp(0.5, 1.6), 0.55 * silver)
     roots = torch.exp(-((at.height - line) / 0.8).clamp_min(0)) * cover
     albedo = albedo * (1 - 0.18 * blur(cover, 0.006) * (1 - cover))  # hair shades the skin beside it
-    albedo = over(albedo, traits["brow_colour"], stubble)
+    albedo = over(albedo, 0.5 * traits["brow_colour"][..., None, None] + 0.25 * albedo, stubble)
     albedo = over(albedo, colour * (1 - 0.2 * roots), cover)
     tall = _by_style(LIFT, style)
-    bump = bump * (1 - 0.8 * cover) + cover * (0.030 * strand + 0.07 * locks * tall.clamp(0.3, 1)) * (0.4 + tall).clamp_max(1.2)
+    bump = bump * (1 - 0.8 * cover) + cover * (0.024 * strand + 0.035 * locks * tall.clamp(0.3, 1)) * (0.4 + tall).clamp_max(1.2)
     gloss = torch.lerp(gloss, (0.85 + 0.45 * strand).clamp(0.1, 2.0) * (1 - 0.6 * coily), cover)
     lift = blur(cover, 0.012) * tall * smoothstep((at.height - line) / 2.5 + 0.25)
     return albedo, bump, gloss, cover, lift
@@ -149,10 +152,10 @@ def beard_map(traits: Traits, at: Placement) -> Tensor:
     n = at.azimuth.shape[-1]
     az, high = at.azimuth, at.height
     uneven = fbm(rng, n, 8, 3, 0.6)
-    upper = -2.5 - 2.3 * torch.cos(az * 1.3) + column(rng.normal(scale=0.45)) + 0.45 * uneven
+    upper = -4.8 + 3.9 * (az.abs() / 1.25) ** 1.6 + column(rng.normal(scale=0.5)) + 0.4 * uneven
     cheek = smoothstep((upper - high) / 1.1 + 0.4)
     cheek = torch.maximum(cheek, smoothstep((az.abs() - 1.20) / 0.14) * smoothstep((1.2 - high) / 1.0))
-    bottom = smoothstep((high + 10.4 + column(rng.uniform(-0.8, 0.8)) + 0.5 * uneven) / 1.2)
+    bottom = smoothstep((high + 10.3 - 2.7 * az**2 + column(rng.uniform(-0.9, 0.9)) + 0.5 * uneven) / 1.6)
     jaw = cheek * bottom * smoothstep((1.48 - az.abs()) / 0.14)
     moustache = smoothstep(at.field("moustache") / 0.012 + 0.55)
     chin = torch.exp(-(((az.abs() / (0.30 + 0.06 * column(rng.normal()))) ** 2) ** 2)) * smoothstep((-5.3 - high) / 0.7) * bottom
@@ -180,17 +183,17 @@ def paint_beard(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at:
     strength = torch.tensor([0.0, 0.34, 0.85, 0.80, 0.74, 0.96], device=device)[kind].view(-1, 1, 1, 1)
     strength = strength * column(0.6 + 0.4 * traits["beard_density"])
     curl = smoothstep((traits.tone - 0.45) / 0.4).view(-1, 1, 1, 1)
-    angle = math.pi / 2 + 0.55 * torch.sin(at.azimuth * 1.2) + (0.30 + 1.2 * curl) * fbm(rng, n, 32, 2)
-    white = fbm(rng, n, 128 if n >= 128 else n, 3, 1.0)
-    hairs = comb(white, angle, 0.011)
+    angle = math.pi / 2 + 0.55 * torch.sin(at.azimuth * 1.2) + (0.30 + 0.7 * curl) * fbm(rng, n, 32, 2)
+    white = fbm(rng, n, 128, 3, 1.4)
+    hairs = comb(white, angle, 0.016)
     thick = (kind >= 4).float().view(-1, 1, 1, 1)
     grain = torch.lerp(white, hairs, 0.35 + 0.65 * thick)
     strands = smoothstep((grain + 2.6 * where * strength - 1.15) / 1.7)
     shade = where * strength
-    cover = (shade * (0.30 + 0.45 * thick) + strands * where * strength.clamp_max(0.95) * 0.75).clamp(0, 0.96)
+    cover = (shade * (0.30 + 0.50 * thick) + strands * where * strength.clamp_max(0.95) * 0.6).clamp(0, 0.96)
     grey = 0.8 * column(traits["grey"])
-    colour = torch.lerp(traits["brow_colour"][..., None, None], albedo.new_tensor([0.33, 0.325, 0.32]).view(1, 3, 1, 1),
-                        grey * smoothstep(grain * 0.5 + grey))
+    silver = albedo.new_tensor([0.30, 0.29, 0.28]).view(1, 3, 1, 1)
+    colour = torch.lerp(traits["brow_colour"][..., None, None], silver, (grey * (0.75 + 0.3 * grain)).clamp(0, 1))
     colour = colour * (0.30 * grain).exp()
     blue = albedo * albedo.new_tensor([0.60, 0.66, 0.72]).view(1, 3, 1, 1)  # roots under the skin look bluish
     soft_shadow = torch.lerp(0.55 * shade, 0.3 * shade, thick)

@@ -9,12 +9,11 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..io import resize
 from ..layout import face_vertices, position_map
-from .draw import Draws, enlarge
+from .draw import Draws, blur, enlarge, unit
 from .features import Traits, draw_traits, paint_brows, paint_eyes, paint_lips, paint_nostrils, place_features
 from .hair import paint_beard, paint_hair
 from .light import normals_of, occlusion
@@ -137,16 +136,20 @@ def synthesise_subjects(seeds: Tensor, resolution: int, device: torch.device | s
 
     bare = head_shape(traits, resolution)
     outward = normals_of(bare)
+    under_hair = hair * (lift > 0.6)  # long hair hides the ears' relief
+    bare = torch.lerp(bare, blur(bare, 0.035), blur(under_hair, 0.008))
     position = bare + outward * (lift + beard_lift)
     smooth = normals_of(position)
     normals = normals_of(position + smooth * bump)
+    open_sky = occlusion(position + smooth * bump, normals)
+    open_sky = torch.lerp(open_sky, 0.5 + 0.5 * blur(open_sky, 0.04), under_hair)
     return Subjects(seeds=seeds, tone=traits.tone, age=traits.age, masculinity=traits.masculinity, albedo_linear=albedo.clamp(0, 1),
-                    position=position, normals=normals, smooth_normals=smooth, occlusion=occlusion(normals), gloss=gloss,
+                    position=position, normals=normals, smooth_normals=smooth, occlusion=open_sky, gloss=gloss,
                     hair=torch.maximum(hair, beard), moles=maps.moles, hair_style=traits["hair_style"], beard=traits["beard"],
                     hair_colour=traits["hair_colour"], iris=traits["iris"])
 
 
 def _reduce(s: Subjects, resolution: int) -> Subjects:
     maps = {name: resize(getattr(s, name), resolution) for name in ("albedo_linear", "position", "occlusion", "gloss", "hair")}
-    maps |= {name: F.normalize(resize(getattr(s, name), resolution), dim=1) for name in ("normals", "smooth_normals")}
+    maps |= {name: unit(resize(getattr(s, name), resolution)) for name in ("normals", "smooth_normals")}
     return Subjects(**{f.name: getattr(s, f.name) for f in fields(s)} | maps)

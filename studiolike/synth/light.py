@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..io import luminance
 from ..layout import position_map
-from .draw import Draws, blur, column, enlarge
+from .draw import Draws, blur, column, enlarge, unit
 from .skin import black_body
 
 DIRECTIONS = 80
@@ -39,7 +39,7 @@ def normals_of(position: Tensor) -> Tensor:
     p = F.pad(F.pad(position, (1, 1, 0, 0), mode="circular"), (0, 0, 1, 1), mode="replicate")
     du = p[:, :, 1:-1, 2:] - p[:, :, 1:-1, :-2]
     dv = p[:, :, 2:, 1:-1] - p[:, :, :-2, 1:-1]
-    return F.normalize(torch.cross(dv, du, dim=1), dim=1)
+    return unit(torch.cross(dv, du, dim=1))
 
 
 def _frame(direction: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,11 +79,14 @@ def shadow(position: Tensor, normal: Tensor, direction: Tensor, size: int = 160,
     radius = torch.as_tensor(softness, dtype=position.dtype, device=position.device) / SPAN * size
     radius = radius.reshape(-1, 1)
     lit = torch.zeros_like(z)
+    # a slanted surface spans more depth within one cell: give it more slack, or it shades itself in rings
+    slope = (direction[:, None] @ normal.flatten(2))[:, 0].clamp(0.2, 1)
+    slack = bias + (SPAN / size + 0.5 * radius * SPAN / size) * ((1 / slope**2 - 1).sqrt() * 0.6).clamp_max(1.5)
     taps = ((0.0, 0.0), (0.95, 0.3), (-0.3, 0.95), (-0.95, -0.3), (0.3, -0.95), (0.42, 0.42), (-0.42, -0.42), (0.45, -0.45),
             (-0.45, 0.45))
     for ox, oy in taps:
         i = (y + oy * radius).long().clamp(0, size - 1) * size + (x + ox * radius).long().clamp(0, size - 1)
-        lit += ((z - depth.gather(1, i) + bias) * 6 + 0.5).clamp(0, 1)
+        lit += ((z - depth.gather(1, i) + slack) * 6 + 0.5).clamp(0, 1)
     return (lit / len(taps)).view(b, 1, h, w)
 
 
@@ -121,9 +124,14 @@ def diffuse(normal: Tensor, radiance: Tensor) -> Tensor:
     return torch.stack(out) * (4 / DIRECTIONS)
 
 
-def occlusion(normal: Tensor) -> Tensor:
-    """Ambient occlusion ``(B, 1, H, W)`` in (0, 1]: the irradiance of a uniform unit dome."""
-    return diffuse(normal, torch.ones(len(normal), DIRECTIONS, 1, device=normal.device)).clamp(0, 1)
+def occlusion(position: Tensor, normal: Tensor) -> Tensor:
+    """Ambient occlusion ``(B, 1, H, W)`` in (0, 1]: the irradiance of a uniform unit dome on the base head, times the
+    subject's own hollows (how far a blurred surface stands above it, at two sizes)."""
+    dome = diffuse(normal, torch.ones(len(normal), DIRECTIONS, 1, device=normal.device)).clamp(0, 1)
+    for size, depth in ((0.007, 3.2), (0.022, 1.1)):
+        hollow = ((blur(position, size) - position) * normal).sum(1, keepdim=True)
+        dome = dome * torch.exp(-depth * hollow.clamp(-0.03, 0.5))
+    return dome.clamp(0, 1)
 
 
 @dataclass
@@ -149,7 +157,8 @@ class Lighting:
         """Environment without the key along ``(D, 3)``, ``(B, D, 3)``."""
         up = d[None, :, 1:2]
         sky, horizon, ground = self.ambient.unbind(1)
-        smooth = torch.where(up > 0, horizon[:, None] + up * (sky - horizon)[:, None], horizon[:, None] - up * (ground - horizon)[:, None])
+        toward = torch.where(up > 0, up * (sky - horizon)[:, None], -up * (ground - horizon)[:, None])
+        smooth = horizon[:, None] + toward
         lobes = torch.exp(self.lobe_sharpness[:, None] * (d @ self.lobe_direction.transpose(1, 2) - 1))
         return smooth + lobes @ self.lobe_colour
 
@@ -205,11 +214,16 @@ def draw_lighting(seeds: Tensor, device: torch.device | str = "cpu") -> Lighting
     has_key = rng.chance(pick(8))
     key_azimuth = rng.uniform(0.1, 1.5) * side
     key_elevation = rng.uniform(0.15, 1.15)
-    key_power = rng.uniform(0.9, 3.2) * has_key * (0.35 + level).clamp_max(1.2)
+    key_power = rng.uniform(1.2, 4.5) * has_key * (0.35 + level).clamp_max(1.2)
     return Lighting(
         ambient=torch.stack([sky, horizon, ground], 1), lobe_direction=_toward(azimuth, elevation), lobe_sharpness=sharpness,
         lobe_colour=black_body(kelvin) * strength[..., None], key_direction=_toward(key_azimuth, key_elevation),
         key_colour=black_body(between(9)) * key_power[:, None], key_softness=rng.uniform(0.12, 1.1))
+
+
+def _along(field: Tensor, direction: Tensor) -> Tensor:
+    """Component ``(B, 1, H, W)`` of a vector map along one direction ``(B, 3)`` per head."""
+    return (direction[:, None] @ field.flatten(2)).view(len(field), 1, *field.shape[2:])
 
 
 def irradiance(position: Tensor, smooth_normal: Tensor, normal: Tensor, lighting: Lighting,
@@ -222,7 +236,7 @@ def irradiance(position: Tensor, smooth_normal: Tensor, normal: Tensor, lighting
     soft = diffuse(normal, lighting.radiance(directions().to(normal.device)))
     size = 128 if normal.shape[-1] <= 128 else 208
     lit = shadow(position, smooth_normal, lighting.key_direction, size=size, softness=lighting.key_softness)
-    facing = torch.einsum("bchw,bc->bhw", normal, lighting.key_direction)[:, None].clamp_min(0)
+    facing = _along(normal, lighting.key_direction).clamp_min(0)
     light = soft + facing * lit * lighting.key_colour[:, :, None, None]
     if scatter is not None:
         spread = torch.cat([blur(light[:, k:k + 1], s) for k, s in enumerate((0.0075, 0.0035, 0.0018))], 1)
@@ -253,10 +267,10 @@ def gloss(position: Tensor, normal: Tensor, camera: Tensor, lighting: Lighting, 
         camera: ``(B, 3)`` cm. roughness: ``(B, 1, H, W)`` or ``(B, 1, 1, 1)`` in 0.2…0.6.
         lit: key shadow ``(B, 1, H, W)``. open_sky: ambient occlusion ``(B, 1, H, W)``.
     """
-    view = F.normalize(camera[:, :, None, None] - position, dim=1)
+    view = unit(camera[:, :, None, None] - position)
     cosine = (view * normal).sum(1, keepdim=True)
     mirror = 2 * cosine * normal - view
-    fresnel = 0.028 + 0.972 * (1 - cosine.clamp(0, 1)) ** 5 * (1 - roughness) ** 2
+    fresnel = 0.028 + 0.5 * (1 - cosine.clamp(0.12, 1)) ** 5 * (1 - roughness) ** 2
     surface = 0.5 / roughness**4  # sharpness of the reflected lobe
     up = mirror[:, 1:2]
     sky, horizon, ground = (column_[:, :, None, None] for column_ in lighting.ambient.unbind(1))
@@ -264,11 +278,11 @@ def gloss(position: Tensor, normal: Tensor, camera: Tensor, lighting: Lighting, 
     for k in range(lighting.lobe_direction.shape[1]):
         sharp = column(lighting.lobe_sharpness[:, k])
         width = sharp * surface / (sharp + surface)
-        toward = torch.einsum("bchw,bc->bhw", mirror, lighting.lobe_direction[:, k])[:, None]
+        toward = _along(mirror, lighting.lobe_direction[:, k])
         out = out + torch.exp(width * (toward - 1)) * (width / sharp) * lighting.lobe_colour[:, k, :, None, None]
-    out = out * open_sky**1.5
-    toward = torch.einsum("bchw,bc->bhw", mirror, lighting.key_direction)[:, None]
+    out = out * open_sky**3
+    toward = _along(mirror, lighting.key_direction)
     peak = (surface / 2).clamp_max(14.0)
     key = torch.exp(surface * (toward - 1)) * peak * lit
-    facing = torch.einsum("bchw,bc->bhw", normal, lighting.key_direction)[:, None]
+    facing = _along(normal, lighting.key_direction)
     return fresnel * (out + key * (facing > 0) * lighting.key_colour[:, :, None, None])

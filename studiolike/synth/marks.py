@@ -51,8 +51,8 @@ def skin_maps(traits: Traits, at: Placement) -> SkinMaps:
 
     tone_map = melanin_of_tone(column(traits.tone))
     mottle = column(traits["mottle"])
-    melanin = tone_map * (mottle * (0.055 * noise("melanin", 4, 4) + 0.030 * noise("melanin fine", 32, 4, 0.7))).exp()
-    blood = column(traits["blood"]) * (mottle * (0.13 * noise("blood", 4, 4) + 0.09 * noise("blood fine", 32, 4, 0.75))).exp()
+    melanin = tone_map * (mottle * (0.075 * noise("melanin", 4, 4) + 0.040 * noise("melanin fine", 32, 4, 0.75))).exp()
+    blood = column(traits["blood"]) * (mottle * (0.13 * noise("blood", 4, 4) + 0.12 * noise("blood fine", 32, 4, 0.8))).exp()
 
     cheeks = _blob(at, 50, 0.062, 0.050) + _blob(at, 280, 0.062, 0.050)
     wings = _blob(at, 48, 0.020, 0.022) + _blob(at, 278, 0.020, 0.022)
@@ -68,7 +68,10 @@ def skin_maps(traits: Traits, at: Placement) -> SkinMaps:
     dark_ring = column(traits["under_eye"])
     melanin = melanin * (1 + dark_ring * (0.40 * under + 0.25 * lids) + 0.10 * forehead * mottle + 0.10 * around_mouth * tone_map.clamp_max(1.5)
                          + 0.06 * wings)
-    melanin = melanin * (1 - 0.08 * smoothstep((-at.height - 8.5) / 3))
+    melanin = melanin * (1 - 0.10 * smoothstep((-at.height - 8.5) / 3))
+    a, b = (at.azimuth.abs() - EAR_AZIMUTH) / EAR_WIDTH + 0.2, (at.height - EAR_HEIGHT) / EAR_SIZE + 0.1
+    concha = torch.exp(-(torch.hypot(a * 1.3, b * 1.2) / 0.38) ** 4)
+    melanin = melanin + (0.35 + 0.25 * tone_map) * concha
 
     uv = landmark_uv().to(device)
     bump = torch.zeros_like(melanin)
@@ -105,16 +108,16 @@ def skin_maps(traits: Traits, at: Placement) -> SkinMaps:
     # mesostructure: pores where oil glands are, fine relief everywhere
     oily = (0.35 + 0.9 * cheeks + 1.1 * nose + 0.6 * forehead + 0.4 * chin).clamp_max(1.6)
     pores = smoothstep((noise("pores", min(n, 256) // 2, 3, 1.0) - 0.7) / 1.4) * column(traits["pores"])
-    bump = bump - 0.010 * pores * oily + 0.0045 * noise("relief", 64, 3, 0.9) + 0.010 * noise("lumps", 16, 2, 0.6)
-    melanin = melanin * (1 + 0.12 * pores * oily)
+    bump = bump - 0.012 * pores * oily + 0.0060 * noise("relief", 64, 3, 0.9) + 0.010 * noise("lumps", 16, 2, 0.6)
+    melanin = melanin * (1 + 0.20 * pores * oily)
     blood = blood * (1 + 0.10 * pores * oily)
     gloss = column(traits["shine"]) * (0.55 + 0.55 * (0.8 * forehead + nose + 0.4 * cheeks + 0.4 * chin + 0.5 * lids))
-    gloss = gloss * (1 + 0.30 * noise("gloss", 64, 3, 0.8) + 0.15 * noise("oil", 8, 2)).clamp(0.15, 2.2) * (1 - 0.35 * pores)
+    gloss = gloss * (1 + 0.30 * noise("gloss", 64, 3, 0.8) + 0.15 * noise("oil", 8, 2)).clamp(0.15, 2.2) * (1 - 0.35 * pores) * (1 - 0.7 * ears) * (1 - 0.9 * _blob(at, 2, 0.034, 0.012))
 
     lines, folds = wrinkle_maps(traits, at)
-    bump = bump - 0.050 * lines - 0.085 * folds
-    blood = blood * (1 + 0.30 * lines + 0.20 * folds)
-    melanin = melanin * (1 + 0.22 * lines + 0.12 * folds)
+    bump = bump - 0.065 * lines - 0.11 * folds
+    blood = blood * (1 + 0.50 * lines + 0.30 * folds)
+    melanin = melanin * (1 + 0.35 * lines + 0.16 * folds)
     return SkinMaps(melanin.clamp(0.02, 4.4), blood.clamp(0.003, 0.15), bump, gloss, moles)
 
 
@@ -125,7 +128,7 @@ def wrinkle_maps(traits: Traits, at: Placement) -> tuple[Tensor, Tensor]:
     uv = landmark_uv().to(device)
     rng = Draws(traits.seeds, "wrinkles", device)
     amount = traits["wrinkles"]
-    steps = 28
+    steps = 72
     t = torch.linspace(0, 1, steps, device=device)
     fade = (torch.sin(torch.pi * t)).clamp_min(0) ** 0.6
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..io import fill_unobserved, linear_to_srgb, luminance
 from ..layout import face_mask, texel_uv
-from .draw import Draws, blur, column, enlarge, fbm, sample, smoothstep
+from .draw import Draws, blur, column, enlarge, fbm, sample, smoothstep, unit
 from .head import Subjects
 from .light import draw_lighting, gloss, irradiance, severity, shadow
 
@@ -58,11 +58,11 @@ def phone_capture(subjects: Subjects, lighting_seeds: Tensor) -> PhoneCapture:
     meter = luminance(albedo * light).flatten(1)[:, (face > 0.5).flatten()]
     bright = torch.quantile(meter, 0.75, dim=1)
     target = 0.24 * rng.normal(scale=0.28).exp()
-    exposure = target * (0.30 / target) ** 0.15 * bright.clamp_min(1e-4) ** -0.8 * 0.24**-0.2 * 0.72
+    exposure = target * (0.30 / target) ** 0.15 * bright.clamp_min(1e-4) ** -0.72 * 0.24**-0.28 * 0.72
     cast = (light * face).sum((2, 3)) / face.sum()
-    gains = (cast / cast.mean(1, keepdim=True).clamp_min(1e-6)).clamp_min(0.05) ** -rng.uniform(0.35, 0.95, 1)
+    gains = (cast / cast.mean(1, keepdim=True).clamp_min(1e-6)).clamp_min(0.05) ** -rng.uniform(0.5, 1.0, 1)
     gains = gains * rng.normal(3, scale=0.05).exp()
-    background = rng.uniform(0.02, 0.5, 3, 1) * rng.normal(3, 3, scale=0.22).exp()
+    background = rng.uniform(0.02, 0.5, 3, 1) * rng.normal(3, 3, scale=0.10).exp()
 
     single = rng.uniform(0, 1)
     base_azimuth = torch.tensor([0.0, 1.0, -1.0], device=device) * rng.uniform(0.55, 1.05, VIEWS)
@@ -85,7 +85,7 @@ def phone_capture(subjects: Subjects, lighting_seeds: Tensor) -> PhoneCapture:
                               azimuth[:, k].cos() * elevation[:, k].cos()], -1)
         seen = shadow(subjects.position, subjects.smooth_normals, camera, size=144, softness=0.35, bias=0.55)
         eye = camera * distance[:, k:k + 1]
-        facing = (F.normalize(eye[:, :, None, None] - subjects.position, dim=1) * subjects.smooth_normals).sum(1, keepdim=True)
+        facing = (unit(eye[:, :, None, None] - subjects.position) * subjects.smooth_normals).sum(1, keepdim=True)
         quality = smoothstep((facing - 0.10) / 0.75) * smoothstep((seen - 0.25) / 0.6) * column(use[:, k])
         shine = gloss(subjects.position, subjects.normals, eye, lighting, roughness, lit, subjects.occlusion)
         colour = albedo * light + shine * subjects.gloss * 0.85
@@ -97,6 +97,9 @@ def phone_capture(subjects: Subjects, lighting_seeds: Tensor) -> PhoneCapture:
         colour = torch.lerp(colour, background[:, k, :, None, None].expand_as(colour), bleed)
         flow = torch.cat([fbm(Draws(lighting_seeds, f"drift{k}{axis}", device), min(n, 32), 4, 2, 0.4) for axis in "uv"], 1)
         flow = enlarge(flow, n) * column(drift * (0.6 if k == 0 else 1.1))
+        # where the surface turns away, few pixels of the photo are pulled over many texels
+        pull = (away * 0.030 * (0.5 + azimuth[:, k].view(-1, 1, 1, 1) / (2 * math.pi) - uv[None, None, :, :, 0]).sign())
+        flow = flow + torch.cat([blur(pull, 0.01), torch.zeros_like(pull)], 1)
         colour = sample(colour, uv + flow.permute(0, 2, 3, 1))
         sharp = colour if n <= 64 else blur(colour, 0.0016)
         soft = blur(colour, 0.0065)
@@ -118,7 +121,7 @@ def _develop(linear: Tensor, seeds: Tensor) -> Tensor:
     """Scene light → the 8-bit JPEG a phone would keep, as sRGB in [0, 1]."""
     n = linear.shape[-1]
     rng = Draws(seeds, "develop", linear.device)
-    gain = column(rng.uniform(0.00008, 0.0011) * rng.uniform(0.2, 1.0))
+    gain = column(rng.uniform(0.00006, 0.0008) * rng.uniform(0.2, 1.0))
     grain = rng.normal(3, n, n) * min(1.0, n / 256)
     blotch = enlarge(rng.normal(3, max(n // 4, 8), max(n // 4, 8)), n) * 0.5  # chroma noise left by the phone's denoiser
     linear = linear + (grain + blotch) * (gain * linear.clamp_min(0) + 0.04 * gain).sqrt()
