@@ -14,6 +14,7 @@ from studiolike.evaluation import (
     bound,
     colour_transfer,
     evaluate,
+    mean_studio,
     nothing,
     quotient,
     region,
@@ -68,7 +69,7 @@ def test_doing_nothing_does_nothing(reference):
 
 def test_every_baseline_gives_the_reference_back_for_the_reference(reference):
     mean, visibility = reference.mean[None], torch.ones(1, 1, SIDE, SIDE)
-    for method in (nothing, colour_transfer, quotient):
+    for method in (nothing, mean_studio, colour_transfer, quotient):
         torch.testing.assert_close(method(mean, visibility, reference), mean, atol=5e-3, rtol=0)
 
 
@@ -171,7 +172,7 @@ def test_the_markdown_names_methods_metrics_intervals_and_networks(table, net):
     text = table.markdown(["psnr/face", "colour"])
     head, rule, *lines = text.splitlines()
     assert head == "| method | psnr/face ↑ | colour ↓ | KID ↓ |" and rule.count("---") == 4
-    assert len([line for line in lines if line.startswith("|")]) == 4
+    assert len([line for line in lines if line.startswith("|")]) == 5
     assert "**" in text and "[" in text and net.name in text and "12 captures of 4 subjects" in text
 
 

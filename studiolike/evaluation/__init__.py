@@ -1,7 +1,7 @@
 """How good is it? Metrics with masks, simple rivals, and the tables that compare methods on unseen
 subjects."""
 
-from .baselines import BASELINES, StudioReference, bound, colour_transfer, nothing, quotient
+from .baselines import BASELINES, StudioReference, bound, colour_transfer, mean_studio, nothing, quotient
 from .bootstrap import Estimate, clustered_mean
 from .colour import colour_error, delta_e, lab_to_srgb, srgb_to_lab, tone_gap
 from .evaluate import REGIONS, evaluate, region
@@ -32,6 +32,7 @@ __all__ = [
     "higher_is_better",
     "kid",
     "lab_to_srgb",
+    "mean_studio",
     "nearest_reference",
     "nothing",
     "perceptual",

@@ -93,9 +93,7 @@ def evaluate(
     if torch.isin(reference_subjects, subject).any():
         raise InputError("KID's reference subjects are among the evaluated ones; choose others")
     eval_net = eval_net.to(device).eval()
-    distances = {"perceptual": PerceptualDistance(eval_net)} | (
-        {"lpips": lpips.to(device)} if lpips is not None else {}
-    )
+    distances = {"perceptual": PerceptualDistance(eval_net)} | ({"lpips": lpips.to(device)} if lpips is not None else {})
     collected: dict[str, list[dict[str, Tensor]]] = {name: [] for name in methods}
     features = PooledFeatures(eval_net)
     described: dict[str, list[Tensor]] = {name: [] for name in methods}
@@ -116,7 +114,7 @@ def evaluate(
                 torch.cuda.synchronize(device)
             seconds = (time.perf_counter() - started) / len(part)
             output = _checked(name, output, texture, resolution)
-            measured = _measure(output, target, masks, distances, eval_net)
+            measured = _measure(output, target, small, masks, distances, eval_net)
             measured["seconds"] = torch.full((len(part),), seconds)
             collected[name].append({key: value.float().cpu() for key, value in measured.items()})
             described[name].append(features(output).cpu())
@@ -158,6 +156,7 @@ def evaluate(
 def _measure(
     output: Tensor,
     target: Tensor,
+    seen: Tensor,
     masks: dict[str, Tensor],
     distances: dict[str, nn.Module],
     net: IdentityNet,
@@ -172,7 +171,7 @@ def _measure(
     measured |= {f"faceid_{key}": value for key, value in faceid(net, output, target).items()}
     face = region("face", output[:, :1])
     measured["colour"] = colour_error(output, target, face)
-    measured["asymmetry"] = asymmetry(output, face)
+    measured["asymmetry"] = asymmetry(output, face * seen)  # a hole is not light
     return measured
 
 

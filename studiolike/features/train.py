@@ -103,7 +103,7 @@ def embed_all(net: IdentityNet, captures: Captures, device: torch.device | str =
 
 
 @torch.no_grad()
-def warm_start(net: IdentityNet, classifier: CosineMargin, captures: Captures) -> None:
+def warm_start(net: IdentityNet, classifier: CosineMargin, captures: Captures, device: torch.device | str = "cpu") -> None:
     """Start where the data are: embeddings spread around zero, each prototype at its subject's mean
     embedding.
 
@@ -111,10 +111,11 @@ def warm_start(net: IdentityNet, classifier: CosineMargin, captures: Captures) -
     from there, or from random prototypes, training goes through a collapse that costs it thousands of images.
     Done once, before training, so that nothing depends on a batch later.
     """
-    texture, visibility, _ = captures.batch(torch.linspace(0, len(captures) - 1, 256).long().unique())
+    texture, visibility, _ = captures.batch(torch.linspace(0, len(captures) - 1, 256).long().unique(), device)
     last = net.features(texture, visibility)[-1]
     net.head.bias.copy_(-F.linear(F.adaptive_avg_pool2d(last, GRID).flatten(1), net.head.weight).mean(0))
-    total = torch.zeros_like(classifier.prototypes).index_add_(0, captures.labels, embed_all(net, captures))
+    embeddings = embed_all(net, captures, device)
+    total = torch.zeros(classifier.prototypes.shape).index_add_(0, captures.labels, embeddings)
     classifier.prototypes.copy_(F.normalize(total, dim=1))
 
 
@@ -144,7 +145,6 @@ class IdentityStage(Stage):
         self.train, self.val = train, val
         self.verify_every = verify_every or max(config.images // 4, config.batch)
         classifier = CosineMargin(train.subjects, net.config.embedding, config.scale)
-        warm_start(net, classifier, train)
         self.modules = {"net": net, "classifier": classifier}
         parameters = [*net.parameters(), *classifier.parameters()]
         self.optimizers = {"adam": torch.optim.AdamW(parameters, config.lr, weight_decay=0.02)}
@@ -157,6 +157,9 @@ class IdentityStage(Stage):
         return lr, self.config.margin * min(t / MARGIN_RAMP, 1.0)
 
     def step(self, images: int, rng: torch.Generator) -> dict[str, float]:
+        if images == 0:
+            net, classifier = (self.accelerator.unwrap_model(m) for m in self.modules.values())
+            warm_start(net, classifier, self.train, self.accelerator.device)
         lr, margin = self.schedule(images)
         optimizer = self.optimizers["adam"]
         for group in optimizer.param_groups:
