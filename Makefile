@@ -23,7 +23,7 @@ ARGS ?=
 
 .PHONY: help book test serve weights bench lint notebooks lock setup clean
 
-help: ## this list
+help: ## show this list
 	@echo "studiolike: make TARGET [PROFILE=smoke|cpu|gpu|paper]   (PROFILE is now: $(PROFILE))"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -70,8 +70,9 @@ def read_cells(source: Path) -> list[dict[str, Any]]:
         if cell.source.strip():
             metadata = {key: value for key, value in cell.metadata.items() if key in ("tags", "mystnb")}
             cells.append({"cell_type": cell.cell_type, "source": cell.source, "metadata": metadata})
-    if not cells or cells[0]["cell_type"] != "markdown" or not cells[0]["source"].lstrip("(").strip():
-        raise BookError(f"{source.name}: the first cell must be Markdown with the title")
+    first = cells[0]["source"] if cells and cells[0]["cell_type"] == "markdown" else ""
+    if not any(line.startswith("# ") for line in first.splitlines()):
+        raise BookError(f"{source.name}: the first cell must be Markdown with the title, a line that begins with '# '")
     return cells
 
 

@@ -38,7 +38,8 @@ def reference(committed: dict[str, Any], executed: dict[str, Any], name: str) ->
             if cell["id"] not in by_id:
                 raise BookError(f"{name}: a code cell of the committed notebook was not executed: "
                                 "run `make notebooks` and execute the chapter again")
-            cell = cell | {"outputs": by_id.pop(cell["id"])["outputs"]}
+            run = by_id.pop(cell["id"])
+            cell = cell | {"outputs": run["outputs"], "execution_count": run["execution_count"]}
         cells.append(cell)
         if "parameters" in tags:
             cells += injected

@@ -1,0 +1,111 @@
+"""The rendered pages: what Sphinx does not check, and that a warning of Sphinx stops the build."""
+import importlib.metadata
+import re
+
+import pytest
+import yaml
+
+import build
+from pages import problems
+from project import ROOT, BookError
+
+GOOD = '<html><body><article><h1 id="a">A</h1><h2>B</h2><img src="_images/x.png" alt="A head"></article></body></html>'
+
+
+@pytest.fixture
+def site(tmp_path):
+    def write(text, name="index.html"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return tmp_path
+
+    return write
+
+
+def test_a_good_page_passes(site):
+    assert problems(site(GOOD)) == []
+
+
+@pytest.mark.parametrize("bad, said", [
+    ('<script src="https://cdn.example/x.js"></script>', "from elsewhere"),
+    ('<link rel="stylesheet" href="//cdn.example/x.css">', "from elsewhere"),
+    ('<article><img src="https://pictures.example/x.png" alt="x"></article>', "from elsewhere"),
+    ('<article><img src="_images/x.png"></article>', "no text"),
+    ('<article><img src="_images/x.png" alt="_images/x.png"></article>', "no text"),
+    ("<article><h1>A</h1><h3>C</h3></article>", "jumps from level 1 to 3"),
+    ('<a href="missing.html">x</a>', "leads nowhere"),
+    ('<a href="index.html#missing">x</a>', "not on its page"),
+])
+def test_a_bad_page_is_named_with_its_fault(site, bad, said):
+    (problem,) = problems(site(bad))
+    assert problem.startswith("index.html: ") and said in problem
+
+
+def test_a_style_sheet_that_loads_fonts_from_elsewhere_is_found(site):
+    site(GOOD)
+    assert len(problems(site("@import url('https://fonts.example/x.css');", "_static/x.css"))) == 1
+
+
+def test_links_to_other_sites_are_allowed(site):
+    assert problems(site('<a href="https://arxiv.org/abs/2407.19593">paper</a>')) == []
+
+
+def test_the_run_box_and_the_references_are_filled_in():
+    record = {"profile": "smoke", "cores": 2, "device": "CPU", "seconds": 100.0, "peak_memory": 512, "torch": "2",
+              "package": "abc", "commit": "def"}
+    notebook = {"cells": [
+        {"cell_type": "markdown", "metadata": {}, "source": ["# T\n", "\n", "<!-- run box -->"]},
+        {"cell_type": "markdown", "metadata": {}, "source": ["<!-- references -->"]},
+        {"cell_type": "code", "metadata": {}, "source": [], "outputs": [
+            {"output_type": "display_data", "data": {}, "metadata": {"image/png": {"alt": "A head"}}}]},
+    ]}
+    page = build.page_of(notebook, record, ["- One.", "- Two."])
+    assert "**1.7 min**, at most **0.5 GB**" in page["cells"][0]["source"]
+    assert page["cells"][1]["source"] == "- One.\n- Two."
+    assert page["cells"][2]["metadata"]["mystnb"]["image"]["alt"] == "A head"
+
+
+def test_a_chapter_that_was_not_executed_stops_the_build(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "BUILD", tmp_path)
+    with pytest.raises(BookError, match="ch01-data was not executed in profile cpu"):
+        build.load_records("cpu", ["ch01-data"])
+
+
+def test_mathjax_comes_from_an_installed_package(tmp_path):
+    build.copy_mathjax(tmp_path / "mathjax")
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]
+    assert (tmp_path / config["mathjax_path"]).stat().st_size > 10**6
+
+
+def test_the_book_never_executes_and_never_asks_the_network():
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    assert config["execute"]["execute_notebooks"] == "off"
+    assert config["launch_buttons"]["thebe"] is False
+    assert config["sphinx"]["config"]["nb_ipywidgets_js"] == {}
+    assert not re.search(r"https?://(?!github\.com/|colab\.research)", (ROOT / "_config.yml").read_text())
+
+
+def test_the_bibliography_has_what_the_method_stands_on():
+    from pybtex.database import parse_file
+
+    entries = parse_file(str(ROOT / "book" / "references.bib")).entries
+    assert {"athar2024bridging", "karras2020analyzing", "abdal2019image2stylegan", "saharia2022sr3", "binkowski2018kid",
+            "donner2006skin", "chen2000invariants"} <= set(entries)
+    for key, entry in entries.items():
+        assert entry.persons.get("author") and entry.fields.get("year", "").isdigit() and entry.fields["title"], key
+
+
+@pytest.mark.slow
+def test_a_warning_of_sphinx_fails_the_build_and_is_told(tmp_path, monkeypatch):
+    assert importlib.metadata.version("sphinx")
+    monkeypatch.setattr(build, "BUILD", tmp_path)
+    source = tmp_path / "source"
+    (source / "_static").mkdir(parents=True)
+    for name in ("logo.svg", "favicon.svg"):
+        (source / "_static" / name).write_text((ROOT / "book" / "_static" / name).read_text())
+    (source / "references.bib").write_text("")
+    (source / "_toc.yml").write_text("format: jb-book\nroot: index\n")
+    (source / "index.md").write_text("# A page\n\nSee {ref}`nothing-of-that-name`.\n")
+    with pytest.raises(BookError, match="nothing-of-that-name"):
+        build.render(source)

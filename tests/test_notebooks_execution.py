@@ -1,0 +1,143 @@
+"""Running chapters: a failing cell fails, an unknown parameter fails, what was shown can be checked again."""
+import json
+
+import pytest
+
+import execute
+import validate
+from notebooks import colab_flavour, names_of
+from project import BookError
+
+CHAPTER = '''\
+# %% [markdown]
+# # The title
+
+# %% tags=["parameters"]
+profile = "auto"
+steps = 2
+
+# %%
+print(f"profile {{profile}}, {{steps}} steps")
+
+# %%
+{last}
+'''
+
+
+def write(folder, last, name="ch01-title"):
+    path = folder / f"{name}.py"
+    path.write_text(CHAPTER.format(last=last))
+    return path
+
+
+def outputs(path):
+    return ["".join(output.get("text", output.get("data", {}).get("text/plain", "")))
+            for cell in json.loads(path.read_text())["cells"] for output in cell.get("outputs", [])]
+
+
+@pytest.mark.slow
+def test_a_chapter_runs_with_its_profile_and_is_not_run_twice(tmp_path, capsys):
+    source, build = write(tmp_path, "1 + 1"), tmp_path / "_build"
+    record = execute.run_chapter(source, "smoke", {"steps": 3}, build=build)
+    executed = build / "notebooks" / "smoke" / "ch01-title.ipynb"
+    assert outputs(executed) == ["profile smoke, 3 steps\n", "2"]
+    assert record.seconds > 0 and record.peak_memory > 20 and record.profile == "smoke"
+    assert json.loads((build / "records" / "smoke" / "ch01-title.json").read_text())["key"] == record.key
+    assert "papermill" not in json.loads(executed.read_text())["metadata"]
+
+    assert execute.run_chapter(source, "smoke", {"steps": 3}, build=build) == record
+    assert "nothing changed" in capsys.readouterr().out
+    assert execute.key_of(source.read_text(), "smoke", {"steps": 4}) != execute.key_of(source.read_text(), "smoke", {})
+
+
+@pytest.mark.slow
+def test_a_failing_cell_fails_and_leaves_the_last_good_run(tmp_path):
+    source, build = write(tmp_path, "raise ValueError('the light came back')"), tmp_path / "_build"
+    good = build / "notebooks" / "smoke" / "ch01-title.ipynb"
+    good.parent.mkdir(parents=True)
+    good.write_text("the last good one")
+    with pytest.raises(BookError, match="ch01-title: cell .* ValueError: the light came back"):
+        execute.run_chapter(source, "smoke", {}, build=build)
+    assert good.read_text() == "the last good one"
+    assert not (build / "records" / "smoke" / "ch01-title.json").exists()
+    assert (build / "notebooks" / "smoke" / "ch01-title.failed.ipynb").exists()
+
+
+def test_an_unknown_parameter_fails_before_anything_runs(tmp_path):
+    source = write(tmp_path, "1 + 1")
+    with pytest.raises(BookError, match="there is no parameter 'step'; it has: profile, steps"):
+        execute.run_chapter(source, "smoke", {"step": 3}, build=tmp_path / "_build")
+    assert not (tmp_path / "_build").exists()
+
+
+@pytest.mark.parametrize("line", ["import torch", "steps = max(1, 2)", "a, b = 1, 2", "x[0] = 1"])
+def test_the_parameters_cell_holds_literals_only(line):
+    cell = {"metadata": {"tags": ["parameters"]}, "source": f'profile = "cpu"\n{line}'}
+    with pytest.raises(BookError, match="name = literal"):
+        execute.parameters_of({"cells": [cell]}, "ch01")
+
+
+def test_a_chapter_without_parameters_is_refused():
+    with pytest.raises(BookError, match="exactly one cell"):
+        execute.parameters_of({"cells": [{"metadata": {}, "source": ""}]}, "ch01")
+
+
+def test_the_package_hash_follows_the_package(tmp_path, monkeypatch):
+    (tmp_path / "studiolike").mkdir()
+    file = tmp_path / "studiolike" / "a.py"
+    monkeypatch.setattr(execute, "ROOT", tmp_path)
+    hashes = set()
+    for text in ("a = 1", "a = 2"):
+        file.write_text(text)
+        execute.package_hash.cache_clear()
+        hashes.add(execute.package_hash())
+    execute.package_hash.cache_clear()
+    assert len(hashes) == 2
+
+
+# --- the second run, with nbval
+
+
+def executed(source, results):
+    """What papermill would have left, with these texts as the results of the code cells after the parameters."""
+    notebook = json.loads(execute.book_flavour(source))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"][1:]
+    for cell, text in zip(code, results, strict=True):
+        cell["execution_count"] = 1
+        cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": [text]}]
+    injected = {"cell_type": "code", "execution_count": 1, "id": "injected-parameters", "outputs": [],
+                "metadata": {"tags": ["injected-parameters", "remove-cell"]}, "source": ['profile = "smoke"\n']}
+    notebook["cells"].insert(2, injected)
+    return notebook
+
+
+def test_the_committed_notebook_gets_outputs_and_parameters_of_the_run(tmp_path):
+    source = write(tmp_path, "print(2)")
+    committed = json.loads(colab_flavour(source, names_of([source])))
+    merged = validate.reference(committed, executed(source, ["a\n", "2\n"]), "ch01-title")
+    sources = ["".join(cell["source"]) for cell in merged["cells"] if cell["cell_type"] == "code"]
+    assert sources[1].startswith('profile = "auto"') and sources[2] == 'profile = "smoke"\n'
+    assert merged["cells"][-1]["outputs"][0]["text"] == ["2\n"]
+
+
+def test_a_committed_notebook_with_other_code_is_refused(tmp_path):
+    source = write(tmp_path, "print(2)")
+    run = executed(source, ["a\n", "2\n"])
+    write(tmp_path, "print(3)")
+    committed = json.loads(colab_flavour(source, names_of([source])))
+    with pytest.raises(BookError, match="make notebooks"):
+        validate.reference(committed, run, "ch01-title")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("last, stored, code", [("print(2)", "2\n", 0), ("print(2)", "3\n", 1)])
+def test_a_result_that_does_not_repeat_fails(tmp_path, monkeypatch, last, stored, code):
+    source = write(tmp_path, last)
+    target = tmp_path / "_build" / "notebooks" / "smoke" / "ch01-title.ipynb"
+    target.parent.mkdir(parents=True)
+    target.write_text(json.dumps(executed(source, ["profile smoke, 2 steps\n", stored])))
+    source.with_suffix(".ipynb").write_text(colab_flavour(source, names_of([source])))
+    monkeypatch.setattr(validate, "BUILD", tmp_path / "_build")
+    monkeypatch.setattr(validate, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(validate, "chapters", lambda only: [source])
+    assert validate.main(["--profile", "smoke"]) == code
