@@ -130,14 +130,18 @@ def test_a_committed_notebook_with_other_code_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("last, stored, code", [("print(2)", "2\n", 0), ("print(2)", "3\n", 1)])
-def test_a_result_that_does_not_repeat_fails(tmp_path, monkeypatch, last, stored, code):
-    source = write(tmp_path, last)
-    target = tmp_path / "_build" / "notebooks" / "smoke" / "ch01-title.ipynb"
-    target.parent.mkdir(parents=True)
-    target.write_text(json.dumps(executed(source, ["profile smoke, 2 steps\n", stored])))
-    source.with_suffix(".ipynb").write_text(colab_flavour(source, names_of([source])))
+def test_a_result_that_does_not_repeat_fails_and_one_that_does_passes(tmp_path, monkeypatch, capfd):
+    target = tmp_path / "_build" / "notebooks" / "smoke"
+    target.mkdir(parents=True)
+    sources = []
+    for name, stored in (("ch01-steady", "2\n"), ("ch02-lucky", "3\n")):
+        sources.append(source := write(tmp_path, "print(2)", name))
+        run = executed(source, ["profile smoke, 2 steps\n", stored])
+        (target / f"{name}.ipynb").write_text(json.dumps(run))
+        source.with_suffix(".ipynb").write_text(colab_flavour(source, names_of([source])))
     monkeypatch.setattr(validate, "BUILD", tmp_path / "_build")
     monkeypatch.setattr(validate, "NOTEBOOKS", tmp_path)
-    monkeypatch.setattr(validate, "chapters", lambda only: [source])
-    assert validate.main(["--profile", "smoke"]) == code
+    monkeypatch.setattr(validate, "chapters", lambda only: sources)
+    assert validate.main(["--profile", "smoke"]) == 1
+    said = capfd.readouterr().out
+    assert "1 failed, 9 passed" in said and "FAILED ch02-lucky.ipynb::Cell 4" in said
