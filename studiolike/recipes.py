@@ -233,23 +233,39 @@ def train_adapt(context: Context) -> None:
         weights.write_studio_mean(context.data)
 
 
+def train_detail_alone(context: Context) -> nn.Module:
+    """Stage 4, first part: self-degraded studio textures, which need no other network."""
+    from .detail import DetailStage
+
+    config, data = context.profile.detail, context.detailed
+    config = dataclasses.replace(config, images=round(config.images * (1 - config.paired_fraction)), paired_fraction=0.0)
+    stage = DetailStage(config, data.studio, data.phone, data.visibility, data.subject,
+                        rows=torch.cat([data.captures("phone"), data.captures("pairs")]),
+                        low_resolution=context.profile.generator.resolution, seed=context.seed)
+    context.start("detailer", stage.model)
+    fit(stage, config.images, context.runs / "detailer-self", precision=context.profile.precision,
+        settings={"detail": dataclasses.asdict(config), "data": data.manifest["spec"]}, **context.options)
+    return stage.average.cpu()
+
+
 def train_detail(context: Context) -> None:
     """Stage 4: self-degraded textures first, then G_studio's real outputs for the few pairs."""
     from .detail import DetailStage
 
+    model = train_detail_alone(context).requires_grad_(True)
     profile, data = context.profile, context.detailed
+    config = dataclasses.replace(profile.detail, images=round(profile.detail.images * profile.detail.paired_fraction),
+                                 paired_fraction=1.0, lr=profile.detail.lr / 4)
     g_phone, d_phone, g_studio = (context.network(n) for n in ("g_phone", "d_phone", "g_studio"))
     # G_studio's own outputs are shown only for subjects whose studio texture a real few-shot set-up would have
     pairs = data.captures("pairs")
     bank = context.bank(g_phone, d_phone, data, pairs, "detail-pairs")
     with torch.no_grad():
         coarse = torch.cat([from_signed(g_studio.synthesis(part)) for part in bank.w_plus.cpu().split(16)])
-    stage = DetailStage(profile.detail, data.studio, data.phone, data.visibility, data.subject,
-                        rows=torch.cat([data.captures("phone"), pairs]), coarse=coarse.numpy(), paired_rows=pairs,
-                        low_resolution=g_studio.config.resolution, seed=context.seed)
-    settings = {"detail": dataclasses.asdict(profile.detail), "data": data.manifest["spec"]}
-    fit(stage, profile.detail.images, context.runs / "detailer", settings=settings, precision=profile.precision,
-        **context.options)
+    stage = DetailStage(config, data.studio, data.phone, data.visibility, data.subject, rows=pairs, coarse=coarse.numpy(),
+                        paired_rows=pairs, low_resolution=g_studio.config.resolution, model=model, seed=context.seed)
+    settings = {"detail": dataclasses.asdict(config), "data": data.manifest["spec"]}
+    fit(stage, config.images, context.runs / "detailer", settings=settings, precision=profile.precision, **context.options)
     context.keep(stage.average.cpu(), "detailer", data, {})
 
 

@@ -1,0 +1,83 @@
+"""The whole chain with the released weights: it runs, repeats, saves and loads like any diffusers pipeline."""
+import pytest
+import torch
+
+from studiolike import io, weights
+from studiolike.config import InversionConfig
+from studiolike.errors import InputError, WeightsError
+from studiolike.pipeline import StudioPipeline
+
+QUICK = dict(resolution=128, steps=2, inversion=InversionConfig(steps=3))
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return StudioPipeline.released()
+
+
+@pytest.fixture(scope="module")
+def phone():
+    light = torch.linspace(0.4, 1.0, 64).view(1, 1, 1, -1)
+    texture = io.resize(weights.studio_mean(), 64) * light
+    visibility = torch.ones(1, 1, 64, 64)
+    visibility[..., 40:60, :10] = 0
+    return texture, visibility
+
+
+def test_the_chain_repeats_and_has_the_promised_shapes(pipe, phone):
+    first, second = pipe(*phone, **QUICK, seed=4), pipe(*phone, **QUICK, seed=4)
+    assert torch.equal(first.texture, second.texture)
+    assert first.texture.shape == (1, 3, 128, 128) and first.studio_lr.shape == (1, 3, 64, 64)
+    assert first.texture.min() >= 0 and first.texture.max() <= 1 and torch.isfinite(first.texture).all()
+    assert set(first.seconds) == {"inversion", "translation", "detailing"}
+
+
+def test_what_was_never_observed_does_not_change_the_result(pipe, phone):
+    texture, visibility = phone
+    other = torch.where(visibility > 0, texture, 1 - texture)
+    assert torch.allclose(pipe(texture, visibility, **QUICK).w_plus, pipe(other, visibility, **QUICK).w_plus, atol=1e-4)
+
+
+def test_a_saved_pipeline_loads_and_gives_the_same_texture(pipe, phone, tmp_path):
+    pipe.save_pretrained(tmp_path)
+    again = StudioPipeline.from_pretrained(str(tmp_path))
+    assert torch.allclose(again(*phone, **QUICK).texture, pipe(*phone, **QUICK).texture, atol=1e-4)
+    assert all(p.suffix != ".bin" for p in tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize("texture, visibility, message", [
+    (torch.zeros(1, 3, 64, 32), None, "must be"),
+    (torch.zeros(1, 3, 48, 48), None, "power of two"),
+    (torch.full((1, 3, 64, 64), 1.5), None, r"\[0, 1\]"),
+    (torch.full((1, 3, 64, 64), float("nan")), None, r"\[0, 1\]"),
+    (torch.full((1, 3, 64, 64), 0.5), torch.zeros(1, 1, 64, 64), "nothing is observed"),
+    (torch.full((1, 3, 64, 64), 0.5), torch.ones(1, 1, 32, 32), "visibility must be"),
+])
+def test_impossible_inputs_are_refused_with_the_reason(pipe, texture, visibility, message):
+    with pytest.raises(InputError, match=message):
+        pipe(texture, visibility, **QUICK)
+
+
+def test_every_released_network_has_a_card_that_tells_where_it_comes_from():
+    total = 0
+    for name in weights.NETWORKS:
+        card = weights.read_card(name)
+        assert card["images"] > 0 and card["seconds"] > 0 and card["device"] and "synthetic heads" in card["data"]
+        assert (weights.weights_dir() / name / "README.md").read_text().startswith(f"# {name}")
+        total += (weights.weights_dir() / name / weights.FILE).stat().st_size
+    assert total < 40e6
+
+
+def test_unknown_and_missing_networks_are_named(tmp_path):
+    with pytest.raises(WeightsError, match="no released network"):
+        weights.load("g_nobody")
+    with pytest.raises(WeightsError, match="make weights"):
+        weights.load("g_phone", root=tmp_path)
+
+
+def test_releasing_keeps_the_weights_to_half_precision(tmp_path):
+    net = weights.load("identity")
+    weights.release(net, "identity", {"images": 1}, tmp_path)
+    again = weights.load("identity", root=tmp_path)
+    for a, b in zip(net.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)  # released once, a second rounding changes nothing
