@@ -3,6 +3,7 @@
 A set is (generator version, seeds, resolution): the manifest says which, and the same manifest gives byte-identical
 arrays on one machine. Files: ``phone.npy``, ``visibility.npy``, ``studio.npy`` (uint8), ``index.npz``, ``manifest.json``.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -20,7 +21,7 @@ from .head import synthesise_subjects
 from .phone import phone_capture
 from .studio import studio_texture
 
-GENERATOR_VERSION = "heads-2"
+GENERATOR_VERSION = "heads-3"
 SPLITS = ("phone", "studio", "pairs", "val", "test")
 ARRAYS = ("phone", "visibility", "studio")
 SPLIT_SEEDS = 1_000_000  # seeds set apart for each split
@@ -61,17 +62,29 @@ class SetSpec:
     def __post_init__(self):
         if self.resolution not in (32, 64, 128, 256, 512, 1024):
             raise InputError(f"resolution {self.resolution}: use 32, 64, 128, 256, 512 or 1024")
-        if min(self.counts().values()) < 0 or self.lightings < 1 or self.test_lightings < 1 or not sum(self.counts().values()):
+        if (
+            min(self.counts().values()) < 0
+            or self.lightings < 1
+            or self.test_lightings < 1
+            or not sum(self.counts().values())
+        ):
             raise InputError("a set needs at least one subject, one lighting, and no negative counts")
 
     def counts(self) -> dict[str, int]:
         """Subjects per split."""
-        return dict(zip(SPLITS, (self.phone_subjects, self.studio_subjects, self.pair_subjects, self.val_subjects,
-                                 self.test_subjects), strict=True))
+        return dict(
+            zip(
+                SPLITS,
+                (self.phone_subjects, self.studio_subjects, self.pair_subjects, self.val_subjects, self.test_subjects),
+                strict=True,
+            )
+        )
 
     def seeds(self) -> Tensor:
         """Seed of every subject, int64 ``(S,)``."""
-        return torch.cat([self.first_seed + k * SPLIT_SEEDS + torch.arange(c) for k, c in enumerate(self.counts().values())])
+        return torch.cat(
+            [self.first_seed + k * SPLIT_SEEDS + torch.arange(c) for k, c in enumerate(self.counts().values())]
+        )
 
     def digest(self) -> str:
         """SHA-256 of the spec, for names of folders."""
@@ -194,8 +207,12 @@ def write_set(spec: SetSpec, path: str | Path, device: torch.device | str = "cpu
         files = {name: path / f"{name}.npy" for name in ARRAYS}
         fresh = done == 0 or not all(f.is_file() for f in files.values())
         done = 0 if fresh else done
-        arrays = {name: np.lib.format.open_memmap(files[name], "w+" if fresh else "r+", dtype=np.uint8, shape=shapes[name] if fresh else None)
-                  for name in ARRAYS}
+        arrays = {
+            name: np.lib.format.open_memmap(
+                files[name], "w+" if fresh else "r+", dtype=np.uint8, shape=shapes[name] if fresh else None
+            )
+            for name in ARRAYS
+        }
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
     scalars = {"severity": torch.zeros(captures), "tone": torch.zeros(total)}
@@ -205,20 +222,26 @@ def write_set(spec: SetSpec, path: str | Path, device: torch.device | str = "cpu
 
     size = chunk_size(n)
     chunks = [torch.arange(k, min(k + size, total)) for k in range(0, total, size)]
-    bar = tqdm(total=captures, initial=int((subject < done * size).sum()), unit="capture", desc=f"heads at {n}²", disable=not progress)
+    bar = tqdm(
+        total=captures,
+        initial=int((subject < done * size).sum()),
+        unit="capture",
+        desc=f"heads at {n}²",
+        disable=not progress,
+    )
     try:
         for number, rows in enumerate(chunks):
             if number < done:
                 continue
             with torch.no_grad():
                 heads = synthesise_subjects(seeds[rows], n, device)
-                arrays["studio"][rows[0]:rows[-1] + 1] = _bytes(studio_texture(heads))
+                arrays["studio"][rows[0] : rows[-1] + 1] = _bytes(studio_texture(heads))
                 scalars["tone"][rows] = heads.tone.cpu()
                 mine = ((subject >= rows[0]) & (subject <= rows[-1])).nonzero().flatten()
                 for part in mine.split(size):
                     shot = phone_capture(heads[subject[part] - rows[0]], lighting[part])
-                    arrays["phone"][part[0]:part[-1] + 1] = _bytes(shot.texture)
-                    arrays["visibility"][part[0]:part[-1] + 1] = _visibility_bytes(shot.visibility)
+                    arrays["phone"][part[0] : part[-1] + 1] = _bytes(shot.texture)
+                    arrays["visibility"][part[0] : part[-1] + 1] = _visibility_bytes(shot.visibility)
                     scalars["severity"][part] = shot.severity.cpu()
                     bar.update(len(part))
             for array in arrays.values():
@@ -234,8 +257,14 @@ def write_set(spec: SetSpec, path: str | Path, device: torch.device | str = "cpu
     with atomic(path / "index.npz") as temporary:
         np.savez(temporary, **{k: v.numpy() for k, v in index.items()})
     hashes = {name: _sha256(files[name]) for name in ARRAYS}
-    manifest = {"generator": GENERATOR_VERSION, "spec": recipe, "splits": spec.counts(), "captures": captures, "sha256": hashes,
-                "torch": torch.__version__.split("+")[0]}
+    manifest = {
+        "generator": GENERATOR_VERSION,
+        "spec": recipe,
+        "splits": spec.counts(),
+        "captures": captures,
+        "sha256": hashes,
+        "torch": torch.__version__.split("+")[0],
+    }
     with atomic(manifest_file) as temporary:
         temporary.write_text(json.dumps(manifest, indent=2) + "\n")
     progress_file.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ Every subject and every lighting has its own random streams, named by what they 
 never changes a face, and a new feature never shifts the draws of an old one. All coordinates are (u, v) of the head
 layout; widths and lengths are in layout units too, so one seed gives the same face at any resolution.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -116,7 +117,7 @@ def blur(x: Tensor, sigma: float) -> Tensor:
     y = F.avg_pool2d(x, factor) if factor > 1 else x
     k = _kernel(math.sqrt(max((texels / factor) ** 2 - (0.12 if factor > 1 else 0), 0.05)), x)
     r = min(len(k) // 2, y.shape[-1] - 1)
-    k = k[len(k) // 2 - r:len(k) // 2 + r + 1]
+    k = k[len(k) // 2 - r : len(k) // 2 + r + 1]
     y = y.reshape(b * c, 1, *y.shape[-2:])
     y = F.conv2d(F.pad(y, (r, r, 0, 0), mode="circular"), k.view(1, 1, 1, -1))
     y = F.conv2d(F.pad(y, (0, 0, r, r), mode="replicate"), k.view(1, 1, -1, 1))
@@ -157,8 +158,16 @@ def splat(points: Tensor, weight: Tensor, resolution: int) -> Tensor:
     return out.view(b, 1, resolution, resolution).float() / 16384
 
 
-def strokes(start: Tensor, angle: Tensor, length: Tensor, width: Tensor, resolution: int, bend: Tensor | None = None,
-            points: int = 8, opacity: Tensor | float = 1.0) -> Tensor:
+def strokes(
+    start: Tensor,
+    angle: Tensor,
+    length: Tensor,
+    width: Tensor,
+    resolution: int,
+    bend: Tensor | None = None,
+    points: int = 8,
+    opacity: Tensor | float = 1.0,
+) -> Tensor:
     """Cover of many short curved strokes (hairs), ``(B, 1, H, W)`` ≥ 0; put through 1 − exp(−x) for opacity.
 
     Args:
@@ -169,7 +178,7 @@ def strokes(start: Tensor, angle: Tensor, length: Tensor, width: Tensor, resolut
     turn = angle[..., None] + (0 if bend is None else bend[..., None]) * t
     step = torch.stack([turn.cos(), turn.sin()], -1) * (length / points)[..., None, None]
     path = start[..., None, :] + step.cumsum(-2)
-    taper = (1.25 - 0.75 * t)  # a hair is thickest at its root
+    taper = 1.25 - 0.75 * t  # a hair is thickest at its root
     share = (length * width * resolution**2 / points * opacity)[..., None] * taper
     return splat(path.flatten(1, 2), share.flatten(1, 2), resolution)
 

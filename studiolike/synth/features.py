@@ -1,197 +1,16 @@
-"""What makes a face somebody's: traits drawn per subject, and eyes, lips, brows and lashes painted from them.
+"""Eyes, lips, brows, lashes and nostrils, painted over the bare skin from a subject's traits."""
 
-Features are drawn in *canonical* layout coordinates and reach a subject's texture through a small smooth warp of its
-own (`place_features`), so that eyes, mouth and nostrils differ in size, tilt and place while texels still correspond.
-"""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from ..io import resize
-from ..layout import REGIONS, cylinder_of, landmark_uv, polygon_mask, texel_uv
-from .draw import Draws, blur, column, fbm, sample, sample_points, smoothstep, spots, strokes
-from .skin import hair_colour, skin_colour
-
-CANON = 512
-FIELDS = ("lips", "mouth", "left_eye", "right_eye", "face", "moustache")
-MOUSTACHE = [98, 97, 2, 326, 327, 322, 287, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185, 61, 57, 92]
-HAIR_STYLES = ("none", "buzz", "short", "side", "fringe", "long", "tied", "curly", "coily", "receding", "horseshoe")
-BEARDS = ("none", "stubble", "moustache", "goatee", "short", "full")
-# rows: hair colours black, dark brown, brown, blond, red; eumelanin and pheomelanin
-HAIR_PIGMENT = torch.tensor([[6.0, 0.2], [3.2, 0.3], [1.7, 0.4], [0.42, 0.16], [0.55, 1.5]])
-# irises: dark brown, brown, hazel, green, blue, grey (linear sRGB at the middle of the stroma)
-IRIS = torch.tensor([[0.020, 0.010, 0.006], [0.060, 0.028, 0.012], [0.11, 0.072, 0.025], [0.085, 0.11, 0.055],
-                     [0.075, 0.14, 0.23], [0.14, 0.17, 0.19]])
-
-
-@lru_cache(1)
-def canonical_fields() -> Tensor:
-    """Signed distances (layout units, inside positive) to `FIELDS`, ``(1, F, CANON, CANON)``; "mouth" is the unsigned
-    distance to the line between the lips, negated."""
-    uv = landmark_uv()
-    polygons = {name: uv[REGIONS[name]] for name in ("lips", "left_eye", "right_eye", "face")} | {"moustache": uv[MOUSTACHE]}
-    upper = uv[[78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308]]
-    lower = uv[[78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308]]
-    t = torch.linspace(0, 9.999, 300)
-    k = t.long()
-    line = torch.lerp(*(0.5 * (upper + lower)[k + j] for j in (0, 1)), (t - k)[:, None])
-    ends = 0.4 * torch.tensor([[-1.0, 0.0], [1.0, 0.0]]) * 0.02
-    line = torch.cat([line, line[:1] + ends[:1], line[-1:] + ends[1:]])
-    maps = []
-    for name in FIELDS:
-        if name == "mouth":
-            texels = texel_uv(CANON)
-            far = torch.cdist(texels.reshape(-1, 2), line).amin(1).view(CANON, CANON)
-            maps.append(-far)
-            continue
-        inside = polygon_mask(polygons[name], CANON)[0].numpy() > 0.5
-        maps.append(torch.from_numpy(distance_transform_edt(inside) - distance_transform_edt(~inside)).float() / CANON)
-    return blur(torch.stack(maps)[None], 0.8 / CANON)
-
-
-@lru_cache(8)
-def fields_at(resolution: int) -> Tensor:
-    """`canonical_fields` no finer than needed."""
-    fields = canonical_fields()
-    return resize(fields, resolution) if resolution < CANON and CANON % resolution == 0 else fields
-
-
-@dataclass
-class Traits:
-    """Everything drawn once per subject; each ``(B, ...)``. See `draw_traits` for ranges."""
-
-    seeds: Tensor
-    tone: Tensor
-    age: Tensor
-    masculinity: Tensor
-    values: dict[str, Tensor]
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self.values[name]
-
-
-def draw_traits(seeds: Tensor, device: torch.device | str = "cpu") -> Traits:
-    """Who the subjects are: tone 0 (lightest)…1, age 0 (18 years)…1 (80), masculinity 0…1, then the features'
-    colours, sizes and places. Correlations (hair and iris with tone, beard and baldness with masculinity, grey with
-    age) are loose on purpose."""
-    rng = Draws(seeds, "traits", device)
-    tone, age = rng.uniform(0, 1), rng.uniform(0, 1) ** 1.5
-    masculinity = smoothstep(rng.uniform(-0.15, 1.15))
-    light = (1 - tone * 1.35).clamp(0, 1)
-    v: dict[str, Tensor] = {}
-
-    weights = torch.stack([0.28 + 0.6 * (1 - light), 0.30 + 0 * light, 0.25 * light + 0.03, 0.24 * light**1.5,
-                           0.09 * light**1.5], -1)
-    pigment = HAIR_PIGMENT.to(device)[rng.choice(weights)] * rng.normal(2, scale=0.22).exp()
-    v["grey"] = (smoothstep((age - 0.58 + 0.12 * rng.normal()) / 0.5) * rng.uniform(0.2, 1.0)).clamp(0, 0.95)
-    v["hair_colour"] = hair_colour(pigment[:, 0], pigment[:, 1], v["grey"])
-    v["brow_colour"] = hair_colour(pigment[:, 0] * 1.25 + 0.5, pigment[:, 1], v["grey"] * 0.3)
-    iris = torch.stack([0.25 + 1.2 * (1 - light), 0.4 + 0 * light, 0.22 * light + 0.04, 0.14 * light**1.3,
-                        0.34 * light**1.3, 0.14 * light**1.3], -1)
-    v["iris"] = IRIS.to(device)[rng.choice(iris)] * rng.normal(3, scale=0.14).exp() * rng.normal(1, scale=0.2).exp()
-    for name, low, high in (("pupil", 0.30, 0.50), ("eye_open", 0.0005, 0.0055), ("lid_fold", 0.0, 1.0), ("blood", 0.007, 0.017),
-                            ("undertone", -1, 1), ("flush", 0.2, 1.3), ("nose_flush", 0.2, 1.4), ("under_eye", 0.1, 1.0),
-                            ("lip_blood", 0.022, 0.075), ("lip_melanin", 0.7, 1.35), ("lip_full", -0.0045, 0.0045),
-                            ("brow_density", 0.35, 1.0), ("brow_arch", -0.006, 0.010), ("brow_length", 0.82, 1.12),
-                            ("brow_height", -0.008, 0.006), ("shine", 0.5, 1.5), ("pores", 0.4, 1.5), ("lashes", 0.3, 1.0),
-                            ("unibrow", -2.0, 0.7), ("mottle", 0.5, 1.6)):
-        v[name] = rng.uniform(low, high)
-    v["brow_thick"] = 0.0060 + 0.0055 * masculinity + rng.normal(scale=0.0026).clamp(-0.0045, 0.007)
-    v["brow_thick"] = v["brow_thick"].clamp_min(0.003)
-    v["lipstick"] = rng.chance(0.28) * (masculinity < 0.4).float() * rng.uniform(0.35, 0.85)
-    v["lipstick_hue"] = rng.uniform(0, 1)
-    v["freckles"] = rng.chance(0.22) * rng.uniform(0.25, 1.0) * (light > 0.25).float()
-    v["spots"] = smoothstep((age - 0.35) / 0.6) * rng.uniform(0.2, 1.0)
-    v["acne"] = rng.chance(0.3) * rng.uniform(0.3, 1) * (1 - age)
-    v["wrinkles"] = (0.10 + 0.9 * age**1.5) * rng.uniform(0.7, 1.25)
-
-    m = masculinity
-    curl = 1 - light
-    style = torch.stack([0.16 * m, 0.30 * m, 0.40 * m + 0.08, 0.30 * m + 0.2, 0.22 + 0 * m, 0.75 * (1 - m), 0.5 * (1 - m) + 0.02,
-                         0.14 + 0.25 * curl, 0.55 * curl**2, 0.5 * m * age, 0.55 * m * age**2], -1)
-    v["hair_style"] = rng.choice(style)
-    beard = torch.stack([0.55 - 0.2 * m, 0.35 * m, 0.08 * m, 0.16 * m, 0.32 * m, 0.2 * m], -1)
-    v["beard"] = torch.where(m > 0.5, rng.choice(beard), torch.zeros_like(v["hair_style"]))
-    v["beard_density"] = rng.uniform(0.45, 1.0)
-
-    # smooth feature warp: each part's scale (x, y), tilt and shift in layout units; left/right differ a little
-    v["eye_scale"] = 1 + rng.normal(2, scale=0.06)
-    v["eye_tilt"] = rng.normal(scale=0.05)
-    v["eye_shift"] = rng.normal(2, scale=0.0045)
-    v["mouth_scale"] = 1 + rng.normal(2, scale=0.08)
-    v["mouth_shift"] = rng.normal(2, scale=0.004) * torch.tensor([0.5, 1.0], device=device)
-    v["nose_scale"] = 1 + rng.normal(scale=0.08)
-    v["side"] = rng.normal(2, 4, scale=1.0)  # asymmetry of each eye: x, y, scale, tilt
-    return Traits(seeds, tone, age, masculinity, v)
-
-
-def eye_frame(name: str) -> tuple[Tensor, float]:
-    """Centre (u, v) and half width of an eye in the layout."""
-    corners = landmark_uv()[[263, 362] if name == "left_eye" else [33, 133]]
-    return corners.mean(0), float((corners[0] - corners[1]).norm()) / 2
-
-
-@dataclass
-class Placement:
-    """``canonical``: ``(B, H, W, 2)`` canonical (u, v) of every texel. ``fields``: the distances there,
-    ``(B, F, H, W)``. ``azimuth``, ``height``: ``(1, 1, H, W)`` of the layout."""
-
-    canonical: Tensor
-    fields: Tensor
-    azimuth: Tensor
-    height: Tensor
-
-    def field(self, name: str) -> Tensor:
-        k = FIELDS.index(name)
-        return self.fields[:, k:k + 1]
-
-    def to_subject(self, points: Tensor) -> Tensor:
-        """Canonical points ``(B, N, 2)`` → where this subject has them (first-order inverse of the warp)."""
-        n = self.canonical.shape[1]
-        offset = (self.canonical - texel_uv(n).to(points.device)).permute(0, 3, 1, 2)
-        return points - sample_points(offset, points)
-
-
-def place_features(traits: Traits, resolution: int) -> Placement:
-    """The subject's feature warp at a resolution."""
-    device = traits.tone.device
-    uv = texel_uv(resolution).to(device)
-    offset = torch.zeros(len(traits.tone), resolution, resolution, 2, device=device)
-    parts = []
-    for k, name in enumerate(("left_eye", "right_eye")):
-        centre, _ = eye_frame(name)
-        mirror = 1 if name == "left_eye" else -1
-        side = traits["side"][:, k]
-        scale = traits["eye_scale"] + side[:, 2:3] * 0.015
-        tilt = mirror * (traits["eye_tilt"] + side[:, 3] * 0.012)
-        shift = traits["eye_shift"] * torch.tensor([mirror, 1.0], device=device) + side[:, :2] * 0.0010
-        parts.append((centre, 0.042, scale, tilt, shift))
-    zero = torch.zeros_like(traits.tone)
-    lips = landmark_uv()[REGIONS["lips"]].mean(0)
-    parts.append((lips, 0.060, traits["mouth_scale"], zero + traits["side"][:, 0, 0] * 0.012, traits["mouth_shift"]))
-    nose = landmark_uv()[2]
-    parts.append((nose, 0.034, torch.stack([traits["nose_scale"], zero + 1], -1), zero, torch.stack([zero, zero], -1)))
-    for centre, reach, scale, tilt, shift in parts:
-        d = uv - centre.to(device)
-        window = torch.exp(-((d**2).sum(-1) / (2 * reach**2)) ** 2)[..., None]
-        dx, dy = d[..., 0], d[..., 1]
-        inverse = 1 / scale - 1
-        local = torch.stack([inverse[:, :1, None] * dx + tilt[:, None, None] * dy,
-                             inverse[:, 1:, None] * dy - tilt[:, None, None] * dx], -1)
-        offset = offset + window * (local - shift[:, None, None])
-    wobble = [fbm(Draws(traits.seeds, f"wobble{k}", device), min(resolution, 32), 4, 2) for k in (0, 1)]
-    wobble = F.interpolate(torch.cat(wobble, 1), (resolution, resolution), mode="bicubic", align_corners=False)
-    canonical = uv + offset + 0.0016 * wobble.permute(0, 2, 3, 1)
-    fields = sample(fields_at(resolution).to(device), canonical)
-    azimuth, height = (x.to(device)[None, None] for x in cylinder_of(uv.cpu()))
-    return Placement(canonical, fields, azimuth, height)
+from ..layout import REGIONS, landmark_uv
+from .draw import Draws, column, fbm, sample, smoothstep, spots, strokes
+from .skin import skin_colour
+from .traits import Placement, Traits, eye_frame
 
 
 def edge(distance: Tensor, resolution: int, feather: float = 0.0) -> Tensor:
@@ -204,7 +23,9 @@ def over(albedo: Tensor, colour: Tensor, alpha: Tensor) -> Tensor:
     return torch.lerp(albedo, colour[..., None, None].expand_as(albedo) if colour.ndim == 2 else colour, alpha)
 
 
-def paint_lips(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: Placement, melanin: Tensor) -> tuple[Tensor, ...]:
+def paint_lips(
+    albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: Placement, melanin: Tensor
+) -> tuple[Tensor, ...]:
     """Vermilion with vertical furrows, its soft border, the dark line between the lips, and lipstick on some."""
     n = albedo.shape[-1]
     rng = Draws(traits.seeds, "lips", albedo.device)
@@ -215,22 +36,38 @@ def paint_lips(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
     furrow = fbm(rng, n, 64, 3, 0.8)
     shifted = at.canonical * torch.tensor([1.6, 0.35], device=albedo.device)
     furrow = 0.6 * furrow + sample(furrow, shifted.remainder(1.0))
-    pigment = (melanin * column(traits["lip_melanin"]) * 0.75 + 0.05 + 0.05 * traits.tone.view(-1, 1, 1, 1)).clamp(0.02, 4)
-    blood = column(traits["lip_blood"]) * (1 + 0.10 * furrow + 0.25 * (at.canonical[..., 1] > landmark_uv()[14][1])[:, None])
+    pigment = (melanin * column(traits["lip_melanin"]) * 0.75 + 0.05 + 0.05 * traits.tone.view(-1, 1, 1, 1)).clamp(
+        0.02, 4
+    )
+    blood = column(traits["lip_blood"]) * (
+        1 + 0.10 * furrow + 0.25 * (at.canonical[..., 1] > landmark_uv()[14][1])[:, None]
+    )
     colour = skin_colour(pigment, blood.clamp(0.004, 0.16)) * albedo.new_tensor([0.98, 0.90, 0.95]).view(1, 3, 1, 1)
-    stick = torch.stack([0.30 + 0.15 * (1 - traits["lipstick_hue"]), 0.035 + 0.10 * traits["lipstick_hue"],
-                         0.06 + 0.07 * traits["lipstick_hue"]], -1)
-    colour = torch.lerp(colour, stick[..., None, None] * (0.5 + 0.5 * colour / colour.mean((2, 3), keepdim=True)), column(traits["lipstick"]))
+    stick = torch.stack(
+        [
+            0.30 + 0.15 * (1 - traits["lipstick_hue"]),
+            0.035 + 0.10 * traits["lipstick_hue"],
+            0.06 + 0.07 * traits["lipstick_hue"],
+        ],
+        -1,
+    )
+    colour = torch.lerp(
+        colour,
+        stick[..., None, None] * (0.5 + 0.5 * colour / colour.mean((2, 3), keepdim=True)),
+        column(traits["lipstick"]),
+    )
     albedo = over(albedo, colour, mask * (0.62 + 0.25 * core))
-    line = torch.exp(-(mouth / max(0.0035, 0.55 / n)) ** 2) * min(1.0, 0.0035 * n / 0.55 + 0.35)
-    near = torch.exp(-(mouth / 0.010) ** 2) * core
+    line = torch.exp(-((mouth / max(0.0035, 0.55 / n)) ** 2)) * min(1.0, 0.0035 * n / 0.55 + 0.35)
+    near = torch.exp(-((mouth / 0.010) ** 2)) * core
     albedo = albedo * (1 - near * albedo.new_tensor([0.16, 0.26, 0.22]).view(1, 3, 1, 1))
     albedo = albedo * (1 - line * albedo.new_tensor([0.70, 0.80, 0.78]).view(1, 3, 1, 1))
-    below = torch.exp(-((at.field("lips") + full + 0.012) / 0.008) ** 2) * smoothstep((at.canonical[..., 1:].permute(0, 3, 1, 2) - 0.69) / 0.02)
+    below = torch.exp(-(((at.field("lips") + full + 0.012) / 0.008) ** 2)) * smoothstep(
+        (at.canonical[..., 1:].permute(0, 3, 1, 2) - 0.69) / 0.02
+    )
     albedo = albedo * (1 - 0.10 * below)
     bump = bump + 0.0045 * furrow * core - 0.04 * line + 0.08 * mask * (1 - near) + 0.9 * full / 0.0045 * 0.04 * core
     gloss = torch.lerp(gloss, torch.full_like(gloss, 0.85) + 0.2 * furrow + column(traits["lipstick"]), 0.8 * core)
-    gloss = gloss * (1 - 0.85 * torch.exp(-(mouth / 0.0075) ** 2))
+    gloss = gloss * (1 - 0.85 * torch.exp(-((mouth / 0.0075) ** 2)))
     return albedo, bump, gloss, mask
 
 
@@ -256,7 +93,7 @@ def paint_eyes(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
         fibre = sample(fibres, polar)
         soft = max(0.06, 1.0 / (n * half * 0.46))
         iris = traits["iris"][..., None, None] * (1 + 0.28 * fibre).clamp_min(0.3)
-        iris = iris * (1.25 - 0.85 * smoothstep((radius - 0.68) / 0.34) + 0.35 * smoothstep((0.75 - radius) / 0.3))
+        iris = iris * (1.25 - 0.85 * smoothstep((radius - 0.68) / 0.34) + 0.12 * smoothstep((0.75 - radius) / 0.3))
         iris = iris * (1 - 0.45 * smoothstep((0.1 - y) / 0.5))
         pupil = 1 - smoothstep((radius - column(traits["pupil"])) / (soft * 1.5) + 0.5)
         iris = over(iris, iris.new_full((len(iris), 3), 0.004), pupil)
@@ -274,29 +111,45 @@ def paint_eyes(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
         # upper lid: fold, its shade; lower lid: wet rim and pink
         upper, lower = smoothstep(-y * 4 + 0.5 - 0.6 * (x.abs() - 0.7).clamp_min(0)), smoothstep(y * 4 + 0.5)
         fold_at = 0.0125 + 0.006 * column(traits["lid_fold"])
-        fold = torch.exp(-((distance + fold_at) / max(0.0028, 0.6 / n)) ** 2) * upper * smoothstep((1.15 - x.abs()) / 0.3)
+        fold = (
+            torch.exp(-(((distance + fold_at) / max(0.0028, 0.6 / n)) ** 2))
+            * upper
+            * smoothstep((1.15 - x.abs()) / 0.3)
+        )
         fold = fold * (0.35 + 0.65 * column(traits["lid_fold"])) * min(1, 0.0028 * n / 0.6 + 0.2)
         skin = skin * (1 - fold * albedo.new_tensor([0.30, 0.40, 0.40]).view(1, 3, 1, 1))
-        lid = torch.exp(-((distance + 0.006) / 0.006) ** 2)
+        lid = torch.exp(-(((distance + 0.006) / 0.006) ** 2))
         skin = skin * (1 - lid * albedo.new_tensor([0.10, 0.20, 0.18]).view(1, 3, 1, 1))
-        rim = torch.exp(-((distance + 0.0022) / max(0.0022, 0.5 / n)) ** 2) * min(1, 0.0022 * n / 0.5 + 0.2)
-        skin = torch.lerp(skin, skin * 0.75 + albedo.new_tensor([0.10, 0.045, 0.04]).view(1, 3, 1, 1), 0.6 * rim * lower)
+        rim = torch.exp(-(((distance + 0.0022) / max(0.0022, 0.5 / n)) ** 2)) * min(1, 0.0022 * n / 0.5 + 0.2)
+        skin = torch.lerp(
+            skin, skin * 0.75 + albedo.new_tensor([0.10, 0.045, 0.04]).view(1, 3, 1, 1), 0.6 * rim * lower
+        )
         albedo = over(skin, ball, mask)
         # lashes: a dark line at the upper lid's edge and fine hairs leaving it
-        lash = torch.exp(-((distance + 0.0008) / max(0.0030, 0.6 / n)) ** 2) * min(1, 0.0030 * n / 0.6 + 0.15)
-        lash = lash * (upper * (0.45 + 0.45 * column(traits["lashes"])) + lower * 0.16) * smoothstep((1.12 - x.abs()) / 0.2)
+        lash = torch.exp(-(((distance + 0.0008) / max(0.0030, 0.6 / n)) ** 2)) * min(1, 0.0030 * n / 0.6 + 0.15)
+        lash = (
+            lash
+            * (upper * (0.45 + 0.45 * column(traits["lashes"])) + lower * 0.16)
+            * smoothstep((1.12 - x.abs()) / 0.2)
+        )
         ring = landmark_uv()[REGIONS[name]].to(device)
-        upper_lid = torch.cat([ring[:1], ring[8:].flip(0)]) if name == "left_eye" else torch.cat([ring[:1], ring[8:].flip(0)])
+        upper_lid = (
+            torch.cat([ring[:1], ring[8:].flip(0)]) if name == "left_eye" else torch.cat([ring[:1], ring[8:].flip(0)])
+        )
         t = rng.uniform(0.5, len(upper_lid) - 1.5, 46)
         k = t.long()
         root = torch.lerp(upper_lid[k], upper_lid[k + 1], (t - k)[..., None])
         out = (root[..., 0] - centre[0].to(device)) / half
         heading = -math.pi / 2 + out * 0.8 + rng.normal(46, scale=0.12)
         length = (0.009 + 0.007 * traits["lashes"])[:, None] * rng.uniform(0.6, 1.1, 46)
-        hairs = strokes(at.to_subject(root), heading, length, torch.full_like(length, 0.0011), n, bend=0.5 * out, points=6)
+        hairs = strokes(
+            at.to_subject(root), heading, length, torch.full_like(length, 0.0011), n, bend=0.5 * out, points=6
+        )
         lash = torch.maximum(lash, 1 - torch.exp(-hairs * (0.45 + 0.5 * traits["lashes"]).view(-1, 1, 1, 1)))
         albedo = over(albedo, (traits["brow_colour"] * 0.5).clamp_max(0.03), lash.clamp(0, 0.92))
-        bump = torch.lerp(bump, 0.10 * (1 - 0.55 * (x**2 + y**2)).clamp_min(0), mask) - 0.07 * fold + 0.045 * lid * upper
+        bump = (
+            torch.lerp(bump, 0.10 * (1 - 0.55 * (x**2 + y**2)).clamp_min(0), mask) - 0.07 * fold + 0.045 * lid * upper
+        )
         gloss = torch.lerp(gloss, torch.full_like(gloss, 1.5), mask)
         eyes = torch.maximum(eyes, mask)
     return albedo, bump, gloss, eyes
@@ -330,15 +183,30 @@ def paint_brows(albedo: Tensor, bump: Tensor, traits: Traits, at: Placement) -> 
         lift = traits["brow_height"][:, None] + 0.0012 * traits["side"][:, k, 1:2] - arch
         root = spine + torch.stack([torch.zeros_like(across), across * half + lift + 0.003], -1)
         # hairs rise at the nose, lie along the brow further out, the upper ones turning down
-        heading = -1.35 + 1.25 * smoothstep(along / 0.55) + 0.35 * smoothstep((along - 0.5) / 0.5) - 0.45 * across * (1 - along)
+        heading = (
+            -1.35
+            + 1.25 * smoothstep(along / 0.55)
+            + 0.35 * smoothstep((along - 0.5) / 0.5)
+            - 0.45 * across * (1 - along)
+        )
         heading = heading + rng.normal(count, scale=0.24)
         heading = torch.where(torch.tensor(mirror > 0, device=device), heading, math.pi - heading)
         length = (0.010 + 0.0065 * smoothstep(along / 0.4)) * rng.uniform(0.4, 1.35, count)
         keep = (rng.uniform(0, 1, count) < (0.35 + 0.65 * traits["brow_density"][:, None])).float()
         root = at.to_subject(root)
-        total = total + strokes(root, heading, length, torch.full_like(length, 0.0015), n, bend=mirror * 0.35 * torch.ones_like(length),
-                                points=7, opacity=keep)
-        shade = shade + spots(root[:, ::6], half[:, ::6] * 0.55 + 0.0022, torch.full_like(half[:, ::6], 0.05) * keep[:, ::6], n)
+        total = total + strokes(
+            root,
+            heading,
+            length,
+            torch.full_like(length, 0.0015),
+            n,
+            bend=mirror * 0.35 * torch.ones_like(length),
+            points=7,
+            opacity=keep,
+        )
+        shade = shade + spots(
+            root[:, ::6], half[:, ::6] * 0.55 + 0.0022, torch.full_like(half[:, ::6], 0.05) * keep[:, ::6], n
+        )
     alpha = 1 - torch.exp(-0.95 * total)
     under = 1 - torch.exp(-shade * column(0.5 + 1.0 * traits["brow_density"]))
     albedo = over(albedo, 0.35 * albedo + 0.65 * traits["brow_colour"][..., None, None], 0.75 * under)
@@ -360,7 +228,12 @@ def paint_nostrils(albedo: Tensor, bump: Tensor, traits: Traits, at: Placement) 
         t = torch.linspace(0, 1, 24, device=albedo.device)[:, None]
         curve = (1 - t) ** 2 * a + 2 * t * (1 - t) * b + t**2 * c
         curve = curve[None].expand(len(albedo), -1, -1)
-        crease = crease + spots(at.to_subject(curve), torch.full_like(curve[..., 0], 0.0042), torch.full_like(curve[..., 0], 0.16), albedo.shape[-1])
+        crease = crease + spots(
+            at.to_subject(curve),
+            torch.full_like(curve[..., 0], 0.0042),
+            torch.full_like(curve[..., 0], 0.16),
+            albedo.shape[-1],
+        )
     crease = crease.clamp(0, 1)
     albedo = albedo * (1 - 0.88 * dark * albedo.new_tensor([0.92, 1.0, 1.0]).view(1, 3, 1, 1))
     albedo = albedo * (1 - 0.38 * crease * albedo.new_tensor([0.8, 1.0, 1.0]).view(1, 3, 1, 1))

@@ -3,23 +3,29 @@
 Combing is line-integral convolution (see `draw.comb`); the same combed noise roughens the hairline, so that its edge
 ends in strands. Hair lies in the texture, as it does when a real head is unwrapped, and lifts the surface a little.
 """
+
 from __future__ import annotations
 
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .draw import Draws, blur, column, comb, fbm, smoothstep
-from .features import BEARDS, HAIR_STYLES, Placement, Traits, over
+from .features import over
 from .marks import ear_mask
+from .traits import BEARDS, HAIR_STYLES, Placement, Traits
 
 # the hairline: arc height (cm) at azimuths (radians) from the forehead's middle to the nape, per style
 KNOTS = (0.0, 0.3, 0.6, 0.85, 1.05, 1.25, 1.42, 1.75, 2.05, 2.5, 3.1416)
 NATURAL = (7.5, 7.4, 7.2, 6.3, 4.6, 2.4, 0.4, 3.0, -1.2, -5.0, -6.0)
 HAIRLINES = {
-    "none": NATURAL, "buzz": NATURAL, "short": NATURAL, "tied": NATURAL, "curly": NATURAL, "coily": NATURAL,
+    "none": NATURAL,
+    "buzz": NATURAL,
+    "short": NATURAL,
+    "tied": NATURAL,
+    "curly": NATURAL,
+    "coily": NATURAL,
     "side": (7.4, 7.3, 7.0, 6.0, 4.2, 2.2, 0.0, 2.5, -2.0, -5.4, -6.5),
     "fringe": (5.4, 5.3, 5.2, 5.0, 4.0, 1.6, -0.6, 1.5, -3.0, -6.0, -7.0),
     "long": (7.7, 7.4, 6.6, 5.2, 3.0, -3.0, -14.0, -14.0, -14.0, -14.0, -14.0),
@@ -27,10 +33,32 @@ HAIRLINES = {
     "horseshoe": (15.0, 15.0, 14.5, 12.0, 7.6, 3.4, 0.8, 3.2, -1.2, -5.0, -6.0),
 }
 # lift of the surface in cm, and roughness of the edge in cm
-LIFT = {"none": 0.0, "buzz": 0.08, "short": 0.45, "side": 0.8, "fringe": 0.7, "long": 1.0, "tied": 0.35, "curly": 1.1, "coily": 0.9,
-        "receding": 0.3, "horseshoe": 0.25}
-RAGGED = {"none": 0.5, "buzz": 0.35, "short": 0.65, "side": 0.7, "fringe": 0.9, "long": 0.55, "tied": 0.35, "curly": 1.0, "coily": 0.5,
-          "receding": 0.8, "horseshoe": 0.8}
+LIFT = {
+    "none": 0.0,
+    "buzz": 0.08,
+    "short": 0.45,
+    "side": 0.8,
+    "fringe": 0.7,
+    "long": 1.0,
+    "tied": 0.35,
+    "curly": 1.1,
+    "coily": 0.9,
+    "receding": 0.3,
+    "horseshoe": 0.25,
+}
+RAGGED = {
+    "none": 0.5,
+    "buzz": 0.35,
+    "short": 0.65,
+    "side": 0.7,
+    "fringe": 0.9,
+    "long": 0.55,
+    "tied": 0.35,
+    "curly": 1.0,
+    "coily": 0.5,
+    "receding": 0.8,
+    "horseshoe": 0.8,
+}
 
 
 def _by_style(table: dict[str, float], style: Tensor) -> Tensor:
@@ -44,19 +72,23 @@ def hairline(traits: Traits, at: Placement) -> Tensor:
     style = traits["hair_style"]
     heights = torch.tensor([HAIRLINES[s] for s in HAIR_STYLES], device=device)[style]
     spread = torch.tensor([0.55, 0.5, 0.6, 0.6, 0.45, 0.5, 0.6, 0.25, 0.5, 0.6, 0.6], device=device)
-    recede = (0.9 * traits.masculinity * traits.age)[:, None] * torch.tensor([0.5, 0.9, 1.4, 1.0, 0.3, 0, 0, 0, 0, 0, 0], device=device)
+    recede = (0.9 * traits.masculinity * traits.age)[:, None] * torch.tensor(
+        [0.5, 0.9, 1.4, 1.0, 0.3, 0, 0, 0, 0, 0, 0], device=device
+    )
     both = heights + rng.normal(len(KNOTS)) * spread + rng.normal(1, scale=0.3) + recede
     knots = torch.tensor(KNOTS, device=device)
-    position = torch.bucketize(at.azimuth.abs().contiguous(), knots).clamp(1, len(KNOTS) - 1)
+    n = at.azimuth.shape[-1]
+    place = at.azimuth.abs() + 0.05 * fbm(rng, n, 8, 3)
+    position = torch.bucketize(place, knots).clamp(1, len(KNOTS) - 1)
     low, high = knots[position - 1], knots[position]
-    t = smoothstep((at.azimuth.abs() - low) / (high - low))
-    index = position.expand(len(both), -1, -1, -1).flatten(1)
+    t = smoothstep((place - low) / (high - low)).flatten(1)
+    index = position.flatten(1)
     sides = []
     for _ in range(2):
         h = both + rng.normal(len(KNOTS), scale=0.15)
-        sides.append(torch.lerp(h.gather(1, index - 1), h.gather(1, index), t.expand(len(both), -1, -1, -1).flatten(1)))
-    line = torch.where((at.azimuth > 0).flatten(1), *sides)
-    peak = rng.uniform(-0.2, 0.8).view(-1, 1, 1, 1) * torch.exp(-(at.azimuth / 0.16) ** 2)
+        sides.append(torch.lerp(h.gather(1, index - 1), h.gather(1, index), t))
+    line = torch.lerp(*sides, smoothstep(at.azimuth / 0.3 + 0.5).flatten(1))
+    peak = rng.uniform(-0.2, 0.8).view(-1, 1, 1, 1) * torch.exp(-((at.azimuth / 0.16) ** 2))
     return line.view(len(both), 1, *at.azimuth.shape[-2:]) - peak
 
 
@@ -70,17 +102,31 @@ def _directions(traits: Traits, at: Placement) -> Tensor:
     part = side * rng.uniform(0.15, 0.5).view(-1, 1, 1, 1)
     back = -math.pi / 2 + 0.55 * torch.sin(az) + 0.2 * column(rng.normal())  # from the forehead over the crown
     down = math.pi / 2 - 0.25 * torch.sin(az)
-    sideways = torch.where(az > part, torch.full_like(az, 0.35), torch.full_like(az, math.pi - 0.35)) + 0.5 * (az - part).clamp(-1, 1)
+    sideways = torch.where(az > part, torch.full_like(az, 0.35), torch.full_like(az, math.pi - 0.35)) + 0.5 * (
+        az - part
+    ).clamp(-1, 1)
     low = smoothstep((az.abs() - 1.0) / 0.5)
     sideways = torch.lerp(sideways, down.expand_as(sideways), low)
-    fields = {"none": down, "buzz": back, "short": torch.lerp(back, down + 0 * back, low), "side": sideways,
-              "fringe": down + 0.35 * column(rng.normal()) * (1 - low), "long": torch.where(az.abs() < 0.9, sideways, down.expand_as(sideways)),
-              "tied": back, "curly": down, "coily": down, "receding": back, "horseshoe": down}
+    fields = {
+        "none": down,
+        "buzz": back,
+        "short": torch.lerp(back, down + 0 * back, low),
+        "side": sideways,
+        "fringe": down + 0.35 * column(rng.normal()) * (1 - low),
+        "long": torch.where(az.abs() < 0.9, sideways, down.expand_as(sideways)),
+        "tied": back,
+        "curly": down,
+        "coily": down,
+        "receding": back,
+        "horseshoe": down,
+    }
     stack = torch.stack([fields[s].expand(len(part), 1, n, n) for s in HAIR_STYLES], 1)
     index = traits["hair_style"].view(-1, 1, 1, 1, 1).expand(-1, 1, 1, n, n)
     angle = stack.gather(1, index)[:, 0]
     del high
-    swirl = _by_style({s: 0.22 for s in HAIR_STYLES} | {"curly": 2.2, "coily": 4.0, "long": 0.16, "tied": 0.12}, traits["hair_style"])
+    swirl = _by_style(
+        {s: 0.22 for s in HAIR_STYLES} | {"curly": 1.6, "coily": 3.0, "long": 0.16, "tied": 0.12}, traits["hair_style"]
+    )
     fine = fbm(rng, n, 16, 3, 0.8)
     broad = fbm(rng, n, 4, 3)
     curly = (swirl > 1).float()
@@ -112,7 +158,9 @@ def paint_hair(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
     # cut styles thin out toward the edge; shaved heads show a shadow of stubble
     density = _by_style({s: 1.0 for s in HAIR_STYLES} | {"none": 0.0, "buzz": 0.72, "receding": 0.9}, style)
     thin = smoothstep((at.height - line) / 2.2 + 0.2)
-    fade = torch.lerp(torch.ones_like(thin), 0.35 + 0.65 * thin, torch.maximum(buzz, 0.6 * (style == 2).float().view(-1, 1, 1, 1)))
+    fade = torch.lerp(
+        torch.ones_like(thin), 0.35 + 0.65 * thin, torch.maximum(buzz, 0.6 * (style == 2).float().view(-1, 1, 1, 1))
+    )
     speckle = torch.lerp(torch.ones_like(white), (0.88 + 0.20 * white).clamp(0.3, 1.05), buzz)
     shaved = (style == 0).float().view(-1, 1, 1, 1) * rng.chance(0.6).view(-1, 1, 1, 1)
     bald_above = smoothstep((9.3 - at.height + 0.6 * locks) / 1.2)
@@ -124,23 +172,34 @@ def paint_hair(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
     part_at = (rng.chance(0.5) * 2 - 1).view(-1, 1, 1, 1) * rng.uniform(0.0, 0.45).view(-1, 1, 1, 1)
     parted = ((style == 3) | (style == 5)).float().view(-1, 1, 1, 1) * rng.chance(0.75).view(-1, 1, 1, 1)
     wiggle = 0.03 * fbm(rng, n, 8, 2)
-    parting = torch.exp(-(((at.azimuth - part_at + wiggle) * 6.0 / 0.22) ** 2)) * parted * smoothstep((at.height - line) / 0.4) * (at.height < 12.5)
-    cover = cover * (1 - 0.55 * parting)
+    parting = (
+        torch.exp(-(((at.azimuth - part_at + wiggle) * 6.0 / 0.22) ** 2))
+        * parted
+        * smoothstep((at.height - line) / 0.4)
+        * (at.height < 12.5)
+    )
+    cover = cover * (1 - 0.4 * parting)
 
     contrast = _by_style({s: 0.34 for s in HAIR_STYLES} | {"coily": 0.6, "buzz": 0.16}, style)
     shade = (contrast * strand + 0.15 * locks + 0.12 * fbm(rng, n, 4, 2)).clamp(-1.2, 1.3).exp()
     colour = traits["hair_colour"][..., None, None] * shade
     warm = albedo.new_tensor([1.10, 1.0, 0.90]).view(1, 3, 1, 1)
     colour = colour * torch.lerp(torch.ones_like(warm), warm, smoothstep(locks * 0.5 + 0.3))
-    silver = smoothstep((strand * 0.5 + locks * 0.3 + column(traits["grey"]) * 3 - 1.6) / 1.2) * column((traits["grey"] > 0.02).float())
-    colour = torch.lerp(colour, albedo.new_tensor([0.34, 0.335, 0.33]).view(1, 3, 1, 1) * shade.clamp(0.5, 1.6), 0.55 * silver)
+    silver = smoothstep((strand * 0.5 + locks * 0.3 + column(traits["grey"]) * 3 - 1.6) / 1.2) * column(
+        (traits["grey"] > 0.02).float()
+    )
+    colour = torch.lerp(
+        colour, albedo.new_tensor([0.34, 0.335, 0.33]).view(1, 3, 1, 1) * shade.clamp(0.5, 1.6), 0.55 * silver
+    )
     roots = torch.exp(-((at.height - line) / 0.8).clamp_min(0)) * cover
     albedo = albedo * (1 - 0.18 * blur(cover, 0.006) * (1 - cover))  # hair shades the skin beside it
     albedo = over(albedo, 0.5 * traits["brow_colour"][..., None, None] + 0.25 * albedo, stubble)
     albedo = over(albedo, colour * (1 - 0.2 * roots), cover)
     tall = _by_style(LIFT, style)
-    bump = bump * (1 - 0.8 * cover) + cover * (0.024 * strand + 0.035 * locks * tall.clamp(0.3, 1)) * (0.4 + tall).clamp_max(1.2)
-    gloss = torch.lerp(gloss, (0.85 + 0.45 * strand).clamp(0.1, 2.0) * (1 - 0.6 * coily), cover)
+    bump = bump * (1 - 0.8 * cover) + cover * (0.024 * strand + 0.035 * locks * tall.clamp(0.3, 1)) * (
+        0.4 + tall
+    ).clamp_max(1.2)
+    gloss = torch.lerp(gloss, (0.60 + 0.35 * strand).clamp(0.05, 1.4) * (1 - 0.7 * torch.maximum(coily, buzz)), cover)
     lift = blur(cover, 0.012) * tall * smoothstep((at.height - line) / 2.5 + 0.25)
     return albedo, bump, gloss, cover, lift
 
@@ -155,18 +214,23 @@ def beard_map(traits: Traits, at: Placement) -> Tensor:
     upper = -4.8 + 3.9 * (az.abs() / 1.25) ** 1.6 + column(rng.normal(scale=0.5)) + 0.4 * uneven
     cheek = smoothstep((upper - high) / 1.1 + 0.4)
     cheek = torch.maximum(cheek, smoothstep((az.abs() - 1.20) / 0.14) * smoothstep((1.2 - high) / 1.0))
-    bottom = smoothstep((high + 10.3 - 2.7 * az**2 + column(rng.uniform(-0.9, 0.9)) + 0.5 * uneven) / 1.6)
+    bottom = smoothstep((high + 11.2 - 2.7 * az**2 + column(rng.uniform(-0.9, 0.9)) + 0.25 * uneven) / 2.4)
     jaw = cheek * bottom * smoothstep((1.48 - az.abs()) / 0.14)
     moustache = smoothstep(at.field("moustache") / 0.012 + 0.55)
-    chin = torch.exp(-(((az.abs() / (0.30 + 0.06 * column(rng.normal()))) ** 2) ** 2)) * smoothstep((-5.3 - high) / 0.7) * bottom
-    sides = torch.exp(-(((az.abs() - 0.36) / 0.09) ** 2)) * smoothstep((-3.2 - high) / 0.8) * bottom
+    chin = (
+        torch.exp(-(((az.abs() / (0.30 + 0.06 * column(rng.normal()))) ** 2) ** 2))
+        * smoothstep((-5.3 - high) / 0.7)
+        * bottom
+    )
+    u, v = (at.canonical[..., k][:, None] for k in (0, 1))
+    beside = column(0.060 + 0.010 * rng.normal().clamp(-1.5, 1.5))
+    round_mouth = smoothstep((1.0 - ((u - 0.5) / beside) ** 2 - ((v - 0.755) / 0.105) ** 2) / 0.45)
     lips = smoothstep((at.field("lips") + column(traits["lip_full"])) / 0.006 + 0.8)
-    below_lip = torch.exp(-((at.canonical[..., 0] - 0.5) / 0.055) ** 4)[:, None] * smoothstep((at.canonical[..., 1] - 0.722) / 0.01)[:, None]
     zero = torch.zeros_like(jaw)
     full = torch.maximum(torch.maximum(jaw, moustache * 0.95), chin)
-    gap = 1 - 0.5 * torch.exp(-(((at.canonical[..., 0] - 0.5).abs() - 0.055) / 0.022) ** 2 - ((at.canonical[..., 1] - 0.725) / 0.014) ** 2)[:, None]
+    gap = 1 - 0.6 * torch.exp(-((((u - 0.5).abs() - 0.042) / 0.018) ** 2) - ((v - 0.730) / 0.016) ** 2)
     full = full * gap
-    goatee = torch.maximum(torch.maximum(moustache, torch.maximum(chin, below_lip * chin)), sides * 0.8)
+    goatee = torch.maximum(moustache, round_mouth * gap)
     kinds = {"none": zero, "stubble": full, "moustache": moustache, "goatee": goatee, "short": full, "full": full}
     stack = torch.stack([kinds[k].expand_as(full) for k in BEARDS], 1)
     index = traits["beard"].view(-1, 1, 1, 1, 1).expand(-1, 1, 1, n, n)
@@ -183,23 +247,25 @@ def paint_beard(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at:
     strength = torch.tensor([0.0, 0.34, 0.85, 0.80, 0.74, 0.96], device=device)[kind].view(-1, 1, 1, 1)
     strength = strength * column(0.6 + 0.4 * traits["beard_density"])
     curl = smoothstep((traits.tone - 0.45) / 0.4).view(-1, 1, 1, 1)
-    angle = math.pi / 2 + 0.55 * torch.sin(at.azimuth * 1.2) + (0.30 + 0.7 * curl) * fbm(rng, n, 32, 2)
+    angle = math.pi / 2 + 0.55 * torch.sin(at.azimuth * 1.2) + (0.25 + 0.5 * curl) * fbm(rng, n, 32, 2)
     white = fbm(rng, n, 128, 3, 1.4)
     hairs = comb(white, angle, 0.016)
     thick = (kind >= 4).float().view(-1, 1, 1, 1)
     grain = torch.lerp(white, hairs, 0.35 + 0.65 * thick)
     strands = smoothstep((grain + 2.6 * where * strength - 1.15) / 1.7)
     shade = where * strength
-    cover = (shade * (0.30 + 0.50 * thick) + strands * where * strength.clamp_max(0.95) * 0.6).clamp(0, 0.96)
+    cover = (shade * (0.30 + 0.62 * thick) + strands * where * strength.clamp_max(0.95) * 0.6).clamp(0, 0.96)
     grey = 0.8 * column(traits["grey"])
     silver = albedo.new_tensor([0.30, 0.29, 0.28]).view(1, 3, 1, 1)
     colour = torch.lerp(traits["brow_colour"][..., None, None], silver, (grey * (0.75 + 0.3 * grain)).clamp(0, 1))
-    colour = colour * (0.30 * grain).exp()
+    colour = colour * (0.24 * grain.clamp(-2, 1.5)).exp()
     blue = albedo * albedo.new_tensor([0.60, 0.66, 0.72]).view(1, 3, 1, 1)  # roots under the skin look bluish
     soft_shadow = torch.lerp(0.55 * shade, 0.3 * shade, thick)
-    clean = F.relu(traits.masculinity - 0.45).view(-1, 1, 1, 1) * (kind == 0).float().view(-1, 1, 1, 1)
+    clean = (traits.masculinity - 0.45).clamp_min(0).view(-1, 1, 1, 1) * (kind == 0).float().view(-1, 1, 1, 1)
     if float(clean.max()) > 0:
-        every = Traits(traits.seeds, traits.tone, traits.age, traits.masculinity, traits.values | {"beard": torch.ones_like(kind)})
+        every = Traits(
+            traits.seeds, traits.tone, traits.age, traits.masculinity, traits.values | {"beard": torch.ones_like(kind)}
+        )
         soft_shadow = soft_shadow + 0.55 * clean * beard_map(every, at) * (1 + 0.2 * white)
     albedo = over(albedo, blue, soft_shadow.clamp(0, 0.8))
     albedo = over(albedo, colour, cover)

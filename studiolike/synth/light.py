@@ -5,6 +5,7 @@ transfer, Sloan, Kautz and Snyder, SIGGRAPH 2002, with the visibility sampled in
 projected). An environment's diffuse light is then one product of matrices per lighting. A hard key is too sharp for
 that, so it gets its own shadow map (Williams 1978, filtered after Reeves et al. 1987) of the subject's own head.
 """
+
 from __future__ import annotations
 
 import math
@@ -46,13 +47,23 @@ def _frame(direction: Tensor) -> tuple[Tensor, Tensor]:
     """Two unit vectors ``(B, 3)`` across each direction ``(B, 3)``."""
     up = torch.tensor([0.0, 1.0, 0.0], device=direction.device).expand_as(direction)
     side = torch.tensor([1.0, 0.0, 0.0], device=direction.device).expand_as(direction)
-    a = F.normalize(torch.where(direction[:, 1:2].abs() < 0.95, torch.cross(up, direction, dim=1),
-                                torch.cross(side, direction, dim=1)), dim=1)
+    a = F.normalize(
+        torch.where(
+            direction[:, 1:2].abs() < 0.95, torch.cross(up, direction, dim=1), torch.cross(side, direction, dim=1)
+        ),
+        dim=1,
+    )
     return a, torch.cross(direction, a, dim=1)
 
 
-def shadow(position: Tensor, normal: Tensor, direction: Tensor, size: int = 160, softness: float | Tensor = 0.6,
-           bias: float = 0.35) -> Tensor:
+def shadow(
+    position: Tensor,
+    normal: Tensor,
+    direction: Tensor,
+    size: int = 160,
+    softness: float | Tensor = 0.6,
+    bias: float = 0.35,
+) -> Tensor:
     """Share of a distant light that reaches each texel, ``(B, 1, H, W)`` in [0, 1].
 
     Args:
@@ -68,7 +79,9 @@ def shadow(position: Tensor, normal: Tensor, direction: Tensor, size: int = 160,
         q = frame @ (p.flatten(2) - centre)
         return (q[:, 0] / SPAN + 0.5) * size, (q[:, 1] / SPAN + 0.5) * size, q[:, 2]
 
-    dense = F.interpolate(position, scale_factor=2, mode="bilinear", align_corners=False) if h <= 1.2 * size else position
+    dense = (
+        F.interpolate(position, scale_factor=2, mode="bilinear", align_corners=False) if h <= 1.2 * size else position
+    )
     x, y, z = project(dense)
     index = y.long().clamp(0, size - 1) * size + x.long().clamp(0, size - 1)
     depth = torch.full((b, size * size), -100.0, device=position.device).scatter_reduce_(1, index, z, "amax")
@@ -82,8 +95,17 @@ def shadow(position: Tensor, normal: Tensor, direction: Tensor, size: int = 160,
     # a slanted surface spans more depth within one cell: give it more slack, or it shades itself in rings
     slope = (direction[:, None] @ normal.flatten(2))[:, 0].clamp(0.2, 1)
     slack = bias + (SPAN / size + 0.5 * radius * SPAN / size) * ((1 / slope**2 - 1).sqrt() * 0.6).clamp_max(1.5)
-    taps = ((0.0, 0.0), (0.95, 0.3), (-0.3, 0.95), (-0.95, -0.3), (0.3, -0.95), (0.42, 0.42), (-0.42, -0.42), (0.45, -0.45),
-            (-0.45, 0.45))
+    taps = (
+        (0.0, 0.0),
+        (0.95, 0.3),
+        (-0.3, 0.95),
+        (-0.95, -0.3),
+        (0.3, -0.95),
+        (0.42, 0.42),
+        (-0.42, -0.42),
+        (0.45, -0.45),
+        (-0.45, 0.45),
+    )
     for ox, oy in taps:
         i = (y + oy * radius).long().clamp(0, size - 1) * size + (x + ox * radius).long().clamp(0, size - 1)
         lit += ((z - depth.gather(1, i) + slack) * 6 + 0.5).clamp(0, 1)
@@ -169,6 +191,7 @@ def _toward(azimuth: Tensor, elevation: Tensor) -> Tensor:
 
 # kind of place: weight, ambient level, (low, high) kelvin of the main lobe, elevation range, azimuth range, strength,
 # sharpness, chance of a hard key, kelvin of the key
+# fmt: off
 PLACES = (
     ("overcast", 0.15, 0.75, (5600, 7800), (0.5, 1.4), (-3.1, 3.1), (0.3, 1.2), (1.0, 3.0), 0.05, (5200, 6500)),
     ("window", 0.23, 0.22, (4600, 7500), (0.0, 0.6), (0.4, 1.7), (1.2, 4.5), (3.0, 9.0), 0.25, (4800, 6000)),
@@ -177,6 +200,7 @@ PLACES = (
     ("evening", 0.13, 0.16, (2300, 3400), (-0.1, 0.8), (0.2, 2.2), (1.2, 4.5), (5.0, 22.0), 0.45, (2300, 3400)),
     ("front", 0.07, 0.22, (5000, 7000), (-0.2, 0.3), (-0.4, 0.4), (0.6, 2.0), (6.0, 25.0), 0.35, (5000, 6500)),
 )
+# fmt: on
 
 
 def draw_lighting(seeds: Tensor, device: torch.device | str = "cpu") -> Lighting:
@@ -216,9 +240,14 @@ def draw_lighting(seeds: Tensor, device: torch.device | str = "cpu") -> Lighting
     key_elevation = rng.uniform(0.15, 1.15)
     key_power = rng.uniform(1.2, 4.5) * has_key * (0.35 + level).clamp_max(1.2)
     return Lighting(
-        ambient=torch.stack([sky, horizon, ground], 1), lobe_direction=_toward(azimuth, elevation), lobe_sharpness=sharpness,
-        lobe_colour=black_body(kelvin) * strength[..., None], key_direction=_toward(key_azimuth, key_elevation),
-        key_colour=black_body(between(9)) * key_power[:, None], key_softness=rng.uniform(0.12, 1.1))
+        ambient=torch.stack([sky, horizon, ground], 1),
+        lobe_direction=_toward(azimuth, elevation),
+        lobe_sharpness=sharpness,
+        lobe_colour=black_body(kelvin) * strength[..., None],
+        key_direction=_toward(key_azimuth, key_elevation),
+        key_colour=black_body(between(9)) * key_power[:, None],
+        key_softness=rng.uniform(0.12, 1.1),
+    )
 
 
 def _along(field: Tensor, direction: Tensor) -> Tensor:
@@ -226,8 +255,9 @@ def _along(field: Tensor, direction: Tensor) -> Tensor:
     return (direction[:, None] @ field.flatten(2)).view(len(field), 1, *field.shape[2:])
 
 
-def irradiance(position: Tensor, smooth_normal: Tensor, normal: Tensor, lighting: Lighting,
-               scatter: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def irradiance(
+    position: Tensor, smooth_normal: Tensor, normal: Tensor, lighting: Lighting, scatter: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Diffuse light ``(B, 3, H, W)`` (irradiance / π) on heads, and the key's shadow ``(B, 1, H, W)``.
 
     Light that enters the skin leaves it some millimetres away, red farthest, so irradiance is blurred per channel
@@ -239,7 +269,7 @@ def irradiance(position: Tensor, smooth_normal: Tensor, normal: Tensor, lighting
     facing = _along(normal, lighting.key_direction).clamp_min(0)
     light = soft + facing * lit * lighting.key_colour[:, :, None, None]
     if scatter is not None:
-        spread = torch.cat([blur(light[:, k:k + 1], s) for k, s in enumerate((0.0075, 0.0035, 0.0018))], 1)
+        spread = torch.cat([blur(light[:, k : k + 1], s) for k, s in enumerate((0.0075, 0.0035, 0.0018))], 1)
         light = torch.lerp(light, spread, 0.75 * scatter)
     return light, lit
 
@@ -255,8 +285,15 @@ def severity(light: Tensor, mask: Tensor) -> Tensor:
     return (high - low) / (high + low).clamp_min(1e-6)
 
 
-def gloss(position: Tensor, normal: Tensor, camera: Tensor, lighting: Lighting, roughness: Tensor, lit: Tensor,
-          open_sky: Tensor) -> Tensor:
+def gloss(
+    position: Tensor,
+    normal: Tensor,
+    camera: Tensor,
+    lighting: Lighting,
+    roughness: Tensor,
+    lit: Tensor,
+    open_sky: Tensor,
+) -> Tensor:
     """Specular reflection seen from a camera, linear RGB ``(B, 3, H, W)``, before any gloss map.
 
     The environment's lobes are Gaussians, so the rough mirror's answer is one too: its sharpness is the harmonic sum of
@@ -282,7 +319,7 @@ def gloss(position: Tensor, normal: Tensor, camera: Tensor, lighting: Lighting, 
         out = out + torch.exp(width * (toward - 1)) * (width / sharp) * lighting.lobe_colour[:, k, :, None, None]
     out = out * open_sky**3
     toward = _along(mirror, lighting.key_direction)
-    peak = (surface / 2).clamp_max(14.0)
+    peak = (surface / 2).clamp_max(9.0)
     key = torch.exp(surface * (toward - 1)) * peak * lit
     facing = _along(normal, lighting.key_direction)
     return fresnel * (out + key * (facing > 0) * lighting.key_colour[:, :, None, None])

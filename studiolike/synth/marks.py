@@ -3,6 +3,7 @@
 Regional blood follows Jimenez et al. (SIGGRAPH Asia 2010): cheeks, nose, ears and chin carry more of it, the forehead
 less. Colour noise stays at a few per cent, or skin turns into orange peel. Wrinkles change height and pigment.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from ..layout import EAR_AZIMUTH, EAR_HEIGHT, EAR_SIZE, EAR_WIDTH, landmark_uv
 from .draw import Draws, blur, column, fbm, smoothstep, spots
-from .features import Placement, Traits
 from .skin import melanin_of_tone
+from .traits import Placement, Traits
 
 MOLES, FRECKLES, AGE_SPOTS, BLEMISHES = 14, 260, 60, 16
 
@@ -51,8 +52,11 @@ def skin_maps(traits: Traits, at: Placement) -> SkinMaps:
 
     tone_map = melanin_of_tone(column(traits.tone))
     mottle = column(traits["mottle"])
-    melanin = tone_map * (mottle * (0.075 * noise("melanin", 4, 4) + 0.040 * noise("melanin fine", 32, 4, 0.75))).exp()
-    blood = column(traits["blood"]) * (mottle * (0.13 * noise("blood", 4, 4) + 0.12 * noise("blood fine", 32, 4, 0.8))).exp()
+    melanin = tone_map * (mottle * (0.050 * noise("melanin", 4, 4) + 0.040 * noise("melanin fine", 32, 4, 0.75))).exp()
+    blood = (
+        column(traits["blood"])
+        * (mottle * (0.10 * noise("blood", 4, 4) + 0.12 * noise("blood fine", 32, 4, 0.8))).exp()
+    )
 
     cheeks = _blob(at, 50, 0.062, 0.050) + _blob(at, 280, 0.062, 0.050)
     wings = _blob(at, 48, 0.020, 0.022) + _blob(at, 278, 0.020, 0.022)
@@ -63,14 +67,27 @@ def skin_maps(traits: Traits, at: Placement) -> SkinMaps:
     chin = _blob(at, 152, 0.055, 0.03, (0, -0.03))
     around_mouth = _blob(at, 13, 0.075, 0.06)
     ears = ear_mask(at)
-    blood = blood * (1 + column(traits["flush"]) * cheeks + column(traits["nose_flush"]) * (0.8 * nose + 0.9 * wings)
-                     + 0.30 * chin + 0.9 * ears + 0.35 * lids + 0.25 * under - 0.20 * forehead)
+    blood = blood * (
+        1
+        + column(traits["flush"]) * cheeks
+        + column(traits["nose_flush"]) * (0.8 * nose + 0.9 * wings)
+        + 0.30 * chin
+        + 0.9 * ears
+        + 0.35 * lids
+        + 0.25 * under
+        - 0.20 * forehead
+    )
     dark_ring = column(traits["under_eye"])
-    melanin = melanin * (1 + dark_ring * (0.40 * under + 0.25 * lids) + 0.10 * forehead * mottle + 0.10 * around_mouth * tone_map.clamp_max(1.5)
-                         + 0.06 * wings)
+    melanin = melanin * (
+        1
+        + dark_ring * (0.40 * under + 0.25 * lids)
+        + 0.10 * forehead * mottle
+        + 0.10 * around_mouth * tone_map.clamp_max(1.5)
+        + 0.06 * wings
+    )
     melanin = melanin * (1 - 0.10 * smoothstep((-at.height - 8.5) / 3))
     a, b = (at.azimuth.abs() - EAR_AZIMUTH) / EAR_WIDTH + 0.2, (at.height - EAR_HEIGHT) / EAR_SIZE + 0.1
-    concha = torch.exp(-(torch.hypot(a * 1.3, b * 1.2) / 0.38) ** 4)
+    concha = torch.exp(-((torch.hypot(a * 1.3, b * 1.2) / 0.38) ** 4))
     melanin = melanin + (0.35 + 0.25 * tone_map) * concha
 
     uv = landmark_uv().to(device)
@@ -80,12 +97,16 @@ def skin_maps(traits: Traits, at: Placement) -> SkinMaps:
     middle = 0.6 * uv[torch.where(rng.uniform(0, 1, FRECKLES) < 0.5, 50, 280)] + 0.4 * uv[4]
     place = middle + rng.normal(FRECKLES, 2) * uv.new_tensor([0.072, 0.044])
     keep = rng.chance((traits["freckles"] ** 0.7)[:, None], FRECKLES)
-    melanin = melanin + spots(place, rng.uniform(0.0011, 0.0026, FRECKLES), keep * rng.uniform(0.10, 0.55, FRECKLES), n, 1.3)
+    melanin = melanin + spots(
+        place, rng.uniform(0.0011, 0.0026, FRECKLES), keep * rng.uniform(0.10, 0.55, FRECKLES), n, 1.3
+    )
     # age spots
     rng = Draws(seeds, "age spots", device)
     place = torch.stack([rng.uniform(0.2, 0.8, AGE_SPOTS), rng.uniform(0.18, 0.80, AGE_SPOTS)], -1)
     keep = rng.chance((traits["spots"] * 0.9)[:, None], AGE_SPOTS)
-    melanin = melanin + spots(place, rng.uniform(0.002, 0.007, AGE_SPOTS), keep * rng.uniform(0.05, 0.30, AGE_SPOTS), n, 2)
+    melanin = melanin + spots(
+        place, rng.uniform(0.002, 0.007, AGE_SPOTS), keep * rng.uniform(0.05, 0.30, AGE_SPOTS), n, 2
+    )
     # moles, pigmented and a little raised
     rng = Draws(seeds, "moles", device)
     place = torch.stack([rng.uniform(0.22, 0.78, MOLES), rng.uniform(0.25, 0.95, MOLES)], -1)
@@ -112,7 +133,13 @@ def skin_maps(traits: Traits, at: Placement) -> SkinMaps:
     melanin = melanin * (1 + 0.20 * pores * oily)
     blood = blood * (1 + 0.10 * pores * oily)
     gloss = column(traits["shine"]) * (0.55 + 0.55 * (0.8 * forehead + nose + 0.4 * cheeks + 0.4 * chin + 0.5 * lids))
-    gloss = gloss * (1 + 0.30 * noise("gloss", 64, 3, 0.8) + 0.15 * noise("oil", 8, 2)).clamp(0.15, 2.2) * (1 - 0.35 * pores) * (1 - 0.7 * ears) * (1 - 0.9 * _blob(at, 2, 0.034, 0.012))
+    gloss = (
+        gloss
+        * (1 + 0.30 * noise("gloss", 64, 3, 0.8) + 0.15 * noise("oil", 8, 2)).clamp(0.15, 2.2)
+        * (1 - 0.35 * pores)
+        * (1 - 0.7 * ears)
+        * (1 - 0.9 * _blob(at, 2, 0.034, 0.012))
+    )
 
     lines, folds = wrinkle_maps(traits, at)
     bump = bump - 0.065 * lines - 0.11 * folds
@@ -144,18 +171,36 @@ def wrinkle_maps(traits: Traits, at: Placement) -> tuple[Tensor, Tensor]:
     for wing, corner, outer, inner, lower, out in ((358, 291, 263, 362, 374, 1.0), (129, 61, 33, 133, 145, -1.0)):
         side = up([out, 1.0])
         start, stop = uv[wing] + up([0.012, -0.006]) * side, uv[corner] + up([0.022, 0.002]) * side
-        wide.append((curve(start, 0.5 * (start + stop) + up([0.012, -0.006]) * side, stop, 0.0022), 0.30 + 0.75 * amount))
+        wide.append(
+            (curve(start, 0.5 * (start + stop) + up([0.012, -0.006]) * side, stop, 0.0022), 0.30 + 0.75 * amount)
+        )
         chin = uv[corner] + up([0.014, 0.055]) * side
-        wide.append((curve(uv[corner] + up([0.010, 0.006]) * side, uv[corner] + up([0.016, 0.03]) * side, chin, 0.003), 0.75 * amount - 0.1))
+        wide.append(
+            (
+                curve(uv[corner] + up([0.010, 0.006]) * side, uv[corner] + up([0.016, 0.03]) * side, chin, 0.003),
+                0.75 * amount - 0.1,
+            )
+        )
         bag = up([0.0, 0.026])
-        wide.append((curve(uv[inner] + bag * 0.45, uv[lower] + bag, uv[outer] + bag * 0.5, 0.0018), 0.30 + 0.65 * amount))
-        thin.append((curve(uv[inner] + bag * 0.3, uv[lower] + bag * 0.62, uv[outer] + bag * 0.25, 0.0015), 0.9 * amount))
+        wide.append(
+            (curve(uv[inner] + bag * 0.45, uv[lower] + bag, uv[outer] + bag * 0.5, 0.0018), 0.30 + 0.65 * amount)
+        )
+        thin.append(
+            (curve(uv[inner] + bag * 0.3, uv[lower] + bag * 0.62, uv[outer] + bag * 0.25, 0.0015), 0.9 * amount)
+        )
         for k in range(4):
             p = uv[outer] + up([0.014, -0.006 + 0.008 * k]) * side
             q = p + up([0.036, (-0.018, -0.005, 0.008, 0.020)[k]]) * side
-            thin.append((curve(p, 0.5 * (p + q) + up([0.0, 0.002]), q, 0.0028), (1.25 * amount - 0.2) * rng.uniform(0.3, 1.2)))
+            thin.append(
+                (curve(p, 0.5 * (p + q) + up([0.0, 0.002]), q, 0.0028), (1.25 * amount - 0.2) * rng.uniform(0.3, 1.2))
+            )
         frown = uv[9] + up([0.013, -0.006]) * side
-        thin.append((curve(frown + up([0, 0.034]), frown + up([0.002, 0.016]) * side, frown, 0.003), (1.3 * amount - 0.25) * rng.uniform(0, 1.2)))
+        thin.append(
+            (
+                curve(frown + up([0, 0.034]), frown + up([0.002, 0.016]) * side, frown, 0.003),
+                (1.3 * amount - 0.25) * rng.uniform(0, 1.2),
+            )
+        )
     for k in range(5):
         y = 0.248 + 0.0155 * k
         half = 0.105 - 0.008 * abs(k - 2)
@@ -167,7 +212,12 @@ def wrinkle_maps(traits: Traits, at: Placement) -> tuple[Tensor, Tensor]:
         thin.append((path, (1.2 * amount - 0.15) * rng.uniform(0.2, 1.2)))
     for k in range(3):
         y = 0.905 + 0.030 * k
-        wide.append((curve(up([0.30, y - 0.03]), up([0.5, y]), up([0.70, y - 0.03]), 0.006), 0.22 + 0.4 * amount * rng.uniform(0.4, 1.2)))
+        wide.append(
+            (
+                curve(up([0.30, y - 0.03]), up([0.5, y]), up([0.70, y - 0.03]), 0.006),
+                0.22 + 0.4 * amount * rng.uniform(0.4, 1.2),
+            )
+        )
 
     def draw(curves: list[tuple[Tensor, Tensor]], radius: float) -> Tensor:
         points = torch.stack([p for p, _ in curves], 1)  # (B, curves, steps, 2)

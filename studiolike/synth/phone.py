@@ -5,6 +5,7 @@ per cent of the face's width, blur and background colour where the surface turns
 how well they saw each texel, holes are smeared over (visibility exactly 0), and the picture passes through a tone
 curve, shot noise, sharpening and JPEG.
 """
+
 from __future__ import annotations
 
 import math
@@ -81,24 +82,32 @@ def phone_capture(subjects: Subjects, lighting_seeds: Tensor) -> PhoneCapture:
     weight = torch.zeros_like(subjects.hair)
     best = torch.zeros_like(weight)
     for k in range(VIEWS):
-        camera = torch.stack([azimuth[:, k].sin() * elevation[:, k].cos(), elevation[:, k].sin(),
-                              azimuth[:, k].cos() * elevation[:, k].cos()], -1)
+        camera = torch.stack(
+            [
+                azimuth[:, k].sin() * elevation[:, k].cos(),
+                elevation[:, k].sin(),
+                azimuth[:, k].cos() * elevation[:, k].cos(),
+            ],
+            -1,
+        )
         seen = shadow(subjects.position, subjects.smooth_normals, camera, size=144, softness=0.35, bias=0.55)
-        eye = camera * distance[:, k:k + 1]
+        eye = camera * distance[:, k : k + 1]
         facing = (unit(eye[:, :, None, None] - subjects.position) * subjects.smooth_normals).sum(1, keepdim=True)
         quality = smoothstep((facing - 0.10) / 0.75) * smoothstep((seen - 0.25) / 0.6) * column(use[:, k])
         shine = gloss(subjects.position, subjects.normals, eye, lighting, roughness, lit, subjects.occlusion)
-        colour = albedo * light + shine * subjects.gloss * 0.85
+        colour = albedo * light + shine * subjects.gloss * 0.55
         view_gain = gains * rng.normal(1, scale=0.075).exp() * rng.normal(3, scale=0.018).exp()
         colour = colour * (view_gain * exposure[:, None])[..., None, None]
         away = smoothstep((0.46 - facing) / 0.36)
         streak = smoothstep(0.5 + 0.6 * fbm(Draws(lighting_seeds, f"bleed{k}", device), min(n, 128), 16, 3))
         bleed = away**2 * 0.4 * enlarge(streak, n)
         colour = torch.lerp(colour, background[:, k, :, None, None].expand_as(colour), bleed)
-        flow = torch.cat([fbm(Draws(lighting_seeds, f"drift{k}{axis}", device), min(n, 32), 4, 2, 0.4) for axis in "uv"], 1)
+        flow = torch.cat(
+            [fbm(Draws(lighting_seeds, f"drift{k}{axis}", device), min(n, 32), 4, 2, 0.4) for axis in "uv"], 1
+        )
         flow = enlarge(flow, n) * column(drift * (0.6 if k == 0 else 1.1))
         # where the surface turns away, few pixels of the photo are pulled over many texels
-        pull = (away * 0.030 * (0.5 + azimuth[:, k].view(-1, 1, 1, 1) / (2 * math.pi) - uv[None, None, :, :, 0]).sign())
+        pull = away * 0.030 * (0.5 + azimuth[:, k].view(-1, 1, 1, 1) / (2 * math.pi) - uv[None, None, :, :, 0]).sign()
         flow = flow + torch.cat([blur(pull, 0.01), torch.zeros_like(pull)], 1)
         colour = sample(colour, uv + flow.permute(0, 2, 3, 1))
         sharp = colour if n <= 64 else blur(colour, 0.0016)
@@ -123,7 +132,9 @@ def _develop(linear: Tensor, seeds: Tensor) -> Tensor:
     rng = Draws(seeds, "develop", linear.device)
     gain = column(rng.uniform(0.00006, 0.0008) * rng.uniform(0.2, 1.0))
     grain = rng.normal(3, n, n) * min(1.0, n / 256)
-    blotch = enlarge(rng.normal(3, max(n // 4, 8), max(n // 4, 8)), n) * 0.5  # chroma noise left by the phone's denoiser
+    blotch = (
+        enlarge(rng.normal(3, max(n // 4, 8), max(n // 4, 8)), n) * 0.5
+    )  # chroma noise left by the phone's denoiser
     linear = linear + (grain + blotch) * (gain * linear.clamp_min(0) + 0.04 * gain).sqrt()
     shoulder = 0.22
     linear = (linear * (1 + shoulder) / (1 + shoulder * linear.clamp_min(0))).clamp(0, 1)
@@ -145,13 +156,20 @@ def _dct() -> Tensor:
 
 
 # quantisation tables of ITU-T T.81 (JPEG), annex K.1 and K.2
+# fmt: off
 LUMA = torch.tensor([
-    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
-    18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100,
-    103, 99.0]).view(8, 8)
-CHROMA = torch.tensor([
-    17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99, 99, 99, 99,
-    *[99] * 32]).view(8, 8).float()
+    [16, 11, 10, 16, 24, 40, 51, 61],
+    [12, 12, 14, 19, 26, 58, 60, 55],
+    [14, 13, 16, 24, 40, 57, 69, 56],
+    [14, 17, 22, 29, 51, 87, 80, 62],
+    [18, 22, 37, 56, 68, 109, 103, 77],
+    [24, 35, 55, 64, 81, 104, 113, 92],
+    [49, 64, 78, 87, 103, 121, 120, 101],
+    [72, 92, 95, 98, 112, 100, 103, 99],
+]).float()
+CHROMA = torch.full((8, 8), 99.0)
+CHROMA[:4, :4] = torch.tensor([[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99.0]])
+# fmt: on
 
 
 def jpeg(x: Tensor, quality: Tensor) -> Tensor:

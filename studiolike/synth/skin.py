@@ -9,6 +9,7 @@ analytic colour matching functions of Wyman, Sloan and Shirley (JCGT 2013) under
 Measured skin to compare with: CIELAB L* of facial skin runs from about 25–35 (very dark) to 65–75 (very light), hue
 angle 45–65° (Xiao et al., Skin Research and Technology 2017; Del Bino and Bernerd, Br. J. Dermatology 2013).
 """
+
 from __future__ import annotations
 
 from functools import lru_cache
@@ -21,12 +22,14 @@ WAVELENGTHS = torch.arange(400.0, 701.0, 10.0)  # nm
 
 # molar extinction of oxy- and deoxyhaemoglobin in water, cm⁻¹/M, every 10 nm from 400 to 700 nm
 # (compiled by S. Prahl, Oregon Medical Laser Center, 1999, from Gratzer and Kollias)
+# fmt: off
 OXY = torch.tensor([
     266232, 466840, 480360, 246072, 102580, 62816, 44480, 33209, 26629, 23684, 20933, 20035, 24202, 39957, 53236, 43016,
     32613, 44496, 50104, 14401, 3200, 1506, 942, 610, 442, 368, 320, 294, 278, 276, 290.0])
 DEOXY = torch.tensor([
     223296, 303956, 407560, 528600, 413280, 103292, 23389, 16156, 14550, 16684, 20862, 25774, 31590, 39036, 46592, 53412,
     53788, 45072, 37020, 28324, 14677, 9444, 6510, 5149, 4345, 3750, 3227, 2795, 2408, 2052, 1794.0])
+# fmt: on
 HAEMOGLOBIN = 150.0 / 64500.0  # mol/l in whole blood: 150 g/l over 64,500 g/mol
 OXYGENATION = 0.75
 MAX_MELANIN, MAX_BLOOD = 4.5, 0.16  # the table's range
@@ -82,7 +85,9 @@ def skin_colour(melanin: Tensor, blood: Tensor) -> Tensor:
     dark ≈ 2.2) and blood volume fraction 0…0.16 (skin ≈ 0.01, lips ≈ 0.05). Values outside are clamped."""
     place = torch.cat([(blood / MAX_BLOOD).clamp(0, 1).sqrt(), (melanin / MAX_MELANIN).clamp(0, 1).sqrt()], 1)
     table = _table().to(melanin.device).expand(len(melanin), -1, -1, -1)
-    return F.grid_sample(table, place.permute(0, 2, 3, 1) * 2 - 1, mode="bilinear", padding_mode="border", align_corners=True)
+    return F.grid_sample(
+        table, place.permute(0, 2, 3, 1) * 2 - 1, mode="bilinear", padding_mode="border", align_corners=True
+    )
 
 
 def melanin_of_tone(tone: Tensor) -> Tensor:

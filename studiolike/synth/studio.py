@@ -1,4 +1,5 @@
 """The studio: a dome of even light around the head, exposure and white balance fixed, everything seen."""
+
 from __future__ import annotations
 
 import torch
