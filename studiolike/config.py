@@ -44,9 +44,9 @@ class PretrainConfig:
     """Stage 1, G_phone (Karras et al. 2020, with ADA's heuristics)."""
 
     images: int = 40_000
-    batch: int = 16
+    batch: int = 8
     lr: float = 0.0025
-    r1_gamma: float | None = None  # None: 0.0002 · resolution² / batch (Karras et al. 2020b, eq. heuristics)
+    r1_gamma: float | None = 0.2  # None: 0.0002 · resolution² / batch (heuristic of Karras et al. 2020b), less than we need
     r1_every: int = 16
     ema_kimg: float | None = None  # None: batch · 10 / 32 kimg half-life, ramped up
     mixing: float = 0.9  # probability of style mixing
@@ -59,7 +59,7 @@ class InversionConfig:
     """Stage 2, w+ by optimisation."""
 
     steps: int = 120
-    lr: float = 0.1
+    lr: float = 0.2  # in standard deviations of w per step
     space: str = "w+"  # "w" or "w+"
     prior: float = 1e-3  # weight of |w − w_mean|², whitened
     features: float = 0.1  # weight of the feature distance
