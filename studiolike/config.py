@@ -35,7 +35,7 @@ class GeneratorConfig:
     resolution: int = 64
     w_dim: int = 128
     mapping_layers: int = 4
-    channel_base: int = 2048
+    channel_base: int = 1024
     channel_max: int = 128
 
 
