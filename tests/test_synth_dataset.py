@@ -46,7 +46,9 @@ def test_arrays_have_the_promised_types(data):
     assert texture.dtype == torch.float32 and 0 <= texture.min() and texture.max() <= 1
     assert visibility.shape == (2, 1, 32, 32) and (visibility == 0).any() and visibility.max() > 0.9
     assert data.studio_batch(data.subjects("test")).shape == (2, 3, 32, 32)
-    assert data.seeds.tolist() == list(range(7, 14)) and ((data.severity > 0) & (data.severity <= 1)).all()
+    apart = dataset.SPLIT_SEEDS
+    assert data.seeds.tolist() == [7, 8, 7 + apart, 7 + 2 * apart, 7 + 3 * apart, 7 + 4 * apart, 8 + 4 * apart]
+    assert ((data.severity > 0) & (data.severity <= 1)).all()
 
 
 def test_test_subjects_share_their_lightings_and_others_do_not(data):
