@@ -1,0 +1,48 @@
+"""Numbers for the prose and code beside equations, inside the book and outside of it."""
+import sys
+
+import numpy as np
+import pytest
+
+from studiolike import notebook
+from studiolike.errors import InputError
+
+
+@pytest.fixture
+def stored(monkeypatch):
+    import myst_nb
+
+    values = {}
+    monkeypatch.setattr(myst_nb, "glue", lambda name, value, display: values.update({name: value}))
+    return values
+
+
+@pytest.mark.parametrize("value, plain", [
+    (np.float32(0.5), 0.5), (np.array([2.0]), 2.0), (np.int64(3), 3), (4, 4), ("better", "better"), (True, True),
+])
+def test_glue_stores_plain_values(stored, value, plain):
+    notebook.glue("ch01_x", value)
+    assert stored == {"ch01_x": plain} and type(stored["ch01_x"]) is type(plain)
+
+
+@pytest.mark.parametrize("value", [[1.0], {"a": 1}, None])
+def test_glue_refuses_what_a_sentence_cannot_quote(value):
+    with pytest.raises(InputError, match="ch01_x"):
+        notebook.glue("ch01_x", value)
+
+
+def test_glue_prints_the_value_where_the_books_tools_are_missing(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "myst_nb", None)
+    notebook.glue("ch01_psnr", 23.456)
+    notebook.glue("ch01_count", 7)
+    assert capsys.readouterr().out == "ch01_psnr = 23.46\nch01_count = 7\n"
+
+
+def test_source_shows_the_very_code_of_the_library(monkeypatch):
+    from IPython import display
+
+    shown = []
+    monkeypatch.setattr(display, "display", shown.append)
+    notebook.source(notebook.glue)
+    text = shown[0].data
+    assert text.startswith("`studiolike.notebook.glue`") and "def glue(name: str" in text and text.endswith("```")
