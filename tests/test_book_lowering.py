@@ -82,6 +82,10 @@ def test_references_become_titles_and_links_to_the_book(plain):
     assert "(https://someone.example/studiolike/timings.html)" in plain("[times](../timings.md)")
 
 
+def test_a_chapter_that_is_not_written_yet_is_named_by_its_number(plain):
+    assert plain("See {ref}`ch07` and {ref}`the sixth <ch06>`.") == "See chapter 7 and the sixth."
+
+
 def test_results_show_the_name_that_the_cell_prints(plain):
     assert plain("It is {glue:text}`ch01_psnr:.1f` dB.") == "It is `ch01_psnr` dB."
     assert plain("It was {glue:text}`ch02-second.ipynb::ch02_psnr:.1f`.") == "It was `ch02_psnr`."
