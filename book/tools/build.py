@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
+import re
 import shutil
 import subprocess
 import sys
@@ -138,11 +138,11 @@ def render(source: Path, strict: bool = True) -> Path:
     command = [sys.executable, "-c", start, "build", str(source), "--config", str(ROOT / "_config.yml"),
                "--toc", str(source / "_toc.yml"), "--path-output", str(out), "-n", "--keep-going", *(["-W"] if strict else [])]
     print("rendering with Jupyter Book", flush=True)
-    done = subprocess.run(command, cwd=source, env=os.environ | {"NO_COLOR": "1"}, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True)
-    (BUILD / "jupyter-book.log").write_text(done.stdout)
+    done = subprocess.run(command, cwd=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    told = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)  # Sphinx colours even what is not a terminal
+    (BUILD / "jupyter-book.log").write_text(told)
     html = out / "_build" / "html"
-    lines = done.stdout.splitlines()
+    lines = told.splitlines()
     said = [line for line in lines if "WARNING" in line or "ERROR" in line]
     if done.returncode or not (html / "index.html").exists():
         said = said or lines[-30:]
