@@ -50,8 +50,11 @@ class PretrainConfig:
     r1_every: int = 16
     ema_kimg: float | None = None  # None: batch · 10 / 32 kimg half-life, ramped up
     mixing: float = 0.9  # probability of style mixing
-    augment: float = 0.3  # probability of each differentiable augmentation
+    augment: float = 0.2  # probability of each differentiable augmentation
     path_length: float = 0.0  # weight of path-length regularisation; 0 = off
+    encoded: float = 0.5  # share of the fakes that are reconstructions by an encoder that learns along; 0 = plain StyleGAN2
+    reconstruction: float = 20.0  # weight of their pixel loss
+    spread: float = 0.02  # weight of the spread of a code's rows
 
 
 @dataclass(frozen=True)

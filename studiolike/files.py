@@ -138,7 +138,7 @@ def convert_path(command: Convert) -> list[dict]:
     pipe = _pipeline(command)
     reports = []
     for path, target, (texture, visibility, facts) in tqdm(
-            list(zip(inputs, outputs, loaded, strict=True)), desc="convert", unit="face", 
+            list(zip(inputs, outputs, loaded, strict=True)), desc="convert", unit="face",
             disable=command.quiet or len(inputs) < 2):
         reports.append(_convert_one(pipe, command, path, target, texture, visibility, facts))
     return reports

@@ -175,6 +175,8 @@ def train_phone(context: Context) -> None:
     for model in (stage.generator, stage.ema):
         start = context.start("g_phone", model)
     context.start("d_phone", stage.discriminator)
+    if stage.encoder is not None:
+        context.start("encoder", stage.encoder)
     settings = {"pretrain": dataclasses.asdict(profile.pretrain) | {"images": None}, "warm": start,
                 "generator": dataclasses.asdict(profile.generator), "data": data.manifest["spec"]}
     fit(stage, profile.pretrain.images, context.runs / "g_phone", settings=settings, precision=profile.precision,
@@ -182,6 +184,8 @@ def train_phone(context: Context) -> None:
     g_phone, d_phone = stage.ema.cpu(), stage.discriminator.cpu().eval()
     context.keep(g_phone, "g_phone", data, phone_quality(context, g_phone, data), extra=start)
     context.keep(d_phone, "d_phone", data, {}, run="g_phone", extra=start)
+    if stage.encoder is not None:
+        context.keep(stage.encoder.cpu().eval(), "encoder", data, {}, run="g_phone", extra=start)
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """Stage 1, StyleGAN2: generator and discriminator from the papers, and the training of G_phone."""
 from .discriminator import Discriminator
+from .encoder import Encoder
 from .generator import Generator
 from .train import PretrainStage, phone_stage, train_phone
 
-__all__ = ["Discriminator", "Generator", "PretrainStage", "phone_stage", "train_phone"]
+__all__ = ["Discriminator", "Encoder", "Generator", "PretrainStage", "phone_stage", "train_phone"]

@@ -1,9 +1,10 @@
 """Stage 1: G_phone, a StyleGAN2 of phone textures, trained through visibility maps.
 
-Training as in Karras et al. 2020 (lazy R1, style mixing, weight averaging), progress counted in images. Three choices
-are ours. Every image that D sees, real or generated, is seen through a visibility map of the real data, so D cannot win
-on holes and G learns complete faces wherever anyone was observed. One forward pass of G serves both players of a step.
-Augmentation changes the maps as well (`augment`).
+Training as in Karras et al. 2020 (lazy R1, style mixing, weight averaging), progress counted in images. Four choices
+are ours. An encoder learns along, and half of the fakes are reconstructions (`encoder`). Every image that D sees, real or
+generated, is seen through a visibility map of the real data, so D cannot win on holes and G learns complete faces
+wherever anyone was observed. One forward pass of G serves both players of a step. Augmentation changes the maps as well
+(`augment`).
 """
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ from ..io import from_signed, to_signed, write_image
 from ..training import Stage, fit
 from .augment import augment
 from .discriminator import Discriminator
+from .encoder import Encoder, reconstruction_loss, spread
 from .generator import Generator
 from .losses import (
     discriminator_loss,
@@ -76,6 +78,7 @@ class PretrainStage(Stage):
         generator, discriminator: fresh networks; the discriminator takes visibility (four channels).
         data: real phone textures: ``phone_batch(rows, device) -> (texture in [0, 1], visibility)``.
         rows: captures to train on; default ``data.captures("phone")``.
+        encoder: learns along if it is given; ``config.encoded`` of the fakes are then reconstructions.
     Attributes:
         ema: the averaged generator, the one to keep.
     """
@@ -83,10 +86,10 @@ class PretrainStage(Stage):
     name = "pretrain"
 
     def __init__(self, config: PretrainConfig, generator: Generator, discriminator: Discriminator, data: TextureSet,
-                 rows: Tensor | None = None):
+                 rows: Tensor | None = None, encoder: Encoder | None = None):
         self.config, self.batch, self.data = config, config.batch, data
         self.rows = data.captures("phone") if rows is None else rows
-        self.generator, self.discriminator = generator, discriminator
+        self.generator, self.discriminator, self.encoder = generator, discriminator, encoder
         self.ema = Generator.from_config(generator.config)
         self.ema.load_state_dict(generator.state_dict())
         self.ema.requires_grad_(False).eval()
@@ -101,6 +104,9 @@ class PretrainStage(Stage):
             "discriminator": torch.optim.Adam(discriminator.parameters(), eps=1e-8, fused=True,
                                               **lazy(config.lr, BETAS, config.r1_every)),
         }
+        if encoder is not None:
+            self.modules["encoder"] = encoder
+            self.optimizers["encoder"] = torch.optim.Adam(encoder.parameters(), config.lr, (0.9, 0.99), eps=1e-8, fused=True)
 
     # ------------------------------------------------------------------------------------------------ one step
 
@@ -112,11 +118,13 @@ class PretrainStage(Stage):
         real = to_signed(texture)
         number = images // self.batch
 
-        fake = self._sample(batch, rng)
-        log = self._discriminator_turn(real, fake.detach(), visibility, rng)
+        encoded = 0 if self.encoder is None else round(batch * self.config.encoded)
+        fake, extra = self._sample(batch - encoded, rng, real[:encoded], visibility[:encoded])
+        log = self._discriminator_turn(real, fake.detach(), visibility.roll(-encoded, 0), rng)
         if self.gamma and number % self.config.r1_every == 0:
             log["r1"] = self._r1_turn(real, visibility, rng)
-        log["loss_g"] = self._generator_turn(fake, visibility, rng)
+        log["loss_g"] = self._generator_turn(fake, visibility.roll(-encoded, 0), extra, rng)
+        log |= {name: value for name, value in extra.items() if name != "total"}
         if self.config.path_length and number % PATH_EVERY == 0:
             log["path"] = self._path_turn(max(batch // 2, 1), rng)
         update_ema(self.ema, self.generator, ema_decay(images, self.batch, self.half_life))
@@ -135,9 +143,19 @@ class PretrainStage(Stage):
         first = torch.arange(g.num_ws) < cut[:, None]  # (B, L)
         return torch.where(first[..., None].to(w.device), w[:batch, None], w[batch:, None])
 
-    def _sample(self, batch: int, rng: torch.Generator) -> Tensor:
+    def _sample(self, batch: int, rng: torch.Generator, real: Tensor, visibility: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """``batch`` images of random codes, then reconstructions of ``real`` (may be empty); and the encoder's losses."""
+        config, extra = self.config, {}
         with self.accelerator.autocast():
-            return self.generator.synthesis(self._codes(batch, rng), "random", rng).float()
+            codes = [self._codes(batch, rng)] if batch else []
+            if len(real):
+                codes.append(self.encoder(real, visibility))
+            image = self.generator.synthesis(torch.cat(codes), "random", rng).float()
+        if len(real):
+            extra["recons"] = reconstruction_loss(image[batch:], real, visibility)
+            extra["spread"] = spread(codes[-1].float())
+            extra["total"] = (config.reconstruction * extra["recons"] + config.spread * extra["spread"]) * len(real) / len(image)
+        return image, extra
 
     def _judge(self, image: Tensor, visibility: Tensor, rng: torch.Generator) -> Tensor:
         with self.accelerator.autocast():
@@ -159,10 +177,12 @@ class PretrainStage(Stage):
         self._update("discriminator", penalty * (self.gamma / 2 * self.config.r1_every))
         return penalty
 
-    def _generator_turn(self, fake: Tensor, visibility: Tensor, rng: torch.Generator) -> Tensor:
+    def _generator_turn(self, fake: Tensor, visibility: Tensor, extra: dict[str, Tensor], rng: torch.Generator) -> Tensor:
         self.discriminator.requires_grad_(False)  # its weights get no gradient, only the image does
         loss = generator_loss(self._judge(fake, visibility, rng))
-        self._update("generator", loss)
+        self._update("generator", loss + extra.get("total", 0.0))
+        if extra:  # the same backward pass reached the encoder
+            self._step("encoder")
         self.discriminator.requires_grad_(True)
         return loss
 
@@ -176,8 +196,11 @@ class PretrainStage(Stage):
         return lengths.mean()
 
     def _update(self, player: str, loss: Tensor) -> None:
-        optimizer = self.optimizers[player]
         self.accelerator.backward(loss)
+        self._step(player)
+
+    def _step(self, player: str) -> None:
+        optimizer = self.optimizers[player]
         self._average_gradients(self.modules[player])
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -194,9 +217,14 @@ class PretrainStage(Stage):
 
     @torch.no_grad()
     def preview(self, path: Path) -> None:
-        """Samples of the averaged generator, always from the same z."""
+        """Samples of the averaged generator, always from the same z; with an encoder also eight textures, reconstructed."""
+        device = self.accelerator.device
         z = torch.randn(32, self.ema.config.w_dim, generator=torch.Generator().manual_seed(0))
-        write_image(image_grid(from_signed(self.ema(z.to(self.accelerator.device)))), path)
+        images = [from_signed(self.ema(z.to(device)))]
+        if self.encoder is not None:
+            texture, visibility = self.data.phone_batch(self.rows[torch.linspace(0, len(self.rows) - 1, 8).long()], device)
+            images += [texture, from_signed(self.ema.synthesis(self.encoder(to_signed(texture), visibility)))]
+        write_image(image_grid(torch.cat(images)), path)
 
     def state_dict(self) -> dict:
         """Running mean of the path lengths."""
@@ -221,7 +249,9 @@ def phone_stage(profile: Profile, data: TextureSet, *, seed: int = 0, rows: Tens
         torch.manual_seed(seed)
         generator = Generator(**asdict(size))
         discriminator = Discriminator(size.resolution, size.channel_base, size.channel_max)
-    return PretrainStage(profile.pretrain, generator, discriminator, data, rows)
+        encoder = Encoder(size.resolution, size.w_dim, size.channel_base, size.channel_max)
+    return PretrainStage(profile.pretrain, generator, discriminator, data, rows,
+                         encoder if profile.pretrain.encoded else None)
 
 
 def train_phone(profile: Profile, data: TextureSet, run_dir: str | os.PathLike, *, images: int | None = None, seed: int = 0,

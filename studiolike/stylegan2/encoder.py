@@ -1,0 +1,83 @@
+"""An encoder that learns beside the generator: phone texture and visibility → w+.
+
+Half of the fakes of a training step are reconstructions G(E(x)) of real textures x. The discriminator judges them like
+any other fake, and a pixel loss on what was observed ties them to x. On little compute this is what makes G learn: a
+reconstruction says where every texel should go, an adversarial loss only that something is wrong. It also gives codes
+without optimisation. VAE-GAN: Larsen et al. (ICML 2016); encoders into W+: Richardson et al. (CVPR 2021) and Tov et al.
+(TOG 2021), whose penalty on the spread of a code's rows keeps w+ near W. The paper we follow does not mention any of it:
+this is our choice.
+"""
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+from .discriminator import DiscriminatorBlock
+from .generator import channels_at, check_resolution
+from .ops import EqualConv, EqualLinear, channels_last
+
+
+class Encoder(ModelMixin, ConfigMixin):
+    """Signed texture and visibility → w+; the discriminator's trunk with another head.
+
+    Args:
+        resolution: side of the textures. w_dim: length D of a row. hidden: width before the head.
+        channel_base, channel_max: as in the generator.
+    Attributes:
+        num_ws: rows L of w+.
+    Raises:
+        InputError: a resolution that is not a power of two.
+    """
+
+    @register_to_config
+    def __init__(self, resolution: int = 64, w_dim: int = 128, channel_base: int = 2048, channel_max: int = 128,
+                 hidden: int = 256):
+        super().__init__()
+        check_resolution(resolution)
+        sizes = [2**k for k in range(resolution.bit_length() - 1, 2, -1)]
+        channels = [channels_at(size, channel_base, channel_max) for size in (*sizes, 4)]
+        self.num_ws = 2 * len(channels)
+        self.from_rgb = EqualConv(4, channels[0], 1)
+        self.blocks = nn.Sequential(*(DiscriminatorBlock(a, b) for a, b in zip(channels[:-1], channels[1:], strict=True)))
+        self.bottleneck = EqualLinear(channels[-1] * 16, hidden, activate=True)
+        self.common = EqualLinear(hidden, w_dim)  # one w for all rows …
+        self.rows = EqualLinear(hidden, self.num_ws * w_dim)  # … and what each row adds to it
+        nn.init.zeros_(self.rows.weight)
+
+    def forward(self, rgb: Tensor, visibility: Tensor | None = None) -> Tensor:
+        """Codes of textures.
+
+        Args:
+            rgb: signed ``(B, 3, H, W)``; what stands in unobserved texels does not matter.
+            visibility: ``(B, 1, H, W)`` in [0, 1]; None = all observed.
+        Returns:
+            ``(B, L, D)``.
+        """
+        if visibility is None:
+            visibility = torch.ones_like(rgb[:, :1])
+        masked = torch.where(visibility > 0, rgb, torch.zeros_like(rgb)) * visibility
+        x = self.blocks(self.from_rgb(channels_last(torch.cat([masked, visibility], 1))))
+        x = self.bottleneck(x.flatten(1))
+        return self.common(x)[:, None] + self.rows(x).unflatten(1, (self.num_ws, -1))
+
+
+def reconstruction_loss(image: Tensor, target: Tensor, visibility: Tensor, levels: int = 4) -> Tensor:
+    """Mean absolute difference over observed texels, averaged over an area pyramid; a scalar.
+
+    Args:
+        image, target: signed ``(B, 3, H, W)``. visibility: ``(B, 1, H, W)`` in [0, 1].
+    """
+    difference, weight, errors = (image - target) * visibility, visibility, []
+    for level in range(levels):
+        if level:
+            difference, weight = F.avg_pool2d(difference, 2), F.avg_pool2d(weight, 2)
+        errors.append(difference.abs().mean(1).sum() / weight.sum().clamp_min(1e-6))
+    return torch.stack(errors).mean()
+
+
+def spread(w_plus: Tensor) -> Tensor:
+    """Mean squared distance of the rows of w+ from their mean (Tov et al. 2021, L_d-reg); 0 for a code in W."""
+    return (w_plus - w_plus.mean(1, keepdim=True)).square().mean()
