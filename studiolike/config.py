@@ -59,9 +59,9 @@ class PretrainConfig:
 
 @dataclass(frozen=True)
 class InversionConfig:
-    """Stage 2, w+ by optimisation."""
+    """Stage 2, w+ by optimisation; where an encoder gives the start, few steps are enough."""
 
-    steps: int = 120
+    steps: int = 60
     lr: float = 0.2  # in standard deviations of w per step
     space: str = "w+"  # "w" or "w+"
     prior: float = 1e-3  # weight of |w − w_mean|², whitened

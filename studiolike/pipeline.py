@@ -3,8 +3,9 @@
     pipe = StudioPipeline.released()
     out = pipe(texture, visibility)          # out.texture: (B, 3, 256, 256) in [0, 1]
 
-w+ = invert(G_phone, phone) → G_studio(w+) → detailer guided by the phone texture's log gradients. No network is tuned
-to a person. `from_pretrained`, `save_pretrained`, `push_to_hub` and `.to(device)` work as in diffusers.
+w+ = invert(G_phone, phone), started by the encoder → G_studio(w+) → detailer guided by the phone texture's log
+gradients. No network is tuned to a person. `from_pretrained`, `save_pretrained`, `push_to_hub` and `.to(device)` work as
+in diffusers.
 """
 from __future__ import annotations
 
@@ -20,9 +21,9 @@ from . import weights
 from .config import DetailConfig, InversionConfig
 from .detail import Detailer, detail
 from .errors import InputError
-from .inversion import Inversion, invert
-from .io import from_signed, resize
-from .stylegan2 import Discriminator, Generator
+from .inversion import Inversion, invert, resize_observed
+from .io import from_signed, resize, to_signed
+from .stylegan2 import Discriminator, Encoder, Generator
 
 
 @dataclass
@@ -55,30 +56,34 @@ class StudioPipeline(DiffusionPipeline):
         g_studio: the few-shot fine-tuned generator.
         detailer: conditional diffusion network.
         scheduler: a diffusers scheduler with v-prediction.
+        encoder: where the inversion starts; None: at the mean code.
     """
+
+    _optional_components = ["encoder"]
 
     model_cpu_offload_seq = "g_phone->g_studio->detailer"
 
     def __init__(self, g_phone: Generator, d_phone: Discriminator, g_studio: Generator, detailer: Detailer,
-                 scheduler: DDIMScheduler):
+                 scheduler: DDIMScheduler, encoder: Encoder | None = None):
         super().__init__()
         self.register_modules(g_phone=g_phone, d_phone=d_phone, g_studio=g_studio, detailer=detailer,
-                              scheduler=scheduler)
+                              scheduler=scheduler, encoder=encoder)
 
     @classmethod
     def released(cls, device: str | torch.device = "cpu") -> StudioPipeline:
         """The pipeline with the released weights. Raises `WeightsError` if they are missing or damaged."""
         from .detail import make_scheduler
 
-        networks = {name: weights.load(name, device=device) for name in ("g_phone", "d_phone", "g_studio", "detailer")}
+        names = ("g_phone", "d_phone", "encoder", "g_studio", "detailer")
+        networks = {name: weights.load(name, device=device) for name in names}
         return cls(**networks, scheduler=make_scheduler())
 
     def invert(self, texture: Tensor, visibility: Tensor, config: InversionConfig | None = None,
                progress: bool = False) -> Inversion:
         """Codes of ``texture`` ``(B, 3, H, W)``; it is brought to the generator's resolution first."""
-        size = self.g_phone.config.resolution
-        return invert(self.g_phone, resize(texture, size), resize(visibility, size), config or InversionConfig(),
-                      feature_net=self.d_phone, progress=progress)
+        texture, visibility = resize_observed(texture, visibility, self.g_phone.config.resolution)
+        return invert(self.g_phone, texture, visibility, config or InversionConfig(), feature_net=self.d_phone,
+                      start=encode(self.encoder, texture, visibility), progress=progress)
 
     @torch.no_grad()
     def translate(self, w_plus: Tensor) -> Tensor:
@@ -117,6 +122,12 @@ class StudioPipeline(DiffusionPipeline):
         seconds = {name: b - a for name, a, b in zip(names, clock, clock[1:], strict=False)}
         return StudioOutput(texture=result, studio_lr=studio_lr, reconstruction=inverted.reconstruction,
                             w_plus=inverted.w_plus, psnr_observed=inverted.psnr_observed, seconds=seconds)
+
+
+@torch.no_grad()
+def encode(encoder: Encoder | None, texture: Tensor, visibility: Tensor) -> Tensor | None:
+    """Codes ``(B, L, D)`` of textures in [0, 1] at the encoder's resolution; None without an encoder."""
+    return None if encoder is None else encoder(to_signed(texture), visibility)
 
 
 def check_input(texture: Tensor, visibility: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -120,6 +120,10 @@ class Context:
         own = self.runs / "networks"
         return weights.load(name, root=own if (own / name / weights.FILE).is_file() else None)
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a network, own or released."""
+        return any((root / name / weights.FILE).is_file() for root in (self.runs / "networks", weights.weights_dir()))
+
     def start(self, name: str, model: nn.Module) -> dict[str, Any]:
         """Put the released weights into ``model`` if that is wanted and they fit; returns what the card should say."""
         if not self.warm:
@@ -152,8 +156,9 @@ class Context:
         from .inversion import build_bank
 
         device = self.data_device
+        encoder = self.network("encoder").to(device) if self.has("encoder") else None
         return build_bank(g_phone.to(device), data, rows, self.profile.inversion, self.runs / f"{name}.safetensors",
-                          feature_net=d_phone.to(device), progress=self.progress, overwrite=True)
+                          feature_net=d_phone.to(device), encoder=encoder, progress=self.progress, overwrite=True)
 
 
 def train_identity_networks(context: Context) -> None:

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from ..config import InversionConfig
 from ..errors import InputError, WeightsError
-from ..io import atomic
+from ..io import atomic, to_signed
 from .distance import resize_observed, trunk_of
 from .optimise import invert
 from .prior import WPrior
@@ -114,8 +114,8 @@ class CodeBank:
 
 def build_bank(
     generator: nn.Module, data: Any, rows: Tensor, config: InversionConfig | None, path: str | Path, *,
-    feature_net: Any = None, prior: WPrior | None = None, space: Literal["w+", "w"] | None = None,
-    chunk: int | None = None, overwrite: bool = False, worker: int = 0, workers: int = 1,
+    feature_net: Any = None, prior: WPrior | None = None, encoder: nn.Module | None = None,
+    space: Literal["w+", "w"] | None = None, chunk: int | None = None, overwrite: bool = False, worker: int = 0, workers: int = 1,
     progress: bool = True,
 ) -> CodeBank | None:
     """Invert captures ``rows`` of a texture set chunk by chunk; resumable, and finished work is never redone.
@@ -123,6 +123,7 @@ def build_bank(
     Args:
         data: anything with ``phone_batch(rows, device) -> (texture, visibility)``; resampled if it is larger
             than the generator's pictures.
+        encoder: gives the codes that the optimisation starts from; None starts at the mean.
         path: the safetensors file to write. If it exists and was built with the same settings, it is opened
             instead.
         chunk: captures inverted together, default ``config.batch``. Codes do not depend on it beyond
@@ -139,7 +140,8 @@ def build_bank(
     if not len(rows):
         raise InputError("no captures to invert: the list of rows is empty")
     statistics = [None] if prior is None else [prior.mean, prior.basis, prior.scale]
-    key = fingerprint(generator, feature_net, *trunk_of(feature_net)[1:], *statistics, rows, asdict(config), space, chunk)
+    networks = [generator, encoder, feature_net, *trunk_of(feature_net)[1:]]
+    key = fingerprint(*networks, *statistics, rows, asdict(config), space, chunk)
     if path.exists():
         bank = CodeBank.open(path)
         if bank.meta.get("fingerprint") == key:
@@ -157,7 +159,12 @@ def build_bank(
         for i in todo:
             texture, visibility = data.phone_batch(chunks[i], generator.w_mean.device)
             texture, visibility = resize_observed(texture, visibility, generator.config.resolution)
-            result = invert(generator, texture, visibility, config, feature_net=feature_net, prior=prior, space=space)
+            start = None
+            if encoder is not None:
+                with torch.no_grad():
+                    start = encoder(to_signed(texture), visibility)
+            result = invert(generator, texture, visibility, config, feature_net=feature_net, prior=prior, start=start,
+                            space=space)
             _write({"w_plus": result.w_plus, "psnr": result.psnr_observed}, names[i], {"fingerprint": key})
             bar.set_postfix(dB=f"{result.psnr_observed.nanmean().item():.1f}")
             bar.update()
