@@ -14,7 +14,7 @@ def test_codes_have_the_generators_rows_and_start_in_w():
     encoder, generator = tiny()
     codes = encoder(torch.rand(3, 3, 16, 16) * 2 - 1)
     assert codes.shape == (3, generator.num_ws, 8)
-    assert spread(codes) == 0  # before training all rows are one w
+    assert spread(codes) < 1e-12  # before training all rows are one w
 
 
 def test_what_stands_in_a_hole_cannot_reach_the_code():
@@ -37,7 +37,8 @@ def test_reconstruction_loss_counts_observed_texels_only():
 
 def test_encoder_and_generator_learn_to_reconstruct():
     encoder, generator = tiny()
-    texture = torch.nn.functional.interpolate(torch.rand(4, 3, 2, 2, generator=torch.Generator().manual_seed(1)) * 2 - 1, (16, 16))
+    coarse = torch.rand(4, 3, 2, 2, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    texture = torch.nn.functional.interpolate(coarse, (16, 16))
     optimizer = torch.optim.Adam([*encoder.parameters(), *generator.parameters()], 0.01)
     ones = torch.ones_like(texture[:, :1])
     losses = []
