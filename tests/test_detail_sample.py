@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from studiolike.detail import Detailer, colour_shift, detail, make_scheduler
-from studiolike.detail.model import blur, low_frequencies, upsample
+from studiolike.detail.model import bands, blur, from_bands, low_frequencies, precondition, upsample
 from studiolike.errors import InputError
 
 
@@ -144,6 +144,28 @@ def test_impossible_requests_are_refused_in_one_line(model):
         with pytest.raises(InputError) as error:
             call()
         assert "\n" not in str(error.value)
+
+
+def test_bands_are_orthonormal_and_a_flat_grey_is_one_luma_coefficient():
+    x = torch.rand(2, 3, 8, 6, generator=seeded())
+    assert torch.allclose(from_bands(bands(x)), x, atol=1e-5)
+    assert torch.allclose(bands(x).square().sum(), x.square().sum(), rtol=1e-5)
+    grey = bands(torch.ones(1, 3, 4, 4))
+    assert torch.allclose(grey[:, 0], torch.full((1, 2, 2), 12**0.5)) and grey[:, 1:].abs().max() < 1e-6
+
+
+def test_the_built_in_guess_is_the_best_linear_one_and_leaves_what_it_says():
+    clean, noise = torch.randn(2, 200_000, generator=seeded())
+    for power in (1.0, 0.01):
+        for signal in (0.0, 0.3, 0.95):
+            a, rho = torch.tensor(signal), torch.tensor(power)
+            s = (1 - a**2).sqrt()
+            state, v = a * clean * power**0.5 + s * noise, a * noise - s * clean * power**0.5
+            scale_in, skip, scale_out = precondition(a, s, rho)
+            left = v - skip * state
+            assert abs(float((left * state).mean())) < 0.01
+            assert float(left.std()) == pytest.approx(float(scale_out), rel=0.02)
+            assert float((state * scale_in).std()) == pytest.approx(1, rel=0.02)
 
 
 def test_the_released_size_stays_small():

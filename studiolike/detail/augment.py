@@ -49,8 +49,9 @@ def degrade(texture: Tensor, factor: int, rng: torch.Generator, strength: float 
     """
     low = F.avg_pool2d(texture, factor)
     batch, _, height, width = low.shape
-    sigma = _uniform(0, 1.2, (batch,), rng, low) * strength
-    amount = _uniform(0, 0.6, (batch, 1, 1, 1), rng, low) * strength
+    soft = max(1.0, 4 / factor)  # a generator as large as the texture itself still lacks its finest detail
+    sigma = _uniform(0, 1.2, (batch,), rng, low) * strength * soft
+    amount = _uniform(0, 0.6, (batch, 1, 1, 1), rng, low) * strength * soft
     shift = _smooth_field(2, 4, low, rng) * amount
     contrast = 1 + _uniform(-0.4, 0.15, (batch, 1, 1, 1), rng, low) * strength
     gain = 1 + 0.06 * strength * (_normal((batch, 3, 1, 1), rng, low) + 0.5 * _smooth_field(3, 2, low, rng))

@@ -29,10 +29,10 @@ from ..io import write_image
 from ..training import Stage
 from .augment import degrade, relight
 from .guidance import mean_luminance
-from .model import Detailer, lock_grid, make_scheduler, upsample, uv_channels
+from .model import Detailer, bands, lock_grid, make_scheduler, upsample, uv_channels
 from .sample import detail
 
-MARGIN = 8  # coarse texels around a crop that low passes may reach into
+MARGIN = 8  # cells of the lock grid around a crop that low passes may reach into
 
 
 def velocity(clean: Tensor, noise: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
@@ -120,8 +120,9 @@ class DetailStage(Stage):
         if not len(self.rows):
             raise InputError("no captures to train the detailer on; widen the data set or the rows")
         self.low, self.factor = low_resolution, self.full // low_resolution
-        self.crop = min(max(config.crop // self.factor, 1) * self.factor, self.full)
-        self.window = min(self.crop + 2 * MARGIN * self.factor, self.full)
+        self.cell = math.lcm(self.factor, 4)  # crops start on cells of both the coarse and the lock grid
+        self.crop = min(max(config.crop // self.cell, 1) * self.cell, self.full)
+        self.window = min(self.crop + 2 * MARGIN * self.cell, self.full)
         if model is None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
@@ -129,8 +130,7 @@ class DetailStage(Stage):
                 model = Detailer(
                     tuple(config.channels), low_resolution=low_resolution, resolution=self.full, **settings
                 )
-            if "residual_scale" not in (model_settings or {}):
-                model.register_to_config(residual_scale=self._residual_scale(model, seed))
+            self._measure(model, seed, keep=model_settings or {})
         self.model = model.train()
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self.modules = {"detailer": model}
@@ -141,13 +141,20 @@ class DetailStage(Stage):
 
     # data
 
-    def _residual_scale(self, model: Detailer, seed: int) -> float:
-        """Standard deviation of the residuals over some samples of every kind of coarse texture in use."""
+    def _measure(self, model: Detailer, seed: int, keep: dict[str, Any]) -> None:
+        """Set the model's residual scale and band powers from some samples of every kind of coarse texture in use.
+
+        Settings in ``keep`` are left alone.
+        """
         rng = torch.Generator().manual_seed(seed)
-        paired = [False] if self.coarse is None else [False, True]
+        kinds = [False] if self.coarse is None else [False, True]
         with torch.no_grad():
-            squares = [self.draw(8, p, rng, model)[0].square().mean() for p in paired for _ in range(4)]
-        return round(max(float(torch.stack(squares).mean().sqrt()), 1e-3), 5)
+            drawn = torch.cat([self.draw(8, paired, rng, model)[0] for paired in kinds for _ in range(4)])
+        drawn = drawn * model.config.residual_scale  # back to texture units
+        scale = keep.get("residual_scale", round(max(float(drawn.square().mean().sqrt()), 1e-3), 5))
+        power = (bands(drawn / scale).square().mean((0, 2, 3))).clamp_min(1e-3)
+        power = keep.get("band_power", [round(p, 5) for p in power.tolist()])
+        model.register_to_config(residual_scale=scale, band_power=tuple(power))
 
     def draw(
         self, count: int, paired: bool, rng: torch.Generator, model: Detailer | None = None
@@ -156,9 +163,9 @@ class DetailStage(Stage):
         model = self.model if model is None else model
         rows = self.paired_rows if paired else self.rows
         picks = torch.randint(len(rows), (count,), generator=rng).tolist()
-        cells = (self.full - self.crop) // self.factor + 1
-        places = torch.randint(cells, (count, 2), generator=rng) * self.factor
-        origins = (places - MARGIN * self.factor).clamp(0, self.full - self.window)
+        cells = (self.full - self.crop) // self.cell + 1
+        places = torch.randint(cells, (count, 2), generator=rng) * self.cell
+        origins = (places - MARGIN * self.cell).clamp(0, self.full - self.window)
         capture = [int(rows[p]) for p in picks]
         uv = uv_channels(self.full, self.full)
 
@@ -260,13 +267,14 @@ class DetailStage(Stage):
             mean.lerp_(new.to(mean), 1 - keep)
 
     def state_dict(self) -> dict[str, Any]:
-        """The averaged weights, and the residual scale, which was measured and not configured."""
-        return {"average": self.average.state_dict(), "residual_scale": self.model.config.residual_scale}
+        """The averaged weights, and the scales, which were measured and not configured."""
+        scales = [self.model.config.residual_scale, *self.model.config.band_power]
+        return {"average": self.average.state_dict(), "scales": scales}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.average.load_state_dict(state["average"])
         for model in (self.model, self.average):
-            model.register_to_config(residual_scale=float(state["residual_scale"]))
+            model.register_to_config(residual_scale=state["scales"][0], band_power=tuple(state["scales"][1:]))
 
     def preview(self, path: Path) -> None:
         """Rows of coarse texture, phone texture, result, truth, for up to three captures."""
