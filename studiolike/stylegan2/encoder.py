@@ -4,8 +4,9 @@ Half of the fakes of a training step are reconstructions G(E(x)) of real texture
 any other fake, and a pixel loss on what was observed ties them to x. On little compute this is what makes G learn: a
 reconstruction says where every texel should go, an adversarial loss only that something is wrong. It also gives codes
 without optimisation. VAE-GAN: Larsen et al. (ICML 2016); encoders into W+: Richardson et al. (CVPR 2021) and Tov et al.
-(TOG 2021), whose penalty on the spread of a code's rows keeps w+ near W. The paper we follow does not mention any of it:
-this is our choice.
+(TOG 2021), whose penalty on the spread of a code's rows keeps w+ near W. The mapping network is in turn drawn towards
+the cloud of the encoder's codes, so that random codes fall where G knows faces. The paper we follow does not mention
+any of it: this is our choice.
 """
 from __future__ import annotations
 
@@ -76,6 +77,16 @@ def reconstruction_loss(image: Tensor, target: Tensor, visibility: Tensor, level
             difference, weight = F.avg_pool2d(difference, 2), F.avg_pool2d(weight, 2)
         errors.append(difference.abs().mean(1).sum() / weight.sum().clamp_min(1e-6))
     return torch.stack(errors).mean()
+
+
+def sliced_distance(a: Tensor, b: Tensor, rng: torch.Generator, directions: int = 64) -> Tensor:
+    """Squared sliced Wasserstein distance of two clouds of as many points (Bonneel et al., JMIV 2015), a scalar.
+
+    Args:
+        a, b: ``(N, D)``. rng: a CPU generator, draws the directions.
+    """
+    along = F.normalize(torch.randn(a.shape[1], directions, generator=rng), dim=0).to(a)
+    return ((a @ along).sort(0).values - (b @ along).sort(0).values).square().mean()
 
 
 def spread(w_plus: Tensor) -> Tensor:

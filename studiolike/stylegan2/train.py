@@ -22,7 +22,7 @@ from ..io import from_signed, to_signed, write_image
 from ..training import Stage, fit
 from .augment import augment
 from .discriminator import Discriminator
-from .encoder import Encoder, reconstruction_loss, spread
+from .encoder import Encoder, reconstruction_loss, sliced_distance, spread
 from .generator import Generator
 from .losses import (
     discriminator_loss,
@@ -41,6 +41,7 @@ BETAS = (0.0, 0.99)
 PATH_EVERY = 4  # steps between two path-length steps (2020, appendix B)
 W_MEAN_RATE = 0.005  # of the running mean of w, per step
 PATH_RATE = 0.01  # of the running mean of path lengths
+MEMORY = 256  # codes that the mapping network is compared with
 EMA_RAMP = 0.05  # the averaging half-life is at most this part of the images so far
 
 
@@ -104,6 +105,7 @@ class PretrainStage(Stage):
             "discriminator": torch.optim.Adam(discriminator.parameters(), eps=1e-8, fused=True,
                                               **lazy(config.lr, BETAS, config.r1_every)),
         }
+        self.memory = torch.zeros(0, generator.config.w_dim)  # the encoder's latest codes, means over rows
         if encoder is not None:
             self.modules["encoder"] = encoder
             self.optimizers["encoder"] = torch.optim.Adam(encoder.parameters(), config.lr, (0.9, 0.99), eps=1e-8, fused=True)
@@ -155,6 +157,11 @@ class PretrainStage(Stage):
             extra["recons"] = reconstruction_loss(image[batch:], real, visibility)
             extra["spread"] = spread(codes[-1].float())
             extra["total"] = (config.reconstruction * extra["recons"] + config.spread * extra["spread"]) * len(real) / len(image)
+            self.memory = torch.cat([self.memory.to(real.device), codes[-1].detach().float().mean(1)])[-MEMORY:]
+            if len(self.memory) == MEMORY:
+                z = torch.randn(MEMORY, self.generator.config.w_dim, generator=rng).to(real.device)
+                extra["matching"] = sliced_distance(self.generator.mapping(z), self.memory, rng)
+                extra["total"] = extra["total"] + config.matching * extra["matching"]
         return image, extra
 
     def _judge(self, image: Tensor, visibility: Tensor, rng: torch.Generator) -> Tensor:
@@ -227,12 +234,12 @@ class PretrainStage(Stage):
         write_image(image_grid(torch.cat(images)), path)
 
     def state_dict(self) -> dict:
-        """Running mean of the path lengths."""
-        return {"path_mean": self.path_mean}
+        """Running mean of the path lengths, and the encoder's latest codes."""
+        return {"path_mean": self.path_mean, "memory": self.memory}
 
     def load_state_dict(self, state: dict) -> None:
         """Restore `state_dict`."""
-        self.path_mean = state["path_mean"]
+        self.path_mean, self.memory = state["path_mean"], state["memory"]
 
     @torch.no_grad()
     def finish(self) -> dict[str, float]:
