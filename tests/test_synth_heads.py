@@ -7,7 +7,7 @@ from studiolike.layout import face_mask, region_mask
 from studiolike.synth import phone_capture, studio_texture, synthesise_subjects
 from studiolike.synth.draw import Draws, blur, fbm, spots, strokes
 from studiolike.synth.light import draw_lighting, irradiance, severity
-from studiolike.synth.phone import jpeg
+from studiolike.synth.phone import STAGES, jpeg
 from studiolike.synth.skin import black_body, melanin_of_tone, skin_colour
 
 SEEDS = torch.arange(40, 44)
@@ -29,6 +29,21 @@ def test_one_seed_is_one_person_and_one_picture(heads, shots):
     again = synthesise_subjects(SEEDS, 64)
     assert torch.equal(again.albedo_linear, heads.albedo_linear) and torch.equal(again.position, heads.position)
     assert torch.equal(phone_capture(again, torch.arange(4)).texture, shots.texture)
+
+
+def test_recording_the_stages_of_a_capture_changes_nothing_and_ends_with_the_capture(heads, shots):
+    stages = {}
+    with torch.no_grad():
+        again = phone_capture(heads, torch.arange(4), stages)
+    assert torch.equal(again.texture, shots.texture) and torch.equal(again.visibility, shots.visibility)
+    assert tuple(stages) == STAGES
+    assert torch.equal(stages["JPEG"], shots.texture)
+    assert all(x.shape == shots.texture.shape and 0 <= x.min() and x.max() <= 1 for x in stages.values())
+    unseen = (shots.visibility == 0).expand_as(shots.texture)
+    assert (stages["blur"][unseen] == 0).all() and (stages["holes filled"][unseen] > 0).any()
+    names = list(stages)
+    for before, after in zip(names, names[1:], strict=False):  # every step does something
+        assert not torch.equal(stages[before], stages[after]), after
 
 
 def test_a_subject_does_not_depend_on_its_batch(heads):

@@ -25,6 +25,8 @@ from .light import draw_lighting, gloss, irradiance, severity, shadow
 VIEWS = 3
 FACE_WIDTH = 0.63  # of the layout's width, ear to ear along landmarks 234 and 454
 SEEN = 0.04  # texels that every view saw worse than this count as never observed
+STAGES = ("light", "gloss", "white balance", "views", "background", "misregistration", "blur", "holes filled", "noise",
+          "tone curve", "sharpening", "JPEG")  # in "views", "background", "misregistration" and "blur" holes are black
 
 
 @dataclass
@@ -39,13 +41,15 @@ class PhoneCapture:
     irradiance: Tensor
 
 
-def phone_capture(subjects: Subjects, lighting_seeds: Tensor) -> PhoneCapture:
+def phone_capture(subjects: Subjects, lighting_seeds: Tensor, stages: dict[str, Tensor] | None = None) -> PhoneCapture:
     """One capture per subject.
 
     Args:
         subjects: ``B`` heads (index it with repeats for several captures of one head).
         lighting_seeds: int64 ``(B,)``. A capture depends on (subject seed, lighting seed) only; the light, the cameras'
             places and the damage come from the lighting seed alone, so two subjects can be seen under the same light.
+        stages: if given, it receives the picture after every step of the way, ``(B, 3, H, W)`` sRGB under the step's
+            name, in order: the names of `STAGES`. Recording changes nothing.
     """
     device, n = subjects.albedo_linear.device, subjects.resolution
     lighting = draw_lighting(lighting_seeds, device)
@@ -77,6 +81,8 @@ def phone_capture(subjects: Subjects, lighting_seeds: Tensor) -> PhoneCapture:
     drift = rng.uniform(0.0045, 0.0095) * FACE_WIDTH
     focus = rng.uniform(0.5, 1.6)
 
+    recorder = _Recorder(stages)
+    recorder.keep("light", albedo * light * exposure.view(-1, 1, 1, 1))
     uv = texel_uv(n).to(device)
     total = torch.zeros_like(albedo)
     weight = torch.zeros_like(subjects.hair)
@@ -96,12 +102,18 @@ def phone_capture(subjects: Subjects, lighting_seeds: Tensor) -> PhoneCapture:
         quality = smoothstep((facing - 0.10) / 0.75) * smoothstep((seen - 0.25) / 0.6) * column(use[:, k])
         shine = gloss(subjects.position, subjects.normals, eye, lighting, roughness, lit, subjects.occlusion)
         colour = albedo * light + shine * subjects.gloss * 0.55
+        share = quality**2.5 * (1.25 if k == 0 else 1.0)
+        if k == 0:
+            recorder.keep("gloss", colour * exposure.view(-1, 1, 1, 1))
+            recorder.keep("white balance", colour * (gains * exposure[:, None])[..., None, None])
         view_gain = gains * rng.normal(1, scale=0.075).exp() * rng.normal(3, scale=0.018).exp()
         colour = colour * (view_gain * exposure[:, None])[..., None, None]
+        recorder.blend("views", colour, share)
         away = smoothstep((0.46 - facing) / 0.36)
         streak = smoothstep(0.5 + 0.6 * fbm(Draws(lighting_seeds, f"bleed{k}", device), min(n, 128), 16, 3))
         bleed = away**2 * 0.4 * enlarge(streak, n)
         colour = torch.lerp(colour, background[:, k, :, None, None].expand_as(colour), bleed)
+        recorder.blend("background", colour, share)
         flow = torch.cat(
             [fbm(Draws(lighting_seeds, f"drift{k}{axis}", device), min(n, 32), 4, 2, 0.4) for axis in "uv"], 1
         )
@@ -110,23 +122,48 @@ def phone_capture(subjects: Subjects, lighting_seeds: Tensor) -> PhoneCapture:
         pull = away * 0.030 * (0.5 + azimuth[:, k].view(-1, 1, 1, 1) / (2 * math.pi) - uv[None, None, :, :, 0]).sign()
         flow = flow + torch.cat([blur(pull, 0.01), torch.zeros_like(pull)], 1)
         colour = sample(colour, uv + flow.permute(0, 2, 3, 1))
+        recorder.blend("misregistration", colour, share)
         sharp = colour if n <= 64 else blur(colour, 0.0016)
         soft = blur(colour, 0.0065)
         mix = smoothstep((facing - 0.10) / 0.55) - 0.25 * column(focus - 0.5).clamp_min(0)
         crisp = column(smoothstep((1.15 - focus) / 0.5)) * mix
         colour = torch.lerp(soft, torch.lerp(sharp, colour, crisp.clamp(0, 1)), mix.clamp(0, 1))
-        share = quality**2.5 * (1.25 if k == 0 else 1.0)
+        recorder.blend("blur", colour, share)
         total = total + colour * share
         weight = weight + share
         best = torch.maximum(best, quality)
     visibility = torch.where(best >= SEEN, best, torch.zeros_like(best))
     picture = total / weight.clamp_min(1e-8)
     known = (visibility > 0).float()
+    recorder.settle(weight, known)
     picture = fill_unobserved(picture * known, known)
-    return PhoneCapture(_develop(picture, lighting_seeds), visibility, uneven, light)
+    recorder.keep("holes filled", picture)
+    return PhoneCapture(_develop(picture, lighting_seeds, recorder), visibility, uneven, light)
 
 
-def _develop(linear: Tensor, seeds: Tensor) -> Tensor:
+class _Recorder:
+    """Keeps the picture after each step of a capture, if anybody asked for it."""
+
+    def __init__(self, stages: dict[str, Tensor] | None):
+        self.stages = stages
+        self.sums: dict[str, Tensor] = {}
+
+    def keep(self, name: str, picture: Tensor, linear: bool = True) -> None:
+        if self.stages is not None:
+            picture = picture.clamp(0, 1)
+            self.stages[name] = linear_to_srgb(picture) if linear else picture
+
+    def blend(self, name: str, picture: Tensor, share: Tensor) -> None:
+        """Add one view's linear picture to the blend of views that a step would have left."""
+        if self.stages is not None:
+            self.sums[name] = self.sums.get(name, 0) + picture * share
+
+    def settle(self, weight: Tensor, known: Tensor) -> None:
+        for name, total in self.sums.items():
+            self.keep(name, total / weight.clamp_min(1e-8) * known)
+
+
+def _develop(linear: Tensor, seeds: Tensor, recorder: _Recorder) -> Tensor:
     """Scene light → the 8-bit JPEG a phone would keep, as sRGB in [0, 1]."""
     n = linear.shape[-1]
     rng = Draws(seeds, "develop", linear.device)
@@ -136,6 +173,7 @@ def _develop(linear: Tensor, seeds: Tensor) -> Tensor:
         enlarge(rng.normal(3, max(n // 4, 8), max(n // 4, 8)), n) * 0.5
     )  # chroma noise left by the phone's denoiser
     linear = linear + (grain + blotch) * (gain * linear.clamp_min(0) + 0.04 * gain).sqrt()
+    recorder.keep("noise", linear)
     shoulder = 0.22
     linear = (linear * (1 + shoulder) / (1 + shoulder * linear.clamp_min(0))).clamp(0, 1)
     x = linear_to_srgb(linear)
@@ -143,8 +181,12 @@ def _develop(linear: Tensor, seeds: Tensor) -> Tensor:
     x = grey + (x - grey) * column(rng.uniform(0.88, 1.28))
     contrast = column(rng.uniform(0.0, 0.55))
     x = torch.lerp(x, smoothstep(x), contrast)
+    recorder.keep("tone curve", x, linear=False)
     x = x + column(rng.uniform(0.1, 0.9)) * (x - blur(x, max(0.004, 0.8 / n)))
-    return jpeg(x.clamp(0, 1), rng.uniform(50, 94))
+    recorder.keep("sharpening", x, linear=False)
+    x = jpeg(x.clamp(0, 1), rng.uniform(50, 94))
+    recorder.keep("JPEG", x, linear=False)
+    return x
 
 
 @lru_cache(1)
