@@ -55,7 +55,7 @@ class PretrainConfig:
     encoded: float = 0.5  # share of the fakes that are reconstructions by an encoder that learns along; 0 = plain StyleGAN2
     reconstruction: float = 20.0  # weight of their pixel loss
     spread: float = 0.02  # weight of the spread of a code's rows
-    matching: float = 1.0  # weight of the distance between random codes and the encoder's
+    matching: float = 0.2  # how fast random codes are drawn to the encoder's, as a share of lr
 
 
 @dataclass(frozen=True)

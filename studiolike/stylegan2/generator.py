@@ -41,12 +41,15 @@ def check_resolution(resolution: int) -> None:
         raise InputError(f"resolution {resolution} is not a power of two of at least 8; use 32, 64, 128 … 1024")
 
 
+MAPPING_RATE = 0.01  # learning rate of the mapping network, relative to the rest (2019, section 2)
+
+
 class MappingNetwork(nn.Module):
     """z → w: normalise to the sphere, then fully connected layers that learn a hundred times slower."""
 
     def __init__(self, w_dim: int, layers: int):
         super().__init__()
-        self.layers = nn.ModuleList(EqualLinear(w_dim, w_dim, activate=True, rate=0.01) for _ in range(layers))
+        self.layers = nn.ModuleList(EqualLinear(w_dim, w_dim, activate=True, rate=MAPPING_RATE) for _ in range(layers))
 
     def forward(self, z: Tensor) -> Tensor:
         """``(B, D)`` → ``(B, D)``."""

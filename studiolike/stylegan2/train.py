@@ -23,7 +23,7 @@ from ..training import Stage, fit
 from .augment import augment
 from .discriminator import Discriminator
 from .encoder import Encoder, reconstruction_loss, sliced_distance, spread
-from .generator import Generator
+from .generator import MAPPING_RATE, Generator
 from .losses import (
     discriminator_loss,
     generator_loss,
@@ -109,6 +109,9 @@ class PretrainStage(Stage):
         if encoder is not None:
             self.modules["encoder"] = encoder
             self.optimizers["encoder"] = torch.optim.Adam(encoder.parameters(), config.lr, (0.9, 0.99), eps=1e-8, fused=True)
+            # the game moves the mapping network a hundred times more slowly than the rest; this pull must not wait for it
+            rate = config.matching * config.lr / MAPPING_RATE
+            self.optimizers["mapping"] = torch.optim.Adam(generator.mapping.parameters(), rate, (0.9, 0.99), eps=1e-8, fused=True)
 
     # ------------------------------------------------------------------------------------------------ one step
 
@@ -161,7 +164,6 @@ class PretrainStage(Stage):
             if len(self.memory) == MEMORY:
                 z = torch.randn(MEMORY, self.generator.config.w_dim, generator=rng).to(real.device)
                 extra["matching"] = sliced_distance(self.generator.mapping(z), self.memory, rng)
-                extra["total"] = extra["total"] + config.matching * extra["matching"]
         return image, extra
 
     def _judge(self, image: Tensor, visibility: Tensor, rng: torch.Generator) -> Tensor:
@@ -190,6 +192,9 @@ class PretrainStage(Stage):
         self._update("generator", loss + extra.get("total", 0.0))
         if extra:  # the same backward pass reached the encoder
             self._step("encoder")
+        if "matching" in extra:
+            self.accelerator.backward(extra["matching"])
+            self._step("mapping", self.generator.mapping)
         self.discriminator.requires_grad_(True)
         return loss
 
@@ -206,9 +211,9 @@ class PretrainStage(Stage):
         self.accelerator.backward(loss)
         self._step(player)
 
-    def _step(self, player: str) -> None:
+    def _step(self, player: str, model: nn.Module | None = None) -> None:
         optimizer = self.optimizers[player]
-        self._average_gradients(self.modules[player])
+        self._average_gradients(model or self.modules[player])
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
