@@ -43,7 +43,7 @@ class GeneratorConfig:
 class PretrainConfig:
     """Stage 1, G_phone (Karras et al. 2020, with ADA's heuristics)."""
 
-    images: int = 40_000
+    images: int = 24_000
     batch: int = 8
     lr: float = 0.0025
     r1_gamma: float | None = 0.2  # None: 0.0002 · resolution² / batch (heuristic of Karras et al. 2020b), less than we need
@@ -75,7 +75,7 @@ class InversionConfig:
 class AdaptConfig:
     """Stage 3, the few-shot objective; defaults are our choices, the paper does not state them."""
 
-    images: int = 6_000
+    images: int = 4_000
     batch: int = 8
     lr: float = 0.002
     train_from: int = 8  # synthesis blocks of a resolution above this are trained
@@ -88,7 +88,7 @@ class AdaptConfig:
     identity: float = 1.0  # λ2
     identity_kind: str = "cosine"  # L_faceID as 1 − cos ("cosine") or mean squared error ("mse")
     codes: str = "bank_mixture"  # "bank", "bank_mixture", "w" or "z"
-    bank: int = 400  # captures of the pre-training set that are inverted into the code bank; 0 = all
+    bank: int = 300  # captures of the pre-training set that are inverted into the code bank; 0 = all
     freeze_d: int = 2  # image-side blocks of D_studio that stay as in D_phone
     augment: float = 0.5
     ema_kimg: float | None = 0.5
@@ -101,11 +101,11 @@ class DetailConfig:
     resolution: int = 256
     crop: int = 96
     channels: tuple[int, ...] = (48, 64, 96)
-    images: int = 12_000
+    images: int = 7_500
     batch: int = 8
     lr: float = 4e-4
     gradient_dropout: float = 0.15
-    paired_fraction: float = 0.5  # of the training, at its end: LR = G_studio(w) of the subject
+    paired_fraction: float = 0.2  # of the training, at its end: LR = G_studio(w) of the subject
     sample_steps: int = 8
     guidance: float = 1.0  # classifier-free scale on the gradient channels; 1 = no extrapolation
 
