@@ -313,12 +313,14 @@ def _jpeg(picture: Tensor) -> bytes:
 
 
 def _strip(pictures: Sequence[Tensor]) -> bytes:
-    """Pictures side by side on white, as PNG."""
-    tiles = [Image.fromarray(_pixels(picture)).convert("RGB").resize((256, 256), Image.Resampling.LANCZOS)
-             for picture in pictures]
-    sheet = Image.new("RGB", (264 * len(tiles) + 8, 272), PAPER)
-    for k, tile in enumerate(tiles):
-        sheet.paste(tile, (264 * k + 8, 8))
+    """Pictures side by side on white, all 256 pixels high, as PNG."""
+    tiles = [Image.fromarray(_pixels(picture)).convert("RGB") for picture in pictures]
+    tiles = [tile.resize((max(1, round(256 * tile.width / tile.height)), 256), Image.Resampling.LANCZOS) for tile in tiles]
+    sheet = Image.new("RGB", (sum(tile.width + 8 for tile in tiles) + 8, 272), PAPER)
+    left = 8
+    for tile in tiles:
+        sheet.paste(tile, (left, 8))
+        left += tile.width + 8
     stream = bytes_io.BytesIO()
     sheet.save(stream, "PNG", optimize=True)
     return stream.getvalue()

@@ -175,3 +175,9 @@ def test_a_page_is_framed_whole_and_cannot_reach_out(tmp_path):
     assert frame["srcdoc"] == '<p class="a">Tom & "Jerry"</p>'
     with pytest.raises(InputError, match="no such file"):
         figures.page(tmp_path / "none.html", "A page", FRAMES[0])
+
+
+def test_wide_frames_keep_their_shape_in_print():
+    still = Image.open(io.BytesIO(figures.image_slider(torch.zeros(1, 3, 32, 96), ["0°"], "Two heads").still))
+    dark = pixels(figures.image_slider(torch.zeros(1, 3, 32, 96), ["0°"], "Two heads").still).sum(2) == 0
+    assert dark.any(0).sum() == 3 * dark.any(1).sum() == 768 and still.height == 272
