@@ -84,8 +84,7 @@ class StudioDistance:
         self.compare, self.bands = perceptual(trunk), bands
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        """Distance ``(B,)`` of signed ``(B, 3, H, W)`` images; ``b`` is the fixed side, no gradient goes into
-        it."""
+        """Distance ``(B,)`` of signed ``(B, 3, H, W)`` images; ``b`` is the fixed side, no gradient goes into it."""
         b = b.detach()
         total = a.new_zeros(len(a))
         if self.compare is not None:
@@ -102,14 +101,12 @@ class StudioDistance:
 
 
 def perceptual_loss(distance: Distance, studio: Tensor, phone: Tensor) -> Tensor:
-    """L_percp, no pairs needed: distance of G_studio(w+) to G_phone(w+) of the *same* codes. Keeps facial
-    structure."""
+    """L_percp, no pairs needed: distance of G_studio(w+) to G_phone(w+) of the *same* codes. Keeps facial structure."""
     return distance(studio, phone.detach()).mean()
 
 
 def pair_loss(distance: Distance, studio: Tensor, truth: Tensor) -> Tensor:
-    """L_percp-recons, on the few pairs: distance of G_studio(w_i) to the studio texture of the same subject
-    i."""
+    """L_percp-recons, on the few pairs: distance of G_studio(w_i) to the studio texture of the same subject i."""
     return distance(studio, truth).mean()
 
 
@@ -164,8 +161,7 @@ class AdaptLoss:
         self.config, self.distance, self.identity = config, distance, identity
 
     def generator(self, fake: Tensor, reference: Tensor, logits: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """Sum and parts of the terms on sampled codes: ``fake`` = G_studio(w+), ``reference`` =
-        G_phone(w+)."""
+        """Sum and parts of the terms on sampled codes: ``fake`` = G_studio(w+), ``reference`` = G_phone(w+)."""
         weights, parts = self.config, {}
         if weights.adversarial > 0:
             parts["adv"] = weights.adversarial * adversarial_loss(logits)

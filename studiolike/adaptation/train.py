@@ -111,8 +111,7 @@ class AdaptStage(Stage):
     # ----------------------------------------------------------------------------------------------- one step
 
     def step(self, images: int, rng: torch.Generator) -> dict[str, float]:
-        """One D step, R1 every ``r1_every`` steps, one G step, EMA. Returns the weighted terms and D's
-        opinions."""
+        """One D step, R1 every ``r1_every`` steps, one G step, EMA. Returns the weighted terms and D's opinions."""
         accelerator, config = self.accelerator, self.config
         device, index = accelerator.device, images // self.batch
         for teacher in self.teachers:
@@ -140,6 +139,7 @@ class AdaptStage(Stage):
             if truth is not None:
                 pair_total, pair_parts = self.loss.pairs(pair_fake, truth)
                 total, parts = total + pair_total, parts | pair_parts
+        with without_gradients(self.judged):
             self._update("g", total, self.trained)
         self._average(images)
         out |= {f"g_{name}": value for name, value in parts.items()}
@@ -154,17 +154,21 @@ class AdaptStage(Stage):
         real = _signed(self.studio[chosen], self.accelerator.device)
         with self.accelerator.autocast():
             loss = discriminator_loss(self._logits(d_studio, real, rng), self._logits(d_studio, fake, rng))
-            self._update("d", loss, self.judged)
+        self._update("d", loss, self.judged)
         out = {"d_adv": loss.detach()}
         if self.gamma > 0 and index % self.config.r1_every == 0:
-            penalty = r1_loss(lambda x: d_studio(x, _ones(x)), real)  # twice differentiated, so outside autocast
+            def judge(image: Tensor) -> Tensor:  # in full precision: squared gradients leave the range of float16
+                with torch.autocast(image.device.type, enabled=False):
+                    return type(d_studio).forward(d_studio, image, _ones(image))
+
+            penalty = r1_loss(judge, real)
             self._update("d", self.gamma / 2 * self.config.r1_every * penalty, self.judged)
             out["d_r1"] = penalty.detach()
         return out
 
     def _logits(self, d_studio: nn.Module, image: Tensor, rng: torch.Generator) -> Tensor:
         image, visibility = augment(image, _ones(image), self.config.augment, rng)
-        return d_studio(image, visibility)
+        return d_studio(image, visibility).float()
 
     def _update(self, name: str, loss: Tensor, parameters: list[nn.Parameter]) -> None:
         optimizer = self.optimizers[name]
@@ -179,8 +183,7 @@ class AdaptStage(Stage):
 
     @torch.no_grad()
     def _average(self, images: int) -> None:
-        """EMA of G_studio; its half-life grows with the run, so that a short one leaves G_phone behind
-        too."""
+        """EMA of G_studio; its half-life grows with the run, so that a short one leaves G_phone behind too."""
         kimg = self.batch * 10 / 32 if self.config.ema_kimg is None else self.config.ema_kimg
         decay = ema_decay(images + self.batch, self.batch, 1000 * kimg)
         ema = dict(self.accelerator.unwrap_model(self.modules["ema"]).named_parameters())
@@ -192,8 +195,7 @@ class AdaptStage(Stage):
 
     @torch.no_grad()
     def _opinions(self, d_studio: nn.Module, fake: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """D's mean logit on unaugmented training, held-out and generated textures, and ADA's overfitting
-        measure."""
+        """D's mean logit on unaugmented training, held-out and generated textures, and ADA's overfitting measure."""
         def opinion(textures: Tensor) -> Tensor:
             chosen = torch.randperm(len(textures), generator=rng)[:STATS_IMAGES]
             image = _signed(textures[chosen], fake.device)
@@ -221,8 +223,7 @@ class AdaptStage(Stage):
 
 
 def freeze_image_side(discriminator: nn.Module, blocks: int) -> None:
-    """FreezeD: ``from_rgb`` and the first ``blocks`` residual blocks, the ones at the highest resolutions,
-    stay."""
+    """FreezeD: ``from_rgb`` and the first ``blocks`` residual blocks, the ones at the highest resolutions, stay."""
     for module in [discriminator.from_rgb, *discriminator.blocks.values()][: blocks + 1 if blocks > 0 else 0]:
         module.requires_grad_(False)
 

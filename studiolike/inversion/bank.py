@@ -79,8 +79,7 @@ class CodeBank:
         return BankSample(w_plus, index, self.rows[index], weights)
 
     def codes(self, rows: Tensor) -> Tensor:
-        """Codes ``(M, L, D)`` of given capture rows. Raises ``InputError`` for a row the bank does not
-        hold."""
+        """Codes ``(M, L, D)`` of given capture rows. Raises ``InputError`` for a row the bank does not hold."""
         place = {int(row): i for i, row in enumerate(self.rows)}
         missing = [int(row) for row in rows if int(row) not in place]
         if missing:
@@ -202,8 +201,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def fingerprint(*things: Any) -> str:
-    """Hash of what a result depends on: networks (their weights), tensors, None, and anything `json` can
-    write."""
+    """Hash of what a result depends on: networks (their weights), tensors, None, and anything `json` can write."""
     digest = hashlib.sha256()
     for thing in things:
         if isinstance(thing, nn.Module):

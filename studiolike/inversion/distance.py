@@ -66,8 +66,7 @@ def pyramid_distance(a: Tensor, b: Tensor, visibility: Tensor, levels: int = 4) 
 
 
 def observed_psnr(a: Tensor, b: Tensor, visibility: Tensor) -> Tensor:
-    """PSNR in dB ``(B,)`` over observed texels, for signed images (peak-to-peak 2). ``nan`` if nothing is
-    observed."""
+    """PSNR in dB ``(B,)`` over observed texels, for signed images (peak-to-peak 2). ``nan`` if nothing is observed."""
     return psnr_from_signed_mse(pyramid_distance(a, b, visibility, levels=1)[1], visibility)
 
 
@@ -95,8 +94,7 @@ def perceptual(network: Any) -> Compare | None:
 
 
 def to_target(network: Compare, target: Tensor, visibility: Tensor) -> Callable[[Tensor], Tensor]:
-    """The distance to one fixed target ``(B, 3, H, W)`` in [0, 1], whose features are computed only once if
-    possible."""
+    """The distance to one fixed target ``(B, 3, H, W)`` in [0, 1], whose features are computed only once if possible."""
     if not hasattr(network, "describe"):
         return lambda image: network(image, target, visibility)
     with torch.no_grad():
@@ -105,6 +103,5 @@ def to_target(network: Compare, target: Tensor, visibility: Tensor) -> Callable[
 
 
 def trunk_of(network: Any) -> list[Any]:
-    """The modules a distance runs through, to be frozen while it is used (a trunk is kept out of the module
-    tree)."""
+    """The modules a distance runs through, to be frozen while it is used (a trunk is kept out of the module tree)."""
     return [network, *getattr(network, "trunk", ())] if isinstance(network, nn.Module) else []

@@ -18,8 +18,13 @@ FLOOR = 1e-2  # no axis counts as thinner than this share of the mean variance, 
 
 @dataclass(frozen=True)
 class WPrior:
-    """A Gaussian over w: ``mean (D,)``, orthonormal axes ``basis (D, D)`` in columns, ``scale (D,)`` standard
-    deviations."""
+    """A Gaussian over w.
+
+    Attributes:
+        mean: ``(D,)``.
+        basis: ``(D, D)``, orthonormal axes in columns.
+        scale: ``(D,)``, standard deviations along them.
+    """
 
     mean: Tensor
     basis: Tensor
@@ -44,22 +49,28 @@ class WPrior:
     @classmethod
     @torch.no_grad()
     def from_generator(cls, generator: nn.Module, n: int = 2048, rng: torch.Generator | None = None) -> WPrior:
-        """Fit to ``n`` outputs of the generator's mapping network; ``rng`` is a CPU generator (seed 0 if
-        None)."""
+        """Fit to ``n`` outputs of the mapping network; ``rng`` is a CPU generator, None means seed 0."""
         rng = rng or torch.Generator().manual_seed(0)
         w_mean = generator.w_mean
         z = torch.randn(n, z_size(generator), generator=rng)
         return cls.from_codes(generator.mapping(z.to(w_mean.device, w_mean.dtype)))
 
+    def whiten(self, w: Tensor) -> Tensor:
+        """Coordinates of ``w (..., D)`` in standard deviations along the principal axes."""
+        return ((w - self.mean) @ self.basis) / self.scale
+
+    def unwhiten(self, u: Tensor) -> Tensor:
+        """Inverse of `whiten`."""
+        return self.mean + (u * self.scale) @ self.basis.T
+
     def energy(self, w_plus: Tensor) -> Tensor:
-        """Mean squared number of standard deviations, over layers and axes: ``(B, L, D)`` to ``(B,)``; about
-        1 for a sample."""
-        return (((w_plus - self.mean) @ self.basis) / self.scale).square().mean((1, 2))
+        """Mean square of `whiten` over layers and axes: ``(B, L, D)`` to ``(B,)``; about 1 for a sample."""
+        return self.whiten(w_plus).square().mean((1, 2))
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         """``(n, D)`` draws from the Gaussian; ``rng`` is a CPU generator."""
         noise = torch.randn(n, len(self.mean), generator=rng).to(self.mean.device)
-        return self.mean + (noise * self.scale) @ self.basis.T
+        return self.unwhiten(noise)
 
     def to(self, device: torch.device | str) -> WPrior:
         """The same prior on another device."""
