@@ -69,7 +69,7 @@ class Convert:
     """true studio texture to measure against"""
     weights: Path | None = None
     """folder written by StudioPipeline.save_pretrained; default: the released weights"""
-    inversion_steps: int = 60
+    inversion_steps: int = 40
     detail_steps: int = 8
     guidance: float = 1.0
     seed: int = 0

@@ -62,7 +62,7 @@ class PretrainConfig:
 class InversionConfig:
     """Stage 2, w+ by optimisation; where an encoder gives the start, few steps are enough."""
 
-    steps: int = 60
+    steps: int = 40
     lr: float = 0.2  # in standard deviations of w per step
     space: str = "w+"  # "w" or "w+"
     prior: float = 1e-3  # weight of |w − w_mean|², whitened
