@@ -101,11 +101,11 @@ class DetailConfig:
     resolution: int = 256
     crop: int = 96
     channels: tuple[int, ...] = (48, 64, 96)
-    images: int = 7_500
+    images: int = 6_600
     batch: int = 8
     lr: float = 4e-4
     gradient_dropout: float = 0.15
-    paired_fraction: float = 0.2  # of the training, at its end: LR = G_studio(w) of the subject
+    paired_fraction: float = 1 / 11  # of the training, at its end: LR = G_studio(w) of the subject
     sample_steps: int = 8
     guidance: float = 1.0  # classifier-free scale on the gradient channels; 1 = no extrapolation
 
