@@ -3,8 +3,8 @@
 At test time the coarse texture is a generator's output, not a shrunken photograph: it is softer, its features
 sit a little off, its colours wander smoothly. `degrade` does that to the shrunken true texture, so that the
 detailer learns to trust the phone's gradients about *where* things are. `relight` makes a phone-like texture
-out of a studio texture
-where no phone capture of that person exists: smooth light, a cast-shadow edge, blur, gain and noise.
+out of a studio texture where no phone capture of that person exists: smooth light, a cast-shadow edge, blur,
+gain and noise.
 
 All randomness comes from the CPU generator handed in; results land on the input's device.
 """

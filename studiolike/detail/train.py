@@ -5,10 +5,9 @@ gradients come from a phone capture of the same subject, or, with probability ``
 texture under made-up light. *C, paired*: the coarse texture is what G_studio really gave for that capture. A
 run starts with A and spends its last ``config.paired_fraction`` on C, if generator outputs are given.
 
-Loss: velocity prediction with Min-SNR-5 weights (Hang et al., ICCV 2023), ``min(SNR, 5) / (SNR + 1)``. The
-weight is
-zero at pure noise, where an eight-step sampler takes its first and longest step, so a small floor is kept
-(our choice).
+Loss: velocity prediction with Min-SNR-5 weights (Hang et al., ICCV 2023), ``min(SNR, 5) / (SNR + 1)``. They
+vanish at pure noise, where an eight-step sampler takes its first and longest step and everything must come from
+the conditions; so they are kept above a floor (our choice).
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from .guidance import mean_luminance
 from .model import Detailer, bands, lock_grid, make_scheduler, upsample, uv_channels
 from .sample import detail
 
+FLOOR = 0.5  # of the loss weight: in the noisy steps all that the network knows comes from the conditions
 MARGIN = 8  # cells of the lock grid around a crop that low passes may reach into
 
 
@@ -52,7 +52,8 @@ def min_snr_weight(snr: Tensor, gamma: float = 5.0, floor: float = 0.0) -> Tenso
 
 def _unit(array: Any, *index: Any) -> Tensor:
     """A slice of a uint8 or float array (numpy, memory map or tensor) as float32 in [0, 1]."""
-    part = torch.from_numpy(np.ascontiguousarray(array[index]))
+    part = array[index]
+    part = part if torch.is_tensor(part) else torch.from_numpy(np.array(part))  # a copy: maps are read-only
     return part.float() / 255 if part.dtype == torch.uint8 else part.float()
 
 
@@ -250,7 +251,7 @@ class DetailStage(Stage):
         predicted = self.modules["detailer"](noisy, steps.to(clean.device), conditions, level)
         target = velocity(clean, noise, signal, sigma)
         error = F.mse_loss(predicted.float(), target, reduction="none").mean((1, 2, 3))
-        weight = min_snr_weight((power / (1 - power)).flatten(), floor=0.1)
+        weight = min_snr_weight((power / (1 - power)).flatten(), floor=FLOOR)
         return (weight * error).mean()
 
     @staticmethod
