@@ -227,7 +227,7 @@ def write_set(spec: SetSpec, path: str | Path, device: torch.device | str = "cpu
         initial=int((subject < done * size).sum()),
         unit="capture",
         desc=f"heads at {n}²",
-        disable=not progress,
+        **({} if progress else {"disable": True}),  # disable=False would overrule TQDM_DISABLE
     )
     try:
         for number, rows in enumerate(chunks):
