@@ -88,8 +88,12 @@ size = settings.chapter.detail_resolution  # larger textures of a few subjects, 
 # A head is stored as a square picture: unroll a cylinder around the head's vertical axis, put a dome on top, keep the nose in the middle.
 # A point with azimuth $\varphi$ (0 at the nose), distance $r$ from the axis and height $y$ goes to
 #
-# $$ u = \tfrac12 + \tfrac{\operatorname{sign}\varphi}{2}\,a\,(1 + f - f a), \quad a = \tfrac{|\varphi|}{\pi}, \qquad
-# v = \frac{T - h}{T - B}, \quad h = \begin{cases} y & y \le D \\ D + \frac{T - D}{88°}\arctan\frac{y - D}{r} & y > D. \end{cases} $$ (eq-ch01-layout)
+# $$
+# \begin{aligned}
+# u &= \tfrac12 + \tfrac12 \operatorname{sign}(\varphi)\; a\,(1 + f - f a), & a &= |\varphi| / \pi, \\
+# v &= \frac{T - h}{T - B}, & h &= \begin{cases} y & y \le D \\ D + \frac{T - D}{88°}\arctan\frac{y - D}{r} & y > D. \end{cases}
+# \end{aligned}
+# $$ (eq-ch01-layout)
 #
 # $T$ and $B$ are the heights of crown and neck, $D$ is where the dome begins, and $f$ gives the face more texels than the back of the head.
 # The map has two companions.
@@ -363,7 +367,7 @@ notebook.glue("ch01_asymmetry_studio", asymmetry(studio, seen).mean())
 #
 # ## One subject under twelve lights
 #
-# Strongly uneven light is the limit that the authors name for their method, so every capture gets a number for it.
+# Strongly uneven light is the limit that summaries of the paper name for its method, so every capture gets a number for it.
 # The **severity** of a capture is the contrast of the true irradiance $E$ over the face,
 #
 # $$ s = \frac{E_{95} - E_5}{E_{95} + E_5} \in [0, 1], $$ (eq-ch01-severity)
@@ -604,7 +608,7 @@ for name, row in (("raw", 0), ("masked", 1)):
         notebook.glue(f"ch01_auc_{key}_{name}", grades[row, k])
 closed = bool((grades[1, :2] - 0.5).abs().max() < 0.05)
 notebook.glue("ch01_closed", "closes both" if closed else "does not close both")
-notebook.glue("ch01_camera", "gives the domain away as well" if grades[1, 3] > 0.7 else "gives little away at this resolution")
+notebook.glue("ch01_camera", "give the domain away as well" if grades[1, 3] > 0.7 else "give little away at this resolution")
 
 # %% [markdown]
 # The hole map alone reaches {glue:text}`ch01_auc_holes_raw:.2f`, and so would a discriminator, without one look at a face.
@@ -890,8 +894,8 @@ notebook.glue("ch01_pairs", len(data.subjects("pairs")))
 # :class: dropdown
 #
 # A good start is `shading_energy` of `studiolike.evaluation.lighting`: the spread of low-frequency log luminance over the face, which also sees light from above.
-# It confuses beards with shadow, and broad pigment with light.
-# Dividing by the mean *studio* face first (its blurred log luminance is subtracted) removes what all faces share: eye sockets, beard zone, the nose's sides.
+# It confuses beards with shadow, and broad pigment with light, so by itself it gains next to nothing.
+# Subtracting the log luminance of the mean *studio* face before the blur removes what all faces share (brows, eye sockets, the nose's sides), and helps more.
 # No such function is exact, because no illumination invariant of a single picture exists {cite}`chen2000invariants`.
 # ```
 #
