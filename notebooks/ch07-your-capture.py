@@ -439,7 +439,7 @@ for words in bad:
 # ```
 # ````
 # ````{tab-item} Colab
-# ```python
+# ```text
 # from google.colab import files
 # name = next(iter(files.upload()))
 # !studiolike convert "$name" -o studio.png && studiolike view studio.png
