@@ -90,8 +90,8 @@ size = settings.chapter.detail_resolution  # larger textures of a few subjects, 
 #
 # $$
 # \begin{aligned}
-# u &= \tfrac12 + \tfrac12 \operatorname{sign}(\varphi)\; a\,(1 + f - f a), & a &= |\varphi| / \pi, \\
-# v &= \frac{T - h}{T - B}, & h &= \begin{cases} y & y \le D \\ D + \frac{T - D}{88°}\arctan\frac{y - D}{r} & y > D. \end{cases}
+# u &= \tfrac12 + \tfrac12 \operatorname{sign}(\varphi)\; a\,(1 + f - f a), \qquad a = |\varphi| / \pi, \\
+# v &= (T - h) / (T - B), \qquad h = \begin{cases} y & y \le D \\ D + \frac{T - D}{88°}\arctan\frac{y - D}{r} & y > D. \end{cases}
 # \end{aligned}
 # $$ (eq-ch01-layout)
 #
