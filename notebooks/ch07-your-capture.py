@@ -221,7 +221,7 @@ figures.page(viewer, "A head that can be turned, with a switch between the phone
 # Without the truth we can ask four questions:
 #
 # - PSNR of the inversion, in the texels that were seen: can G_phone reproduce this face at all?
-# - Length of the code: how many standard deviations from the average code does it lie, as a root mean square? A random code of G_phone has about 1, and the inversion pulls towards 0.
+# - Length of the code: how many standard deviations from the average code does it lie, as a root mean square? A random code of G_phone has about 1; an inverted one may lie further out, for W+ is larger than what the mapping network reaches.
 # - Identity cosine between input and result, over the seen texels, by a network that no loss has seen.
 # - Left-right asymmetry of light, before and after.
 
