@@ -86,6 +86,12 @@ def test_the_book_never_executes_and_never_asks_the_network():
     assert not re.search(r"https?://(?!github\.com/|colab\.research)", (ROOT / "_config.yml").read_text())
 
 
+def test_a_table_that_a_cell_makes_becomes_a_table():
+    """MyST-NB's own default, CommonMark, has no tables: readers would see bars and dashes."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]
+    assert config["nb_render_markdown_format"] in ("gfm", "myst")
+
+
 def test_the_bibliography_has_what_the_method_stands_on():
     from pybtex.database import parse_file
 
