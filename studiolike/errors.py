@@ -40,3 +40,7 @@ class MissingExtra(StudioError):
     def __init__(self, extra: str, package: str):
         super().__init__(f"this needs {package}: install it with  pip install 'studiolike[{extra}]'")
         self.extra, self.package = extra, package
+
+
+class FetchError(StudioError):
+    """A set cannot be downloaded: licence not accepted, no connection, or not the content that was announced."""

@@ -1,0 +1,186 @@
+"""Reading the sets from disk, each in its *own* UV layout; `retarget` brings them into the head layout.
+
+A loader takes the set's folder and yields `Sample`: name, texture float32 ``(3, H, W)`` in [0, 1], sRGB; visibility
+float32 ``(1, H, W)`` in [0, 1]; facts. Names begin with the subject, up to the first ``--``, because data is split by
+subject. Archives are read in memory, nothing of them is unpacked to the disk.
+"""
+from __future__ import annotations
+
+import io as streams
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .. import io
+from ..errors import InputError
+from ..files import PICTURES
+from .catalogue import CATALOGUE
+from .fetch import LOCK, read_lock
+
+# Ava-256's camera colours → display: gains per channel, black level, exposure, gamma, and what is taken off at the end.
+# Read off the set's own renderings; a look, not a colorimetric calibration.
+AVA_GAIN = (1.4 / 1.1, 1.1 / 1.1, 1.6 / 1.1)
+AVA_BLACK, AVA_EXPOSURE, AVA_GAMMA, AVA_LIFT = 3 / 255, 0.95, 2.0, 15 / 255
+
+
+class Sample(NamedTuple):
+    """One texture of a set, see the module's text."""
+
+    name: str
+    texture: Tensor
+    visibility: Tensor
+    metadata: dict[str, Any]
+
+
+def ava_display(linear: Tensor) -> Tensor:
+    """Linear camera RGB of the dome ``(..., 3, H, W)`` in [0, 1] → display colours (taken as sRGB) in [0, 1]."""
+    gained = linear * linear.new_tensor(AVA_GAIN).view(3, 1, 1)
+    exposed = AVA_EXPOSURE * (gained - AVA_BLACK).clamp_min(0) / (1 - AVA_BLACK)
+    return (exposed ** (1 / AVA_GAMMA) - AVA_LIFT).clamp(0, 1)
+
+
+def _picture(source: Any, name: str) -> Tensor:
+    """A picture file, or the bytes of one, as ``(3, H, W)``."""
+    if isinstance(source, Path):
+        array = io.read_image(source)
+    else:
+        try:
+            with Image.open(streams.BytesIO(source)) as image:
+                if image.width * image.height > io.MAX_PIXELS:
+                    raise InputError(f"{name} is {image.width}×{image.height}, which is too large")
+                array = np.asarray(image.convert("RGB"))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise InputError(f"{name} is not a readable image; fetch the set again") from error
+    return torch.from_numpy(array.copy()).permute(2, 0, 1).float() / 255
+
+
+def _sample(name: str, texture: Tensor, **facts: Any) -> Sample:
+    return Sample(name, texture, torch.ones_like(texture[:1]), facts)
+
+
+def _expect(found: list, folder: Path, what: str) -> list:
+    if not folder.is_dir():
+        raise InputError(f"no such folder: {folder}")
+    if not found:
+        raise InputError(f"no {what} below {folder}; is this the set's folder?")
+    return sorted(found)
+
+
+def ava_256(folder: Path) -> Iterator[Sample]:
+    """Ava-256: one mean texture a person, brought from camera to display colours."""
+    place = "*--*--*/decoder/uv_image/color_mean.png"
+    for path in _expect(list(folder.glob(place)), folder, place):
+        date, time, subject = path.parents[2].name.split("--")[:3]
+        yield _sample(f"{subject}--{date}-{time}", ava_display(_picture(path, str(path))), subject=subject, file=str(path))
+
+
+def multiface(folder: Path) -> Iterator[Sample]:
+    """Multiface: ``tex_mean.png``, unpacked or inside each person's ``metadata.tar``."""
+    found = [*folder.glob("*/metadata.tar"), *folder.glob("*/tex_mean.png")]
+    for path in _expect(found, folder, "*/metadata.tar or */tex_mean.png"):
+        person = path.parent.name
+        if path.suffix == ".tar":
+            if (path.parent / "tex_mean.png").is_file():
+                continue  # unpacked by hand: the picture itself is in the list
+            try:
+                with tarfile.open(path) as archive:
+                    member = next((m for m in archive if m.isfile() and Path(m.name).name == "tex_mean.png"), None)
+                    content = archive.extractfile(member).read() if member else None
+            except (tarfile.TarError, OSError, EOFError) as error:
+                raise InputError(f"{path} is damaged ({error}); delete it and fetch the set again") from error
+            if content is None:
+                raise InputError(f"{path} holds no tex_mean.png; fetch the set again")
+            texture = _picture(content, f"tex_mean.png of {path}")
+        else:
+            texture = _picture(path, str(path))
+        yield _sample(person, texture, subject=person, file=str(path))
+
+
+def ffhq_uv(folder: Path) -> Iterator[Sample]:
+    """FFHQ-UV: PNG files anywhere below the folder, or inside zip archives. One map is one subject."""
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in (".png", ".zip")]
+    for path in _expect(found, folder, "PNG files or zip archives"):
+        if path.suffix.lower() == ".png":
+            yield _sample(path.stem, _picture(path, str(path)), subject=path.stem, file=str(path))
+            continue
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for name in sorted(n for n in archive.namelist() if n.lower().endswith(".png")):
+                    yield _sample(Path(name).stem, _picture(archive.read(name), f"{name} of {path}"),
+                                  subject=Path(name).stem, file=f"{path}:{name}")
+        except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+            raise InputError(f"{path} is damaged ({error}); delete it and fetch the set again") from error
+
+
+def leeperrysmith(folder: Path) -> Iterator[Sample]:
+    """The head scan by Lee Perry-Smith: one texture."""
+    path = folder / "Map-COL.jpg"
+    yield _sample("leeperrysmith", _picture(path, str(path)), subject="leeperrysmith", file=str(path))
+
+
+def goliath_4(folder: Path) -> Iterator[Sample]:
+    """Goliath-4: the dome's mean texture of each head; ``metadata["phone_videos"]`` are for ``studiolike capture``.
+
+    The same cameras as Ava-256, so the same colours are assumed; it has not been tried on the set itself.
+    """
+    found = list(folder.glob("*Goliath*Head*/uv_image/color_mean.png"))
+    for path in _expect(found, folder, "*--ProjectGoliath--Head/uv_image/color_mean.png"):
+        parts = path.parents[1].name.split("--")
+        subject = parts[3] if len(parts) > 3 else parts[-1]
+        videos = [str(video) for video in sorted(folder.rglob("rgb.mov")) if subject in str(video) and "Head" in str(video)]
+        yield _sample(f"{subject}--dome", ava_display(_picture(path, str(path))), subject=subject, file=str(path),
+                      phone_videos=videos)
+
+
+def imagefolder(folder: Path) -> Iterator[Sample]:
+    """Any pictures of a folder and its sub-folders, in name order, with optional ``.visibility.png`` or ``.mask.png`` maps.
+
+    Raises:
+        InputError: an unreadable picture, or a map of another size than its texture.
+    """
+    def is_map(path: Path) -> bool:
+        return path.stem.endswith((".visibility", ".mask"))
+
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and not is_map(path)]
+    for path in _expect(found, folder, "pictures"):
+        sample = _sample(path.stem, _picture(path, str(path)), subject=subject_of(path.stem), file=str(path))
+        beside = [path.with_name(f"{path.stem}.{kind}.png") for kind in ("visibility", "mask")]
+        for mask in (candidate for candidate in beside if candidate.is_file()):
+            seen = _picture(mask, str(mask))[:1]
+            if seen.shape[1:] != sample.texture.shape[1:]:
+                raise InputError(f"{mask} must have the size of {path.name}, {sample.texture.shape[2]}×{sample.texture.shape[1]}")
+            sample = sample._replace(visibility=seen)
+        yield sample
+
+
+LOADERS: dict[str, Callable[[Path], Iterator[Sample]]] = {
+    "ava-256": ava_256, "multiface": multiface, "ffhq-uv": ffhq_uv, "leeperrysmith": leeperrysmith, "goliath-4": goliath_4,
+    "imagefolder": imagefolder}
+
+
+def subject_of(name: str) -> str:
+    """The subject that a file's name begins with: everything up to the first ``--``."""
+    return name.split("--", 1)[0]
+
+
+def load(folder: Path, name: str = "auto") -> Iterator[Sample]:
+    """The samples of a set on disk.
+
+    Args:
+        folder: where `fetch` put it, or where it was unpacked.
+        name: which set; ``"auto"`` reads it from ``fetched.json`` and falls back to ``imagefolder``.
+    Raises:
+        InputError: unknown name, missing or damaged files; raised when the sample is reached.
+    """
+    if name == "auto":
+        name = read_lock(folder)["set"] if (folder / LOCK).is_file() else "imagefolder"
+    if name not in LOADERS:
+        raise InputError(f"unknown set '{name}'; known: {', '.join(CATALOGUE)}, auto")
+    return LOADERS[name](folder)
