@@ -93,7 +93,7 @@ def capture_photo(
     check_picture(image)
     if not 32 <= res <= 2048 or res & (res - 1):
         raise InputError(f"texture size {res} is not possible; use a power of two from 32 to 2048")
-    points, warnings = _resolve(image, landmarks, finder)
+    points, warnings = given_or_found(image, landmarks, finder)
     pose = fit_pose(points)
     checks.refuse_pose(pose, points, image)
 
@@ -109,9 +109,14 @@ def capture_photo(
     return Capture(filled, visibility[None], points, facts)
 
 
-def _resolve(
+def given_or_found(
     image: np.ndarray, given: np.ndarray | StoredLandmarks | None, finder: Finder | None
 ) -> tuple[np.ndarray, list[str]]:
+    """Landmarks ``(468, 3)`` in pixels, checked if they were given, found if not; and sentences for the user.
+
+    Raises:
+        CaptureError, InputError, MissingExtra: as `capture_photo`.
+    """
     if given is None:
         return find_landmarks(image, finder=finder), []
     if isinstance(given, StoredLandmarks):

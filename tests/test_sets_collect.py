@@ -1,0 +1,128 @@
+"""Folders of textures become a set that training reads: subjects stay apart, nothing is invented."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from studiolike import io
+from studiolike.cli import main
+from studiolike.errors import InputError, OutputError
+from studiolike.sets import collect
+from studiolike.synth import TextureSet
+from studiolike.synth.dataset import SPLITS
+
+
+def grey(folder, name, value, seen=None):
+    folder.mkdir(parents=True, exist_ok=True)
+    io.write_image(torch.full((3, 32, 32), value / 255), folder / f"{name}.png")
+    if seen is not None:
+        visibility = torch.ones(1, 32, 32)
+        visibility[:, :seen] = 0
+        io.write_image(visibility, folder / f"{name}.visibility.png")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """20 studio subjects; phone textures of five of them (two each) and of three others."""
+    for k in range(20):
+        grey(tmp_path / "studio", f"s{k:02d}--dome", 100 + k, seen=4)
+    for k in range(5):
+        for shot in range(2):
+            grey(tmp_path / "phone", f"s{k:02d}--{shot}", 10 + 2 * k + shot, seen=8)
+    for k in range(3):
+        grey(tmp_path / "phone", f"p{k}", 50 + k)
+    return tmp_path
+
+
+def test_a_set_of_both_domains_has_pairs_and_no_subject_in_two_splits(folders):
+    data = collect(folders / "set", studio=folders / "studio", phone=folders / "phone", size=32, held_out=0.2, progress=False)
+    assert isinstance(data, TextureSet) and data.resolution == 32
+    assert data.phone.shape == (13, 3, 32, 32) and data.studio.shape == (20, 3, 32, 32)
+    assert data.manifest["splits"] == {"phone": 3, "studio": 9, "pairs": 3, "val": 4, "test": 4}
+    rows = torch.cat([data.subjects(split) for split in SPLITS])
+    assert sorted(rows.tolist()) == list(range(23))
+    people = data.manifest["subjects"]
+    for row in data.captures("pairs").tolist():
+        subject = int(data.subject[row])
+        name = people[subject]
+        k = int(name[1:])
+        assert data.studio[subject, 0, 0, 0] == 100 + k  # the truth of the same person
+        assert data.phone[row, 0, 0, 0] in (10 + 2 * k, 11 + 2 * k)
+    texture, visibility = data.phone_batch(data.captures("pairs"))
+    assert texture.shape == (6, 3, 32, 32) and visibility[:, :, :8].max() == 0 and visibility[:, :, 8:].min() == 1
+
+
+def test_the_truth_of_a_phone_only_subject_cannot_be_read_by_mistake(folders):
+    data = collect(folders / "set", studio=folders / "studio", phone=folders / "phone", size=32, progress=False)
+    with pytest.raises(IndexError):
+        data.studio_batch(data.subject[data.captures("phone")])
+
+
+@pytest.mark.parametrize("role, split", [("studio", "studio"), ("phone", "phone")])
+def test_one_domain_alone_makes_a_set(folders, role, split):
+    data = collect(folders / "set", **{role: folders / role}, size=32, progress=False)
+    assert (len(data.studio) == 0) == (role == "phone") and (len(data.phone) == 0) == (role == "studio")
+    assert len(data.subjects(split)) == {"studio": 16, "phone": 8}[role]
+    assert len(data.captures("phone")) == {"studio": 0, "phone": 13}[role]
+
+
+def test_splits_depend_on_names_only_and_the_digest_on_the_pictures(folders):
+    def make(name):
+        return collect(folders / name, studio=folders / "studio", size=32, progress=False)
+
+    first, second = make("one"), make("two")
+    assert first.manifest == second.manifest
+    grey(folders / "studio", "s03--dome", 7)
+    changed = make("three")
+    assert changed.manifest["splits"] == first.manifest["splits"] and torch.equal(changed.split, first.split)
+    assert changed.manifest["spec"] != first.manifest["spec"]
+
+
+def test_a_texture_is_resampled_and_a_map_that_does_not_fit_is_refused(folders):
+    assert collect(folders / "large", phone=folders / "phone", size=64, progress=False).phone.shape[-1] == 64
+    io.write_image(torch.rand(3, 20, 30), folders / "phone" / "wide.png")
+    with pytest.raises(InputError, match="square"):
+        collect(folders / "set", phone=folders / "phone", size=32, progress=False)
+    assert not (folders / "set" / "manifest.json").exists()
+    with pytest.raises(InputError, match="no texture set"):  # an unfinished set is none
+        TextureSet.open(folders / "set")
+
+
+def test_impossible_wishes_are_refused(folders):
+    for options in ({}, {"studio": folders / "nowhere"}, {"studio": folders / "studio", "size": 48},
+                    {"studio": folders / "studio", "held_out": 0.7}):
+        with pytest.raises(InputError):
+            collect(folders / "set", **options, progress=False)
+    collect(folders / "set", studio=folders / "studio", size=32, progress=False)
+    with pytest.raises(OutputError, match="already holds a set"):
+        collect(folders / "set", studio=folders / "studio", size=32, progress=False)
+
+
+def test_the_command_says_what_it_made(folders, capsys):
+    assert main(["data", "import", "--studio", str(folders / "studio"), "--phone", str(folders / "phone"),
+                 "-o", str(folders / "set"), "--size", "32"]) == 0
+    assert "20 studio and 13 phone textures at 32²" in capsys.readouterr().err
+
+
+def test_the_adaptation_stage_reads_the_studio_textures(folders):
+    from studiolike.adaptation.train import few_shot_sets
+
+    data = collect(folders / "set", studio=folders / "studio", phone=folders / "phone", size=32, progress=False)
+
+    class Bank:
+        def codes(self, captures):
+            return torch.zeros(len(captures), 4, 8)
+
+    studio, pairs, held_out = few_shot_sets(data, Bank())
+    assert studio.shape == (len(data.subjects("studio")), 3, 32, 32) and studio.dtype == torch.uint8
+    assert len(held_out) == len(data.subjects("val")) and len(pairs) == len(data.captures("pairs"))
+
+
+def test_data_synth_still_takes_a_profile(monkeypatch, capsys, tmp_path):
+    from studiolike import recipes
+
+    asked = []
+    monkeypatch.setattr(recipes, "data_sets", lambda profile, runs, device: asked.append((profile.name, str(runs), device)) or [])
+    assert main(["data", "synth", "--profile", "smoke", "--runs", str(tmp_path)]) == 0
+    assert asked == [("smoke", str(tmp_path), "cpu")]
