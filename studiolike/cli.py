@@ -120,6 +120,8 @@ class Train:
     """write the trained networks into the released weights"""
     warm: bool = False
     """start from the released networks where they have the same shape, instead of from noise"""
+    studio_set: Path | None = None
+    """adapt only: learn from the studio textures of a set of data import instead of the synthetic ones"""
     device: str | None = None
     seed: int = 0
     set: Profile = field(default_factory=lambda: profile(_profile.get()))
@@ -129,7 +131,7 @@ class Train:
         from .recipes import train
 
         train(self.stage, self.set, self.runs, release=self.release, warm=self.warm,
-              device=self.device, seed=self.seed)
+              device=self.device, seed=self.seed, studio=self.studio_set)
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ class Fetch:
         chosen, folder = entry(self.name), self.out or Path("data") / self.name
         print(chosen.notice(), flush=True)  # before anything is asked of a server
         files = fetch(chosen, folder, accept_licence=self.accept_licence, ids=self.ids, limit=self.limit)
-        _say(f"{folder}: {len(files)} files; next:  studiolike data retarget {folder} -o textures")
+        _say(f"{folder}: {len(files)} files; next:  studiolike data retarget {folder} -o data/textures")
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,7 @@ class Retarget:
 
     input: Positional[Path]
     """a texture, a fetched set, or a folder of textures"""
-    out: Out = Path("textures")
+    out: Out = Path("data/textures")
     """texture to write, or folder; <name>.visibility.png is written beside each"""
     size: int = 512
     """texels, a power of two"""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from . import weights
 from .config import DataConfig, Profile
-from .errors import ProfileError
+from .errors import InputError, ProfileError
 from .io import from_signed
 from .training import fit
 
@@ -69,19 +69,22 @@ def chapter_set(profile: Profile, detailed: bool = False, runs: str | Path = "ru
 
 
 def train(stage: str, profile: Profile, runs: str | Path, *, release: bool = False, warm: bool = False,
-          device: str | None = None, seed: int = 0, progress: bool = True) -> None:
+          device: str | None = None, seed: int = 0, progress: bool = True, studio: Path | None = None) -> None:
     """Train one stage, or all in order; with ``release`` the result replaces the released weights.
 
     A single stage starts from the networks of the stages before it: this profile's own runs where they exist, else
     the released weights. With ``warm`` a network does not start from noise but from the released one, where the
-    released one has the same shape.
+    released one has the same shape. ``studio`` is a set whose studio textures the stage "adapt" is to learn from.
 
     Raises:
-        ProfileError: unknown stage. WeightsError: a run folder of other settings.
+        ProfileError: unknown stage, or a release of what was trained on ``studio``. InputError: ``studio`` does not fit.
+        WeightsError: a run folder of other settings.
     """
     if stage != "all" and stage not in ORDER:
         raise ProfileError(f"unknown stage '{stage}'; choose one of {', '.join(ORDER)} or all")
-    context = Context(profile, Path(runs) / profile.name, release, warm, device, seed, progress)
+    if studio and (stage != "adapt" or release):  # most real sets forbid what a release under MIT would allow
+        raise ProfileError("--studio-set is for the stage adapt alone, and never for a release")
+    context = Context(profile, Path(runs) / profile.name, release, warm, device, seed, progress, studio)
     for name in ORDER if stage == "all" else (stage,):
         STEPS[name](context)
 
@@ -97,6 +100,7 @@ class Context:
     device: str | None
     seed: int
     progress: bool
+    studio: Path | None = None
 
     @property
     def data(self) -> TextureSet:
@@ -221,17 +225,43 @@ def adapt_inputs(context: Context, g_phone: nn.Module, d_phone: nn.Module) -> tu
             context.bank(g_phone, d_phone, data, data.captures("pairs"), "pairs"))
 
 
+def imported_studio(path: Path, resolution: int) -> tuple[Tensor, Tensor, str]:
+    """Studio textures of a set of ``studiolike data import``, uint8 ``(S, 3, H, W)``: to learn from, held out, and a digest.
+
+    Raises:
+        InputError: no such set, no studio textures in it, or of another resolution.
+    """
+    from .synth import TextureSet
+
+    data = TextureSet.open(path)
+    if data.resolution != resolution:
+        raise InputError(f"{path} has {data.resolution}² texels, this profile needs {resolution}: "
+                         f"import it with --size {resolution}")
+    known = torch.arange(len(data.studio))
+    parts = [torch.from_numpy(data.studio[rows[torch.isin(rows, known)].numpy()])
+             for rows in (torch.cat([data.subjects("studio"), data.subjects("pairs")]), data.subjects("val"))]
+    if not len(parts[0]):
+        raise InputError(f"{path} has no studio textures to learn from: import some with --studio")
+    return parts[0], parts[1], data.manifest["sha256"]["studio"]
+
+
 def train_adapt(context: Context) -> None:
     """Stages 2 and 3: the code bank, then few-shot studio fine-tuning."""
     from .adaptation import few_shot_sets, train_studio
 
+    run, extra = "g_studio", {}
+    own = imported_studio(context.studio, context.profile.data.resolution) if context.studio else None
     g_phone, d_phone = context.network("g_phone"), context.network("d_phone")
     bank, pair_bank = adapt_inputs(context, g_phone, d_phone)
     studio, pairs, held_out = few_shot_sets(context.data, pair_bank)
-    g_studio = train_studio(context.profile, g_phone.cpu(), d_phone.cpu(), bank, pairs, studio, context.runs / "g_studio",
+    if own:
+        studio, held_out, digest = own
+        run = f"g_studio-{digest[:8]}"  # never go on with a run of other textures
+        extra = {"studio_textures": f"{len(studio)} of an imported set, sha256 {digest}"}
+    g_studio = train_studio(context.profile, g_phone.cpu(), d_phone.cpu(), bank, pairs, studio, context.runs / run,
                             identity=context.network("identity"), held_out=held_out, **context.options)
-    context.keep(g_studio, "g_studio", context.data,
-                 {"inversion_psnr": bank.psnr.mean().item(), "pairs_inversion_psnr": pair_bank.psnr.mean().item()})
+    context.keep(g_studio, "g_studio", context.data, run=run, extra=extra, metrics={
+        "inversion_psnr": bank.psnr.mean().item(), "pairs_inversion_psnr": pair_bank.psnr.mean().item()})
     path = context.runs / "networks" / "bank.safetensors"
     bank.save(path)
     if context.release:

@@ -126,3 +126,44 @@ def test_data_synth_still_takes_a_profile(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(recipes, "data_sets", lambda profile, runs, device: asked.append((profile.name, str(runs), device)) or [])
     assert main(["data", "synth", "--profile", "smoke", "--runs", str(tmp_path)]) == 0
     assert asked == [("smoke", str(tmp_path), "cpu")]
+
+
+def test_adapt_learns_from_an_imported_set_in_a_run_of_its_own(folders, monkeypatch, tmp_path):
+    from types import SimpleNamespace
+
+    from studiolike import adaptation, recipes
+    from studiolike.config import profile
+
+    small = profile("smoke")
+    data = collect(folders / "set", studio=folders / "studio", size=small.data.resolution, progress=False)
+    told = {}
+    bank = SimpleNamespace(psnr=torch.ones(2), save=lambda path: None)
+
+    def train_studio(settings, g_phone, d_phone, bank, pairs, studio, run_dir, *, held_out, **options):
+        told.update(studio=studio, held_out=held_out, run=run_dir.name)
+
+    monkeypatch.setattr(recipes, "adapt_inputs", lambda *_: (bank, bank))
+    monkeypatch.setattr(adaptation, "few_shot_sets", lambda *_: ("synthetic", "pairs", "synthetic"))
+    monkeypatch.setattr(adaptation, "train_studio", train_studio)
+    monkeypatch.setattr(recipes.Context, "data", None)
+    monkeypatch.setattr(recipes.Context, "network", lambda self, name: torch.nn.Identity())
+    monkeypatch.setattr(recipes.Context, "keep", lambda self, *_, **options: told.update(options))
+    recipes.train("adapt", small, tmp_path / "runs", studio=folders / "set")
+    assert told["studio"].tolist() == data.studio[data.subjects("studio").numpy()].tolist()
+    assert len(told["held_out"]) == len(data.subjects("val")) == 2
+    assert told["run"].startswith("g_studio-") and told["extra"]["studio_textures"].startswith("16 of an imported set")
+
+
+def test_an_imported_set_that_does_not_fit_and_a_release_are_refused(folders, tmp_path):
+    from studiolike.config import profile
+    from studiolike.errors import ProfileError
+    from studiolike.recipes import imported_studio, train
+
+    collect(folders / "set", phone=folders / "phone", size=32, progress=False)
+    with pytest.raises(InputError, match="import it with --size 64"):
+        imported_studio(folders / "set", 64)
+    with pytest.raises(InputError, match="no studio textures"):
+        imported_studio(folders / "set", 32)
+    for stage, release in (("adapt", True), ("all", False)):
+        with pytest.raises(ProfileError, match="never for a release"):
+            train(stage, profile("smoke"), tmp_path, release=release, studio=folders / "set")
