@@ -25,7 +25,7 @@ from .catalogue import CATALOGUE
 from .fetch import LOCK, read_lock
 
 # Ava-256's camera colours → display: gains per channel, black level, exposure, gamma, and what is taken off at the end.
-# Read off the set's own renderings; a look, not a colorimetric calibration.
+# A look for the dome's pictures, not a colorimetric calibration; it was not compared with pictures of the set.
 AVA_GAIN = (1.4 / 1.1, 1.1 / 1.1, 1.6 / 1.1)
 AVA_BLACK, AVA_EXPOSURE, AVA_GAMMA, AVA_LIFT = 3 / 255, 0.95, 2.0, 15 / 255
 

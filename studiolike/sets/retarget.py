@@ -33,7 +33,7 @@ REACH = 0.08  # width of the fade outside the face oval, in parts of the map (th
 GRID = 160  # the spline is evaluated at so many texels a side; it is smooth, the rest is bicubic
 # A detector takes the texture for a photograph and expects the cheeks to turn away, so it bunches the landmarks of the
 # outline where an unwrapped face goes on. Landmarks beyond this azimuth are left out. On two textures of other layouts,
-# where the ears show the truth, that took the ears' error from 0.27 and 0.10 to 0.12 and 0.05 face widths.
+# where the ears show the truth, that took their sideways error from 0.27 and 0.10 to 0.12 and 0.05 face widths.
 FRONTAL = 50.0  # degrees
 SMOOTHING = 1e-4  # lets the spline miss a landmark by about a pixel: detectors jitter, and a closed mouth must not fold
 MISFIT = 0.10  # in face widths: root mean square distance from an affine image of the layout's landmarks that a face may have
