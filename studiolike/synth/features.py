@@ -31,7 +31,7 @@ def paint_lips(
     rng = Draws(traits.seeds, "lips", albedo.device)
     full = column(traits["lip_full"])
     lips, mouth = at.field("lips") + full, -at.field("mouth")
-    mask = edge(lips - 0.002, n, 0.009)
+    mask = edge(lips - 0.002, n, 0.011)
     core = edge(lips - 0.004, n, 0.012)
     furrow = fbm(rng, n, 64, 3, 0.8)
     shifted = at.canonical * torch.tensor([1.6, 0.35], device=albedo.device)
@@ -43,6 +43,12 @@ def paint_lips(
         1 + 0.10 * furrow + 0.25 * (at.canonical[..., 1] > landmark_uv()[14][1])[:, None]
     )
     colour = skin_colour(pigment, blood.clamp(0.004, 0.16)) * albedo.new_tensor([0.98, 0.90, 0.95]).view(1, 3, 1, 1)
+    # the upper lip turns from the light of its own accord; the lower one is fullest and reddest in its middle
+    v = at.canonical[..., 1][:, None]
+    upper = smoothstep((landmark_uv()[14][1] - v) / 0.008 + 0.5)
+    middle = torch.exp(-(((at.canonical[..., 0][:, None] - 0.5) / 0.035) ** 2)) * (1 - upper)
+    colour = colour * (1 - upper * albedo.new_tensor([0.16, 0.20, 0.13]).view(1, 3, 1, 1))
+    colour = colour * (1 + middle * albedo.new_tensor([0.14, 0.08, 0.10]).view(1, 3, 1, 1)) * (0.06 * furrow).exp()
     stick = torch.stack(
         [
             0.30 + 0.15 * (1 - traits["lipstick_hue"]),
@@ -97,7 +103,7 @@ def paint_eyes(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
         iris = iris * (1 - 0.45 * smoothstep((0.1 - y) / 0.5))
         pupil = 1 - smoothstep((radius - column(traits["pupil"])) / (soft * 1.5) + 0.5)
         iris = over(iris, iris.new_full((len(iris), 3), 0.004), pupil)
-        white = albedo.new_tensor([0.40, 0.365, 0.35]).view(1, 3, 1, 1) * (1 - 0.12 * column(traits.age))
+        white = albedo.new_tensor([0.335, 0.30, 0.285]).view(1, 3, 1, 1) * (1 - 0.12 * column(traits.age))
         corner = smoothstep((x.abs() - 0.55) / 0.5)
         pink = 0.5 * corner + 0.12 * veins.clamp(0, 2) * smoothstep((x.abs() - 0.3) / 0.5)
         white = white * (1 - pink * albedo.new_tensor([0.10, 0.34, 0.32]).view(1, 3, 1, 1))

@@ -1,7 +1,7 @@
 """Scalp hair and beards: a hairline, a field of directions, and noise combed along it.
 
-Combing is line-integral convolution (see `draw.comb`); the same combed noise roughens the hairline, so that its edge
-ends in strands. Hair lies in the texture, as it does when a real head is unwrapped, and lifts the surface a little.
+Combing is line-integral convolution (see `draw.comb`); the same combed noise roughens the hairline, and single hairs are
+drawn across it. Beards are single hairs over the shade of the many that cannot be told apart. Hair lies in the texture, as it does when a real head is unwrapped, and lifts the surface a little.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from .draw import Draws, blur, column, comb, fbm, smoothstep
+from .draw import Draws, blur, column, comb, fbm, sample_points, smoothstep, strokes
 from .features import over
 from .marks import ear_mask
 from .traits import BEARDS, HAIR_STYLES, Placement, Traits
@@ -133,6 +133,24 @@ def _directions(traits: Traits, at: Placement) -> Tensor:
     return angle + swirl * torch.lerp(broad, fine, 0.75 * curly)
 
 
+STRAY_HAIRS = 2400
+STRAY = {s: 0.9 for s in HAIR_STYLES} | {"none": 0.0, "buzz": 0.0, "coily": 0.5, "tied": 0.6}
+
+
+def _stray_hairs(rng: Draws, angle: Tensor, at: Placement, depth: Tensor, n: int) -> Tensor:
+    """Opacity of single hairs about the hairline, ``(B, 1, H, W)``: an edge of hair is never a cut."""
+    root = torch.stack([rng.uniform(0.1, 0.9, STRAY_HAIRS), rng.uniform(0.12, 0.9, STRAY_HAIRS)], -1)
+    near = sample_points(torch.cat([depth, angle], 1), root)
+    keep = torch.exp(-(((near[..., 0] - 0.1) / 0.55) ** 2))  # depth in cm: rooted just inside
+    heading = near[..., 1] + rng.normal(STRAY_HAIRS, scale=0.35)
+    # against the comb as often as with it: hair combed back starts at its edge, a fringe ends there
+    heading = heading + math.pi * rng.chance(0.35, STRAY_HAIRS)
+    length = rng.uniform(0.008, 0.034, STRAY_HAIRS)
+    hairs = strokes(root, heading, length, torch.full_like(length, 0.0011), n, bend=rng.normal(STRAY_HAIRS, scale=0.5),
+                    points=9, opacity=keep)
+    return 1 - torch.exp(-1.6 * hairs)
+
+
 def paint_hair(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: Placement) -> tuple[Tensor, ...]:
     """Scalp hair over the painted skin. Returns albedo, bump, gloss, the hair's cover ``(B, 1, H, W)``, and its lift
     in cm (for geometry)."""
@@ -167,20 +185,22 @@ def paint_hair(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
     cover = torch.where((style == HAIR_STYLES.index("horseshoe")).view(-1, 1, 1, 1), cover * bald_above, cover)
     stubble = 0.34 * shaved * cover * (0.9 + 0.12 * white) * traits.masculinity.view(-1, 1, 1, 1)
     cover = (cover * density * fade * speckle).clamp(0, 1)
+    cover = torch.maximum(cover, _stray_hairs(rng, angle, at, depth, n) * _by_style(STRAY, style) * (1 - ears))
 
     # a parting shows skin
     part_at = (rng.chance(0.5) * 2 - 1).view(-1, 1, 1, 1) * rng.uniform(0.0, 0.45).view(-1, 1, 1, 1)
     parted = ((style == 3) | (style == 5)).float().view(-1, 1, 1, 1) * rng.chance(0.75).view(-1, 1, 1, 1)
     wiggle = 0.03 * fbm(rng, n, 8, 2)
     parting = (
-        torch.exp(-(((at.azimuth - part_at + wiggle) * 6.0 / 0.22) ** 2))
+        torch.exp(-(((at.azimuth - part_at + wiggle) * 6.0 / 0.13) ** 2))
         * parted
         * smoothstep((at.height - line) / 0.4)
-        * (at.height < 12.5)
+        * smoothstep((13.0 - at.height) / 3.5)
     )
-    cover = cover * (1 - 0.4 * parting)
+    cover = cover * (1 - 0.3 * parting * (1 + 0.4 * strand).clamp(0, 1.5))
 
-    contrast = _by_style({s: 0.34 for s in HAIR_STYLES} | {"coily": 0.6, "buzz": 0.16}, style)
+    contrast = _by_style({s: 0.34 for s in HAIR_STYLES} | {"coily": 0.38, "buzz": 0.16}, style)
+    contrast = contrast * (1 - 0.45 * smoothstep(column(traits["hair_colour"].mean(1)) / 0.25))  # light hair scatters its shade
     shade = (contrast * strand + 0.15 * locks + 0.12 * fbm(rng, n, 4, 2)).clamp(-1.2, 1.3).exp()
     colour = traits["hair_colour"][..., None, None] * shade
     warm = albedo.new_tensor([1.10, 1.0, 0.90]).view(1, 3, 1, 1)
@@ -189,7 +209,7 @@ def paint_hair(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
         (traits["grey"] > 0.02).float()
     )
     colour = torch.lerp(
-        colour, albedo.new_tensor([0.34, 0.335, 0.33]).view(1, 3, 1, 1) * shade.clamp(0.5, 1.6), 0.55 * silver
+        colour, albedo.new_tensor([0.34, 0.335, 0.33]).view(1, 3, 1, 1) * shade.clamp(0.6, 1.3), 0.5 * silver
     )
     roots = torch.exp(-((at.height - line) / 0.8).clamp_min(0)) * cover
     albedo = albedo * (1 - 0.18 * blur(cover, 0.006) * (1 - cover))  # hair shades the skin beside it
@@ -212,10 +232,10 @@ def beard_map(traits: Traits, at: Placement) -> Tensor:
     az, high = at.azimuth, at.height
     uneven = fbm(rng, n, 8, 3, 0.6)
     upper = -4.8 + 3.9 * (az.abs() / 1.25) ** 1.6 + column(rng.normal(scale=0.5)) + 0.4 * uneven
-    cheek = smoothstep((upper - high) / 1.1 + 0.4)
-    cheek = torch.maximum(cheek, smoothstep((az.abs() - 1.20) / 0.14) * smoothstep((1.2 - high) / 1.0))
+    cheek = smoothstep((upper - high) / 1.7 + 0.4)
+    cheek = torch.maximum(cheek, smoothstep((az.abs() - 1.12) / 0.26) * smoothstep((1.4 - high) / 2.2))
     bottom = smoothstep((high + 11.2 - 2.7 * az**2 + column(rng.uniform(-0.9, 0.9)) + 0.25 * uneven) / 2.4)
-    jaw = cheek * bottom * smoothstep((1.48 - az.abs()) / 0.14)
+    jaw = cheek * bottom * smoothstep((1.50 - az.abs()) / 0.22)
     moustache = smoothstep(at.field("moustache") / 0.012 + 0.55)
     chin = (
         torch.exp(-(((az.abs() / (0.30 + 0.06 * column(rng.normal()))) ** 2) ** 2))
@@ -225,7 +245,7 @@ def beard_map(traits: Traits, at: Placement) -> Tensor:
     u, v = (at.canonical[..., k][:, None] for k in (0, 1))
     beside = column(0.060 + 0.010 * rng.normal().clamp(-1.5, 1.5))
     round_mouth = smoothstep((1.0 - ((u - 0.5) / beside) ** 2 - ((v - 0.755) / 0.105) ** 2) / 0.45)
-    lips = smoothstep((at.field("lips") + column(traits["lip_full"])) / 0.006 + 0.8)
+    lips = smoothstep((at.field("lips") + column(traits["lip_full"]) - 0.004) / 0.005 + 0.5)
     zero = torch.zeros_like(jaw)
     full = torch.maximum(torch.maximum(jaw, moustache * 0.95), chin)
     gap = 1 - 0.6 * torch.exp(-((((u - 0.5).abs() - 0.042) / 0.018) ** 2) - ((v - 0.730) / 0.016) ** 2)
@@ -238,27 +258,54 @@ def beard_map(traits: Traits, at: Placement) -> Tensor:
     return (stack.gather(1, index)[:, 0] * patchy * (1 - lips)).clamp(0, 1)
 
 
+BEARD_HAIRS = 9000
+# length and width of a hair in layout units, by kind
+BEARD_LENGTH = (0.0, 0.0034, 0.017, 0.014, 0.010, 0.024)
+BEARD_WIDTH = (0.0, 0.0013, 0.0016, 0.0015, 0.0016, 0.0018)
+
+
+def _beard_hairs(traits: Traits, where: Tensor, n: int) -> Tensor:
+    """Cover by single beard hairs, ``(B, 1, H, W)`` ≥ 0; they grow where the map ``where`` says, as densely as it says."""
+    out = torch.zeros_like(where)
+    bearded = (traits["beard"] > 0).nonzero().flatten()
+    if not len(bearded):
+        return out
+    kind = traits["beard"][bearded]
+    rng = Draws(traits.seeds[bearded.to(traits.seeds.device)], "beard hair", where.device)
+    root = torch.stack([rng.uniform(0.18, 0.82, BEARD_HAIRS), rng.uniform(0.50, 0.99, BEARD_HAIRS)], -1)
+    keep = rng.chance(sample_points(where[bearded], root)[..., 0], BEARD_HAIRS)
+    curl = smoothstep((traits.tone[bearded] - 0.45) / 0.4)[:, None]
+    azimuth = (root[..., 0] - 0.5) * 5.0
+    angle = math.pi / 2 - 0.55 * torch.sin(azimuth * 0.9) + rng.normal(BEARD_HAIRS) * (0.32 + 0.5 * curl)
+    length, width = (torch.tensor(t, device=where.device)[kind][:, None] for t in (BEARD_LENGTH, BEARD_WIDTH))
+    length = length * rng.uniform(0.4, 1.3, BEARD_HAIRS)
+    bend = rng.normal(BEARD_HAIRS) * (0.6 + 1.6 * curl)
+    out[bearded] = strokes(root, angle, length, width.expand_as(length), n, bend=bend, points=10, opacity=keep)
+    return out
+
+
 def paint_beard(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: Placement) -> tuple[Tensor, ...]:
     """Beard, or the faint shadow of a shaved one. Returns albedo, bump, gloss, cover ``(B, 1, H, W)``, lift in cm."""
     n, device = albedo.shape[-1], albedo.device
     rng = Draws(traits.seeds, "beard hairs", device)
     where = beard_map(traits, at)
     kind = traits["beard"]
-    strength = torch.tensor([0.0, 0.34, 0.85, 0.80, 0.74, 0.96], device=device)[kind].view(-1, 1, 1, 1)
+    strength = torch.tensor([0.0, 0.42, 0.9, 0.88, 0.9, 1.0], device=device)[kind].view(-1, 1, 1, 1)
     strength = strength * column(0.6 + 0.4 * traits["beard_density"])
-    curl = smoothstep((traits.tone - 0.45) / 0.4).view(-1, 1, 1, 1)
-    angle = math.pi / 2 + 0.55 * torch.sin(at.azimuth * 1.2) + (0.25 + 0.5 * curl) * fbm(rng, n, 32, 2)
     white = fbm(rng, n, 128, 3, 1.4)
-    hairs = comb(white, angle, 0.016)
     thick = (kind >= 4).float().view(-1, 1, 1, 1)
-    grain = torch.lerp(white, hairs, 0.35 + 0.65 * thick)
-    strands = smoothstep((grain + 2.6 * where * strength - 1.15) / 1.7)
+    hairs = _beard_hairs(traits, where, n)
     shade = where * strength
-    cover = (shade * (0.30 + 0.62 * thick) + strands * where * strength.clamp_max(0.95) * 0.6).clamp(0, 0.96)
-    grey = 0.8 * column(traits["grey"])
-    silver = albedo.new_tensor([0.30, 0.29, 0.28]).view(1, 3, 1, 1)
-    colour = torch.lerp(traits["brow_colour"][..., None, None], silver, (grey * (0.75 + 0.3 * grain)).clamp(0, 1))
-    colour = colour * (0.24 * grain.clamp(-2, 1.5)).exp()
+    dense = smoothstep((where - 0.35) / 0.65)  # hair behind hair, where a beard is thick
+    base = dense * (0.16 + 0.44 * thick + 0.18 * (kind == 5).float().view(-1, 1, 1, 1)) * (1 + 0.18 * white)
+    cover = 1 - torch.exp(-hairs * strength * 1.3) * (1 - (base * strength).clamp(0, 0.9))
+    cover = cover.clamp(0, 0.97)
+    grain = (hairs - blur(hairs, 0.006)).clamp(-1.5, 1.5)
+    grey = 0.9 * column(traits["grey"])
+    silver = albedo.new_tensor([0.27, 0.255, 0.235]).view(1, 3, 1, 1)
+    # grey comes hair by hair, not as a wash
+    strands = smoothstep((0.5 * grain + 0.25 * white + 2.0 * grey - 0.7) / 1.3) * smoothstep(grey / 0.2)
+    colour = torch.lerp(traits["brow_colour"][..., None, None] * (0.35 * grain).exp(), silver * (0.15 * grain).exp(), strands)
     blue = albedo * albedo.new_tensor([0.60, 0.66, 0.72]).view(1, 3, 1, 1)  # roots under the skin look bluish
     soft_shadow = torch.lerp(0.55 * shade, 0.3 * shade, thick)
     clean = (traits.masculinity - 0.45).clamp_min(0).view(-1, 1, 1, 1) * (kind == 0).float().view(-1, 1, 1, 1)
@@ -266,7 +313,8 @@ def paint_beard(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at:
         every = Traits(
             traits.seeds, traits.tone, traits.age, traits.masculinity, traits.values | {"beard": torch.ones_like(kind)}
         )
-        soft_shadow = soft_shadow + 0.55 * clean * beard_map(every, at) * (1 + 0.2 * white)
+        shaved = blur(beard_map(every, at), 0.014)
+        soft_shadow = soft_shadow + 0.55 * clean * shaved * (1 + 0.2 * white)
     albedo = over(albedo, blue, soft_shadow.clamp(0, 0.8))
     albedo = over(albedo, colour, cover)
     bump = bump + cover * (0.014 + 0.02 * thick) * grain

@@ -106,7 +106,7 @@ def head_shape(traits: Traits, resolution: int) -> Tensor:
     device = traits.tone.device
     rng = Draws(traits.seeds, "shape", device)
     spread = torch.tensor([m[2] for m in MODES], device=device).T  # (3, M)
-    common = rng.normal(3, len(MODES)).clamp(-2.2, 2.2) * spread
+    common = 1.2 * rng.normal(3, len(MODES)).clamp(-2.2, 2.2) * spread
     masculine = (traits.masculinity - 0.5)[:, None]
     common[:, 0, 10] += 0.45 * masculine[:, 0]  # jaw, brow ridge, nose, neck
     common[:, 2, 5] += 0.30 * masculine[:, 0]

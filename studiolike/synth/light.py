@@ -148,11 +148,11 @@ def diffuse(normal: Tensor, radiance: Tensor) -> Tensor:
 
 def occlusion(position: Tensor, normal: Tensor) -> Tensor:
     """Ambient occlusion ``(B, 1, H, W)`` in (0, 1]: the irradiance of a uniform unit dome on the base head, times the
-    subject's own hollows (how far a blurred surface stands above it, at two sizes)."""
+    subject's own hollows (how far a blurred surface stands above it, at four sizes)."""
     dome = diffuse(normal, torch.ones(len(normal), DIRECTIONS, 1, device=normal.device)).clamp(0, 1)
-    for size, depth in ((0.007, 3.2), (0.022, 1.1)):
+    for size, depth in ((0.0024, 4.5), (0.007, 3.2), (0.022, 1.1), (0.05, 0.35)):
         hollow = ((blur(position, size) - position) * normal).sum(1, keepdim=True)
-        dome = dome * torch.exp(-depth * hollow.clamp(-0.03, 0.5))
+        dome = dome * torch.exp(-depth * hollow.clamp(-0.03 if size < 0.03 else -0.4, 0.8))
     return dome.clamp(0, 1)
 
 

@@ -143,8 +143,8 @@ def skin_maps(traits: Traits, at: Placement) -> SkinMaps:
 
     lines, folds = wrinkle_maps(traits, at)
     bump = bump - 0.065 * lines - 0.11 * folds
-    blood = blood * (1 + 0.50 * lines + 0.30 * folds)
-    melanin = melanin * (1 + 0.35 * lines + 0.16 * folds)
+    blood = blood * (1 + 0.30 * lines + 0.30 * folds)
+    melanin = melanin * (1 + 0.16 * lines + 0.14 * folds)
     return SkinMaps(melanin.clamp(0.02, 4.4), blood.clamp(0.003, 0.15), bump, gloss, moles)
 
 
@@ -157,7 +157,7 @@ def wrinkle_maps(traits: Traits, at: Placement) -> tuple[Tensor, Tensor]:
     amount = traits["wrinkles"]
     steps = 72
     t = torch.linspace(0, 1, steps, device=device)
-    fade = (torch.sin(torch.pi * t)).clamp_min(0) ** 0.6
+    fade = (torch.sin(torch.pi * t)).clamp_min(0) ** 1.3  # lines thin out toward both ends
 
     def curve(a: Tensor, m: Tensor, c: Tensor, jitter: float) -> Tensor:
         """Quadratic through three points ``(2,)`` with jittered control points, ``(B, steps, 2)``."""

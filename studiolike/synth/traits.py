@@ -115,10 +115,10 @@ def draw_traits(seeds: Tensor, device: torch.device | str = "cpu") -> Traits:
         ],
         -1,
     )
-    v["iris"] = IRIS.to(device)[rng.choice(iris)] * rng.normal(3, scale=0.14).exp() * rng.normal(1, scale=0.2).exp()
+    v["iris"] = IRIS.to(device)[rng.choice(iris)] * rng.normal(3, scale=0.07).exp() * rng.normal(1, scale=0.25).exp()
     for name, low, high in (
         ("pupil", 0.30, 0.50),
-        ("eye_open", 0.0005, 0.0055),
+        ("eye_open", -0.0005, 0.0060),
         ("lid_fold", 0.0, 1.0),
         ("blood", 0.007, 0.017),
         ("undertone", -1, 1),
@@ -172,12 +172,12 @@ def draw_traits(seeds: Tensor, device: torch.device | str = "cpu") -> Traits:
     v["beard_density"] = rng.uniform(0.45, 1.0)
 
     # smooth feature warp: each part's scale (x, y), tilt and shift in layout units; left/right differ a little
-    v["eye_scale"] = 1 + rng.normal(2, scale=0.06)
-    v["eye_tilt"] = rng.normal(scale=0.05)
-    v["eye_shift"] = rng.normal(2, scale=0.0045)
-    v["mouth_scale"] = 1 + rng.normal(2, scale=0.08)
-    v["mouth_shift"] = rng.normal(2, scale=0.004) * torch.tensor([0.5, 1.0], device=device)
-    v["nose_scale"] = 1 + rng.normal(scale=0.08)
+    v["eye_scale"] = 1 + rng.normal(2, scale=0.085).clamp(-0.2, 0.2)
+    v["eye_tilt"] = rng.normal(scale=0.065)
+    v["eye_shift"] = rng.normal(2, scale=0.0055)
+    v["mouth_scale"] = 1 + rng.normal(2, scale=0.11).clamp(-0.27, 0.27)
+    v["mouth_shift"] = rng.normal(2, scale=0.0055) * torch.tensor([0.5, 1.0], device=device)
+    v["nose_scale"] = 1 + rng.normal(scale=0.12).clamp(-0.28, 0.28)
     v["side"] = rng.normal(2, 4, scale=1.0)  # asymmetry of each eye: x, y, scale, tilt
     return Traits(seeds, tone, age, masculinity, v)
 
@@ -243,7 +243,7 @@ def place_features(traits: Traits, resolution: int) -> Placement:
         offset = offset + window * (local - shift[:, None, None])
     wobble = [fbm(Draws(traits.seeds, f"wobble{k}", device), min(resolution, 32), 4, 2) for k in (0, 1)]
     wobble = F.interpolate(torch.cat(wobble, 1), (resolution, resolution), mode="bicubic", align_corners=False)
-    canonical = uv + offset + 0.0016 * wobble.permute(0, 2, 3, 1)
+    canonical = uv + offset + 0.0022 * wobble.permute(0, 2, 3, 1)
     fields = sample(fields_at(resolution).to(device), canonical)
     azimuth, height = (x.to(device)[None, None] for x in cylinder_of(uv.cpu()))
     return Placement(canonical, fields, azimuth, height)
