@@ -15,16 +15,16 @@ from .errors import ProfileError
 class DataConfig:
     """The synthetic set; all splits are disjoint by subject."""
 
-    resolution: int = 64  # texels, of the set the GAN stages read
+    resolution: int = 128  # texels, of the set the GAN stages read
     detail_resolution: int = 256  # texels, of the set the detailer and the tests read
-    phone_subjects: int = 600  # pre-training
+    phone_subjects: int = 3000  # pre-training
     lightings: int = 4  # captures per pre-training subject
     studio_subjects: int = 64  # few-shot studio set: textures only
     pair_subjects: int = 20  # subjects with phone and studio texture
     val_subjects: int = 16
     test_subjects: int = 32
     test_lightings: int = 4
-    detail_subjects: int = 160  # studio/phone pairs the detailer trains on, from the pre-training subjects
+    detail_subjects: int = 400  # studio/phone pairs the detailer trains on, from the pre-training subjects
     first_seed: int = 0
 
 
@@ -32,10 +32,10 @@ class DataConfig:
 class GeneratorConfig:
     """StyleGAN2's size: channels at resolution r are min(channel_base / r, channel_max)."""
 
-    resolution: int = 64
+    resolution: int = 128
     w_dim: int = 128
     mapping_layers: int = 4
-    channel_base: int = 1024
+    channel_base: int = 2048
     channel_max: int = 128
 
 
@@ -43,10 +43,10 @@ class GeneratorConfig:
 class PretrainConfig:
     """Stage 1, G_phone (Karras et al. 2020, with ADA's heuristics)."""
 
-    images: int = 24_000
+    images: int = 40_000
     batch: int = 8
     lr: float = 0.0025
-    r1_gamma: float | None = 0.2  # None: 0.0002 · resolution² / batch (heuristic of Karras et al. 2020b), less than we need
+    r1_gamma: float | None = 0.6  # None: 0.0002 · resolution² / batch (heuristic of Karras et al. 2020b), less than we need
     r1_every: int = 16
     ema_kimg: float | None = None  # None: batch · 10 / 32 kimg half-life, ramped up
     mixing: float = 0.9  # probability of style mixing
@@ -145,14 +145,14 @@ _CPU = Profile()
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         name="smoke",
-        data=DataConfig(resolution=64, detail_resolution=128, phone_subjects=12, lightings=2, studio_subjects=6,
+        data=DataConfig(resolution=128, detail_resolution=128, phone_subjects=12, lightings=2, studio_subjects=6,
                         pair_subjects=4, val_subjects=4, test_subjects=4, test_lightings=2, detail_subjects=8),
         pretrain=PretrainConfig(images=32, batch=8),
         inversion=InversionConfig(steps=15, batch=8),
         adapt=AdaptConfig(images=16, batch=4, bank=8),
         detail=DetailConfig(resolution=128, crop=64, channels=(16, 32), images=16, batch=4, sample_steps=4),
         identity=IdentityConfig(images=64, batch=16),
-        chapter=DataConfig(resolution=64, detail_resolution=128, phone_subjects=12, lightings=2, studio_subjects=6,
+        chapter=DataConfig(resolution=128, detail_resolution=128, phone_subjects=12, lightings=2, studio_subjects=6,
                            pair_subjects=4, val_subjects=4, test_subjects=4, test_lightings=2, detail_subjects=8),
         live_images=16,
     ),
