@@ -115,7 +115,7 @@ class IdentityConfig:
     """The small identity and perceptual networks, one for the losses and another for the evaluation."""
 
     resolution: int = 64
-    images: int = 40_000
+    images: int = 80_000
     batch: int = 32
     lr: float = 2e-3
     margin: float = 0.2
@@ -145,14 +145,14 @@ _CPU = Profile()
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         name="smoke",
-        data=DataConfig(resolution=128, detail_resolution=128, phone_subjects=12, lightings=2, studio_subjects=6,
+        data=DataConfig(resolution=128, detail_resolution=256, phone_subjects=12, lightings=2, studio_subjects=6,
                         pair_subjects=4, val_subjects=4, test_subjects=4, test_lightings=2, detail_subjects=8),
         pretrain=PretrainConfig(images=32, batch=8),
         inversion=InversionConfig(steps=15, batch=8),
         adapt=AdaptConfig(images=16, batch=4, bank=8),
-        detail=DetailConfig(resolution=128, crop=64, channels=(16, 32), images=16, batch=4, sample_steps=4),
+        detail=DetailConfig(resolution=256, crop=64, channels=(16, 32), images=16, batch=4, sample_steps=4),
         identity=IdentityConfig(images=64, batch=16),
-        chapter=DataConfig(resolution=128, detail_resolution=128, phone_subjects=12, lightings=2, studio_subjects=6,
+        chapter=DataConfig(resolution=128, detail_resolution=256, phone_subjects=12, lightings=2, studio_subjects=6,
                            pair_subjects=4, val_subjects=4, test_subjects=4, test_lightings=2, detail_subjects=8),
         live_images=16,
     ),
