@@ -22,6 +22,7 @@ from studiolike.config import GeneratorConfig
 from studiolike.evaluation import PooledFeatures, kid, nearest_reference, psnr
 from studiolike.io import from_signed, luminance, resize, to_signed
 from studiolike.layout import region_mask
+from studiolike.live import explore
 from studiolike.stylegan2 import Discriminator, losses, ops, phone_stage
 from studiolike.stylegan2.discriminator import DiscriminatorBlock, minibatch_std
 from studiolike.stylegan2.encoder import Encoder, reconstruction_loss, sliced_distance, spread
@@ -409,6 +410,14 @@ notebook.glue("ch02_whole_verdict", ("not shown here", "partly", "supported")[ne
 levels = [0.0, 0.25, 0.5, 0.7, 0.85, 1.0, 1.25, 1.5]
 figures.image_slider([image_grid(sample(8, 5, psi), columns=4) for psi in levels], [f"ψ = {psi:g}" for psi in levels],
                      "Eight samples of the released generator while truncation changes", name="Truncation", width=560)
+
+# %% [markdown]
+# The frames above were made beforehand.
+# Where a kernel runs, the next cell shows any seed at any $\psi$; look for the seed whose face breaks first.
+
+# %% tags=["remove-output", "nbval-ignore-output"]
+explore(lambda seed, psi: image_grid(sample(4, seed, psi), columns=4), "four samples of the released generator",
+             seed=(0, 99, 5), psi=(0.0, 2.0, 0.7), width=560)
 
 # %% [markdown]
 # ## Style mixing: which rows hold what?

@@ -48,6 +48,7 @@ from studiolike.evaluation import clustered_mean, perceptual, psnr
 from studiolike.features import PerceptualDistance
 from studiolike.inversion import invert, resize_observed
 from studiolike.io import from_signed, linear_to_srgb, resize, srgb_to_linear
+from studiolike.live import explore
 from studiolike.synth import studio_texture, synthesise_subjects
 from studiolike.synth.light import shadow
 from studiolike.training import fit, read_log
@@ -359,6 +360,14 @@ figures.show(figures.texture_grid(lines, names, ["phone", "coarse", "live", "ung
 
 # %% [markdown]
 # Look at *where* things are, not how sharp they are: unguided detail may look right and still be somebody else's.
+#
+# Where a kernel runs, see what the guidance scale and the noise each decide; every move draws the first subject anew.
+
+# %% tags=["remove-output", "nbval-ignore-output"]
+explore(lambda guidance, seed: draw(coarse[:1], phone[:1], visibility[:1], guidance=guidance, seed=seed)[0],
+             "the first subject, detailed", guidance=(0.0, 3.0, 1.0), seed=(0, 9, 0))
+
+# %% [markdown]
 #
 # ### Measured
 #

@@ -67,6 +67,7 @@ import torch
 from IPython.display import Markdown, display
 
 from studiolike import avatar, config, evaluation, figures, io, layout, notebook, recipes, synth, weights
+from studiolike.live import explore
 from studiolike.pipeline import StudioPipeline
 
 settings = config.profile(profile)
@@ -444,6 +445,13 @@ turns = [avatar.turntable(mesh, skin, angles, size=208) for skin in skins.values
 frames = [torch.cat(views, -1) for views in zip(*turns, strict=True)]
 figures.image_slider(frames, [f"{angle}°" for angle in angles], "The head with the phone texture, the chain's result and the truth, "
                      "side by side, turned from one profile to the other and to the back", name="Turn", width=624)
+
+# %% [markdown]
+# Where a kernel runs, turn the head by any angle, one texture at a time:
+
+# %% tags=["remove-output", "nbval-ignore-output"]
+explore(lambda angle, texture: avatar.turntable(mesh, skins[texture], [angle], size=384)[0], "the head, turned",
+             angle=(-180, 180, 20), texture=list(skins))
 
 # %% [markdown]
 # The same head as a file: GLB is the binary form of glTF 2.0 {cite}`khronos2021gltf`, which nearly every 3D program opens.

@@ -197,7 +197,7 @@ def image_slider(frames: Sequence[Tensor] | Tensor, labels: Sequence[str], alt: 
     if not frames or len(frames) != len(labels):
         raise InputError(f"a slider needs one label per frame: {len(frames)} frames, {len(labels)} labels")
     alt = _checked(alt)
-    pictures = [_jpeg(frame) for frame in frames]
+    pictures = [jpeg_bytes(frame) for frame in frames]
     mark = _mark("stack", pictures, [*labels, alt, name, key])
     images = ""
     for k, (data, label) in enumerate(zip(pictures, labels, strict=True)):
@@ -228,7 +228,7 @@ def before_after(before: Tensor, after: Tensor, alt: str, *, labels: tuple[str, 
     if before.shape != after.shape:
         raise InputError(f"before is {tuple(before.shape)}, after {tuple(after.shape)}: resize one of them")
     alt = _checked(alt)
-    pictures = [_jpeg(before), _jpeg(after)]
+    pictures = [jpeg_bytes(before), jpeg_bytes(after)]
     mark = _mark("wipe", pictures, [*labels, alt, key])
     left, right = (html.escape(label) for label in labels)
     over = "position:absolute;inset:0;width:100%;height:100%;clip-path:inset(0 0 0 50%)"
@@ -306,7 +306,8 @@ def _pixels(picture: Tensor):
     return (values[0] if len(values) == 1 else values.permute(1, 2, 0)).numpy()
 
 
-def _jpeg(picture: Tensor) -> bytes:
+def jpeg_bytes(picture: Tensor) -> bytes:
+    """A JPEG file of a picture ``(3|1, H, W)`` in [0, 1]. Raises ``InputError`` for another shape."""
     stream = bytes_io.BytesIO()
     Image.fromarray(_pixels(picture)).save(stream, "JPEG", quality=90, subsampling=0)
     return stream.getvalue()

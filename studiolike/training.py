@@ -23,7 +23,7 @@ from accelerate.state import AcceleratorState
 from torch import nn
 from tqdm.auto import tqdm
 
-from .errors import WeightsError
+from .errors import InputError, WeightsError
 from .io import atomic
 
 
@@ -156,6 +156,27 @@ def _load(path: Path, stage: Stage, settings: dict) -> tuple[int, float]:
     return state["images"], state["seconds"]
 
 
+def prepare(stage: Stage, *, device: str | None = None, precision: str = "no", seed: int = 0, **options: Any) -> Accelerator:
+    """Hand a stage's networks and optimisers to `accelerate`: the part of `fit` before the first step.
+
+    Under ``accelerate launch`` every process gets its share of the batch, and weights that start alike.
+
+    Args:
+        device, precision: as in `fit`. options: further ones of `accelerate.Accelerator`.
+    Raises:
+        InputError: a batch that does not divide among the processes.
+    """
+    AcceleratorState._reset_state(reset_partial_state=True)  # one process may run several stages in a row
+    stage.accelerator = accelerator = Accelerator(mixed_precision=precision, cpu=device == "cpu", **options)
+    if stage.batch % accelerator.num_processes:
+        raise InputError(f"a batch of {stage.batch} does not divide among {accelerator.num_processes} processes; "
+                         "choose a multiple, or another number of processes")
+    seed_everything(seed)
+    stage.modules = {k: accelerator.prepare(m) for k, m in stage.modules.items()}
+    stage.optimizers = {k: accelerator.prepare(o) for k, o in stage.optimizers.items()}
+    return accelerator
+
+
 def fit(stage: Stage, images: int, run_dir: str | os.PathLike, *, seed: int = 0, settings: dict | None = None,
         checkpoint_every: int | None = None, preview_every: int | None = None, log_every: int | None = None,
         device: str | None = None, precision: str = "no", resume: bool = True, progress: bool = True,
@@ -177,13 +198,8 @@ def fit(stage: Stage, images: int, run_dir: str | os.PathLike, *, seed: int = 0,
     run_dir = Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     settings = settings or {}
-    AcceleratorState._reset_state(reset_partial_state=True)  # one process may run several stages in a row
-    accelerator = Accelerator(mixed_precision=precision, cpu=device == "cpu", project_dir=run_dir,
-                              log_with="tensorboard" if tensorboard else None)
-    stage.accelerator = accelerator
-    seed_everything(seed)
-    stage.modules = {k: accelerator.prepare(m) for k, m in stage.modules.items()}
-    stage.optimizers = {k: accelerator.prepare(o) for k, o in stage.optimizers.items()}
+    accelerator = prepare(stage, device=device, precision=precision, seed=seed, project_dir=run_dir,
+                          log_with="tensorboard" if tensorboard else None)
     if tensorboard:
         accelerator.init_trackers(stage.name)
     checkpoint, log = run_dir / "checkpoint.pt", run_dir / "log.jsonl"

@@ -63,6 +63,13 @@ def test_a_failing_cell_fails_and_leaves_the_last_good_run(tmp_path):
     assert (build / "notebooks" / "smoke" / "ch01-title.failed.ipynb").exists()
 
 
+@pytest.mark.slow
+def test_a_warning_that_readers_would_see_fails(tmp_path):
+    source = write(tmp_path, "import warnings\nwarnings.warn('too dark')")
+    with pytest.raises(BookError, match="(?s)ch01-title: a cell warned.*UserWarning: too dark"):
+        execute.run_chapter(source, "smoke", {}, build=tmp_path / "_build")
+
+
 def test_an_unknown_parameter_fails_before_anything_runs(tmp_path):
     source = write(tmp_path, "1 + 1")
     with pytest.raises(BookError, match="there is no parameter 'step'; it has: profile, steps"):

@@ -147,6 +147,13 @@ def _work(source: str, target: str, folder: str, parameters: dict[str, Any], res
     Path(result).write_text(json.dumps({"error": error, "seconds": seconds, "peak_memory": peak}))
 
 
+def warnings_in(notebook: dict[str, Any]) -> str:
+    """What the cells wrote to stderr, if there is a warning in it; else nothing."""
+    told = ["".join(output["text"]) for cell in notebook["cells"] for output in cell.get("outputs", [])
+            if output.get("name") == "stderr"]
+    return "\n".join(text for text in told if "Warning" in text)
+
+
 def _tidy(path: Path) -> str:
     """The executed notebook without what differs from run to run and says nothing: times, widget states."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
@@ -203,6 +210,9 @@ def run_chapter(source: Path, profile: str, parameters: dict[str, Any], *, build
     record = Record(name, profile, round(outcome["seconds"], 1), round(outcome["peak_memory"]), device_name(),
                     os.cpu_count() or 1, platform.python_version(), importlib.metadata.version("torch"), _commit(),
                     package_hash()[:12], key)
+    warned = warnings_in(json.loads(half.read_text(encoding="utf-8")))
+    if warned:
+        raise BookError(f"{name}: a cell warned, and readers would see it:\n\n{warned}")
     half.write_text(_tidy(half), encoding="utf-8")
     os.replace(half, target)
     target.with_name(f"{name}.failed.ipynb").unlink(missing_ok=True)

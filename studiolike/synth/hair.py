@@ -1,7 +1,8 @@
 """Scalp hair and beards: a hairline, a field of directions, and noise combed along it.
 
 Combing is line-integral convolution (see `draw.comb`); the same combed noise roughens the hairline, and single hairs are
-drawn across it. Beards are single hairs over the shade of the many that cannot be told apart. Hair lies in the texture, as it does when a real head is unwrapped, and lifts the surface a little.
+drawn across it. Beards are single hairs over the shade of the many that cannot be told apart. Hair lies in the texture,
+as it does when a real head is unwrapped, and lifts the surface a little.
 """
 
 from __future__ import annotations

@@ -18,9 +18,8 @@ def studio_texture(subjects: Subjects) -> Tensor:
     strategies for accurate indirect occlusion", eq. of multiple bounces), with hardly any gloss. The lighting of phone
     captures has no part in it."""
     open_sky, albedo = subjects.occlusion.clamp_min(1e-3), subjects.albedo_linear
-    bounced = (
-        (2.0404 * albedo - 0.3324) * open_sky**3 + (0.6417 - 4.7951 * albedo) * open_sky**2 + (2.7552 * albedo + 0.6903) * open_sky
-    )
+    a, b, c = 2.0404 * albedo - 0.3324, 0.6417 - 4.7951 * albedo, 2.7552 * albedo + 0.6903
+    bounced = ((a * open_sky + b) * open_sky + c) * open_sky
     shade = torch.maximum(open_sky, bounced)
     sheen = 0.006 * subjects.gloss.clamp(0, 1.5) * subjects.occlusion
     light = (subjects.albedo_linear * shade + sheen * (1 - subjects.hair) + FLARE) * EXPOSURE
