@@ -101,7 +101,7 @@ class DetailConfig:
     resolution: int = 256
     crop: int = 96
     channels: tuple[int, ...] = (48, 64, 96)
-    images: int = 6_600
+    images: int = 22_000
     batch: int = 8
     lr: float = 4e-4
     gradient_dropout: float = 0.15
