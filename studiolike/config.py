@@ -30,12 +30,12 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """StyleGAN2's size: channels at resolution r are min(channel_base / r, channel_max)."""
+    """StyleGAN2's size: channels at resolution r are channel_base / r, at least 16 and at most channel_max."""
 
     resolution: int = 128
     w_dim: int = 128
     mapping_layers: int = 4
-    channel_base: int = 2048
+    channel_base: int = 1024
     channel_max: int = 128
 
 
@@ -46,7 +46,7 @@ class PretrainConfig:
     images: int = 40_000
     batch: int = 8
     lr: float = 0.0025
-    r1_gamma: float | None = 0.6  # None: 0.0002 · resolution² / batch (heuristic of Karras et al. 2020b), less than we need
+    r1_gamma: float | None = 0.3  # None: 0.0002 · resolution² / batch (heuristic of Karras et al. 2020b), less than we need
     r1_every: int = 16
     ema_kimg: float | None = None  # None: batch · 10 / 32 kimg half-life, ramped up
     mixing: float = 0.9  # probability of style mixing

@@ -129,13 +129,19 @@ class Context:
         return any((root / name / weights.FILE).is_file() for root in (self.runs / "networks", weights.weights_dir()))
 
     def start(self, name: str, model: nn.Module) -> dict[str, Any]:
-        """Put the released weights into ``model`` if that is wanted and they fit; returns what the card should say."""
+        """Put the released weights into ``model`` if that is wanted and they fit, as they are or grown to ``model``'s
+        resolution; returns what the card should say."""
+        from .stylegan2 import grow
+
         if not self.warm:
             return {}
         try:
             released = weights.load(name)
-            model.load_state_dict(released.state_dict())
-        except (weights.WeightsError, RuntimeError):
+            if getattr(released.config, "resolution", 0) < getattr(model.config, "resolution", 0):
+                grow(model, released)
+            else:
+                model.load_state_dict(released.state_dict())
+        except (weights.WeightsError, InputError, RuntimeError):
             return {}
         before = weights.read_card(name)
         return {"started_from": {k: before.get(k) for k in ("data", "images", "seed", "commit", "started_from")}}

@@ -2,6 +2,7 @@
 from .discriminator import Discriminator
 from .encoder import Encoder
 from .generator import Generator
+from .grow import grow
 from .train import PretrainStage, phone_stage, train_phone
 
-__all__ = ["Discriminator", "Encoder", "Generator", "PretrainStage", "phone_stage", "train_phone"]
+__all__ = ["Discriminator", "Encoder", "Generator", "PretrainStage", "grow", "phone_stage", "train_phone"]

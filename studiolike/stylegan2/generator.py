@@ -31,8 +31,8 @@ Noise = Literal["const", "random", "none"]
 
 
 def channels_at(resolution: int, base: int, maximum: int) -> int:
-    """Feature maps at a resolution, in both networks: base / resolution, at most ``maximum``."""
-    return min(base // resolution, maximum)
+    """Feature maps at a resolution, in both networks: base / resolution, at least 16 and at most ``maximum``."""
+    return min(max(base // resolution, 16), maximum)
 
 
 def check_resolution(resolution: int) -> None:
@@ -129,7 +129,7 @@ class Generator(ModelMixin, ConfigMixin):
         resolution: side of the image, a power of two.
         w_dim: length D of z and of w.
         mapping_layers: fully connected layers from z to w.
-        channel_base, channel_max: feature maps at resolution r are min(channel_base / r, channel_max).
+        channel_base, channel_max: feature maps at resolution r are channel_base / r, at least 16, at most channel_max.
     Attributes:
         num_ws: rows L of w+.
         w_mean: running mean of w, ``(D,)``, the centre of truncation and of inversion; training tracks it.

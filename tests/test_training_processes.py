@@ -1,0 +1,136 @@
+"""Two processes that share a batch train like one process that has it all."""
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from studiolike.config import GeneratorConfig, PretrainConfig, profile
+from studiolike.errors import InputError
+from studiolike.stylegan2 import phone_stage
+from studiolike.stylegan2.generator import SynthesisLayer
+from studiolike.training import Stage, fit, prepare
+
+BATCH, STEPS = 8, 3
+
+
+def share(tensor, accelerator):
+    """This process's part of a global batch."""
+    size = len(tensor) // accelerator.num_processes
+    return tensor[accelerator.process_index * size :][:size]
+
+
+def draw(*shape, seed):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+class Regression(Stage):
+    """Calls its network through what `accelerate` made of it, which averages by itself."""
+
+    name, batch = "regression", BATCH
+
+    def __init__(self, rank=0):
+        torch.manual_seed(rank)  # processes that begin apart must be brought together
+        self.net = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1))
+        self.modules = {"net": self.net}
+        self.optimizers = {"adam": torch.optim.Adam(self.net.parameters(), lr=0.05)}
+
+    def step(self, images, rng):
+        x = share(draw(BATCH, 3, seed=images), self.accelerator)
+        loss = (self.modules["net"](x) - x.sum(1, keepdim=True)).square().mean()
+        self.optimizers["adam"].zero_grad()
+        self.accelerator.backward(loss)
+        self.optimizers["adam"].step()
+        return {"loss": loss.item()}
+
+
+class Textures:
+    """One fixed batch of real textures, of which each process reads its part."""
+
+    def captures(self, split):
+        return torch.arange(BATCH)
+
+    def phone_batch(self, rows, device):
+        texture = share(draw(BATCH, 3, 16, 16, seed=5).sigmoid(), self.accelerator)
+        return texture, torch.ones_like(texture[:, :1])
+
+
+def pretrain():
+    """Plain StyleGAN2 with R1 and path length, whose draws are parts of global ones; gradient descent, as Adam's first
+    steps are signs, which the last bit of a small gradient decides."""
+    settings = replace(profile("smoke"), generator=GeneratorConfig(16, 8, 2, 128, 8), pretrain=PretrainConfig(
+        batch=BATCH, encoded=0.0, augment=0.0, r1_every=2, path_length=2.0))
+    stage = phone_stage(settings, Textures())
+    stage.optimizers = {name: torch.optim.SGD(stage.modules[name].parameters(), lr=0.01) for name in ("generator", "discriminator")}
+    stage._codes = lambda count, rng: stage.generator.expand(stage.generator.mapping(
+        share(draw(count * stage.accelerator.num_processes, 8, seed=6), stage.accelerator)))
+    return stage
+
+
+def run(folder, rank=0):
+    """Train both stages and return their weights; in one process or as one of several."""
+    SynthesisLayer._draw = staticmethod(lambda y, rng: torch.zeros(len(y), 1, *y.shape[2:]))
+    simple, gan = Regression(rank), pretrain()
+    fit(simple, BATCH * STEPS, folder / "simple", device="cpu", progress=False)
+    step = gan.step
+
+    def with_accelerator(images, rng):
+        gan.data.accelerator = gan.accelerator
+        return step(images, rng)
+
+    gan.step = with_accelerator
+    fit(gan, BATCH * STEPS, folder / "gan", device="cpu", progress=False)
+    nets = {"net": simple.net, "generator": gan.generator, "discriminator": gan.discriminator, "ema": gan.ema}
+    return {name: [p.detach().clone() for p in net.parameters()] for name, net in nets.items()}
+
+
+def free_port():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def test_two_processes_train_like_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(SynthesisLayer, "_draw", SynthesisLayer._draw)  # `run` replaces it; put it back afterwards
+    shared = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
+                           "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    (tmp_path / "two").mkdir()
+    command = [sys.executable, __file__, str(tmp_path / "two")]
+    children = [subprocess.Popen(command, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+                                 stderr=subprocess.PIPE, text=True) for rank in (0, 1)]
+    try:
+        alone = run(tmp_path / "one")
+        for child in children:
+            _, errors = child.communicate(timeout=120)
+            assert child.returncode == 0, errors[-3000:]
+    finally:
+        for child in children:
+            child.kill()
+    first, second = (torch.load(tmp_path / "two" / f"{rank}.pt") for rank in (0, 1))
+    moved = pretrain()
+    for name, weights in alone.items():
+        for one, a, b in zip(weights, first[name], second[name], strict=True):
+            assert torch.equal(a, b)
+            torch.testing.assert_close(a, one, rtol=1e-4, atol=1e-6)
+    assert any(not torch.equal(p, q) for p, q in zip(moved.generator.parameters(), alone["generator"], strict=True))
+    assert (tmp_path / "two" / "gan" / "record.json").is_file()
+
+
+def test_a_batch_that_does_not_divide_is_refused(monkeypatch):
+    from accelerate import Accelerator
+
+    monkeypatch.setattr(Accelerator, "num_processes", 3)
+    with pytest.raises(InputError, match="8 does not divide among 3"):
+        prepare(Regression(), device="cpu")
+
+
+if __name__ == "__main__":
+    from pathlib import Path
+
+    folder, number = Path(sys.argv[1]), int(os.environ["RANK"])
+    torch.save(run(folder, number), folder / f"{number}.pt")
+    torch.distributed.destroy_process_group()
