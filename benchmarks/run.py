@@ -1,9 +1,13 @@
 """Speed and memory of every stage on this machine: ``make bench``.
 
 Each row is measured several times in its own order, after a warm-up; the table gives the median and the spread. Peak
-memory is that of the whole process so far (or of the GPU), so it only grows from row to row.
+memory is that of the whole process so far (or of the GPU), so it only grows from row to row; rows that are measured in
+a process of their own (curve, reading, peer) say what they add to it.
 
     python benchmarks/run.py --only training inversion --resolutions 64 128 --out bench.json
+    python benchmarks/run.py --only curve && python benchmarks/plot.py
+    python benchmarks/run.py --only inversion-quality
+    python benchmarks/run.py --peer PATH    # a checkout of stylegan2-ada-pytorch
 """
 from __future__ import annotations
 
@@ -21,11 +25,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from curve import BATCHES, RESOLUTIONS, curve_rows
+from engines import RandomSet
+from inversion_quality import quality_rows
+from peer import peer_rows
+from reading import reading_row
 
 from studiolike.config import DetailConfig, GeneratorConfig, InversionConfig, PretrainConfig, Profile, profile
 from studiolike.training import commit, device_name, package_hash
 
 Row = tuple[str, str, Callable[[], int]]  # name, unit, work that returns how many units it did
+Measured = dict  # a row that measured itself: name, unit, median, min, max, peak_gib and what else it knows
 
 
 def peak_gib(device: str) -> float:
@@ -35,11 +45,11 @@ def peak_gib(device: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def synth_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
-    """Phone captures a second, geometry and skin of the subject included once for every four lightings."""
+def synth_rows(device: str, resolutions: list[int]) -> Iterator[Row | Measured]:
+    """Phone captures a second, geometry and skin of the subject included once for every four lightings; and reading."""
     from studiolike.synth import phone_capture, studio_texture, synthesise_subjects
 
-    for resolution in (64, 128, 256):
+    for resolution in (64, 128, 256, 512):
         def captures(resolution: int = resolution) -> int:
             subjects = synthesise_subjects(torch.arange(4), resolution, device)
             for k in range(4):
@@ -52,8 +62,10 @@ def synth_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
             phone_capture(subjects, torch.arange(4))
             return 4
 
-        yield f"synthetic phone captures, {resolution}²", "captures/s", captures
+        if resolution < 512:
+            yield f"synthetic phone captures, {resolution}²", "captures/s", captures
         yield f"synthetic studio/phone pairs, {resolution}²", "pairs/s", pairs
+    yield reading_row()
 
 
 def training_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
@@ -121,30 +133,52 @@ def convert_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
     yield "studiolike convert, start-up included", "runs/s", work
 
 
-class RandomSet:
-    """Noise in the shape of a texture set: the speed of training does not depend on what is in the pictures."""
-
-    def __init__(self, resolution: int, count: int = 64):
-        rng = torch.Generator().manual_seed(0)
-        self.resolution, self.manifest = resolution, {"spec": {}}
-        self.textures = torch.rand(count, 3, resolution, resolution, generator=rng)
-
-    def captures(self, split: str) -> torch.Tensor:
-        return torch.arange(len(self.textures))
-
-    def phone_batch(self, rows: torch.Tensor, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-        batch = self.textures[rows].to(device)
-        return batch, torch.ones_like(batch[:, :1])
-
-
 GROUPS = {"synth": synth_rows, "training": training_rows, "inversion": inversion_rows, "detail": detail_rows,
           "convert": convert_rows}
+LONG = ("curve", "inversion-quality")  # measured when they are asked for
+
+
+def timed_row(row: Row, repeats: int, device: str) -> Measured:
+    """Run the work once to warm up and ``repeats`` times by the clock."""
+    name, unit, work = row
+    speeds = []
+    for k in range(repeats + 1):
+        started = time.perf_counter()
+        done = work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        if k:  # the first is the warm-up
+            speeds.append(done / (time.perf_counter() - started))
+    return {"name": name, "unit": unit, "median": statistics.median(speeds), "min": min(speeds), "max": max(speeds),
+            "peak_gib": round(peak_gib(device), 3)}
+
+
+def chosen_rows(options: argparse.Namespace, device: str) -> Iterator[Row | Measured]:
+    """The rows that the command line asks for, in order."""
+    asked = options.resolutions
+    groups = list(GROUPS) if options.only is None and not options.peer else options.only or []
+    for group in groups:
+        if group == "curve":
+            yield from curve_rows(tuple(asked or RESOLUTIONS), tuple(options.batches), options.precision, options.repeats)
+        elif group == "inversion-quality":
+            yield from quality_rows(device, options.count, options.few, options.many)
+        else:
+            yield from GROUPS[group](device, asked or [32, 64])
+    if options.peer:
+        yield from peer_rows(options.peer, device, tuple(asked or (64, 128)), repeats=options.repeats)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", choices=GROUPS, default=list(GROUPS))
-    parser.add_argument("--resolutions", nargs="*", type=int, default=[32, 64])
+    parser.add_argument("--only", nargs="*", choices=(*GROUPS, *LONG), help="default: all but the long ones, "
+                        f"{' and '.join(LONG)}; with --peer nothing else")
+    parser.add_argument("--peer", type=Path, metavar="PATH", help="compare training with this checkout of stylegan2-ada-pytorch")
+    parser.add_argument("--resolutions", nargs="*", type=int, help="default: 32 64; curve: 32 to 256; peer: 64 128")
+    parser.add_argument("--batches", nargs="*", type=int, default=list(BATCHES), help="of the curve")
+    parser.add_argument("--precision", default="no", choices=("no", "bf16", "fp16"), help="of the curve")
+    parser.add_argument("--count", type=int, default=64, help="textures of inversion-quality")
+    parser.add_argument("--few", type=int, default=10, help="its steps from the encoder's codes")
+    parser.add_argument("--many", type=int, default=400, help="its steps from the mean w")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("_build/bench.json"))
     options = parser.parse_args()
@@ -154,21 +188,12 @@ def main() -> None:
     print(" · ".join(str(v) for v in facts.values() if v))
     print(f"{'':46s} {'median':>9s} {'min':>9s} {'max':>9s}  unit             peak GiB")
     rows = []
-    for group in options.only:
-        for name, unit, work in GROUPS[group](device, options.resolutions):
-            speeds = []
-            for k in range(options.repeats + 1):
-                started = time.perf_counter()
-                done = work()
-                if device == "cuda":
-                    torch.cuda.synchronize()
-                if k:  # the first is the warm-up
-                    speeds.append(done / (time.perf_counter() - started))
-            row = {"name": name, "unit": unit, "median": statistics.median(speeds), "min": min(speeds), "max": max(speeds),
-                   "peak_gib": round(peak_gib(device), 3)}
-            rows.append(row)
-            numbers = " ".join(f"{row[key]:9.3g}" for key in ("median", "min", "max"))
-            print(f"{name:46s} {numbers}  {unit:16s} {row['peak_gib']:.2f}", flush=True)
+    for item in chosen_rows(options, device):
+        row = item if isinstance(item, dict) else timed_row(item, options.repeats, device)
+        row.setdefault("peak_gib", round(peak_gib(device), 3))
+        rows.append(row)
+        numbers = " ".join(f"{row[key]:9.3g}" for key in ("median", "min", "max"))
+        print(f"{row['name']:46s} {numbers}  {row['unit']:16s} {row['peak_gib']:.2f}  {row.get('note', '')}".rstrip(), flush=True)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps({"facts": facts, "rows": rows}, indent=2) + "\n")
     print(f"wrote {options.out}")

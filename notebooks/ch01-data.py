@@ -845,22 +845,22 @@ scores = pair_scores(*embed("test"))
 
 fig = plt.figure(figsize=(figures.WIDTH, 2.4))
 axes = fig.subplots(1, 2)
-axes[0].hist([upper.tolist(), nearest.values.tolist()], 24, density=True, label=["any two subjects", "a subject and the most alike one"],
-             color=[figures.COLOURS["studio"], figures.COLOURS["phone"]])
-axes[0].set(xlabel="distance of colourless studio textures", ylabel="density", xlim=(0, None))
-axes[0].legend()
-axes[1].hist([scores[1].tolist(), scores[0].tolist()], 24, density=True, label=["two subjects", "one subject, two lights"],
-             color=[figures.COLOURS["studio"], figures.COLOURS["phone"]])
+for ax, groups_, names, label in (
+        (axes[0], (upper, nearest.values), ("any two subjects", "a subject and the most alike"), "distance of colourless studio textures"),
+        (axes[1], scores[::-1], ("two subjects", "one subject, two lights"), "cosine of phone captures")):
+    edges = torch.linspace(min(float(g.min()) for g in groups_), max(float(g.max()) for g in groups_), 28).tolist()
+    for values, name, role, hatch in zip(groups_, names, ("studio", "phone"), ("", "///"), strict=True):
+        ax.hist(values.tolist(), edges, density=True, histtype="stepfilled", alpha=0.65, color=figures.COLOURS[role], hatch=hatch, label=name)
+    ax.set(xlabel=label, ylabel="density", ylim=(0, 1.45 * ax.get_ylim()[1]))
+    ax.legend(loc="upper left")
 axes[1].axvline(chosen.threshold, color=figures.COLOURS["truth"], linestyle="--", linewidth=1)
-axes[1].set(xlabel="cosine of phone captures", ylabel="density")
-axes[1].legend(loc="upper left")
 figures.show(fig, "Left: histograms of the distances between colourless studio textures, of any two subjects and of each subject and its "
                   "nearest neighbour. Right: histograms of the identity network's cosines for captures of two subjects and for captures "
                   "of one subject under two lights, with the threshold.")
 closest = int(nearest.values.argmin())
 typical = int((apart[closest] - upper.median()).abs().argmin())
 figures.show(figures.texture_grid([data.studio_batch(torch.tensor([closest, int(nearest.indices[closest]), typical]))],
-                                  [""], ["a subject", "the most alike of all", "one at the median distance"]),
+                                  [""], ["a subject", "most alike", "at the median"]),
              "The two subjects of this set who are most alike without their colours, and a third at the median distance from the first.")
 notebook.glue("ch01_nearest", nearest.values.median())
 notebook.glue("ch01_any", upper.median())

@@ -172,7 +172,9 @@ def prepare(stage: Stage, *, device: str | None = None, precision: str = "no", s
         raise InputError(f"a batch of {stage.batch} does not divide among {accelerator.num_processes} processes; "
                          "choose a multiple, or another number of processes")
     seed_everything(seed)
-    stage.modules = {k: accelerator.prepare(m) for k, m in stage.modules.items()}
+    # a network that nothing trains, an average for example, has no gradients to share between processes
+    stage.modules = {k: accelerator.prepare_model(m, evaluation_mode=not any(p.requires_grad for p in m.parameters()))
+                     for k, m in stage.modules.items()}
     stage.optimizers = {k: accelerator.prepare(o) for k, o in stage.optimizers.items()}
     return accelerator
 
