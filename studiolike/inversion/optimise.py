@@ -27,7 +27,7 @@ from ..io import from_signed, to_signed
 from .distance import perceptual, psnr_from_signed_mse, pyramid_distance, to_target, trunk_of
 from .prior import WPrior
 
-# For ~100 steps the usual memory of Adam (0.9, 0.999) is too long, and coarse levels blur the goal: on held-out textures
+# For ~100 steps the usual memory of Adam (0.9, 0.999) is too long, and coarse levels blur the goal: on some test textures
 # these two choices gained about 2 dB at equal steps, at a smaller distance from the mean.
 BETAS = (0.8, 0.95)
 LEVELS = 2
