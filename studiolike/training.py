@@ -205,17 +205,18 @@ def fit(stage: Stage, images: int, run_dir: str | os.PathLike, *, seed: int = 0,
     if tensorboard:
         accelerator.init_trackers(stage.name)
     checkpoint, log = run_dir / "checkpoint.pt", run_dir / "log.jsonl"
+    main = accelerator.is_main_process  # the only one that writes
     seen, before = 0, 0.0
     if resume and checkpoint.exists():
         seen, before = _load(checkpoint, stage, settings)
+    if main and seen:
         _trim(log, seen)
-    else:
+    elif main:
         log.unlink(missing_ok=True)
     checkpoint_every = checkpoint_every or max(images // 10, stage.batch)
     preview_every = preview_every or max(images // 4, stage.batch)
     log_every = log_every or max(images // 50, stage.batch)
     started = time.perf_counter()
-    main = accelerator.is_main_process
     bar = tqdm(total=images, initial=min(seen, images), unit="img", desc=stage.name, disable=not (progress and main),
                mininterval=2.0, smoothing=0.05)
     scalars: dict[str, float] = {}
@@ -255,6 +256,7 @@ def fit(stage: Stage, images: int, run_dir: str | os.PathLike, *, seed: int = 0,
                        {k: float(v) for k, v in final.items()})
     if main:
         record.write(run_dir / "record.json")
+    accelerator.wait_for_everyone()  # whoever comes back finds the files written
     return record
 
 

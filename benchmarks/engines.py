@@ -1,0 +1,237 @@
+"""One training iteration of each StyleGAN2 engine, ready to be timed: ours, and a checkout of stylegan2-ada-pytorch.
+
+An engine has ``step(regularise)``: the discriminator's and the generator's update and the weight average, with R1 when
+asked. Run as a script it measures one engine alone in this process and prints JSON, so that peak memory is its own:
+
+    python benchmarks/engines.py ours --resolution 64 --batch 8 --precision bf16
+"""
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+R1_EVERY = 16  # steps of an iteration with R1, in both engines
+
+
+@dataclass(frozen=True)
+class Size:
+    """What both engines are built with; ``plain`` leaves out our encoder and our augmentation."""
+
+    resolution: int = 64
+    batch: int = 8
+    w_dim: int = 128
+    mapping_layers: int = 4
+    channel_base: int = 4096
+    channel_max: int = 128
+    plain: bool = True
+
+
+class RandomSet:
+    """Noise in the shape of a texture set: the speed of training does not depend on what is in the pictures."""
+
+    def __init__(self, resolution: int, count: int = 64):
+        rng = torch.Generator().manual_seed(0)
+        self.resolution, self.manifest = resolution, {"spec": {}}
+        self.textures = torch.rand(count, 3, resolution, resolution, generator=rng)
+
+    def captures(self, split: str) -> Tensor:
+        return torch.arange(len(self.textures))
+
+    def phone_batch(self, rows: Tensor, device: str) -> tuple[Tensor, Tensor]:
+        batch = self.textures[rows].to(device)
+        return batch, torch.ones_like(batch[:, :1])
+
+
+class Ours:
+    """`PretrainStage` as `fit` drives it, mixed precision through `accelerate`."""
+
+    def __init__(self, size: Size, device: str, precision: str):
+        from dataclasses import replace
+
+        from studiolike.config import GeneratorConfig, PretrainConfig, profile
+        from studiolike.stylegan2 import phone_stage
+        from studiolike.training import prepare
+
+        only = {"encoded": 0.0, "augment": 0.0} if size.plain else {}
+        settings = replace(
+            profile("cpu"),
+            generator=GeneratorConfig(size.resolution, size.w_dim, size.mapping_layers, size.channel_base, size.channel_max),
+            pretrain=PretrainConfig(batch=size.batch, r1_every=R1_EVERY, **only))
+        self.stage = phone_stage(settings, RandomSet(size.resolution))
+        prepare(self.stage, device=None if device == "cuda" else "cpu", precision=precision)
+        self.number = 0
+
+    def step(self, regularise: bool) -> None:
+        self.number += 1
+        images = self.stage.batch * R1_EVERY * self.number + (0 if regularise else self.stage.batch)
+        self.stage.step(images, torch.Generator().manual_seed(self.number))
+
+    def parameters(self) -> tuple[int, int]:
+        return count(self.stage.generator), count(self.stage.discriminator)
+
+
+class Peer:
+    """stylegan2-ada-pytorch from ``path``: its networks and its loss, with its reference operations, in float32.
+
+    Nothing of it is copied: its modules are imported from the checkout, its compiled extensions are never asked for.
+    Its loop (phases, frozen opponents, averages) is followed from the outside, path length off as in our training.
+    With ``shared`` one pass of G serves both players as in ours, which compares the operations alone.
+    """
+
+    def __init__(self, size: Size, device: str, path: Path, shared: bool = False):
+        networks, loss = peer_modules(path)
+        self.size, self.device, self.shared = size, device, shared
+        kwargs = {"channel_base": size.channel_base, "channel_max": size.channel_max}
+        self.g = networks.Generator(size.w_dim, 0, size.w_dim, size.resolution, 3, synthesis_kwargs=kwargs,
+                                    mapping_kwargs={"num_layers": size.mapping_layers}).to(device).train().requires_grad_(False)
+        self.d = networks.Discriminator(0, size.resolution, 3, **kwargs).to(device).train().requires_grad_(False)
+        self.ema = copy.deepcopy(self.g).eval()
+        self.loss = loss.StyleGAN2Loss(torch.device(device), self.g.mapping, self.g.synthesis, self.d, r1_gamma=0.6, pl_weight=0)
+        self.optimizers = {net: torch.optim.Adam(net.parameters(), lr=0.0025, betas=(0.0, 0.99)) for net in (self.g, self.d)}
+        self.data = RandomSet(size.resolution)
+
+    def step(self, regularise: bool) -> None:
+        size = self.size
+        real = self.data.phone_batch(torch.randint(64, (size.batch,)), self.device)[0] * 2 - 1
+        if self.shared:
+            self._shared(real)
+        else:
+            self._phase(self.g, "Gmain", real)
+            self._phase(self.d, "Dmain", real)
+        if regularise:
+            self._phase(self.d, "Dreg", real, gain=R1_EVERY)
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.ema.parameters()), list(self.g.parameters()), 0.01)
+
+    def _phase(self, net: nn.Module, name: str, real: Tensor, gain: float = 1.0) -> None:
+        net.requires_grad_(True)
+        z, nothing = torch.randn(len(real), self.size.w_dim, device=self.device), torch.zeros(len(real), 0, device=self.device)
+        self.loss.accumulate_gradients(name, real, nothing, z, nothing, sync=True, gain=gain)
+        net.requires_grad_(False)
+        self._update(net)
+
+    def _shared(self, real: Tensor) -> None:
+        softplus = nn.functional.softplus
+        self.g.requires_grad_(True)
+        z = torch.randn(len(real), self.size.w_dim, device=self.device)
+        fake, _ = self.loss.run_G(z, None, sync=True)
+        self.d.requires_grad_(True)
+        (softplus(self.d(fake.detach(), None)).mean() + softplus(-self.d(real, None)).mean()).backward()
+        self._update(self.d)
+        self.d.requires_grad_(False)
+        softplus(-self.d(fake, None)).mean().backward()
+        self._update(self.g)
+        self.g.requires_grad_(False)
+
+    def _update(self, net: nn.Module) -> None:
+        self.optimizers[net].step()
+        self.optimizers[net].zero_grad(set_to_none=True)
+
+    def parameters(self) -> tuple[int, int]:
+        return count(self.g), count(self.d)
+
+
+def peer_modules(path: Path):
+    """Import ``training.networks`` and ``training.loss`` of the checkout, compilation switched off from outside.
+
+    Raises:
+        SystemExit: ``path`` holds no such checkout.
+    """
+    path = Path(path).resolve()
+    if not (path / "training" / "networks.py").is_file() or not (path / "torch_utils").is_dir():
+        raise SystemExit(f"{path} is no checkout of stylegan2-ada-pytorch: training/networks.py is missing")
+    if str(path) not in sys.path:
+        sys.path.insert(0, str(path))
+    from torch_utils.ops import bias_act, conv2d_gradfix, upfirdn2d
+    from training import loss, networks
+
+    for module in (bias_act, upfirdn2d):  # what they ask before they compile: "no" means the reference form
+        module._init = lambda: False
+    conv2d_gradfix.enabled = False  # its default; it knows PyTorch up to 1.9 only
+    return networks, loss
+
+
+def count(net: nn.Module) -> int:
+    """Parameters of a network."""
+    return sum(p.numel() for p in net.parameters())
+
+
+def build(engine: str, size: Size, device: str, precision: str = "no", path: Path | None = None) -> Ours | Peer:
+    """The engine "ours", "peer" or "peer-shared"; only ours has a choice of precision."""
+    return Ours(size, device, precision) if engine == "ours" else Peer(size, device, path, engine == "peer-shared")
+
+
+def resident_gib() -> float:
+    """Resident memory of this process now, in GiB; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**30
+    except OSError:
+        return 0.0
+
+
+def timed(engine: Ours | Peer, regularise: bool, device: str) -> tuple[float, float]:
+    """Seconds of one step: by the clock, and of the processor."""
+    start, used = time.perf_counter(), time.process_time()
+    engine.step(regularise)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start, time.process_time() - used
+
+
+def fresh(engine: str, size: Size, precision: str = "no", path: Path | None = None, steps: int = 1) -> dict:
+    """Measure an engine in a process of its own: seconds of plain and regularised steps, peak memory, parameters."""
+    command = [sys.executable, __file__, engine, "--precision", precision, "--steps", str(steps),
+               *(["--path", str(path)] if path else [])]
+    for name, value in asdict(size).items():
+        command += [f"--{name}", str(int(value))]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def iteration(plain: list[float], regularised: list[float]) -> float:
+    """Seconds of an iteration: medians of both kinds of steps in the proportion in which training takes them."""
+    return ((R1_EVERY - 1) * statistics.median(plain) + statistics.median(regularised)) / R1_EVERY
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("engine", choices=("ours", "peer", "peer-shared"))
+    parser.add_argument("--path", type=Path)
+    parser.add_argument("--precision", default="no", choices=("no", "bf16", "fp16"))
+    parser.add_argument("--steps", type=int, default=2, help="steps that are timed, of each kind")
+    for name, value in asdict(Size()).items():
+        parser.add_argument(f"--{name}", type=int, default=int(value))
+    options = vars(parser.parse_args())
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    engine, path, precision, steps = (options.pop(name) for name in ("engine", "path", "precision", "steps"))
+    if engine == "ours":
+        import studiolike.stylegan2  # noqa: F401  what libraries occupy is not the engine's
+    else:
+        peer_modules(path)
+    before = resident_gib()
+    built = build(engine, Size(**options), device, precision, path)
+    seconds = {True: [], False: []}
+    for k in range(steps + 1):
+        for regularise in (True, False):
+            spent = timed(built, regularise, device)[0]
+            if k:  # the first is the warm-up
+                seconds[regularise].append(spent)
+    peak = (torch.cuda.max_memory_allocated() / 2**30 if device == "cuda"
+            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 - before)
+    print(json.dumps({"plain": seconds[False], "regularised": seconds[True], "peak_gib": peak,
+                      "parameters": built.parameters()}))
+
+
+if __name__ == "__main__":
+    main()

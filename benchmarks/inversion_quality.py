@@ -1,0 +1,80 @@
+"""Quality and speed of inversion on unseen captures: the encoder, a few steps from its codes, many from the mean w.
+
+The released networks, on captures of test subjects that no network was trained on. PSNR is over observed texels.
+"""
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+LIGHTINGS = 2  # captures of each test subject
+
+
+def test_captures(resolution: int, count: int, root: Path, device: str) -> tuple[Tensor, Tensor]:
+    """Textures and visibility of ``count`` captures of the split "test"; the set is made under ``root`` once."""
+    from studiolike.config import profile
+    from studiolike.recipes import make_set
+
+    config = replace(profile("cpu").data, resolution=resolution, phone_subjects=0, studio_subjects=0, pair_subjects=0,
+                     val_subjects=0, test_subjects=-(-count // LIGHTINGS), test_lightings=LIGHTINGS)
+    data = make_set(config, root, device=device)
+    return data.phone_batch(data.captures("test")[:count], device)
+
+
+def quality_rows(device: str, count: int = 64, few: int = 10, many: int = 400, root: Path = Path("runs/data")) -> Iterator[dict]:
+    """Rows of mean observed PSNR and of seconds per texture.
+
+    Args:
+        few: steps from the encoder's codes. many: steps from the mean w, and from the encoder's codes.
+    """
+    from studiolike import weights
+    from studiolike.config import InversionConfig
+    from studiolike.inversion import WPrior, invert, observed_psnr
+    from studiolike.io import to_signed
+
+    g, d, encoder = (weights.load(name, device=device) for name in ("g_phone", "d_phone", "encoder"))
+    texture, visibility = test_captures(g.config.resolution, count, root, device)
+    prior = WPrior.from_generator(g)
+    batches = list(zip(texture.split(InversionConfig.batch), visibility.split(InversionConfig.batch), strict=True))
+
+    @torch.no_grad()
+    def encode(x: Tensor, v: Tensor) -> Tensor:
+        return encoder(to_signed(x), v)
+
+    @torch.no_grad()
+    def encoder_alone(x: Tensor, v: Tensor) -> Tensor:
+        return observed_psnr(g.synthesis(encode(x, v)).clamp(-1, 1), to_signed(x), v)
+
+    def optimised(steps: int, encoded: bool):
+        def run(x: Tensor, v: Tensor) -> Tensor:
+            start = encode(x, v) if encoded else None
+            return invert(g, x, v, InversionConfig(steps=steps), feature_net=d, prior=prior, start=start).psnr_observed
+        return run
+
+    methods = {"encoder alone": encoder_alone, f"encoder + {few} steps": optimised(few, True),
+               f"mean w + {many} steps": optimised(many, False), f"encoder + {many} steps": optimised(many, True)}
+    seconds, quality = {}, {}
+    for name, method in methods.items():
+        if "+" not in name:
+            method(*batches[0])  # warm-up
+        spent, psnr = [], []
+        for x, v in batches:
+            start = time.perf_counter()
+            psnr.append(method(x, v))
+            if device == "cuda":
+                torch.cuda.synchronize()
+            spent.append((time.perf_counter() - start) / len(x))
+        quality[name], seconds[name] = torch.cat(psnr).nanmean().item(), sum(spent) / len(spent)
+        note = f"{quality[name]:.2f} dB observed, {seconds[name]:.3f} s a texture"
+        if name == f"mean w + {many} steps":
+            fast = f"encoder + {few} steps"
+            note += (f"; {fast}: {seconds[name] / seconds[fast]:.1f}× as fast, {quality[fast] - quality[name]:+.2f} dB")
+        yield {"name": f"inversion, {g.config.resolution}², {name}", "unit": "textures/s", "median": 1 / seconds[name],
+               "min": 1 / max(spent), "max": 1 / min(spent), "psnr_observed": quality[name],
+               "psnr_std": torch.cat(psnr).std().item(), "seconds_per_texture": seconds[name], "textures": len(texture),
+               "note": note}

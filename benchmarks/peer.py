@@ -1,0 +1,69 @@
+"""Our StyleGAN2 beside a checkout of stylegan2-ada-pytorch: ``make bench ARGS="--peer PATH"``.
+
+One training iteration is the generator's and the discriminator's update, the weight average, and a sixteenth of an R1
+step. The engines take turns step by step in one process, so that whatever else the machine does meets all of them;
+their sizes agree to within a percent. Peak memory is measured for each in a process of its own. The peer runs its own
+loss with its reference operations in float32 (it knows no bfloat16); "shared" is the peer with one pass of G for both
+players, as ours has it: then the operations alone make the difference.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from engines import Size, build, fresh, iteration, timed
+
+BARS = {"ours, float32": 0.70, "ours, bf16": 0.40}  # of the peer's time
+ENGINES = {"peer": ("peer", "no"), "peer, shared": ("peer-shared", "no"), "ours, float32": ("ours", "no"),
+           "ours, bf16": ("ours", "bf16")}
+
+
+def has_bf16(device: str) -> bool:
+    """Whether bfloat16 is computed by the hardware; elsewhere it is emulated, and slow."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capability = torch.cpu.get_capabilities()
+    return bool(capability.get("avx512_bf16") or capability.get("amx_bf16") or capability.get("bf16"))
+
+
+def peer_rows(path: Path, device: str, resolutions: tuple[int, ...] = (64, 128), batch: int = 8,
+              repeats: int = 3) -> Iterator[dict]:
+    """Measured rows, one per engine and resolution; prints sizes and ratios on the way.
+
+    Args:
+        path: the checkout.
+        repeats: R1 steps of each engine; three times as many plain steps.
+    Raises:
+        SystemExit: ``path`` is no such checkout.
+    """
+    engines = {name: how for name, how in ENGINES.items() if how[1] != "bf16" or has_bf16(device)}
+    for resolution in resolutions:
+        size = Size(resolution, batch)
+        built = {name: build(engine, size, device, precision, path) for name, (engine, precision) in engines.items()}
+        for name in ("peer", "ours, float32"):
+            print(f"{name}: G and D have {' and '.join(f'{n:,}' for n in built[name].parameters())} parameters")
+        spent = {(name, kind): [] for name in built for kind in (True, False)}
+        for k in range(repeats + 1):
+            for regularise in (True, False, False, False):
+                for name, engine in built.items():
+                    seconds = timed(engine, regularise, device)
+                    if k:  # the first round is the warm-up
+                        spent[name, regularise].append(seconds)
+        del built
+        first: dict = {}
+        for name, (engine, precision) in engines.items():
+            wall, processor = (iteration(*([t[clock] for t in spent[name, kind]] for kind in (False, True))) / batch
+                               for clock in (0, 1))
+            plain = [t[0] / batch for t in spent[name, False]]
+            row = {"name": f"{name}, {resolution}², batch {batch}", "unit": "images/s", "median": 1 / wall,
+                   "min": 1 / max(plain), "max": 1 / min(plain), "resolution": resolution, "batch": batch,
+                   "peak_gib": round(fresh(engine, size, precision, path)["peak_gib"], 3),
+                   "seconds_per_image": wall, "processor_seconds_per_image": processor}
+            first = first or row  # the peer stands first
+            row |= {"ratio": wall / first["seconds_per_image"], "ratio_memory": row["peak_gib"] / first["peak_gib"],
+                    "ratio_processor": processor / first["processor_seconds_per_image"]}
+            bar = BARS.get(name)
+            verdict = f", bar {bar:.2f}×: {'met' if row['ratio'] <= bar else 'missed'}" if bar else ""
+            row["note"] = f"{row['ratio']:.2f}× (processor {row['ratio_processor']:.2f}×){verdict}"
+            yield row
