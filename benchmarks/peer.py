@@ -53,11 +53,11 @@ def peer_rows(path: Path, device: str, resolutions: tuple[int, ...] = (64, 128),
         del built
         first: dict = {}
         for name, (engine, precision) in engines.items():
-            wall, processor = (iteration(*([t[clock] for t in spent[name, kind]] for kind in (False, True))) / batch
-                               for clock in (0, 1))
-            plain = [t[0] / batch for t in spent[name, False]]
+            steps = {clock: [[t[clock] for t in spent[name, kind]] for kind in (False, True)] for clock in (0, 1)}
+            wall, processor = (iteration(*steps[clock]) / batch for clock in (0, 1))
+            slowest, fastest = (iteration(*([f(times)] for times in steps[0])) / batch for f in (max, min))
             row = {"name": f"{name}, {resolution}², batch {batch}", "unit": "images/s", "median": 1 / wall,
-                   "min": 1 / max(plain), "max": 1 / min(plain), "resolution": resolution, "batch": batch,
+                   "min": 1 / slowest, "max": 1 / fastest, "resolution": resolution, "batch": batch,
                    "peak_gib": round(fresh(engine, size, precision, path)["peak_gib"], 3),
                    "seconds_per_image": wall, "processor_seconds_per_image": processor}
             first = first or row  # the peer stands first
