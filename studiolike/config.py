@@ -51,6 +51,7 @@ class PretrainConfig:
     ema_kimg: float | None = None  # None: batch · 10 / 32 kimg half-life, ramped up
     mixing: float = 0.9  # probability of style mixing
     augment: float = 0.2  # probability of each differentiable augmentation
+    portrait: float = 0.25  # share of captures cut down to the face, which is all that one photo's face mesh shows
     path_length: float = 0.0  # weight of path-length regularisation; 0 = off
     encoded: float = 0.5  # share of the fakes that are reconstructions by an encoder that learns along; 0 = plain StyleGAN2
     reconstruction: float = 20.0  # weight of their pixel loss

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..config import PretrainConfig, Profile
 from ..io import from_signed, to_signed, write_image
+from ..layout import face_mask
 from ..training import Stage, fit
 from .augment import augment
 from .discriminator import Discriminator
@@ -120,6 +121,9 @@ class PretrainStage(Stage):
         device, batch = self.accelerator.device, self.batch // self.accelerator.num_processes
         chosen = self.rows[torch.randint(len(self.rows), (batch,), generator=rng)]
         texture, visibility = self.data.phone_batch(chosen, device)
+        if self.config.portrait:
+            cut = torch.rand(batch, 1, 1, 1, generator=rng) < self.config.portrait
+            visibility = torch.where(cut.to(device), visibility * face_mask(visibility.shape[-1]).to(device), visibility)
         real = to_signed(texture)
         number = images // self.batch
 
