@@ -192,6 +192,7 @@ def train_phone(context: Context) -> None:
     context.start("d_phone", stage.discriminator)
     if stage.encoder is not None:
         context.start("encoder", stage.encoder)
+    stage.quality = lambda generator: phone_quality(context, generator, data)
     settings = {"pretrain": dataclasses.asdict(profile.pretrain) | {"images": None}, "warm": start,
                 "generator": dataclasses.asdict(profile.generator), "data": data.manifest["spec"]}
     fit(stage, profile.pretrain.images, context.runs / "g_phone", settings=settings, precision=profile.precision,
@@ -212,7 +213,8 @@ def phone_quality(context: Context, g_phone: nn.Module, data: TextureSet, count:
     texture, visibility = data.phone_batch(rows, "cpu")
     rng = torch.Generator().manual_seed(0)
     z = torch.randn(len(rows), g_phone.config.w_dim, generator=rng)
-    samples = torch.cat([from_signed(g_phone(part)) for part in z.split(16)])
+    device = next(g_phone.parameters()).device
+    samples = torch.cat([from_signed(g_phone(part.to(device))).cpu() for part in z.split(16)])
     features = PooledFeatures(context.network("identity_eval"))
     shuffled = torch.randperm(len(rows), generator=rng)
     half = len(rows) // 2

@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -50,6 +51,10 @@ class Stage:
 
     def preview(self, path: Path) -> None:
         """Write a picture of the present state to ``path`` (PNG). Optional."""
+
+    def measure(self) -> dict[str, float]:
+        """Measurements worth a curve, taken with every preview and logged in a line of their own. Optional."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """Further state a resume needs (plain numbers, tensors, dicts of them). Optional."""
@@ -115,6 +120,15 @@ def device_name(device: torch.device | str) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
+
+
+def peak_gib(device: torch.device | str) -> float:
+    """Peak memory so far in GiB: of the GPU if that is the device, else of this process."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    import resource  # not on Windows, where nobody asked yet
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
 
 
 def seed_everything(seed: int) -> None:
@@ -221,8 +235,14 @@ def fit(stage: Stage, images: int, run_dir: str | os.PathLike, *, seed: int = 0,
                mininterval=2.0, smoothing=0.05)
     scalars: dict[str, float] = {}
 
+    first = seen
+
     def elapsed() -> float:
         return before + time.perf_counter() - started
+
+    def write(line: dict[str, float]) -> None:
+        with log.open("a") as handle:
+            handle.write(json.dumps({k: v if k == "images" else float(f"{v:.5g}") for k, v in line.items()}) + "\n")
 
     try:
         while seen < images:
@@ -233,15 +253,19 @@ def fit(stage: Stage, images: int, run_dir: str | os.PathLike, *, seed: int = 0,
             seen += stage.batch
             bar.update(min(stage.batch, max(images - seen + stage.batch, 0)))
             if main and (seen // log_every > passed[0] or seen >= images):
-                line = {"images": seen, "seconds": round(elapsed(), 1), **{k: float(f"{v:.5g}") for k, v in scalars.items()}}
-                with log.open("a") as handle:
-                    handle.write(json.dumps(line) + "\n")
+                speed = (seen - first) / max(time.perf_counter() - started, 1e-9)
+                write({"images": seen, "seconds": round(elapsed(), 1), "images_per_second": speed,
+                       "peak_gib": peak_gib(accelerator.device), **scalars})
                 accelerator.log(scalars, step=seen)
                 bar.set_postfix({k: f"{v:.3g}" for k, v in list(scalars.items())[:4]}, refresh=False)
             if main and (seen // checkpoint_every > passed[1] or seen >= images):
                 _save(checkpoint, stage, seen, elapsed(), settings)
             if main and (seen // preview_every > passed[2] or seen >= images):
                 stage.preview(run_dir / f"preview-{seen:08d}.png")
+                measured = stage.measure()
+                if measured:
+                    write({"images": seen, "seconds": round(elapsed(), 1), **measured})
+                    accelerator.log(measured, step=seen)
     except KeyboardInterrupt:
         if main:
             _save(checkpoint, stage, seen, elapsed(), settings)

@@ -51,8 +51,21 @@ def test_an_interrupted_run_ends_bit_for_bit_like_a_straight_one(tmp_path):
     record = fit(resumed, 80, tmp_path / "b", device="cpu", progress=False)
     assert torch.equal(weights(straight), weights(resumed))
     assert record.images == 80 and record.metrics["count"] == 20
-    drop = lambda log: {k: v for k, v in log.items() if k != "seconds"}  # noqa: E731
-    assert drop(read_log(tmp_path / "a")) == drop(read_log(tmp_path / "b"))
+    machine = {"seconds", "images_per_second", "peak_gib"}
+    a, b = ({k: v for k, v in read_log(tmp_path / name).items() if k not in machine} for name in "ab")
+    assert a == b
+
+
+def test_the_log_holds_speed_memory_and_what_the_stage_measures(tmp_path):
+    class Measured(Regression):
+        def measure(self):
+            return {"quality": float(self.count)}
+
+    fit(Measured(), 80, tmp_path, device="cpu", progress=False, preview_every=40)
+    log = read_log(tmp_path)
+    assert min(v for v in log["images_per_second"] if v == v) > 0 and max(v for v in log["peak_gib"] if v == v) > 0.01
+    measured = [(images, v) for images, v in zip(log["images"], log["quality"], strict=True) if v == v]
+    assert measured == [(40, 10.0), (80, 20.0)]
 
 
 def test_training_learns_and_leaves_a_record(tmp_path):

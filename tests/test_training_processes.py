@@ -63,7 +63,7 @@ def pretrain():
     """Plain StyleGAN2 with R1, whose draws are parts of global ones; gradient descent, as Adam's first steps are signs,
     which the last bit of a small gradient decides."""
     settings = replace(profile("smoke"), generator=GeneratorConfig(16, 8, 2, 128, 8), pretrain=PretrainConfig(
-        batch=BATCH, encoded=0.0, augment=0.0, r1_every=2))
+        batch=BATCH, encoded=0.0, augment=0.0, portrait=0.0, r1_every=2))
     stage = phone_stage(settings, Textures())
     stage.optimizers = {name: torch.optim.SGD(stage.modules[name].parameters(), lr=0.01) for name in stage.optimizers}
     stage._codes = lambda count, rng: stage.generator.expand(stage.generator.mapping(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,6 +84,7 @@ class PretrainStage(Stage):
         encoder: learns along if it is given; ``config.encoded`` of the fakes are then reconstructions.
     Attributes:
         ema: the averaged generator, the one to keep.
+        quality: if set, measures the averaged generator with every preview, for the log (KID for example).
     """
 
     name = "pretrain"
@@ -106,6 +108,7 @@ class PretrainStage(Stage):
             "discriminator": torch.optim.Adam(discriminator.parameters(), eps=1e-8, fused=True,
                                               **lazy(config.lr, BETAS, config.r1_every)),
         }
+        self.quality: Callable[[Generator], dict[str, float]] | None = None
         self.memory = torch.zeros(0, generator.config.w_dim)  # the encoder's latest codes, means over rows
         if encoder is not None:
             self.modules["encoder"] = encoder
@@ -241,6 +244,10 @@ class PretrainStage(Stage):
             texture, visibility = self.data.phone_batch(self.rows[torch.linspace(0, len(self.rows) - 1, 8).long()], device)
             images += [texture, from_signed(self.ema.synthesis(self.encoder(to_signed(texture), visibility)))]
         write_image(image_grid(torch.cat(images)), path)
+
+    def measure(self) -> dict[str, float]:
+        """What `quality` says of the averaged generator."""
+        return {} if self.quality is None else self.quality(self.ema)
 
     def state_dict(self) -> dict:
         """Running mean of the path lengths, and the encoder's latest codes."""
