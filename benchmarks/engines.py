@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -172,12 +171,17 @@ def build(engine: str, size: Size, device: str, precision: str = "no", path: Pat
     return Ours(size, device, precision) if engine == "ours" else Peer(size, device, path, engine == "peer-shared")
 
 
-def resident_gib() -> float:
-    """Resident memory of this process now, in GiB; 0 where the system does not tell."""
+def resident_gib(peak: bool = False) -> float:
+    """Resident memory of this process, now or at its peak, in GiB; nan where the system does not tell.
+
+    Not ``ru_maxrss``: that counts the memory of the process that started this one.
+    """
+    field = "VmHWM:" if peak else "VmRSS:"
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**30
-    except OSError:
-        return 0.0
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 2**20
+    except (OSError, StopIteration):
+        return float("nan")
 
 
 def timed(engine: Ours | Peer, regularise: bool, device: str) -> tuple[float, float]:
@@ -227,8 +231,7 @@ def main() -> None:
             spent = timed(built, regularise, device)[0]
             if k:  # the first is the warm-up
                 seconds[regularise].append(spent)
-    peak = (torch.cuda.max_memory_allocated() / 2**30 if device == "cuda"
-            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 - before)
+    peak = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else resident_gib(peak=True) - before
     print(json.dumps({"plain": seconds[False], "regularised": seconds[True], "peak_gib": peak,
                       "parameters": built.parameters()}))
 

@@ -188,14 +188,14 @@ def main() -> None:
     print(" · ".join(str(v) for v in facts.values() if v))
     print(f"{'':46s} {'median':>9s} {'min':>9s} {'max':>9s}  unit             peak GiB")
     rows = []
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     for item in chosen_rows(options, device):
         row = item if isinstance(item, dict) else timed_row(item, options.repeats, device)
         row.setdefault("peak_gib", round(peak_gib(device), 3))
         rows.append(row)
         numbers = " ".join(f"{row[key]:9.3g}" for key in ("median", "min", "max"))
         print(f"{row['name']:46s} {numbers}  {row['unit']:16s} {row['peak_gib']:.2f}  {row.get('note', '')}".rstrip(), flush=True)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"facts": facts, "rows": rows}, indent=2) + "\n")
+        options.out.write_text(json.dumps({"facts": facts, "rows": rows}, indent=2) + "\n")  # a run that is stopped keeps its rows
     print(f"wrote {options.out}")
 
 
