@@ -195,7 +195,7 @@ def main() -> None:
         rows.append(row)
         numbers = " ".join(f"{row[key]:9.3g}" for key in ("median", "min", "max"))
         print(f"{row['name']:46s} {numbers}  {row['unit']:16s} {row['peak_gib']:.2f}  {row.get('note', '')}".rstrip(), flush=True)
-        options.out.write_text(json.dumps({"facts": facts, "rows": rows}, indent=2) + "\n")  # a run that is stopped keeps its rows
+        options.out.write_text(json.dumps({"facts": facts, "rows": rows}, indent=2) + "\n")  # a stopped run keeps its rows
     print(f"wrote {options.out}")
 
 
