@@ -112,7 +112,8 @@ def detail_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
     model = weights.load("detailer", device=device)
     for resolution in (256, 512):
         def work(r: int = resolution) -> int:
-            low, phone = torch.rand(1, 3, 64, 64, device=device), torch.rand(1, 3, r, r, device=device)
+            n = model.config.low_resolution
+            low, phone = torch.rand(1, 3, n, n, device=device), torch.rand(1, 3, r, r, device=device)
             detail(model, low, phone, torch.ones_like(phone[:, :1]), steps=DetailConfig.sample_steps)
             return 1
 
