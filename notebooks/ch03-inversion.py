@@ -38,8 +38,9 @@ size = g_phone.config.resolution
 
 @torch.no_grad()
 def decode(network, codes):
-    """Pictures in [0, 1], on the CPU, of codes (B, L, D)."""
-    return torch.cat([from_signed(network.synthesis(part.to(device))).cpu() for part in codes.split(16)])
+    """Pictures in [0, 1], on the CPU, of codes (B, L, D); studio textures without noise, as the chain makes them."""
+    noise = "none" if network is g_studio else "const"
+    return torch.cat([from_signed(network.synthesis(part.to(device), noise)).cpu() for part in codes.split(16)])
 
 
 @torch.no_grad()

@@ -63,9 +63,9 @@ def seeded(seed=0):
 
 
 def translate(generator, codes):
-    """Textures of w+ codes, in [0, 1], on the CPU."""
+    """Textures of w+ codes, in [0, 1], on the CPU; without noise, whose fine pattern would be the same on every face."""
     with torch.no_grad():
-        return from_signed(generator.synthesis(codes.to(generator.w_mean.device))).cpu()
+        return from_signed(generator.synthesis(codes.to(generator.w_mean.device), "none")).cpu()
 
 
 def table_of(head, rows):

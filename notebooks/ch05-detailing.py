@@ -325,7 +325,7 @@ small = resize_observed(phone, visibility, g_phone.config.resolution)
 inversion = dataclasses.replace(settings.inversion, steps=settings.inversion.steps // 2)
 w_plus = invert(g_phone, *small, inversion, feature_net=d_phone).w_plus
 with torch.no_grad():
-    coarse = from_signed(g_studio.synthesis(w_plus)).cpu()
+    coarse = from_signed(g_studio.synthesis(w_plus, "none")).cpu()
 
 
 def draw(low_texture, texture=phone, seen=visibility, guidance=1.0, steps=settings.detail.sample_steps, seed=0, model=detailer):

@@ -87,8 +87,10 @@ class StudioPipeline(DiffusionPipeline):
 
     @torch.no_grad()
     def translate(self, w_plus: Tensor) -> Tensor:
-        """G_studio's low-resolution texture ``(B, 3, h, w)`` in [0, 1] of codes ``(B, L, D)``."""
-        return from_signed(self.g_studio.synthesis(w_plus))
+        """G_studio's low-resolution texture ``(B, 3, h, w)`` in [0, 1] of codes ``(B, L, D)``.
+
+        Without noise: what the fixed maps paint belongs to nobody, and fine detail is the next stage's to find."""
+        return from_signed(self.g_studio.synthesis(w_plus, "none"))
 
     def __call__(self, texture: Tensor, visibility: Tensor | None = None, *, resolution: int = DetailConfig.resolution,
                  inversion: InversionConfig | None = None, steps: int = DetailConfig.sample_steps,

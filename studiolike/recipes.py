@@ -308,7 +308,7 @@ def train_detail(context: Context) -> None:
     pairs = data.captures("pairs")
     bank = context.bank(g_phone, d_phone, data, pairs, "detail-pairs")
     with torch.no_grad():
-        coarse = torch.cat([from_signed(g_studio.synthesis(part)) for part in bank.w_plus.cpu().split(16)])
+        coarse = torch.cat([from_signed(g_studio.synthesis(part, "none")) for part in bank.w_plus.cpu().split(16)])
     stage = DetailStage(config, data.studio, data.phone, data.visibility, data.subject, rows=pairs, coarse=coarse.numpy(),
                         paired_rows=pairs, low_resolution=g_studio.config.resolution, model=model, seed=context.seed)
     settings = {"detail": dataclasses.asdict(config), "data": data.manifest["spec"]}

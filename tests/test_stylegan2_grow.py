@@ -60,7 +60,8 @@ def test_every_new_layer_can_learn(kind, picture):
 
 def test_what_does_not_fit_is_refused():
     small = make(Generator, 32, 0, w_dim=16)
-    for model, text in ((make(Generator, 32, 1, w_dim=16), "from 32² to 32²"), (make(Generator, 64, 1, w_dim=24), "other channels"),
+    for model, text in ((make(Generator, 32, 1, w_dim=16), "from 32² to 32²"),
+                        (make(Generator, 64, 1, w_dim=24), "other channels"),
                         (make(Discriminator, 64, 1), "into a Discriminator")):
         with pytest.raises(InputError, match=text):
             grow(model, small)
