@@ -43,12 +43,13 @@ from studiolike.detail import (
 from studiolike.detail.guidance import differences, pair_mask, trusted
 from studiolike.detail.model import lock_grid, low_frequencies, upsample
 from studiolike.detail.sample import lock_colours
-from studiolike.detail.train import clean_from_velocity, min_snr_weight, velocity
+from studiolike.detail.train import FLOOR, clean_from_velocity, min_snr_weight, velocity
 from studiolike.evaluation import clustered_mean, perceptual, psnr
 from studiolike.features import PerceptualDistance
 from studiolike.inversion import invert, resize_observed
 from studiolike.io import from_signed, linear_to_srgb, resize, srgb_to_linear
 from studiolike.live import explore
+from studiolike.pipeline import encode
 from studiolike.synth import studio_texture, synthesise_subjects
 from studiolike.synth.light import shadow
 from studiolike.training import fit, read_log
@@ -256,10 +257,10 @@ notebook.glue("ch05_residual_std", float(residual.std()))
 # At the last step of a common schedule a little signal is left ($\alpha_T =$ {glue:text}`ch05_left_over:.3f` for the dashed curve below), so a network trained on it has never seen pure noise, where sampling begins.
 # We take a cosine schedule, which nearly ends at zero, and rescale it to end there exactly {cite}`lin2024zerosnr`.
 # There a noise prediction would say nothing about $x_0$ (it divides by $\alpha_t = 0$), and a velocity still does.
-# The loss is weighted by Min-SNR-5 {cite}`hang2023minsnr`; its weight is zero at pure noise, where a sampler of eight steps takes its longest step, so we keep a small floor, which is our addition.
+# The loss is weighted by Min-SNR-5 {cite}`hang2023minsnr`; its weight is zero at pure noise, where a sampler of eight steps takes its longest step, so we keep a floor $f =$ {glue:text}`ch05_floor:.1f`, which is our addition.
 #
 # $$
-# L = \mathbb{E}_{t,\varepsilon}\ \max\!\Big(\frac{\min(\mathrm{SNR}_t, 5)}{\mathrm{SNR}_t + 1},\ 0.1\Big)\ \lVert \hat v - v \rVert^2, \qquad \mathrm{SNR}_t = \alpha_t^2 / \sigma_t^2
+# L = \mathbb{E}_{t,\varepsilon}\ \max\!\Big(\frac{\min(\mathrm{SNR}_t, 5)}{\mathrm{SNR}_t + 1},\ f\Big)\ \lVert \hat v - v \rVert^2, \qquad \mathrm{SNR}_t = \alpha_t^2 / \sigma_t^2
 # $$ (eq-ch05-loss)
 
 # %% tags=["hide-output"]
@@ -280,12 +281,13 @@ left.semilogy(snr.clamp_min(1e-12), ls=figures.DASHES[0], label="ours: cosine, r
 left.set(xlabel="time step", ylabel="signal-to-noise ratio", title="The schedule", ylim=(1e-8, 1e5))
 left.legend()
 notebook.glue("ch05_left_over", float(common[-1].sqrt()))
-for k, (label, weight) in enumerate({"Min-SNR-5": min_snr_weight(snr), "with our floor": min_snr_weight(snr, floor=0.1)}.items()):
+for k, (label, weight) in enumerate({"Min-SNR-5": min_snr_weight(snr), "with our floor": min_snr_weight(snr, floor=FLOOR)}.items()):
     right.plot(weight, ls=figures.DASHES[k], label=label)
 right.set(xlabel="time step", ylabel="weight of the velocity loss", title="What the loss listens to")
 right.legend()
 figures.show(fig, "Left: the signal-to-noise ratio over the time steps of a common schedule and of ours, which ends "
                   "at zero. Right: the Min-SNR weight with and without the floor.")
+notebook.glue("ch05_floor", FLOOR)
 
 # %% [markdown]
 # ## Live: the first steps
@@ -320,10 +322,12 @@ notebook.glue("ch05_loss_last", float(losses[-third:].mean()))
 card = weights.read_card("detailer")
 table_of(["fact on the card", "value"], [["data", card["data"]], ["images, last part", card["images"]],
                                          ["trained on", card["device"]], ["seed", card["seed"]]])
-g_phone, d_phone, g_studio = (weights.load(n, device=device) for n in ("g_phone", "d_phone", "g_studio"))
+g_phone, d_phone, encoder, g_studio = (weights.load(n, device=device) for n in ("g_phone", "d_phone", "encoder", "g_studio"))
 small = resize_observed(phone, visibility, g_phone.config.resolution)
 inversion = dataclasses.replace(settings.inversion, steps=settings.inversion.steps // 2)
-w_plus = invert(g_phone, *small, inversion, feature_net=d_phone).w_plus
+with torch.no_grad():
+    start = encode(encoder, *(x.to(device) for x in small))
+w_plus = invert(g_phone, *small, inversion, feature_net=d_phone, start=start).w_plus
 with torch.no_grad():
     coarse = from_signed(g_studio.synthesis(w_plus, "none")).cpu()
 

@@ -115,3 +115,9 @@ def test_a_warning_of_sphinx_fails_the_build_and_is_told(tmp_path, monkeypatch):
     (source / "index.md").write_text("# A page\n\nSee {ref}`nothing-of-that-name`.\n")
     with pytest.raises(BookError, match="nothing-of-that-name"):
         build.render(source)
+
+
+def test_markup_that_stayed_markup_is_found(site):
+    (problem,) = problems(site(GOOD.replace("</body>", "<p>it is {glue:text}`ch01_x`.</p></body>") if "</body>" in GOOD
+                               else GOOD + "<p>it is {glue:text}`ch01_x`.</p>"))
+    assert "raw markup" in problem

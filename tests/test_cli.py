@@ -105,7 +105,7 @@ def test_convert_writes_a_texture_and_reports_metrics_and_timings(tmp_path, caps
 
 
 def test_a_folder_is_converted_picture_by_picture(tmp_path, capsys, texture_file):
-    code, _, _ = run(capsys, "convert", texture_file.parent, "-o", tmp_path / "out", "--size", "64", "--inversion-steps", "2",
+    code, _, _ = run(capsys, "convert", texture_file.parent, "-o", tmp_path / "out", "--size", "128", "--inversion-steps", "2",
                      "--detail-steps", "1", "--quiet")
     assert code == 0 and [p.name for p in (tmp_path / "out").iterdir()] == ["phone.png"]
 

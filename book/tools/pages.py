@@ -58,6 +58,9 @@ def read_pages(site: Path) -> dict[Path, Page]:
     return pages
 
 
+RAW_ROLE = re.compile(r"(\{(?:glue:text|cite|ref|eq|numref)\}`?)")
+
+
 def problems(site: Path) -> list[str]:
     """One line for each thing that is wrong; empty if all is well."""
     found, pages = [], read_pages(site)
@@ -68,6 +71,8 @@ def problems(site: Path) -> list[str]:
         if name in SYSTEM:
             continue
         found += [f"{name}: a picture has no text: {address}" for address in page.without_text]
+        # a role inside other backticks is no role; comments of cells may speak of one
+        found += [f"{name}: raw markup reaches the reader: {role}" for role in RAW_ROLE.findall(path.read_text(encoding="utf-8"))]
         found += [f"{name}: a heading jumps from level {above} to {below}"
                   for above, below in zip([0, *page.headings], page.headings, strict=False) if below > above + 1]
         for address in page.links:
