@@ -115,3 +115,11 @@ def test_licence_and_notice_name_what_is_in_the_package():
     notice = (ROOT / "NOTICE").read_text()
     for word in ("MediaPipe", "Apache License 2.0", "NASA", "MathJax", "2407.19593"):
         assert word in notice
+
+
+def test_the_page_on_real_sets_imports_at_the_size_that_the_profile_trains_at():
+    from studiolike.config import profile
+
+    page = (ROOT / "book" / "real-sets.md").read_text()
+    size = profile("cpu").data.resolution
+    assert f"data/ava-set --size {size}" in page and f"{size} in the example is that of `cpu`" in page
