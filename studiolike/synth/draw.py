@@ -66,7 +66,7 @@ def column(x: Tensor) -> Tensor:
 def smoothstep(x: Tensor) -> Tensor:
     """0 below 0, 1 above 1, cubic between."""
     x = x.clamp(0, 1)
-    return x * x * (3 - 2 * x)
+    return (x * x).mul_(x.mul_(-2).add_(3))
 
 
 def enlarge(x: Tensor, size: int) -> Tensor:

@@ -38,8 +38,11 @@ def ear_mask(at: Placement) -> Tensor:
 
 
 def _blob(at: Placement, landmark: int, wide: float, high: float, shift: tuple[float, float] = (0, 0)) -> Tensor:
-    d = at.canonical - landmark_uv()[landmark].to(at.canonical.device) - at.canonical.new_tensor(shift)
-    return torch.exp(-0.5 * ((d[..., 0] / wide) ** 2 + (d[..., 1] / high) ** 2))[:, None]
+    centre = landmark_uv()[landmark].tolist()
+    x, y = (
+        (at.canonical[..., k] - centre[k]).sub_(shift[k]).div_(size).square_() for k, size in enumerate((wide, high))
+    )
+    return x.add_(y).mul_(-0.5).exp_()[:, None]  # in place: a face has many blobs
 
 
 def skin_maps(traits: Traits, at: Placement) -> SkinMaps:
