@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -32,17 +31,10 @@ from peer import peer_rows
 from reading import reading_row
 
 from studiolike.config import DetailConfig, GeneratorConfig, InversionConfig, PretrainConfig, Profile, profile
-from studiolike.training import commit, device_name, package_hash
+from studiolike.training import commit, device_name, package_hash, peak_gib
 
 Row = tuple[str, str, Callable[[], int]]  # name, unit, work that returns how many units it did
 Measured = dict  # a row that measured itself: name, unit, median, min, max, peak_gib and what else it knows
-
-
-def peak_gib(device: str) -> float:
-    """Peak memory so far in GiB: of the GPU if there is one, else of this process."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def synth_rows(device: str, resolutions: list[int]) -> Iterator[Row | Measured]:
