@@ -63,7 +63,7 @@ def skin_reflectance(melanin: Tensor, blood: Tensor) -> Tensor:
     baseline = 0.244 + 85.3 * torch.exp(-(lam - 154) / 66.2)  # bloodless tissue, cm⁻¹ (Jacques, OMLC 1998)
     absorb_blood = 2.303 * HAEMOGLOBIN * (OXYGENATION * OXY + (1 - OXYGENATION) * DEOXY)
     absorption = blood[..., None] * absorb_blood + (1 - blood[..., None]) * baseline
-    scattering = 115.0 * lam**-0.22 + 2.2e11 * lam**-4.0  # Mie + Rayleigh, cm⁻¹
+    scattering = 46.0 * (lam / 500) ** -1.421  # mean of skin, cm⁻¹ (Jacques, Phys. Med. Biol. 2013, table 1)
     albedo = scattering / (scattering + absorption)
     root = (3 * (1 - albedo)).sqrt()
     dermis = albedo / 2 * (1 + torch.exp(-4 / 3 * 3.0 * root)) * torch.exp(-root)
@@ -82,7 +82,7 @@ def _table() -> Tensor:
 
 def skin_colour(melanin: Tensor, blood: Tensor) -> Tensor:
     """Linear sRGB ``(B, 3, H, W)`` of skin from maps ``(B, 1, H, W)``: melanin optical depth 0…4.5 (light skin ≈ 0.2,
-    dark ≈ 2.2) and blood volume fraction 0…0.16 (skin ≈ 0.01, lips ≈ 0.05). Values outside are clamped."""
+    dark ≈ 2.2) and blood volume fraction 0…0.16 (skin 0.003–0.017, lips ≈ 0.05). Values outside are clamped."""
     place = torch.cat([(blood / MAX_BLOOD).clamp(0, 1).sqrt(), (melanin / MAX_MELANIN).clamp(0, 1).sqrt()], 1)
     table = _table().to(melanin.device).expand(len(melanin), -1, -1, -1)
     return F.grid_sample(
@@ -91,8 +91,10 @@ def skin_colour(melanin: Tensor, blood: Tensor) -> Tensor:
 
 
 def melanin_of_tone(tone: Tensor) -> Tensor:
-    """Tone group scale 0 (lightest) … 1 (darkest) → melanin optical depth, near even steps of lightness."""
-    return 0.07 + 0.88 * tone + 1.45 * tone**2.6
+    """Tone group scale 0 (lightest) … 1 (darkest) → melanin optical depth, near even steps of lightness.
+
+    The lightest skin has next to none: with little blood its individual typology angle passes 55°, "very light"."""
+    return 0.01 + 0.70 * tone + 1.69 * tone**2.3
 
 
 def hair_colour(eumelanin: Tensor, pheomelanin: Tensor, grey: Tensor) -> Tensor:

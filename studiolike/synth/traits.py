@@ -120,7 +120,7 @@ def draw_traits(seeds: Tensor, device: torch.device | str = "cpu") -> Traits:
         ("pupil", 0.30, 0.50),
         ("eye_open", -0.0005, 0.0060),
         ("lid_fold", 0.0, 1.0),
-        ("blood", 0.007, 0.017),
+        ("blood", 0.003, 0.017),
         ("undertone", -1, 1),
         ("flush", 0.2, 1.3),
         ("nose_flush", 0.2, 1.4),
@@ -139,6 +139,8 @@ def draw_traits(seeds: Tensor, device: torch.device | str = "cpu") -> Traits:
         ("mottle", 0.5, 1.6),
     ):
         v[name] = rng.uniform(low, high)
+    # pale skin may be nearly bloodless; under more melanin that would turn olive green
+    v["blood"] = torch.lerp(v["blood"], torch.full_like(tone, 0.017), 0.4 * (2 * tone).clamp_max(1))
     v["brow_thick"] = 0.0060 + 0.0055 * masculinity + rng.normal(scale=0.0026).clamp(-0.0045, 0.007)
     v["brow_thick"] = v["brow_thick"].clamp_min(0.003)
     v["lipstick"] = rng.chance(0.28) * (masculinity < 0.4).float() * rng.uniform(0.35, 0.85)
