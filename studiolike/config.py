@@ -43,14 +43,18 @@ class GeneratorConfig:
 class PretrainConfig:
     """Stage 1, G_phone (Karras et al. 2020, with ADA's heuristics)."""
 
-    images: int = 40_000
+    images: int = 60_000
     batch: int = 8
-    lr: float = 0.0025
+    lr: float = 0.001
+    d_rate: float = 2.0  # learning rate of D relative to lr; at 1 it stayed near chance on little compute
+    warm_up: int = 40_000  # images on which G learns to reconstruct, with its encoder, before the game with D begins
+    warm_up_lr: float = 0.003  # at the start; falls to lr by its end
     r1_gamma: float | None = 0.3  # None: 0.0002 · resolution² / batch (heuristic of Karras et al. 2020b), less than we need
     r1_every: int = 16
     ema_kimg: float | None = None  # None: batch · 10 / 32 kimg half-life, ramped up
     mixing: float = 0.9  # probability of style mixing
     augment: float = 0.2  # probability of each differentiable augmentation
+    face_weight: float = 2.0  # of the face in the pixel loss, against the rest of the head
     portrait: float = 0.25  # share of captures cut down to the face, which is all that one photo's face mesh shows
     path_length: float = 0.0  # weight of path-length regularisation; 0 = off
     encoded: float = 0.5  # share of the fakes that are reconstructions by an encoder that learns along; 0 = plain StyleGAN2
@@ -148,7 +152,7 @@ PROFILES: dict[str, Profile] = {
         name="smoke",
         data=DataConfig(resolution=128, detail_resolution=256, phone_subjects=12, lightings=2, studio_subjects=6,
                         pair_subjects=4, val_subjects=4, test_subjects=4, test_lightings=2, detail_subjects=8),
-        pretrain=PretrainConfig(images=32, batch=8),
+        pretrain=PretrainConfig(images=32, batch=8, warm_up=16),
         inversion=InversionConfig(steps=15, batch=8),
         adapt=AdaptConfig(images=16, batch=4, bank=8),
         detail=DetailConfig(resolution=256, crop=64, channels=(16, 32), images=16, batch=4, sample_steps=4),

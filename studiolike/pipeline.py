@@ -22,8 +22,8 @@ from .config import DetailConfig, InversionConfig
 from .detail import Detailer, detail
 from .errors import InputError
 from .inversion import Inversion, invert, resize_observed
-from .io import from_signed, resize, to_signed
-from .stylegan2 import Discriminator, Encoder, Generator
+from .io import from_signed, resize
+from .stylegan2 import Discriminator, Encoder, Generator, encode
 
 
 @dataclass
@@ -83,7 +83,11 @@ class StudioPipeline(DiffusionPipeline):
         """Codes of ``texture`` ``(B, 3, H, W)``; it is brought to the generator's resolution first."""
         texture, visibility = resize_observed(texture, visibility, self.g_phone.config.resolution)
         return invert(self.g_phone, texture, visibility, config or InversionConfig(), feature_net=self.d_phone,
-                      start=encode(self.encoder, texture, visibility), progress=progress)
+                      start=self.encode(texture, visibility), progress=progress)
+
+    def encode(self, texture: Tensor, visibility: Tensor) -> Tensor | None:
+        """The encoder's codes ``(B, L, D)`` of textures in [0, 1] at the generator's resolution; None without an encoder."""
+        return None if self.encoder is None else encode(self.encoder, self.g_phone, texture, visibility)
 
     @torch.no_grad()
     def translate(self, w_plus: Tensor) -> Tensor:
@@ -124,12 +128,6 @@ class StudioPipeline(DiffusionPipeline):
         seconds = {name: b - a for name, a, b in zip(names, clock, clock[1:], strict=False)}
         return StudioOutput(texture=result, studio_lr=studio_lr, reconstruction=inverted.reconstruction,
                             w_plus=inverted.w_plus, psnr_observed=inverted.psnr_observed, seconds=seconds)
-
-
-@torch.no_grad()
-def encode(encoder: Encoder | None, texture: Tensor, visibility: Tensor) -> Tensor | None:
-    """Codes ``(B, L, D)`` of textures in [0, 1] at the encoder's resolution; None without an encoder."""
-    return None if encoder is None else encoder(to_signed(texture), visibility)
 
 
 def check_input(texture: Tensor, visibility: Tensor | None) -> tuple[Tensor, Tensor]:

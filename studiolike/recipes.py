@@ -1,7 +1,8 @@
 """The stages in their order: which data each one reads, where its run lives, what it releases.
 
 `train("all", profile("cpu"), "runs")` is ``make weights``: data → identity networks → G_phone → code bank → G_studio
-→ detailer. Every step resumes where it was stopped and does nothing when it is done.
+→ detailer. Every step resumes where it was stopped and does nothing when it is done. Under ``accelerate launch`` the
+processes train together; sets, code banks and releases are the main one's to write.
 """
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate import PartialState
 from torch import Tensor, nn
 
 from . import weights
@@ -103,13 +105,21 @@ class Context:
     studio: Path | None = None
 
     @property
+    def processes(self) -> PartialState:
+        return PartialState(cpu=self.device == "cpu")
+
+    def set_of(self, detailed: bool) -> TextureSet:
+        with self.processes.main_process_first():  # the others open what it wrote
+            return make_set(self.profile.data, self.runs.parent / "data", detailed=detailed, device=self.data_device,
+                            progress=self.progress)
+
+    @property
     def data(self) -> TextureSet:
-        return make_set(self.profile.data, self.runs.parent / "data", device=self.data_device, progress=self.progress)
+        return self.set_of(detailed=False)
 
     @property
     def detailed(self) -> TextureSet:
-        return make_set(self.profile.data, self.runs.parent / "data", detailed=True, device=self.data_device,
-                        progress=self.progress)
+        return self.set_of(detailed=True)
 
     @property
     def data_device(self) -> str:
@@ -157,9 +167,11 @@ class Context:
             **{key: facts.get(key) for key in ("images", "seconds", "seed", "device", "commit", "torch", "settings")},
             "metrics": {k: round(float(v), 5) for k, v in {**facts.get("metrics", {}), **metrics}.items()}, **(extra or {}),
         }
-        weights.release(model, name, card, self.runs / "networks")
-        if self.release:
-            weights.release(model, name, card)
+        with self.processes.main_process_first():  # the next stage reads it, in every process
+            if self.processes.is_main_process:
+                weights.release(model, name, card, self.runs / "networks")
+                if self.release:
+                    weights.release(model, name, card)
 
     def bank(self, g_phone: nn.Module, d_phone: nn.Module, data: TextureSet, rows: Tensor, name: str) -> CodeBank:
         """Codes of some captures, inverted once and kept."""
@@ -167,8 +179,9 @@ class Context:
 
         device = self.data_device
         encoder = self.network("encoder").to(device) if self.has("encoder") else None
-        return build_bank(g_phone.to(device), data, rows, self.profile.inversion, self.runs / f"{name}.safetensors",
-                          feature_net=d_phone.to(device), encoder=encoder, progress=self.progress, overwrite=True)
+        with self.processes.main_process_first():
+            return build_bank(g_phone.to(device), data, rows, self.profile.inversion, self.runs / f"{name}.safetensors",
+                              feature_net=d_phone.to(device), encoder=encoder, progress=self.progress, overwrite=True)
 
 
 def train_identity_networks(context: Context) -> None:
@@ -191,7 +204,8 @@ def train_phone(context: Context) -> None:
         start = context.start("g_phone", model)
     context.start("d_phone", stage.discriminator)
     if stage.encoder is not None:
-        context.start("encoder", stage.encoder)
+        for model in (stage.encoder, stage.ema_encoder):
+            context.start("encoder", model)
     stage.quality = lambda generator: phone_quality(context, generator, data)
     settings = {"pretrain": dataclasses.asdict(profile.pretrain) | {"images": None}, "warm": start,
                 "generator": dataclasses.asdict(profile.generator), "data": data.manifest["spec"]}
@@ -201,7 +215,7 @@ def train_phone(context: Context) -> None:
     context.keep(g_phone, "g_phone", data, phone_quality(context, g_phone, data), extra=start)
     context.keep(d_phone, "d_phone", data, {}, run="g_phone", extra=start)
     if stage.encoder is not None:
-        context.keep(stage.encoder.cpu().eval(), "encoder", data, {}, run="g_phone", extra=start)
+        context.keep(stage.ema_encoder.cpu(), "encoder", data, {}, run="g_phone", extra=start)
 
 
 @torch.no_grad()
@@ -270,8 +284,9 @@ def train_adapt(context: Context) -> None:
                             identity=context.network("identity"), held_out=held_out, **context.options)
     context.keep(g_studio, "g_studio", context.data, run=run, extra=extra, metrics={
         "inversion_psnr": bank.psnr.mean().item(), "pairs_inversion_psnr": pair_bank.psnr.mean().item()})
-    path = context.runs / "networks" / "bank.safetensors"
-    bank.save(path)
+    if not context.processes.is_main_process:
+        return
+    bank.save(context.runs / "networks" / "bank.safetensors")
     if context.release:
         half = dataclasses.replace(bank, w_plus=bank.w_plus.half())
         half.save(weights.weights_dir() / "bank.safetensors")

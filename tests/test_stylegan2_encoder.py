@@ -1,7 +1,7 @@
 """The encoder: blind to holes, starts in W, learns to reconstruct, and costs the generator nothing when switched off."""
 import torch
 
-from studiolike.stylegan2 import Encoder, Generator
+from studiolike.stylegan2 import Encoder, Generator, encode
 from studiolike.stylegan2.encoder import reconstruction_loss, spread
 
 
@@ -23,6 +23,18 @@ def test_what_stands_in_a_hole_cannot_reach_the_code():
     other = torch.where(visibility > 0, texture, torch.full_like(texture, float("inf")))
     assert torch.equal(encoder(texture, visibility), encoder(other, visibility))
     assert not torch.allclose(encoder(texture, visibility), encoder(-texture, visibility))
+
+
+def test_a_second_pass_begins_at_the_first_code_and_sees_only_observed_texels():
+    encoder, generator = tiny()
+    texture, visibility = torch.rand(2, 3, 16, 16), (torch.rand(2, 1, 16, 16) > 0.4).float()
+    first = encode(encoder, generator, texture, visibility, passes=1)
+    assert torch.equal(encode(encoder, generator, texture, visibility), first)  # nothing is learnt yet
+    torch.nn.init.normal_(encoder.correction.weight)
+    second = encode(encoder, generator, texture, visibility)
+    assert not torch.allclose(second, first) and not second.requires_grad
+    other = torch.where(visibility > 0, texture, 1 - texture)
+    assert torch.equal(encode(encoder, generator, other, visibility), second)
 
 
 def test_reconstruction_loss_counts_observed_texels_only():

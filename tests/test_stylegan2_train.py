@@ -10,7 +10,7 @@ from studiolike.stylegan2.train import image_grid, update_ema
 from studiolike.training import fit, read_log
 
 TINY = replace(profile("smoke"), generator=GeneratorConfig(16, 12, 2, 128, 12),
-               pretrain=PretrainConfig(images=48, batch=4, r1_every=4))
+               pretrain=PretrainConfig(images=48, batch=4, r1_every=4, warm_up=16))
 
 
 class Textures:
@@ -64,7 +64,7 @@ def test_an_interrupted_run_ends_bit_for_bit_like_a_straight_one(tmp_path, path_
 
 
 def test_one_call_trains_saves_both_networks_and_returns_the_average(tmp_path):
-    generator = train_phone(TINY, Textures(), tmp_path, images=16, device="cpu", progress=False)
+    generator = train_phone(TINY, Textures(), tmp_path, images=32, device="cpu", progress=False)
     z = torch.randn(2, 12)
     saved = Generator.from_pretrained(tmp_path / "generator", low_cpu_mem_usage=False)
     assert torch.equal(saved(z), generator(z)) and not generator.training
@@ -72,14 +72,14 @@ def test_one_call_trains_saves_both_networks_and_returns_the_average(tmp_path):
     assert judge(generator(z)).shape == (2, 1)
     assert len(list(tmp_path.glob("preview-*.png"))) >= 1
     log = read_log(tmp_path)
-    assert all(value == value for key in ("loss_d", "loss_g", "r1") for value in log[key])
+    assert all(log[key][-1] == log[key][-1] for key in ("loss_d", "loss_g", "r1", "recons"))
     torch.testing.assert_close(generator.w_mean, generator.mapping(
         torch.randn(4096, 12, generator=torch.Generator().manual_seed(0))).mean(0))
 
 
 def test_the_generator_learns_the_colour_of_observed_texels(tmp_path):
     tiny = replace(TINY, generator=GeneratorConfig(8, 8, 1, 128, 16),
-                   pretrain=PretrainConfig(batch=8, lr=0.01, augment=0.0, ema_kimg=0.1))
+                   pretrain=PretrainConfig(batch=8, lr=0.01, augment=0.0, ema_kimg=0.1, warm_up=0))
     stage = phone_stage(tiny, Textures(8), seed=0)
     z = torch.randn(64, 8, generator=torch.Generator().manual_seed(2))
 
@@ -93,14 +93,31 @@ def test_the_generator_learns_the_colour_of_observed_texels(tmp_path):
     assert distance() < 0.6 * before
 
 
-def test_only_observed_texels_teach_the_generator(tmp_path):
+@pytest.mark.parametrize("warm_up", [0, 8])
+def test_only_observed_texels_teach_the_generator(tmp_path, warm_up):
     data = Textures()
     data.visibility.zero_()
-    stage = phone_stage(TINY, data)
+    stage = phone_stage(replace(TINY, pretrain=replace(TINY.pretrain, warm_up=warm_up)), data)
     stage.config = replace(stage.config, r1_every=1000)
     start = [p.clone() for p in stage.generator.parameters()]
     fit(stage, 8, tmp_path, device="cpu", progress=False)
     assert all(torch.equal(a, b) for a, b in zip(start, stage.generator.parameters(), strict=True))
+
+
+def test_the_warm_up_is_reconstruction_alone_and_ends_at_the_rate_of_the_game(tmp_path):
+    stage = phone_stage(TINY, Textures())
+    judge = [p.clone() for p in stage.discriminator.parameters()]
+    fit(stage, 16, tmp_path, device="cpu", progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(judge, stage.discriminator.parameters(), strict=True))
+    rates = []
+    for images in (0, 8, 16, 40):
+        stage._warming_up(images)
+        rates.append([stage.optimizers[name].param_groups[0]["lr"] for name in ("generator", "encoder")])
+    high, low = TINY.pretrain.warm_up_lr, TINY.pretrain.lr
+    assert torch.tensor(rates).T.allclose(torch.tensor([high, (high + low) / 2, low, low]))
+    log = stage.step(16, torch.Generator().manual_seed(0))
+    assert "loss_d" in log and "recons" in log
+    assert any(not torch.equal(a, b) for a, b in zip(judge, stage.discriminator.parameters(), strict=True))
 
 
 def test_style_mixing_switches_rows_once_and_only_when_asked(tmp_path):

@@ -22,7 +22,8 @@ from tqdm.auto import tqdm
 
 from ..config import InversionConfig
 from ..errors import InputError, WeightsError
-from ..io import atomic, to_signed
+from ..io import atomic
+from ..stylegan2.encoder import encode
 from .distance import resize_observed, trunk_of
 from .optimise import invert
 from .prior import WPrior
@@ -158,10 +159,7 @@ def build_bank(
         for i in todo:
             texture, visibility = data.phone_batch(chunks[i], generator.w_mean.device)
             texture, visibility = resize_observed(texture, visibility, generator.config.resolution)
-            start = None
-            if encoder is not None:
-                with torch.no_grad():
-                    start = encoder(to_signed(texture), visibility)
+            start = None if encoder is None else encode(encoder, generator, texture, visibility)
             result = invert(generator, texture, visibility, config, feature_net=feature_net, prior=prior, start=start,
                             space=space)
             _write({"w_plus": result.w_plus, "psnr": result.psnr_observed}, names[i], {"fingerprint": key})

@@ -1,8 +1,8 @@
 """Stage 1, StyleGAN2: generator and discriminator from the papers, and the training of G_phone."""
 from .discriminator import Discriminator
-from .encoder import Encoder
+from .encoder import Encoder, encode
 from .generator import Generator
 from .grow import grow
 from .train import PretrainStage, phone_stage, train_phone
 
-__all__ = ["Discriminator", "Encoder", "Generator", "PretrainStage", "grow", "phone_stage", "train_phone"]
+__all__ = ["Discriminator", "Encoder", "Generator", "PretrainStage", "encode", "grow", "phone_stage", "train_phone"]

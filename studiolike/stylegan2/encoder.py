@@ -1,12 +1,12 @@
-"""An encoder that learns beside the generator: phone texture and visibility → w+.
+"""An encoder that learns beside the generator: phone texture and visibility → w+, in two passes.
 
 Half of the fakes of a training step are reconstructions G(E(x)) of real textures x. The discriminator judges them like
 any other fake, and a pixel loss on what was observed ties them to x. On little compute this is what makes G learn: a
 reconstruction says where every texel should go, an adversarial loss only that something is wrong. It also gives codes
 without optimisation. VAE-GAN: Larsen et al. (ICML 2016); encoders into W+: Richardson et al. (CVPR 2021) and Tov et al.
-(TOG 2021), whose penalty on the spread of a code's rows keeps w+ near W. The mapping network is in turn drawn towards
-the cloud of the encoder's codes, so that random codes fall where G knows faces. The paper we follow does not mention
-any of it: this is our choice.
+(TOG 2021), whose penalty on the spread of a code's rows keeps w+ near W; a second pass that sees what the first one
+missed: Alaluf et al. (ReStyle, ICCV 2021). The mapping network is in turn drawn towards the cloud of the encoder's
+codes, so that random codes fall where G knows faces. The paper we follow does not mention any of it: this is our choice.
 """
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
+from ..io import to_signed
 from .discriminator import DiscriminatorBlock
-from .generator import channels_at, check_resolution
+from .generator import Generator, channels_at, check_resolution
 from .ops import EqualConv, EqualLinear, channels_last
+
+TAPS = (16, 8, 4)  # sizes of the maps that the code is read from: where a feature lies matters as well as what it is
+TAPPED = 2048  # numbers read from each
 
 
 class Encoder(ModelMixin, ConfigMixin):
     """Signed texture and visibility → w+; the discriminator's trunk with another head.
 
     Args:
-        resolution: side of the textures. w_dim: length D of a row. hidden: width before the head.
+        resolution: side of the textures, at least 16. w_dim: length D of a row. hidden: width before the heads.
         channel_base, channel_max: as in the generator.
     Attributes:
         num_ws: rows L of w+.
@@ -35,34 +39,61 @@ class Encoder(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(self, resolution: int = 64, w_dim: int = 128, channel_base: int = 2048, channel_max: int = 128,
-                 hidden: int = 256):
+                 hidden: int = 384):
         super().__init__()
         check_resolution(resolution)
         sizes = [2**k for k in range(resolution.bit_length() - 1, 2, -1)]
         channels = [channels_at(size, channel_base, channel_max) for size in (*sizes, 4)]
         self.num_ws = 2 * len(channels)
-        self.from_rgb = EqualConv(4, channels[0], 1)
+        self.from_rgb = EqualConv(7, channels[0], 1)
         self.blocks = nn.Sequential(*(DiscriminatorBlock(a, b) for a, b in zip(channels[:-1], channels[1:], strict=True)))
-        self.bottleneck = EqualLinear(channels[-1] * 16, hidden, activate=True)
+        taps = [size for size in TAPS if size < resolution]
+        self.taps = nn.ModuleDict({str(n): EqualConv(channels_at(n, channel_base, channel_max), TAPPED // n**2, 1) for n in taps})
+        self.bottleneck = EqualLinear(TAPPED * len(taps), hidden, activate=True)
         self.common = EqualLinear(hidden, w_dim)  # one w for all rows …
         self.rows = EqualLinear(hidden, self.num_ws * w_dim)  # … and what each row adds to it
+        self.correction = EqualLinear(hidden, self.num_ws * w_dim)  # what a second pass adds to the first one's code
         nn.init.zeros_(self.rows.weight)
+        nn.init.zeros_(self.correction.weight)
 
-    def forward(self, rgb: Tensor, visibility: Tensor | None = None) -> Tensor:
-        """Codes of textures.
+    def forward(self, rgb: Tensor, visibility: Tensor | None = None, current: Tensor | None = None,
+                w_plus: Tensor | None = None) -> Tensor:
+        """Codes of textures: a first guess, or with ``current`` and ``w_plus`` a better one.
 
         Args:
             rgb: signed ``(B, 3, H, W)``; what stands in unobserved texels does not matter.
             visibility: ``(B, 1, H, W)`` in [0, 1]; None = all observed.
+            current: signed ``(B, 3, H, W)``, the generator's picture of ``w_plus`` ``(B, L, D)``.
         Returns:
             ``(B, L, D)``.
         """
         if visibility is None:
             visibility = torch.ones_like(rgb[:, :1])
         masked = torch.where(visibility > 0, rgb, torch.zeros_like(rgb)) * visibility
-        x = self.blocks(self.from_rgb(channels_last(torch.cat([masked, visibility], 1))))
-        x = self.bottleneck(x.flatten(1))
-        return self.common(x)[:, None] + self.rows(x).unflatten(1, (self.num_ws, -1))
+        missed = torch.zeros_like(masked) if current is None else masked - current.to(masked.dtype) * visibility
+        x = self.from_rgb(channels_last(torch.cat([masked, visibility, missed], 1)))
+        read = []
+        for block in self.blocks:
+            x = block(x)
+            if str(x.shape[-1]) in self.taps:
+                read.append(self.taps[str(x.shape[-1])](x).flatten(1))
+        hidden = self.bottleneck(torch.cat(read, 1))
+        if w_plus is not None:
+            return w_plus + self.correction(hidden).unflatten(1, (self.num_ws, -1))
+        return self.common(hidden)[:, None] + self.rows(hidden).unflatten(1, (self.num_ws, -1))
+
+
+@torch.no_grad()
+def encode(encoder: Encoder, generator: Generator, texture: Tensor, visibility: Tensor, passes: int = 2) -> Tensor:
+    """Codes ``(B, L, D)`` of textures ``(B, 3, H, W)`` in [0, 1] at the encoder's resolution.
+
+    Every pass after the first sees what the generator still misses and corrects the code.
+    """
+    rgb = to_signed(texture)
+    w_plus = encoder(rgb, visibility)
+    for _ in range(passes - 1):
+        w_plus = encoder(rgb, visibility, generator.synthesis(w_plus), w_plus)
+    return w_plus
 
 
 def reconstruction_loss(image: Tensor, target: Tensor, visibility: Tensor, levels: int = 4) -> Tensor:

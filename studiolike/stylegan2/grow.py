@@ -40,7 +40,8 @@ def grow(model: nn.Module, small: nn.Module) -> None:
             _halve_only(block)
     if isinstance(model, Encoder):
         weights = _later_blocks(weights, new)
-        weights |= {name: _more_rows(weights[name], small.num_ws, model.num_ws) for name in ("rows.weight", "rows.bias")}
+        weights |= {f"{head}.{kind}": _more_rows(weights[f"{head}.{kind}"], small.num_ws, model.num_ws)
+                    for head in ("rows", "correction") for kind in ("weight", "bias")}
     try:
         missing, unknown = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:

@@ -1,13 +1,15 @@
 """Stage 1: G_phone, a StyleGAN2 of phone textures, trained through visibility maps.
 
-Training as in Karras et al. 2020 (lazy R1, style mixing, weight averaging), progress counted in images. Four choices
-are ours. An encoder learns along, and half of the fakes are reconstructions (`encoder`). Every image that D sees, real or
-generated, is seen through a visibility map of the real data, so D cannot win on holes and G learns complete faces
-wherever anyone was observed. One forward pass of G serves both players of a step. Augmentation changes the maps as well
-(`augment`).
+Training as in Karras et al. 2020 (lazy R1, style mixing, weight averaging), progress counted in images. Five choices
+are ours. An encoder learns along, and half of the fakes are reconstructions (`encoder`). Before the game begins, G and the
+encoder learn to reconstruct alone: without D's turns an image costs half as much, and D meets a G that knows faces. Every
+image that D sees, real or generated, is seen through a visibility map of the real data, so D cannot win on holes and G
+learns complete faces wherever anyone was observed. One forward pass of G serves both players of a step. Augmentation
+changes the maps as well (`augment`).
 """
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Callable
@@ -24,7 +26,7 @@ from ..layout import face_mask
 from ..training import Stage, fit
 from .augment import augment
 from .discriminator import Discriminator
-from .encoder import Encoder, reconstruction_loss, sliced_distance, spread
+from .encoder import Encoder, encode, reconstruction_loss, sliced_distance, spread
 from .generator import MAPPING_RATE, Generator
 from .losses import (
     discriminator_loss,
@@ -65,6 +67,11 @@ def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
         target.copy_(source)
 
 
+def average_of(model: nn.Module) -> nn.Module:
+    """A copy that `update_ema` moves and nothing trains."""
+    return copy.deepcopy(model).requires_grad_(False).eval()
+
+
 def image_grid(images: Tensor, columns: int = 8) -> Tensor:
     """``(B, 3, H, W)`` → one picture ``(3, rows · H, columns · W)``; missing places are white."""
     rows = math.ceil(len(images) / columns)
@@ -83,7 +90,7 @@ class PretrainStage(Stage):
         rows: captures to train on; default ``data.captures("phone")``.
         encoder: learns along if it is given; ``config.encoded`` of the fakes are then reconstructions.
     Attributes:
-        ema: the averaged generator, the one to keep.
+        ema, ema_encoder: the averaged generator and encoder, the ones to keep.
         quality: if set, measures the averaged generator with every preview, for the log (KID for example).
     """
 
@@ -94,9 +101,7 @@ class PretrainStage(Stage):
         self.config, self.batch, self.data = config, config.batch, data
         self.rows = data.captures("phone") if rows is None else rows
         self.generator, self.discriminator, self.encoder = generator, discriminator, encoder
-        self.ema = Generator.from_config(generator.config)
-        self.ema.load_state_dict(generator.state_dict())
-        self.ema.requires_grad_(False).eval()
+        self.ema = average_of(generator)
         self.path_mean = torch.zeros(())
         resolution = generator.config.resolution
         self.gamma = r1_gamma(resolution, config.batch) if config.r1_gamma is None else config.r1_gamma
@@ -106,13 +111,16 @@ class PretrainStage(Stage):
         self.optimizers = {
             "generator": torch.optim.Adam(generator.parameters(), eps=1e-8, fused=True, **path),
             "discriminator": torch.optim.Adam(discriminator.parameters(), eps=1e-8, fused=True,
-                                              **lazy(config.lr, BETAS, config.r1_every)),
+                                              **lazy(config.lr * config.d_rate, BETAS, config.r1_every)),
         }
+        self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
         self.quality: Callable[[Generator], dict[str, float]] | None = None
         self.memory = torch.zeros(0, generator.config.w_dim)  # the encoder's latest codes, means over rows
         if encoder is not None:
-            self.modules["encoder"] = encoder
+            self.ema_encoder = average_of(encoder)
+            self.modules |= {"encoder": encoder, "ema_encoder": self.ema_encoder}
             self.optimizers["encoder"] = torch.optim.Adam(encoder.parameters(), config.lr, (0.9, 0.99), eps=1e-8, fused=True)
+            self.rates["encoder"] = config.lr
             # the game moves the mapping network a hundred times more slowly than the rest; this pull must not wait for it
             rate = config.matching * config.lr / MAPPING_RATE
             self.optimizers["mapping"] = torch.optim.Adam(generator.mapping.parameters(), rate, (0.9, 0.99), eps=1e-8, fused=True)
@@ -120,7 +128,7 @@ class PretrainStage(Stage):
     # ------------------------------------------------------------------------------------------------ one step
 
     def step(self, images: int, rng: torch.Generator) -> dict[str, float]:
-        """D's turn, R1 now and then, G's turn, path length if wanted; then the averages."""
+        """D's turn, R1 now and then, G's turn, path length if wanted; then the averages. In the warm-up G's turn alone."""
         device, batch = self.accelerator.device, self.batch // self.accelerator.num_processes
         chosen = self.rows[torch.randint(len(self.rows), (batch,), generator=rng)]
         texture, visibility = self.data.phone_batch(chosen, device)
@@ -130,17 +138,35 @@ class PretrainStage(Stage):
         real = to_signed(texture)
         number = images // self.batch
 
-        encoded = 0 if self.encoder is None else round(batch * self.config.encoded)
+        alone = self._warming_up(images)
+        encoded = 0 if self.encoder is None else batch if alone else round(batch * self.config.encoded)
         fake, extra = self._sample(batch - encoded, rng, real[:encoded], visibility[:encoded])
-        log = self._discriminator_turn(real, fake.detach(), visibility.roll(-encoded, 0), rng)
-        if self.gamma and number % self.config.r1_every == 0:
-            log["r1"] = self._r1_turn(real, visibility, rng)
-        log["loss_g"] = self._generator_turn(fake, visibility.roll(-encoded, 0), extra, rng)
+        log = {}
+        if alone:
+            self._follow(extra, extra["total"])
+        else:
+            log |= self._discriminator_turn(real, fake.detach(), visibility.roll(-encoded, 0), rng)
+            if self.gamma and number % self.config.r1_every == 0:
+                log["r1"] = self._r1_turn(real, visibility, rng)
+            log["loss_g"] = self._generator_turn(fake, visibility.roll(-encoded, 0), extra, rng)
+            if self.config.path_length and number % PATH_EVERY == 0:
+                log["path"] = self._path_turn(max(batch // 2, 1), rng)
         log |= {name: value for name, value in extra.items() if name != "total"}
-        if self.config.path_length and number % PATH_EVERY == 0:
-            log["path"] = self._path_turn(max(batch // 2, 1), rng)
-        update_ema(self.ema, self.generator, ema_decay(images, self.batch, self.half_life))
+        decay = ema_decay(images, self.batch, self.half_life)
+        update_ema(self.ema, self.generator, decay)
+        if self.encoder is not None:
+            update_ema(self.ema_encoder, self.encoder, decay)
         return dict(zip(log, torch.stack([v.detach().float() for v in log.values()]).tolist(), strict=True))
+
+    def _warming_up(self, images: int) -> bool:
+        """Whether G and its encoder are still alone after ``images`` images; sets their learning rates."""
+        left = 0.0
+        if self.encoder is not None and images < self.config.warm_up:
+            left = 0.5 + 0.5 * math.cos(math.pi * images / self.config.warm_up)
+        factor = 1 + left * (self.config.warm_up_lr / self.config.lr - 1)
+        for name in {"generator", "encoder"} & self.rates.keys():
+            self.optimizers[name].param_groups[0]["lr"] = self.rates[name] * factor
+        return left > 0
 
     def _codes(self, batch: int, rng: torch.Generator) -> Tensor:
         """w+ of random z; with probability ``mixing`` an image takes its later rows from a second z (2019, section 3.1)."""
@@ -161,10 +187,11 @@ class PretrainStage(Stage):
         with self.accelerator.autocast():
             codes = [self._codes(batch, rng)] if batch else []
             if len(real):
-                codes.append(self.encoder(real, visibility))
+                codes.append(self._encode(real, visibility))
             image = self.generator.synthesis(torch.cat(codes), "random", rng).float()
         if len(real):
-            extra["recons"] = reconstruction_loss(image[batch:], real, visibility)
+            face = 1 + (config.face_weight - 1) * face_mask(visibility.shape[-1]).to(visibility)
+            extra["recons"] = reconstruction_loss(image[batch:], real, visibility * face)
             extra["spread"] = spread(codes[-1].float())
             extra["total"] = (config.reconstruction * extra["recons"] + config.spread * extra["spread"]) * len(real) / len(image)
             self.memory = torch.cat([self.memory.to(real.device), codes[-1].detach().float().mean(1)])[-MEMORY:]
@@ -172,6 +199,18 @@ class PretrainStage(Stage):
                 z = torch.randn(MEMORY, self.generator.config.w_dim, generator=rng).to(real.device)
                 extra["matching"] = sliced_distance(self.generator.mapping(z), self.memory, rng)
         return image, extra
+
+    def _encode(self, real: Tensor, visibility: Tensor) -> Tensor:
+        """The encoder's codes, those of the second half corrected by a second pass."""
+        first = -(-len(real) // 2)
+        codes = [self.encoder(real[:first], visibility[:first])]
+        if len(real) > first:
+            real, visibility = real[first:], visibility[first:]
+            with torch.no_grad():
+                guess = self.encoder(real, visibility)
+                picture = self.generator.synthesis(guess)
+            codes.append(self.encoder(real, visibility, picture, guess))
+        return torch.cat(codes)
 
     def _judge(self, image: Tensor, visibility: Tensor, rng: torch.Generator) -> Tensor:
         with self.accelerator.autocast():
@@ -196,14 +235,18 @@ class PretrainStage(Stage):
     def _generator_turn(self, fake: Tensor, visibility: Tensor, extra: dict[str, Tensor], rng: torch.Generator) -> Tensor:
         self.discriminator.requires_grad_(False)  # its weights get no gradient, only the image does
         loss = generator_loss(self._judge(fake, visibility, rng))
-        self._update("generator", loss + extra.get("total", 0.0))
+        self._follow(extra, loss + extra.get("total", 0.0))
+        self.discriminator.requires_grad_(True)
+        return loss
+
+    def _follow(self, extra: dict[str, Tensor], loss: Tensor) -> None:
+        """Step G, and with it the encoder and the mapping network where there is something for them."""
+        self._update("generator", loss)
         if extra:  # the same backward pass reached the encoder
             self._step("encoder")
         if "matching" in extra:
             self.accelerator.backward(extra["matching"])
             self._step("mapping", self.generator.mapping)
-        self.discriminator.requires_grad_(True)
-        return loss
 
     def _path_turn(self, batch: int, rng: torch.Generator) -> Tensor:
         w_plus = self._codes(batch, rng)
@@ -242,7 +285,7 @@ class PretrainStage(Stage):
         images = [from_signed(self.ema(z.to(device)))]
         if self.encoder is not None:
             texture, visibility = self.data.phone_batch(self.rows[torch.linspace(0, len(self.rows) - 1, 8).long()], device)
-            images += [texture, from_signed(self.ema.synthesis(self.encoder(to_signed(texture), visibility)))]
+            images += [texture, from_signed(self.ema.synthesis(encode(self.ema_encoder, self.ema, texture, visibility)))]
         write_image(image_grid(torch.cat(images)), path)
 
     def measure(self) -> dict[str, float]:
