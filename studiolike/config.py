@@ -35,7 +35,7 @@ class GeneratorConfig:
     resolution: int = 128
     w_dim: int = 128
     mapping_layers: int = 4
-    channel_base: int = 1024
+    channel_base: int = 2048
     channel_max: int = 128
 
 
@@ -43,12 +43,12 @@ class GeneratorConfig:
 class PretrainConfig:
     """Stage 1, G_phone (Karras et al. 2020, with ADA's heuristics)."""
 
-    images: int = 60_000
+    images: int = 32_000
     batch: int = 8
     lr: float = 0.001
     d_rate: float = 2.0  # learning rate of D relative to lr; at 1 it stayed near chance on little compute
-    warm_up: int = 40_000  # images on which G learns to reconstruct, with its encoder, before the game with D begins
-    warm_up_lr: float = 0.003  # at the start; falls to lr by its end
+    warm_up: int = 24_000  # images on which G learns to reconstruct, with its encoder, before the game with D begins
+    warm_up_lr: float = 0.004  # at the start; falls to lr by its end
     r1_gamma: float | None = 0.3  # None: 0.0002 · resolution² / batch (heuristic of Karras et al. 2020b), less than we need
     r1_every: int = 16
     ema_kimg: float | None = None  # None: batch · 10 / 32 kimg half-life, ramped up
@@ -167,7 +167,7 @@ PROFILES: dict[str, Profile] = {
         data=replace(_CPU.data, resolution=256, detail_resolution=512, phone_subjects=3000, studio_subjects=200,
                      detail_subjects=600, test_subjects=64, test_lightings=8),
         generator=GeneratorConfig(256, 256, 8, 8192, 256),
-        pretrain=PretrainConfig(images=600_000, batch=32),
+        pretrain=PretrainConfig(images=600_000, batch=32, warm_up=100_000),
         inversion=InversionConfig(steps=200, batch=32),
         adapt=AdaptConfig(images=60_000, batch=16, bank=6000),
         detail=DetailConfig(512, 192, (64, 128, 192), 200_000, 16, 2e-4),
@@ -179,7 +179,7 @@ PROFILES: dict[str, Profile] = {
         name="paper",
         data=DataConfig(1024, 1024, 6000, 2, 200, 20, 64, 64, 8, 4000),
         generator=GeneratorConfig(1024, 512, 8, 32768, 512),
-        pretrain=PretrainConfig(images=5_000_000, batch=32, lr=0.002),
+        pretrain=PretrainConfig(images=5_000_000, batch=32, lr=0.002, warm_up=200_000),
         inversion=InversionConfig(steps=500, batch=8),
         adapt=AdaptConfig(images=200_000, batch=16, bank=0),
         detail=DetailConfig(1024, 256, (96, 192, 256), 2_000_000, 32, 2e-4),

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from ..synth.dataset import TextureSet
 
 BETAS = (0.0, 0.99)
+WARM_BETAS = (0.9, 0.99)
+WARM_UPDATES = 2  # of G and its encoder, a step of the warm-up: more steps teach faster than larger ones
 PATH_EVERY = 4  # steps between two path-length steps (2020, appendix B)
 W_MEAN_RATE = 0.005  # of the running mean of w, per step
 PATH_RATE = 0.01  # of the running mean of path lengths
@@ -119,11 +121,11 @@ class PretrainStage(Stage):
         if encoder is not None:
             self.ema_encoder = average_of(encoder)
             self.modules |= {"encoder": encoder, "ema_encoder": self.ema_encoder}
-            self.optimizers["encoder"] = torch.optim.Adam(encoder.parameters(), config.lr, (0.9, 0.99), eps=1e-8, fused=True)
+            self.optimizers["encoder"] = torch.optim.Adam(encoder.parameters(), config.lr, WARM_BETAS, eps=1e-8, fused=True)
             self.rates["encoder"] = config.lr
             # the game moves the mapping network a hundred times more slowly than the rest; this pull must not wait for it
             rate = config.matching * config.lr / MAPPING_RATE
-            self.optimizers["mapping"] = torch.optim.Adam(generator.mapping.parameters(), rate, (0.9, 0.99), eps=1e-8, fused=True)
+            self.optimizers["mapping"] = torch.optim.Adam(generator.mapping.parameters(), rate, WARM_BETAS, eps=1e-8, fused=True)
 
     # ------------------------------------------------------------------------------------------------ one step
 
@@ -138,13 +140,14 @@ class PretrainStage(Stage):
         real = to_signed(texture)
         number = images // self.batch
 
-        alone = self._warming_up(images)
-        encoded = 0 if self.encoder is None else batch if alone else round(batch * self.config.encoded)
-        fake, extra = self._sample(batch - encoded, rng, real[:encoded], visibility[:encoded])
         log = {}
-        if alone:
-            self._follow(extra, extra["total"])
+        if self._warming_up(images):
+            for part in zip(real.chunk(WARM_UPDATES), visibility.chunk(WARM_UPDATES), strict=True):
+                _, extra = self._sample(0, rng, *part)
+                self._follow(extra, extra["total"])
         else:
+            encoded = 0 if self.encoder is None else round(batch * self.config.encoded)
+            fake, extra = self._sample(batch - encoded, rng, real[:encoded], visibility[:encoded])
             log |= self._discriminator_turn(real, fake.detach(), visibility.roll(-encoded, 0), rng)
             if self.gamma and number % self.config.r1_every == 0:
                 log["r1"] = self._r1_turn(real, visibility, rng)
@@ -166,6 +169,8 @@ class PretrainStage(Stage):
         factor = 1 + left * (self.config.warm_up_lr / self.config.lr - 1)
         for name in {"generator", "encoder"} & self.rates.keys():
             self.optimizers[name].param_groups[0]["lr"] = self.rates[name] * factor
+        if self.encoder is not None and not self.config.path_length:  # momentum helps against noise, not against an opponent
+            self.optimizers["generator"].param_groups[0]["betas"] = WARM_BETAS if left else BETAS
         return left > 0
 
     def _codes(self, batch: int, rng: torch.Generator) -> Tensor:
