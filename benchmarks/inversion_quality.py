@@ -36,27 +36,27 @@ def quality_rows(device: str, count: int = 64, few: int = 10, many: int = 400, r
     from studiolike.config import InversionConfig
     from studiolike.inversion import WPrior, invert, observed_psnr
     from studiolike.io import to_signed
+    from studiolike.stylegan2 import encode
 
     g, d, encoder = (weights.load(name, device=device) for name in ("g_phone", "d_phone", "encoder"))
     texture, visibility = test_captures(g.config.resolution, count, root, device)
     prior = WPrior.from_generator(g)
     batches = list(zip(texture.split(InversionConfig.batch), visibility.split(InversionConfig.batch), strict=True))
 
-    @torch.no_grad()
-    def encode(x: Tensor, v: Tensor) -> Tensor:
-        return encoder(to_signed(x), v)
-
-    @torch.no_grad()
-    def encoder_alone(x: Tensor, v: Tensor) -> Tensor:
-        return observed_psnr(g.synthesis(encode(x, v)).clamp(-1, 1), to_signed(x), v)
+    def encoder_alone(passes: int):
+        @torch.no_grad()
+        def run(x: Tensor, v: Tensor) -> Tensor:
+            return observed_psnr(g.synthesis(encode(encoder, g, x, v, passes)).clamp(-1, 1), to_signed(x), v)
+        return run
 
     def optimised(steps: int, encoded: bool):
         def run(x: Tensor, v: Tensor) -> Tensor:
-            start = encode(x, v) if encoded else None
+            start = encode(encoder, g, x, v) if encoded else None
             return invert(g, x, v, InversionConfig(steps=steps), feature_net=d, prior=prior, start=start).psnr_observed
         return run
 
-    methods = {"encoder alone": encoder_alone, f"encoder + {few} steps": optimised(few, True),
+    methods = {"encoder, one pass": encoder_alone(1), "encoder, two passes": encoder_alone(2),
+               f"encoder + {few} steps": optimised(few, True),
                f"mean w + {many} steps": optimised(many, False), f"encoder + {many} steps": optimised(many, True)}
     seconds, quality = {}, {}
     for name, method in methods.items():

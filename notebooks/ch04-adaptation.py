@@ -46,7 +46,7 @@ from studiolike.adaptation.train import freeze_image_side
 from studiolike.evaluation import StudioReference, bound, evaluate, faceid, variance_ratio
 from studiolike.inversion import CodeBank, invert
 from studiolike.io import from_signed
-from studiolike.pipeline import encode
+from studiolike.stylegan2 import encode
 from studiolike.stylegan2.losses import discriminator_loss, generator_loss, r1_penalty
 from studiolike.synth import phone_capture, synthesise_subjects
 from studiolike.training import fit, read_log
@@ -233,6 +233,7 @@ assert change(base["8"][0], rows_changed["8"][0]) == 0 == change(base["8"][1], m
 # The authors sample "in the W+ parameterised space"; how, we do not know.
 # At test time G_studio meets *inverted* captures, whose rows differ from layer to layer, while a code drawn from Z or W has equal rows.
 # We keep a bank of inverted captures of the pre-training people, and draw from it and from convex mixtures of two or three of its codes.
+# An eighth of the draws is moved some way towards the mean of the bank, which is a mixture of all its codes: without them G_studio never sees an average face, and its picture of the mean code was nearly white.
 # First we invert what this chapter needs: one capture of each of a few pair subjects, captures of unseen test subjects, and one test subject under six lights.
 # Like the bank's, these codes start from the encoder's guess; we spend half of the usual steps on them, to keep the chapter short.
 # A code found from another start may explain the capture as well and still lie where G_studio never was.
@@ -249,7 +250,7 @@ parts = [data.phone_batch(pair_rows), data.phone_batch(test_rows), (several.text
 texture, visibility = (torch.cat(x) for x in zip(*parts, strict=True))
 inversion = dataclasses.replace(settings.inversion, steps=settings.inversion.steps // 2)
 batches = zip(texture.to(device).split(inversion.batch), visibility.to(device).split(inversion.batch), strict=True)
-codes = torch.cat([invert(g_phone, t, v, inversion, feature_net=d_phone, start=encode(encoder, t, v).detach()).w_plus.cpu()
+codes = torch.cat([invert(g_phone, t, v, inversion, feature_net=d_phone, start=encode(encoder, g_phone, t, v)).w_plus.cpu()
                    for t, v in batches])
 pair_codes, test_codes, light_codes = codes.split([len(p[0]) for p in parts])
 phone, seen = parts[1]

@@ -49,7 +49,7 @@ from studiolike.features import PerceptualDistance
 from studiolike.inversion import invert, resize_observed
 from studiolike.io import from_signed, linear_to_srgb, resize, srgb_to_linear
 from studiolike.live import explore
-from studiolike.pipeline import encode
+from studiolike.stylegan2 import encode
 from studiolike.synth import studio_texture, synthesise_subjects
 from studiolike.synth.light import shadow
 from studiolike.training import fit, read_log
@@ -326,7 +326,7 @@ g_phone, d_phone, encoder, g_studio = (weights.load(n, device=device) for n in (
 small = resize_observed(phone, visibility, g_phone.config.resolution)
 inversion = dataclasses.replace(settings.inversion, steps=settings.inversion.steps // 2)
 with torch.no_grad():
-    start = encode(encoder, *(x.to(device) for x in small))
+    start = encode(encoder, g_phone, *(x.to(device) for x in small))
 w_plus = invert(g_phone, *small, inversion, feature_net=d_phone, start=start).w_plus
 with torch.no_grad():
     coarse = from_signed(g_studio.synthesis(w_plus, "none")).cpu()

@@ -127,6 +127,22 @@ def test_every_source_of_codes_trains(parts, tmp_path):
         assert torch.equal(codes, again)
 
 
+def test_some_mixtures_are_moved_towards_the_mean_of_the_bank(parts):
+    codes = torch.randn(2, 6, 16).repeat_interleave(20, 0)  # two faces, so that mixtures lie on the line between them
+    bank = CodeBank(codes, torch.arange(40), torch.full((40,), 30.0), {})
+    mean, radius = codes.mean(0), (codes[0] - codes.mean(0)).norm()
+
+    def share_of_captures(mode):
+        drawn = CodeSampler(mode, parts["g_phone"], bank)(2000, torch.Generator().manual_seed(0))
+        distance = (drawn - mean).flatten(1).norm(dim=1) / radius
+        assert distance.max() < 1.001
+        return (distance > 0.999).float().mean()
+
+    # of the mixtures of two or three draws, 3/8 name one face only; an eighth of all codes is then moved inwards
+    assert share_of_captures("bank") == 1
+    assert abs(share_of_captures("bank_mixture") - (0.5 + 0.5 * 3 / 8) * 7 / 8) < 0.03
+
+
 def test_terms_of_weight_zero_leave_no_trace_in_the_log(parts, tmp_path):
     config = replace(CONFIG, adversarial=0.0, recons=0.0, recons_pixels=0.0, identity=0.0)
     stage = make_stage(parts, config, pairs=None, identity=None)

@@ -16,6 +16,7 @@ from ..inversion import CodeBank, WPrior
 from ..inversion.prior import z_size
 
 Mode = Literal["bank", "bank_mixture", "w", "z"]
+TOWARDS_MEAN = 0.125  # share of the codes of "bank_mixture" that are moved towards the bank's mean, by a random part
 CODES: tuple[str, ...] = get_args(Mode)
 
 
@@ -23,7 +24,8 @@ class CodeSampler:
     """Draws w+ codes ``(n, L, D)`` in one of four ways.
 
     - ``"bank"``: codes of inverted phone captures;
-    - ``"bank_mixture"``: half of them captures, half convex mixtures of two or three (default);
+    - ``"bank_mixture"``: half of them captures, half convex mixtures of two or three (default); some of either are moved
+      towards the mean of all codes, so that averages of faces, too, become studio-like;
     - ``"w"``: one w for all layers, from the Gaussian that fits the mapping network's output;
     - ``"z"``: one w for all layers, from the mapping network itself, as in StyleGAN2's training.
 
@@ -41,6 +43,7 @@ class CodeSampler:
         if mode.startswith("bank") and (bank is None or not len(bank)):
             raise ProfileError(f"code sampling '{mode}' needs a code bank: build one with build_bank")
         self.mode, self.generator, self.bank = mode, generator, bank
+        self._mean = bank.w_plus.mean(0) if mode == "bank_mixture" else None
         self._gaussian = WPrior.from_generator(generator, 2048) if mode == "w" else None
 
     @torch.no_grad()
@@ -48,7 +51,11 @@ class CodeSampler:
         """``(n, L, D)`` codes on the generator's device; ``rng`` is a CPU generator."""
         device = self.generator.w_mean.device
         if self.bank is not None and self.mode.startswith("bank"):
-            return self.bank.sample(n, rng, mixtures=self.mode == "bank_mixture").w_plus.to(device)
+            codes = self.bank.sample(n, rng, mixtures=self.mode == "bank_mixture").w_plus
+            if self._mean is not None:
+                amount = torch.rand(n, 1, 1, generator=rng) * (torch.rand(n, 1, 1, generator=rng) < TOWARDS_MEAN)
+                codes = torch.lerp(codes, self._mean.expand_as(codes), amount.to(codes))
+            return codes.to(device)
         if self.mode == "w":
             w = self._gaussian.sample(n, rng).to(device)
         else:
