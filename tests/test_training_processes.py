@@ -1,15 +1,18 @@
-"""Two processes that share a batch train like one process that has it all."""
+"""Two processes that share a batch train like one process that has it all, and write things once."""
+import json
 import os
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from studiolike.config import GeneratorConfig, PretrainConfig, profile
+from studiolike import recipes
+from studiolike.config import DataConfig, GeneratorConfig, PretrainConfig, profile
 from studiolike.errors import InputError
 from studiolike.stylegan2 import phone_stage
 from studiolike.stylegan2.generator import SynthesisLayer
@@ -94,22 +97,28 @@ def free_port():
         return server.getsockname()[1]
 
 
-def test_two_processes_train_like_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(SynthesisLayer, "_draw", SynthesisLayer._draw)  # `run` replaces it; put it back afterwards
+@contextmanager
+def two_processes(task, folder):
+    """Run ``compare`` or ``recipe`` (see the end of this file) in two processes of one training; they have succeeded when the block is left."""
     shared = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
                            "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    (tmp_path / "two").mkdir()
-    command = [sys.executable, __file__, str(tmp_path / "two")]
-    children = [subprocess.Popen(command, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-                                 stderr=subprocess.PIPE, text=True) for rank in (0, 1)]
+    folder.mkdir()
+    children = [subprocess.Popen([sys.executable, __file__, task, str(folder)], stderr=subprocess.PIPE, text=True,
+                                 env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in (0, 1)]
     try:
-        alone = run(tmp_path / "one")
+        yield
         for child in children:
-            _, errors = child.communicate(timeout=120)
+            _, errors = child.communicate(timeout=240)
             assert child.returncode == 0, errors[-3000:]
     finally:
         for child in children:
             child.kill()
+
+
+def test_two_processes_train_like_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(SynthesisLayer, "_draw", SynthesisLayer._draw)  # `run` replaces it; put it back afterwards
+    with two_processes("compare", tmp_path / "two"):
+        alone = run(tmp_path / "one")
     first, second = (torch.load(tmp_path / "two" / f"{rank}.pt") for rank in (0, 1))
     moved = pretrain()
     for name, weights in alone.items():
@@ -118,6 +127,27 @@ def test_two_processes_train_like_one(tmp_path, monkeypatch):
             torch.testing.assert_close(a, one, rtol=1e-4, atol=1e-6)
     assert any(not torch.equal(p, q) for p, q in zip(moved.generator.parameters(), alone["generator"], strict=True))
     assert (tmp_path / "two" / "gan" / "record.json").is_file()
+
+
+def recipe(folder):
+    """Stage 1 as the command line runs it, data and all, in the smallest size."""
+    data = DataConfig(resolution=32, detail_resolution=64, phone_subjects=4, lightings=1, studio_subjects=1, pair_subjects=1,
+                      val_subjects=4, test_subjects=4, test_lightings=1)
+    small = replace(profile("smoke"), data=data, generator=GeneratorConfig(32, 16, 2, 256, 16),
+                    pretrain=PretrainConfig(images=16, batch=4, warm_up=8))
+    recipes.train("phone", small, folder / "runs", device="cpu", progress=False)
+    return recipes.Context(small, folder / "runs" / small.name, False, False, "cpu", 0, False).network("encoder").state_dict()
+
+
+def test_two_processes_share_one_set_and_write_one_network(tmp_path):
+    with two_processes("recipe", tmp_path / "two"):
+        pass
+    first, second = (torch.load(tmp_path / "two" / f"{rank}.pt") for rank in (0, 1))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    sets = list((tmp_path / "two" / "runs" / "data").iterdir())
+    assert len(sets) == 1 and (sets[0] / "manifest.json").is_file()
+    card = json.loads((tmp_path / "two" / "runs" / "smoke" / "networks" / "encoder" / "card.json").read_text())
+    assert card["images"] == 16 and card["metrics"]["recons"] > 0
 
 
 def test_a_batch_that_does_not_divide_is_refused(monkeypatch):
@@ -131,6 +161,6 @@ def test_a_batch_that_does_not_divide_is_refused(monkeypatch):
 if __name__ == "__main__":
     from pathlib import Path
 
-    folder, number = Path(sys.argv[1]), int(os.environ["RANK"])
-    torch.save(run(folder, number), folder / f"{number}.pt")
+    folder, number = Path(sys.argv[2]), int(os.environ["RANK"])
+    torch.save(run(folder, number) if sys.argv[1] == "compare" else recipe(folder), folder / f"{number}.pt")
     torch.distributed.destroy_process_group()

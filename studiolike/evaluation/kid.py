@@ -92,7 +92,8 @@ def kid(
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a note on memory, meant for Inception and large sets
-        metric = KernelInceptionDistance(features, subsets=subsets, subset_size=subset_size)
+        # sync off: one process of a training may measure alone, it must not wait for the others
+        metric = KernelInceptionDistance(features, subsets=subsets, subset_size=subset_size, sync_on_compute=False)
     metric.update(references, real=True)
     metric.update(outputs, real=False)
     with torch.random.fork_rng(devices=[]):  # torchmetrics draws subsets from the global generator
