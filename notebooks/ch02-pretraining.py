@@ -238,6 +238,7 @@ notebook.source(ema_decay)
 #
 # $$ L_E = \lambda_r\, \operatorname{mean}\,\big\lvert v \odot \big(G(E(x, v)) - x\big) \big\rvert \;+\; \lambda_s\, \frac1{LD}\sum_l \big\lVert w^+_l - \bar w^+ \big\rVert^2 . $$ (eq-ch02-encoder)
 #
+# The mean is taken over an area pyramid and over its bands, or broad colour would drown the eyes.
 # A discriminator only says that something is wrong; a reconstruction says where every texel should go.
 # That is why the first part of the training is reconstruction alone: the discriminator takes no turns, an image costs half as much, and when the game begins $D$ meets a generator that knows faces.
 # What $E$ is shown beside the capture is what a first code still misses, $v \odot (x - G(w^+))$; half of its codes are such second looks {cite}`alaluf2021restyle`, and at test time two passes cost less than one step of optimisation.

@@ -97,17 +97,23 @@ def encode(encoder: Encoder, generator: Generator, texture: Tensor, visibility: 
 
 
 def reconstruction_loss(image: Tensor, target: Tensor, visibility: Tensor, levels: int = 4) -> Tensor:
-    """Mean absolute difference over observed texels, averaged over an area pyramid; a scalar.
+    """Mean absolute difference over observed texels, averaged over an area pyramid and over its bands; a scalar.
+
+    A level of the pyramid holds all coarser errors too, and next to those an eye is nothing. A band, what a level adds to
+    the coarser one (Burt and Adelson 1983), holds its own detail alone.
 
     Args:
-        image, target: signed ``(B, 3, H, W)``. visibility: ``(B, 1, H, W)`` in [0, 1].
+        image, target: signed ``(B, 3, H, W)``. visibility: ``(B, 1, H, W)`` in [0, 1], or other weights.
     """
     difference, weight, errors = (image - target) * visibility, visibility, []
     for level in range(levels):
-        if level:
-            difference, weight = F.avg_pool2d(difference, 2), F.avg_pool2d(weight, 2)
+        coarse = F.avg_pool2d(difference, 2)
         errors.append(difference.abs().mean(1).sum() / weight.sum().clamp_min(1e-6))
-    return torch.stack(errors).mean()
+        if level < levels - 1:
+            band = difference - F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
+            errors.append(band.abs().mean(1).sum() / weight.sum().clamp_min(1e-6))
+        difference, weight = coarse, F.avg_pool2d(weight, 2)
+    return torch.stack(errors).sum() / levels
 
 
 def sliced_distance(a: Tensor, b: Tensor, rng: torch.Generator, directions: int = 64) -> Tensor:
