@@ -234,6 +234,7 @@ notebook.glue("ch01_enough", f"{enough} registered textures do as well as {count
 #
 # Blood is placed by region, as measured maps show it {cite}`jimenez2010appearance`; spectral models of skin go back further {cite}`krishnaswamy2004skin`.
 # The exponent $-1.25$ is **our choice**, flatter than the textbook law, with which dark skin came out orange.
+# How strongly the dermis scatters is the mean over many measured skins {cite}`jacques2013optical`; with an older, flatter spectrum even bloodless skin without melanin stayed too yellow to be *very light*.
 # A spectrum matters here: mixing "light" and "dark" RGB linearly makes brown skin grey.
 
 # %%

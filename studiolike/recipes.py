@@ -295,8 +295,8 @@ def train_adapt(context: Context) -> None:
         weights.write_studio_mean(context.data)
 
 
-def train_detail_alone(context: Context) -> nn.Module:
-    """Stage 4, first part: self-degraded studio textures, which need no other network."""
+def train_detail_alone(context: Context) -> tuple[nn.Module, dict[str, Any]]:
+    """Stage 4, first part: self-degraded studio textures, which need no other network. Also what it started from."""
     from .detail import DetailStage
 
     config, data = context.profile.detail, context.detailed
@@ -304,17 +304,18 @@ def train_detail_alone(context: Context) -> nn.Module:
     stage = DetailStage(config, data.studio, data.phone, data.visibility, data.subject,
                         rows=torch.cat([data.captures("phone"), data.captures("pairs")]),
                         low_resolution=context.profile.generator.resolution, seed=context.seed)
-    context.start("detailer", stage.model)
+    start = context.start("detailer", stage.model)
     fit(stage, config.images, context.runs / "detailer-self", precision=context.profile.precision,
         settings={"detail": dataclasses.asdict(config), "data": data.manifest["spec"]}, **context.options)
-    return stage.average.cpu()
+    return stage.average.cpu(), start
 
 
 def train_detail(context: Context) -> None:
     """Stage 4: self-degraded textures first, then G_studio's real outputs for the few pairs."""
     from .detail import DetailStage
 
-    model = train_detail_alone(context).requires_grad_(True)
+    model, start = train_detail_alone(context)
+    model.requires_grad_(True)
     profile, data = context.profile, context.detailed
     config = dataclasses.replace(profile.detail, images=round(profile.detail.images * profile.detail.paired_fraction),
                                  paired_fraction=1.0, lr=profile.detail.lr / 4)
@@ -328,7 +329,7 @@ def train_detail(context: Context) -> None:
                         paired_rows=pairs, low_resolution=g_studio.config.resolution, model=model, seed=context.seed)
     settings = {"detail": dataclasses.asdict(config), "data": data.manifest["spec"]}
     fit(stage, config.images, context.runs / "detailer", settings=settings, precision=profile.precision, **context.options)
-    context.keep(stage.average.cpu(), "detailer", data, {})
+    context.keep(stage.average.cpu(), "detailer", data, {}, extra=start)
 
 
 STEPS: dict[str, Callable[[Context], None]] = {
