@@ -798,12 +798,13 @@ notebook.glue("ch01_measures", len(one_real))
 # - **Light.** Ours comes from a few broad lobes and one key, infinitely far away. No bounce from clothes, no lamp near the face, no mixed colours within a shadow's edge.
 # - **Camera.** One error model for all phones. Beauty filters, local tone mapping and motion blur are missing, and the astronaut was photographed with studio light.
 #
-# These judgements come from laying sheets of 64 captures beside real unwraps and evenly lit face scans, changing the generator, and looking again, four times so far.
+# These judgements come from laying sheets of 64 captures beside real unwraps and evenly lit face scans, changing the generator, and looking again, five times so far.
 # The first round removed a plastic sheen and skin that repeated itself: pigment in layers, pores and blotches came in.
 # The second went to the phone: seams, streaks at the silhouette and a tone curve, because our holes were too clean.
 # The third found hair cut out with scissors and a family likeness: stray hairs, more variation of shape, softer wrinkles.
 # The fourth replaced stencilled beards by single hairs, let grey come hair by hair, and gave the hollows of the studio textures the reddish light that skin throws into them, where they had been grey smudges.
-# A fifth round should begin with the eyes.
+# The fifth compared skin with measurements instead of with eyes: nobody was *very light*, and pale skin was too yellow. Scattering as it was measured, and pale skin with little blood, mended both.
+# A sixth round should begin with the eyes.
 #
 # ## Sixty-four of each, and how different they are
 #
