@@ -13,6 +13,7 @@ profile = "auto"
 # %% tags=["hide-input"]
 import tempfile
 from dataclasses import fields, replace
+from unittest.mock import patch
 
 import matplotlib.pyplot as plt
 import torch
@@ -23,7 +24,7 @@ from studiolike.evaluation import PooledFeatures, kid, nearest_reference, psnr
 from studiolike.io import from_signed, luminance, resize, to_signed
 from studiolike.layout import region_mask
 from studiolike.live import explore
-from studiolike.stylegan2 import Discriminator, losses, ops, phone_stage
+from studiolike.stylegan2 import Discriminator, discriminator, generator, losses, ops, phone_stage
 from studiolike.stylegan2.discriminator import DiscriminatorBlock, minibatch_std
 from studiolike.stylegan2.encoder import Encoder, encode, reconstruction_loss, sliced_distance, spread
 from studiolike.stylegan2.generator import MappingNetwork, SynthesisBlock, SynthesisLayer
@@ -344,6 +345,81 @@ notebook.glue("ch02_psnr_mean", psnr(decode(g_phone.expand(g_phone.w_mean[None])
 # %% [markdown]
 # In observed texels the reconstructions reach {glue:text}`ch02_psnr_known:.1f` dB for captures of the training set and {glue:text}`ch02_psnr_unseen:.1f` dB for unseen people (after the first pass {glue:text}`ch02_psnr_first:.1f` dB); the mean code, the same picture for everybody, reaches {glue:text}`ch02_psnr_mean:.1f` dB.
 # The first difference is what the encoder has learned by heart, the second is what it has learned to see.
+#
+# ## Switch a part off
+#
+# What is each part for?
+# The quickest answer is to switch it off in the trained network and look.
+# That shows what the network *relies* on; what it could have learned without the part is another question, which takes a training of its own (see the exercises).
+# We take four held-out people as the encoder sees them, and remove one thing at a time:
+#
+# - the **noise**;
+# - the **demodulation** as an answer to the sample: each layer gets the batch's mean factor instead of the sample's own $d$;
+# - the **output skips**: only the last block's picture is shown, not the sum of {eq}`eq-ch02-skip`;
+# - the **coarse rows** of the code, up to the 8² block, and then all **finer rows**: replaced by the mean code.
+
+# %%
+def mean_factor(x, weight, style, *, up=False):
+    """Modulated convolution whose demodulation no longer depends on the sample."""
+    y, demodulation = ops.modulated_conv(x, weight, style, up=up)
+    return y, demodulation.mean(0, keepdim=True).expand_as(demodulation)
+
+
+def energies(codes):
+    """Root mean square of every block's feature maps, one number per sample and block."""
+    kept = []
+    hooks = [block.register_forward_hook(lambda module, args, out: kept.append(out[0].square().mean((1, 2, 3)).sqrt()))
+             for block in g_phone.blocks.values()]
+    with torch.no_grad():
+        g_phone.synthesis(codes)
+    for hook in hooks:
+        hook.remove()
+    return torch.stack(kept)  # (blocks, B)
+
+
+four = codes_unseen[:: max(len(codes_unseen) // 4, 1)][:4]
+split = g_phone.rows(8).stop - 1
+mean_code = g_phone.expand(g_phone.w_mean[None]).expand_as(four)
+last = []
+hook = list(g_phone.blocks.values())[-1].to_rgb.register_forward_hook(lambda module, args, out: last.append(out))
+whole = decode(four)
+hook.remove()
+off = {"as trained": whole, "noise": from_signed(g_phone.synthesis(four, "none")), "skips": (last[0] * 0.5 + 0.5).clamp(0, 1)}
+with patch.object(generator, "modulated_conv", mean_factor):
+    off["demodulation"] = decode(four)
+    loose = energies(codes_unseen)
+off["coarse rows"] = decode(torch.cat([mean_code[:, :split], four[:, split:]], 1))
+off["finer rows"] = decode(torch.cat([four[:, :split], mean_code[:, split:]], 1))
+tight = energies(codes_unseen)
+spread_on, spread_off = (e.log().std(1) for e in (tight, loose))
+
+# %% tags=["hide-input"]
+figures.show(figures.texture_grid([[pictures[k] for pictures in off.values()] for k in range(len(four))], tile=1.2,
+                                  col_titles=list(off), row_titles=[""] * len(four)),
+             "Four held-out people, a row each. Columns: the reconstruction, and the same with noise, output skips, demodulation, "
+             "coarse rows or finer rows of the code switched off.")
+for name, pictures in off.items():
+    notebook.glue(f"ch02_off_{name.replace(' ', '_')}", 255 * float((pictures - whole).square().mean()) ** 0.5)
+notebook.glue("ch02_energy_on", 100 * float(spread_on[-1]))
+notebook.glue("ch02_energy_off", 100 * float(spread_off[-1]))
+judge = weights.load("d_phone").requires_grad_(False)
+different, seen_by = to_signed(real[:: max(len(real) // 8, 1)][:8]), seen[:: max(len(seen) // 8, 1)][:8]
+alike, seen_alike = different[:1].expand_as(different), seen_by[:1].expand_as(seen_by)
+
+
+def betrayed():
+    """How much higher D rates the first capture in a group of different ones than in a group of copies."""
+    return float(judge(different, seen_by)[0] - judge(alike, seen_alike)[0])
+
+
+notebook.glue("ch02_group_on", betrayed())
+with patch.object(discriminator, "minibatch_std", lambda x: torch.cat([x, torch.zeros_like(x[:, :1])], 1)):
+    notebook.glue("ch02_group_off", betrayed())
+
+# %% [markdown]
+# Over the whole picture, switching off moves a texel by {glue:text}`ch02_off_noise:.1f` levels (noise), {glue:text}`ch02_off_demodulation:.1f` (demodulation), {glue:text}`ch02_off_skips:.1f` (skips), {glue:text}`ch02_off_coarse_rows:.1f` (coarse rows) and {glue:text}`ch02_off_finer_rows:.1f` (finer rows).
+# Demodulation is there to keep feature maps in order without looking at them: the strength of the last block's maps varies by {glue:text}`ch02_energy_on:.0f` % from sample to sample with it, and by {glue:text}`ch02_energy_off:.0f` % with one factor for all.
+# The discriminator's group statistic can be switched off as well: a capture among copies of itself gets a logit that is lower by {glue:text}`ch02_group_on:.2f` than among other people's, and by {glue:text}`ch02_group_off:.2f` without that one number.
 #
 # ## Does it paint whole faces?
 
