@@ -67,7 +67,7 @@ class PretrainConfig:
 class InversionConfig:
     """Stage 2, w+ by optimisation; where an encoder gives the start, few steps are enough."""
 
-    steps: int = 40
+    steps: int = 20
     lr: float = 0.2  # in standard deviations of w per step
     space: str = "w+"  # "w" or "w+"
     prior: float = 1e-3  # weight of |w − w_mean|², whitened
@@ -80,7 +80,7 @@ class InversionConfig:
 class AdaptConfig:
     """Stage 3, the few-shot objective; defaults are our choices, the paper does not state them."""
 
-    images: int = 9_000
+    images: int = 6_000
     batch: int = 8
     lr: float = 0.002
     train_from: int = 8  # synthesis blocks of a resolution above this are trained
