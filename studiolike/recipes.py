@@ -215,7 +215,8 @@ def train_phone(context: Context) -> None:
     context.keep(g_phone, "g_phone", data, phone_quality(context, g_phone, data), extra=start)
     context.keep(d_phone, "d_phone", data, {}, run="g_phone", extra=start)
     if stage.encoder is not None:
-        context.keep(stage.ema_encoder.cpu(), "encoder", data, {}, run="g_phone", extra=start)
+        encoder = stage.ema_encoder.cpu()
+        context.keep(encoder, "encoder", data, encoder_quality(encoder, g_phone, data), run="g_phone", extra=start)
 
 
 @torch.no_grad()
@@ -235,6 +236,22 @@ def phone_quality(context: Context, g_phone: nn.Module, data: TextureSet, count:
     value = kid(features, samples * visibility, texture * visibility)
     floor = kid(features, (texture * visibility)[shuffled[:half]], (texture * visibility)[shuffled[half:]])
     return {"kid": value.mean, "kid_std": value.std, "kid_floor": floor.mean, "kid_floor_std": floor.std}
+
+
+def encoder_quality(encoder: nn.Module, g_phone: nn.Module, data: TextureSet) -> dict[str, float]:
+    """PSNR in observed texels of reconstructions of held-out captures, after one pass and after two; dB."""
+    from .inversion import observed_psnr
+    from .io import to_signed
+    from .stylegan2 import encode
+
+    rows = torch.cat([data.captures("val"), data.captures("test")])
+    values: dict[str, list[Tensor]] = {"psnr_one_pass": [], "psnr_two_passes": []}
+    for part in rows.split(16):
+        texture, visibility = data.phone_batch(part, "cpu")
+        for passes, kept in enumerate(values.values(), start=1):
+            picture = g_phone.synthesis(encode(encoder, g_phone, texture, visibility, passes)).detach().clamp(-1, 1)
+            kept.append(observed_psnr(picture, to_signed(texture), visibility))
+    return {name: torch.cat(kept).nanmean().item() for name, kept in values.items()}
 
 
 def adapt_inputs(context: Context, g_phone: nn.Module, d_phone: nn.Module) -> tuple[CodeBank, CodeBank]:
