@@ -80,15 +80,16 @@ class InversionConfig:
 class AdaptConfig:
     """Stage 3, the few-shot objective; defaults are our choices, the paper does not state them."""
 
-    images: int = 6_000
+    images: int = 5_000
     batch: int = 8
     lr: float = 0.002
     train_from: int = 8  # synthesis blocks of a resolution above this are trained
     r1_gamma: float | None = None
     r1_every: int = 16
-    adversarial: float = 1.0
+    adversarial: float = 0.5
     recons: float = 4.0  # L_percp-recons, on the pairs
     recons_pixels: float = 4.0  # its low-frequency pixel part, which holds the skin tone
+    recons_detail: float = 8.0  # its pixel part at all scales, the face counting double: eyes are few texels
     perceptual: float = 0.5  # λ1
     identity: float = 1.0  # λ2
     identity_kind: str = "cosine"  # L_faceID as 1 − cos ("cosine") or mean squared error ("mse")

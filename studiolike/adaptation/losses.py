@@ -20,9 +20,12 @@ from torch import Tensor, nn
 from ..config import AdaptConfig
 from ..errors import ProfileError
 from ..inversion.distance import halve, perceptual
+from ..layout import face_mask
+from ..stylegan2.encoder import reconstruction_loss
 from ..stylegan2.losses import discriminator_loss, generator_loss, r1_penalty
 
-__all__ = ["AdaptLoss", "StudioDistance", "adversarial_loss", "colour_loss", "discriminator_loss", "identity_loss",
+__all__ = ["AdaptLoss", "StudioDistance", "adversarial_loss", "colour_loss", "detail_loss", "discriminator_loss",
+           "identity_loss",
            "laplacian_distance", "pair_loss", "perceptual_loss", "r1_loss"]
 
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -126,6 +129,16 @@ def colour_loss(studio: Tensor, truth: Tensor, smallest: int = 4, largest: int =
     return torch.stack(total).mean() if total else difference.abs().mean()
 
 
+def detail_loss(studio: Tensor, truth: Tensor, face_weight: float = 2.0) -> Tensor:
+    """The pixel part of L_percp-recons at all scales, our addition: L1 over an area pyramid and its bands, as in pre-training.
+
+    Feature distances are means over the texture, in which eyes are next to nothing; here the face counts ``face_weight``
+    times as much as the rest, and every band for itself.
+    """
+    weight = 1 + (face_weight - 1) * face_mask(studio.shape[-1]).to(studio)
+    return reconstruction_loss(studio, truth, weight.expand(len(studio), 1, -1, -1))
+
+
 # --------------------------------------------------------------------------------------------------- L_faceID
 
 
@@ -147,8 +160,8 @@ class AdaptLoss:
     """The generator's side of the objective: weighted terms; a term of weight 0 is not even computed.
 
     Args:
-        config: the weights ``adversarial``, ``recons``, ``recons_pixels``, ``perceptual`` (λ1), ``identity``
-            (λ2).
+        config: the weights ``adversarial``, ``recons``, ``recons_pixels``, ``recons_detail``, ``perceptual`` (λ1),
+            ``identity`` (λ2).
         distance: for L_percp and L_percp-recons.
         identity: network with ``embed(texture [0,1], visibility) -> (B, E)``; needed unless its weight is 0.
     Raises:
@@ -182,9 +195,11 @@ class AdaptLoss:
             parts["recons"] = weights.recons * pair_loss(self.distance, fake, truth)
         if weights.recons_pixels > 0:
             parts["recons_pixels"] = weights.recons_pixels * colour_loss(fake, truth)
+        if weights.recons_detail > 0:
+            parts["recons_detail"] = weights.recons_detail * detail_loss(fake, truth)
         return sum(parts.values(), fake.new_zeros(())), parts
 
     @property
     def uses_pairs(self) -> bool:
         """Is any term on pairs switched on?"""
-        return self.config.recons > 0 or self.config.recons_pixels > 0
+        return max(self.config.recons, self.config.recons_pixels, self.config.recons_detail) > 0
