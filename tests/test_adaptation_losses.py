@@ -9,6 +9,7 @@ from studiolike.adaptation import (
     StudioDistance,
     adversarial_loss,
     colour_loss,
+    detail_loss,
     discriminator_loss,
     identity_loss,
     pair_loss,
@@ -19,10 +20,11 @@ from studiolike.adaptation.losses import laplacian_distance
 from studiolike.config import AdaptConfig
 from studiolike.errors import ProfileError
 from studiolike.features.network import IdentityNet
+from studiolike.layout import face_mask
 from studiolike.stylegan2 import Discriminator
 
 TERMS = {"adversarial": "adv", "perceptual": "percp", "identity": "face_id", "recons": "recons",
-         "recons_pixels": "recons_pixels"}
+         "recons_pixels": "recons_pixels", "recons_detail": "recons_detail"}
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +105,16 @@ def test_bands_see_structure_and_the_colour_term_sees_tone():
     assert laplacian_distance(tone, a).max() < 1e-5 < laplacian_distance(structure, a).min()
     assert colour_loss(tone, a).item() == pytest.approx(0.2, rel=1e-3)
     assert colour_loss(structure, a, largest=8).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_the_detail_term_counts_the_face_double_and_sees_every_scale():
+    a, face = torch.zeros(1, 3, 64, 64), face_mask(64)[None]
+    inside, outside = (a + 0.5 * where.round() for where in (face, 1 - face))
+    size = face.round().mean() / (1 - face.round().mean())
+    assert detail_loss(a, a) == 0
+    assert detail_loss(inside, a) / detail_loss(outside, a) == pytest.approx(float(2 * size), rel=0.25)
+    fine = 0.2 * torch.tensor([1.0, -1.0]).repeat(32)[None, None, None].expand(1, 3, 64, -1)
+    assert detail_loss(fine, a) > 0.03 and detail_loss(a + 0.2, a).item() == pytest.approx(0.2, rel=0.05)
 
 
 def test_any_callable_can_be_the_distance():

@@ -144,7 +144,7 @@ def test_some_mixtures_are_moved_towards_the_mean_of_the_bank(parts):
 
 
 def test_terms_of_weight_zero_leave_no_trace_in_the_log(parts, tmp_path):
-    config = replace(CONFIG, adversarial=0.0, recons=0.0, recons_pixels=0.0, identity=0.0)
+    config = replace(CONFIG, adversarial=0.0, recons=0.0, recons_pixels=0.0, recons_detail=0.0, identity=0.0)
     stage = make_stage(parts, config, pairs=None, identity=None)
     before = state(parts["d_phone"])
     fit(stage, 4, tmp_path, **QUIET)
@@ -157,7 +157,7 @@ def test_the_log_compares_training_held_out_and_generated_textures(parts, tmp_pa
     fit(make_stage(parts), 4, tmp_path, **QUIET)
     log = read_log(tmp_path)
     for key in ("d_train", "d_held_out", "d_fake", "overfit", "colour_shift", "g_adv", "g_percp", "g_face_id", "g_recons",
-                "g_recons_pixels", "d_adv"):
+                "g_recons_pixels", "g_recons_detail", "d_adv"):
         assert len(log[key]) == 1 and torch.isfinite(torch.tensor(log[key])).all(), key
     assert list(tmp_path.glob("preview-*.png"))
 
@@ -166,7 +166,7 @@ def test_the_pair_terms_pull_the_output_to_the_pairs(parts, tmp_path):
     config = replace(CONFIG, adversarial=0.0, perceptual=0.0, identity=0.0, train_from=0, lr=0.01, ema_kimg=0.01)
     stage = make_stage(parts, config)
     fit(stage, 120, tmp_path, log_every=4, **QUIET)
-    total = [sum(v) for v in zip(*(read_log(tmp_path)[k] for k in ("g_recons", "g_recons_pixels")), strict=True)]
+    total = [sum(v) for v in zip(*(read_log(tmp_path)[k] for k in ("g_recons", "g_recons_pixels", "g_recons_detail")), strict=True)]
     assert sum(total[-5:]) < 0.6 * sum(total[:5])
 
 
