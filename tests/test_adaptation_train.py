@@ -166,7 +166,8 @@ def test_the_pair_terms_pull_the_output_to_the_pairs(parts, tmp_path):
     config = replace(CONFIG, adversarial=0.0, perceptual=0.0, identity=0.0, train_from=0, lr=0.01, ema_kimg=0.01)
     stage = make_stage(parts, config)
     fit(stage, 120, tmp_path, log_every=4, **QUIET)
-    total = [sum(v) for v in zip(*(read_log(tmp_path)[k] for k in ("g_recons", "g_recons_pixels", "g_recons_detail")), strict=True)]
+    log = read_log(tmp_path)
+    total = [sum(v) for v in zip(*(log[k] for k in ("g_recons", "g_recons_pixels", "g_recons_detail")), strict=True)]
     assert sum(total[-5:]) < 0.6 * sum(total[:5])
 
 

@@ -99,7 +99,8 @@ def free_port():
 
 @contextmanager
 def two_processes(task, folder):
-    """Run ``compare`` or ``recipe`` (see the end of this file) in two processes of one training; they have succeeded when the block is left."""
+    """Run ``compare`` or ``recipe`` (see the end of this file) in two processes of one training; when the block is left,
+    they have succeeded."""
     shared = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
                            "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     folder.mkdir()

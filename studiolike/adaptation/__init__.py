@@ -20,5 +20,6 @@ from .train import AdaptStage, Pairs, few_shot_sets, train_studio
 
 __all__ = [
     "CODES", "AdaptLoss", "AdaptStage", "CodeSampler", "Pairs", "StudioDistance", "adversarial_loss", "colour_loss",
-    "detail_loss", "discriminator_loss", "few_shot_sets", "identity_loss", "pair_loss", "perceptual_loss", "r1_loss", "train_studio",
+    "detail_loss", "discriminator_loss", "few_shot_sets", "identity_loss", "pair_loss", "perceptual_loss", "r1_loss",
+    "train_studio",
 ]
