@@ -80,7 +80,7 @@ class InversionConfig:
 class AdaptConfig:
     """Stage 3, the few-shot objective; defaults are our choices, the paper does not state them."""
 
-    images: int = 5_000
+    images: int = 7_500
     batch: int = 8
     lr: float = 0.002
     train_from: int = 8  # synthesis blocks of a resolution above this are trained
