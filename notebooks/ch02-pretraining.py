@@ -394,8 +394,9 @@ tight = energies(codes_unseen)
 spread_on, spread_off = (e.log().std(1) for e in (tight, loose))
 
 # %% tags=["hide-input"]
+titles = ["as trained", "no noise", "no skips", "one factor\nfor all", "coarse rows:\nmean code", "finer rows:\nmean code"]
 figures.show(figures.texture_grid([[pictures[k] for pictures in off.values()] for k in range(len(four))], tile=1.2,
-                                  col_titles=list(off), row_titles=[""] * len(four)),
+                                  col_titles=titles, row_titles=[""] * len(four)),
              "Four held-out people, a row each. Columns: the reconstruction, and the same with noise, output skips, demodulation, "
              "coarse rows or finer rows of the code switched off.")
 for name, pictures in off.items():
