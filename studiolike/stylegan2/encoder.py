@@ -105,15 +105,15 @@ def reconstruction_loss(image: Tensor, target: Tensor, visibility: Tensor, level
     Args:
         image, target: signed ``(B, 3, H, W)``. visibility: ``(B, 1, H, W)`` in [0, 1], or other weights.
     """
+    def mean(error: Tensor) -> Tensor:
+        return error.abs().mean(1).sum() / weight.sum().clamp_min(1e-6)
+
     difference, weight, errors = (image - target) * visibility, visibility, []
-    for level in range(levels):
+    for _ in range(levels - 1):
         coarse = F.avg_pool2d(difference, 2)
-        errors.append(difference.abs().mean(1).sum() / weight.sum().clamp_min(1e-6))
-        if level < levels - 1:
-            band = difference - F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
-            errors.append(band.abs().mean(1).sum() / weight.sum().clamp_min(1e-6))
+        errors += [mean(difference), mean(difference - F.interpolate(coarse, scale_factor=2, mode="bilinear"))]
         difference, weight = coarse, F.avg_pool2d(weight, 2)
-    return torch.stack(errors).sum() / levels
+    return torch.stack([*errors, mean(difference)]).sum() / levels
 
 
 def sliced_distance(a: Tensor, b: Tensor, rng: torch.Generator, directions: int = 64) -> Tensor:
