@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -129,6 +131,27 @@ def peak_gib(device: torch.device | str) -> float:
     import resource  # not on Windows, where nobody asked yet
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+
+
+def compiled(function: Callable[..., Any], name: str, backend: str = "inductor") -> Callable[..., Any]:
+    """``torch.compile`` that never stops a training: where it fails, a warning names the reason and ``function`` itself runs.
+
+    The result must not be differentiated twice.
+    """
+    fast, working = torch.compile(function, backend=backend), True
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal working
+        if working:
+            try:
+                return fast(*args, **kwargs)
+            except Exception as error:  # a compiler fails in many ways: no C compiler, no triton, an operation it does not know
+                working = False
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                warnings.warn(f"{name} goes on uncompiled: {reason}", RuntimeWarning, stacklevel=2)
+        return function(*args, **kwargs)
+
+    return call
 
 
 def seed_everything(seed: int) -> None:

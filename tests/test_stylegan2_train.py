@@ -1,4 +1,5 @@
 """Pre-training: a stopped run ends like a straight one, masks do their work, and something is learnt."""
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -6,8 +7,9 @@ import torch
 
 from studiolike.config import GeneratorConfig, PretrainConfig, profile
 from studiolike.stylegan2 import Discriminator, Generator, phone_stage, train_phone
+from studiolike.stylegan2 import train as train_module
 from studiolike.stylegan2.train import image_grid, update_ema
-from studiolike.training import fit, read_log
+from studiolike.training import compiled, fit, read_log
 
 TINY = replace(profile("smoke"), generator=GeneratorConfig(16, 12, 2, 128, 12),
                pretrain=PretrainConfig(images=48, batch=4, r1_every=4, warm_up=16))
@@ -118,6 +120,20 @@ def test_the_warm_up_is_reconstruction_alone_and_ends_at_the_rate_of_the_game(tm
     log = stage.step(16, torch.Generator().manual_seed(0))
     assert "loss_d" in log and "recons" in log
     assert any(not torch.equal(a, b) for a, b in zip(judge, stage.discriminator.parameters(), strict=True))
+
+
+def test_compiled_networks_train_like_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_module, "compiled", lambda function, name: compiled(function, name, backend="aot_eager"))
+    logs = []
+    for wanted in (False, True):
+        tiny = replace(TINY, pretrain=replace(TINY.pretrain, warm_up=4, compile=wanted))
+        stage = phone_stage(tiny, Textures(), seed=3)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)  # a fallback would prove nothing
+            fit(stage, 12, tmp_path / str(wanted), device="cpu", progress=False)
+        logs.append(read_log(tmp_path / str(wanted)))
+    for key in ("recons", "loss_d", "loss_g"):
+        assert logs[0][key][-1] == pytest.approx(logs[1][key][-1], rel=1e-3)
 
 
 def test_style_mixing_switches_rows_once_and_only_when_asked(tmp_path):

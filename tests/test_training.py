@@ -1,12 +1,13 @@
 """The trainer: a stopped run continues as if nothing had happened."""
 import json
+import warnings
 
 import pytest
 import torch
 from torch import nn
 
 from studiolike.errors import WeightsError
-from studiolike.training import Stage, fit, read_log
+from studiolike.training import Stage, compiled, fit, read_log
 
 
 class Regression(Stage):
@@ -83,3 +84,26 @@ def test_other_settings_and_damaged_checkpoints_are_refused(tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"nonsense")
     with pytest.raises(WeightsError, match="damaged"):
         fit(Regression(), 16, tmp_path, device="cpu", progress=False, settings={"lr": 1})
+
+
+def test_a_compiled_function_gives_the_same_values_and_gradients():
+    fast = compiled(lambda x, y: (x * y).sin().sum(), "f", backend="aot_eager")
+    x, y = torch.randn(5, requires_grad=True), torch.randn(5)
+    (slope,) = torch.autograd.grad(fast(x, y), x)
+    torch.testing.assert_close(slope, (x * y).cos() * y)
+
+
+def test_what_cannot_be_compiled_runs_as_it_is_and_says_so_once():
+    calls = []
+
+    def broken(graph, inputs):
+        calls.append(1)
+        raise RuntimeError("no triton here")
+
+    function = compiled(lambda x: x * 2, "G", backend=broken)
+    with pytest.warns(RuntimeWarning, match="G goes on uncompiled"):
+        assert function(torch.ones(2)).tolist() == [2, 2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert function(torch.ones(3)).tolist() == [2, 2, 2]
+    assert len(calls) == 1

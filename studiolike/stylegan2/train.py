@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ..config import PretrainConfig, Profile
 from ..io import from_signed, to_signed, write_image
 from ..layout import face_mask
-from ..training import Stage, fit
+from ..training import Stage, compiled, fit
 from .augment import augment
 from .discriminator import Discriminator
 from .encoder import Encoder, encode, reconstruction_loss, sliced_distance, spread
@@ -105,6 +105,9 @@ class PretrainStage(Stage):
         self.generator, self.discriminator, self.encoder = generator, discriminator, encoder
         self.ema = average_of(generator)
         self.path_mean = torch.zeros(())
+        self.paint, self.look = generator.synthesis, discriminator.forward  # for the steps that are differentiated once
+        if config.compile:
+            self.paint, self.look = compiled(self.paint, "G"), compiled(self.look, "D")
         resolution = generator.config.resolution
         self.gamma = r1_gamma(resolution, config.batch) if config.r1_gamma is None else config.r1_gamma
         self.half_life = 1000 * (config.batch * 10 / 32 if config.ema_kimg is None else config.ema_kimg)
@@ -193,7 +196,7 @@ class PretrainStage(Stage):
             codes = [self._codes(batch, rng)] if batch else []
             if len(real):
                 codes.append(self._encode(real, visibility))
-            image = self.generator.synthesis(torch.cat(codes), "random", rng).float()
+            image = self.paint(torch.cat(codes), "random", rng).float()
         if len(real):
             face = 1 + (config.face_weight - 1) * face_mask(visibility.shape[-1]).to(visibility)
             extra["recons"] = reconstruction_loss(image[batch:], real, visibility * face)
@@ -219,7 +222,7 @@ class PretrainStage(Stage):
 
     def _judge(self, image: Tensor, visibility: Tensor, rng: torch.Generator) -> Tensor:
         with self.accelerator.autocast():
-            return self.discriminator(*augment(image, visibility, self.config.augment, rng)).float()
+            return self.look(*augment(image, visibility, self.config.augment, rng)).float()
 
     def _discriminator_turn(self, real: Tensor, fake: Tensor, visibility: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         logits_fake, logits_real = self._judge(fake, visibility, rng), self._judge(real, visibility, rng)
