@@ -66,7 +66,7 @@ class Ours:
         settings = replace(
             profile("cpu"),
             generator=GeneratorConfig(size.resolution, size.w_dim, size.mapping_layers, size.channel_base, size.channel_max),
-            pretrain=PretrainConfig(batch=size.batch, r1_every=R1_EVERY, **only))
+            pretrain=PretrainConfig(batch=size.batch, r1_every=R1_EVERY, warm_up=0, **only))
         self.stage = phone_stage(settings, RandomSet(size.resolution))
         prepare(self.stage, device=None if device == "cuda" else "cpu", precision=precision)
         self.number = 0
