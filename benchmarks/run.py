@@ -66,7 +66,8 @@ def training_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
     from studiolike.training import fit
 
     for resolution in resolutions:
-        settings = replace(profile("cpu"), generator=GeneratorConfig(resolution=resolution), pretrain=PretrainConfig(batch=8, warm_up=0))
+        settings = replace(profile("cpu"), generator=GeneratorConfig(resolution=resolution),
+                           pretrain=PretrainConfig(batch=8, warm_up=0))
 
         def work(settings: Profile = settings) -> int:
             stage = phone_stage(settings, RandomSet(settings.generator.resolution))
