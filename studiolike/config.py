@@ -61,7 +61,7 @@ class PretrainConfig:
     reconstruction: float = 20.0  # weight of their pixel loss
     spread: float = 0.02  # weight of the spread of a code's rows
     matching: float = 0.2  # how fast random codes are drawn to the encoder's, as a share of lr
-    compile: bool = False  # torch.compile for G and D, except where gradients are differentiated again; nothing is gained on a CPU
+    compile: bool = False  # torch.compile for G and D where they are differentiated once; a CPU gains nothing
 
 
 @dataclass(frozen=True)
