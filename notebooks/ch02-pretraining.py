@@ -171,7 +171,7 @@ with torch.no_grad():
 notebook.glue("ch02_noise", 255 * draws.std(0).mean())
 
 # %% [markdown]
-# With $w$ held fixed, fresh noise moves a texel of the released generator by {glue:text}`ch02_noise:.1f` of 255 levels (standard deviation, mean over the picture).
+# With $w$ held fixed, fresh noise moves a texel of the released generator by {glue:text}`ch02_noise:.2f` of 255 levels (standard deviation, mean over the picture).
 # That is all that noise decides; the rest is in $w$.
 #
 # ## The discriminator
