@@ -20,13 +20,11 @@ from torch import Tensor, nn
 from ..config import AdaptConfig
 from ..errors import ProfileError
 from ..inversion.distance import halve, perceptual
-from ..layout import face_mask
 from ..stylegan2.encoder import reconstruction_loss
 from ..stylegan2.losses import discriminator_loss, generator_loss, r1_penalty
 
 __all__ = ["AdaptLoss", "StudioDistance", "adversarial_loss", "colour_loss", "detail_loss", "discriminator_loss",
-           "identity_loss",
-           "laplacian_distance", "pair_loss", "perceptual_loss", "r1_loss"]
+           "identity_loss", "laplacian_distance", "pair_loss", "perceptual_loss", "r1_loss"]
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """``(a, b signed (B,3,H,W)) -> (B,)``."""
@@ -135,8 +133,7 @@ def detail_loss(studio: Tensor, truth: Tensor, face_weight: float = 2.0) -> Tens
     Feature distances are means over the texture, in which eyes are next to nothing; here the face counts ``face_weight``
     times as much as the rest, and every band for itself.
     """
-    weight = 1 + (face_weight - 1) * face_mask(studio.shape[-1]).to(studio)
-    return reconstruction_loss(studio, truth, weight.expand(len(studio), 1, -1, -1))
+    return reconstruction_loss(studio, truth, torch.ones_like(studio[:, :1]), face_weight=face_weight)
 
 
 # --------------------------------------------------------------------------------------------------- L_faceID

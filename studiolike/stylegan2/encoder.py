@@ -17,6 +17,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from ..io import to_signed
+from ..layout import face_mask
 from .discriminator import DiscriminatorBlock
 from .generator import Generator, channels_at, check_resolution
 from .ops import EqualConv, EqualLinear, channels_last
@@ -96,19 +97,21 @@ def encode(encoder: Encoder, generator: Generator, texture: Tensor, visibility: 
     return w_plus
 
 
-def reconstruction_loss(image: Tensor, target: Tensor, visibility: Tensor, levels: int = 4) -> Tensor:
+def reconstruction_loss(image: Tensor, target: Tensor, visibility: Tensor, levels: int = 4, face_weight: float = 1.0) -> Tensor:
     """Mean absolute difference over observed texels, averaged over an area pyramid and over its bands; a scalar.
 
     A level of the pyramid holds all coarser errors too, and next to those an eye is nothing. A band, what a level adds to
     the coarser one (Burt and Adelson 1983), holds its own detail alone.
 
     Args:
-        image, target: signed ``(B, 3, H, W)``. visibility: ``(B, 1, H, W)`` in [0, 1], or other weights.
+        image, target: signed ``(B, 3, H, W)``. visibility: ``(B, 1, H, W)`` in [0, 1].
+        face_weight: how much a texel of the face counts, against the rest.
     """
     def mean(error: Tensor) -> Tensor:
         return error.abs().mean(1).sum() / weight.sum().clamp_min(1e-6)
 
-    difference, weight, errors = (image - target) * visibility, visibility, []
+    weight = visibility * (1 + (face_weight - 1) * face_mask(visibility.shape[-1]).to(visibility))
+    difference, errors = (image - target) * weight, []
     for _ in range(levels - 1):
         coarse = F.avg_pool2d(difference, 2)
         errors += [mean(difference), mean(difference - F.interpolate(coarse, scale_factor=2, mode="bilinear"))]

@@ -198,8 +198,7 @@ class PretrainStage(Stage):
                 codes.append(self._encode(real, visibility))
             image = self.paint(torch.cat(codes), "random", rng).float()
         if len(real):
-            face = 1 + (config.face_weight - 1) * face_mask(visibility.shape[-1]).to(visibility)
-            extra["recons"] = reconstruction_loss(image[batch:], real, visibility * face)
+            extra["recons"] = reconstruction_loss(image[batch:], real, visibility, face_weight=config.face_weight)
             extra["spread"] = spread(codes[-1].float())
             extra["total"] = (config.reconstruction * extra["recons"] + config.spread * extra["spread"]) * len(real) / len(image)
             self.memory = torch.cat([self.memory.to(real.device), codes[-1].detach().float().mean(1)])[-MEMORY:]
