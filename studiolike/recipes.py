@@ -207,7 +207,7 @@ def train_phone(context: Context) -> None:
         for model in (stage.encoder, stage.ema_encoder):
             context.start("encoder", model)
     stage.quality = lambda generator: phone_quality(context, generator, data)
-    settings = {"pretrain": dataclasses.asdict(profile.pretrain) | {"images": None}, "warm": start,
+    settings = {"pretrain": dataclasses.asdict(profile.pretrain) | {"images": None, "compile": None}, "warm": start,
                 "generator": dataclasses.asdict(profile.generator), "data": data.manifest["spec"]}
     fit(stage, profile.pretrain.images, context.runs / "g_phone", settings=settings, precision=profile.precision,
         **context.options)
