@@ -43,13 +43,13 @@ class GeneratorConfig:
 class PretrainConfig:
     """Stage 1, G_phone (Karras et al. 2020, with ADA's heuristics)."""
 
-    images: int = 32_000
+    images: int = 60_000
     batch: int = 8
     lr: float = 0.001
     d_rate: float = 2.0  # learning rate of D relative to lr; at 1 it stayed near chance on little compute
     warm_up: int = 24_000  # images on which G learns to reconstruct, with its encoder, before the game with D begins
     warm_up_lr: float = 0.004  # at the start; falls to lr by its end
-    r1_gamma: float | None = 0.3  # None: 0.0002 · resolution² / batch (heuristic of Karras et al. 2020b), less than we need
+    r1_gamma: float | None = 0.1  # None: 0.0002 · resolution² / batch (Karras et al. 2020b); D's amplified bands need less
     r1_every: int = 16
     ema_kimg: float | None = None  # None: batch · 10 / 32 kimg half-life, ramped up
     mixing: float = 0.9  # probability of style mixing

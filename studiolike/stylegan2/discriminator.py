@@ -15,6 +15,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .bands import CHANNELS, bands
 from .generator import channels_at, check_resolution
 from .ops import EPSILON, EqualConv, EqualLinear, channels_last
 
@@ -60,7 +61,8 @@ class Discriminator(ModelMixin, ConfigMixin):
     Args:
         resolution: side of the images.
         channel_base, channel_max: as in the generator.
-        in_channels: 4 = masked colour and visibility; 3 = plain images, visibility is then not accepted.
+        in_channels: 4 = masked colour and visibility; 3 = plain images, visibility is then not accepted. Either way it also
+            reads the colours' finest `bands`.
     Attributes:
         blocks: residual blocks by input resolution, ``blocks["64"]`` first; ``from_rgb`` stands before them.
     Raises:
@@ -76,20 +78,21 @@ class Discriminator(ModelMixin, ConfigMixin):
             return channels_at(size, channel_base, channel_max)
 
         sizes = [2**k for k in range(resolution.bit_length() - 1, 2, -1)]
-        self.from_rgb = EqualConv(in_channels, channels(resolution), 1)
+        self.from_rgb = EqualConv(in_channels + CHANNELS, channels(resolution), 1)
         self.blocks = nn.ModuleDict({str(n): DiscriminatorBlock(channels(n), channels(n // 2)) for n in sizes})
         self.last_conv = EqualConv(channels(4) + 1, channels(4), 3)
         self.hidden = EqualLinear(channels(4) * 16, channels(4), activate=True)
         self.logit = EqualLinear(channels(4), 1)
 
     def _look(self, rgb: Tensor, visibility: Tensor | None) -> Tensor:
-        if self.config.in_channels == 3:
-            if visibility is not None:
-                raise InputError("this discriminator has no visibility channel; build it with in_channels=4")
-            return self.from_rgb(channels_last(rgb))
+        if self.config.in_channels == 3 and visibility is not None:
+            raise InputError("this discriminator has no visibility channel; build it with in_channels=4")
         if visibility is None:
             visibility = torch.ones_like(rgb[:, :1])
-        return self.from_rgb(channels_last(torch.cat([rgb * visibility, visibility], 1)))
+        read = [rgb * visibility, visibility, bands(rgb, visibility)]
+        if self.config.in_channels == 3:
+            read.pop(1)
+        return self.from_rgb(channels_last(torch.cat(read, 1)))
 
     def features(self, rgb: Tensor, visibility: Tensor | None = None) -> list[Tensor]:
         """Output of every block, from half the resolution down to 4²: in-domain features for a perceptual distance."""

@@ -18,16 +18,18 @@ from torch import Tensor, nn
 
 from ..io import to_signed
 from ..layout import face_mask
+from .bands import CHANNELS, bands
 from .discriminator import DiscriminatorBlock
 from .generator import Generator, channels_at, check_resolution
 from .ops import EqualConv, EqualLinear, channels_last
 
 TAPS = (16, 8, 4)  # sizes of the maps that the code is read from: where a feature lies matters as well as what it is
 TAPPED = 2048  # numbers read from each
+MISSED = 4.0  # amplifies what a pass still misses, which is small against the colours
 
 
 class Encoder(ModelMixin, ConfigMixin):
-    """Signed texture and visibility → w+; the discriminator's trunk with another head.
+    """Signed texture and visibility → w+; the discriminator's trunk, which also reads `bands`, with another head.
 
     Args:
         resolution: side of the textures, at least 16. w_dim: length D of a row. hidden: width before the heads.
@@ -46,7 +48,7 @@ class Encoder(ModelMixin, ConfigMixin):
         sizes = [2**k for k in range(resolution.bit_length() - 1, 2, -1)]
         channels = [channels_at(size, channel_base, channel_max) for size in (*sizes, 4)]
         self.num_ws = 2 * len(channels)
-        self.from_rgb = EqualConv(7, channels[0], 1)
+        self.from_rgb = EqualConv(7 + CHANNELS, channels[0], 1)
         self.blocks = nn.Sequential(*(DiscriminatorBlock(a, b) for a, b in zip(channels[:-1], channels[1:], strict=True)))
         taps = [size for size in TAPS if size < resolution]
         self.taps = nn.ModuleDict({str(n): EqualConv(channels_at(n, channel_base, channel_max), TAPPED // n**2, 1) for n in taps})
@@ -70,9 +72,10 @@ class Encoder(ModelMixin, ConfigMixin):
         """
         if visibility is None:
             visibility = torch.ones_like(rgb[:, :1])
-        masked = torch.where(visibility > 0, rgb, torch.zeros_like(rgb)) * visibility
+        rgb = torch.where(visibility > 0, rgb, torch.zeros_like(rgb))
+        masked = rgb * visibility
         missed = torch.zeros_like(masked) if current is None else masked - current.to(masked.dtype) * visibility
-        x = self.from_rgb(channels_last(torch.cat([masked, visibility, missed], 1)))
+        x = self.from_rgb(channels_last(torch.cat([masked, visibility, MISSED * missed, bands(rgb, visibility)], 1)))
         read = []
         for block in self.blocks:
             x = block(x)
