@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional, arg, subcommand
 
-from .config import Profile, profile
+from .config import InversionConfig, Profile, profile
 from .errors import StudioError
 
 Out = Annotated[Path, arg(aliases=["-o"])]
@@ -70,7 +70,7 @@ class Convert:
     """true studio texture to measure against"""
     weights: Path | None = None
     """folder written by StudioPipeline.save_pretrained; default: the released weights"""
-    inversion_steps: int = 40
+    inversion_steps: int = InversionConfig.steps
     detail_steps: int = 8
     guidance: float = 1.0
     seed: int = 0

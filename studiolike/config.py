@@ -49,7 +49,7 @@ class PretrainConfig:
     d_rate: float = 2.0  # learning rate of D relative to lr; at 1 it stayed near chance on little compute
     warm_up: int = 24_000  # images on which G learns to reconstruct, with its encoder, before the game with D begins
     warm_up_lr: float = 0.004  # at the start; falls to lr by its end
-    r1_gamma: float | None = 0.1  # None: 0.0002 · resolution² / batch (Karras et al. 2020b); D's amplified bands need less
+    r1_gamma: float | None = 0.01  # None: 0.0002 · resolution² / batch (Karras et al. 2020b); D's amplified bands need less
     r1_every: int = 16
     ema_kimg: float | None = None  # None: batch · 10 / 32 kimg half-life, ramped up
     mixing: float = 0.9  # probability of style mixing
@@ -66,10 +66,10 @@ class PretrainConfig:
 
 @dataclass(frozen=True)
 class InversionConfig:
-    """Stage 2, w+ by optimisation; where an encoder gives the start, few steps are enough."""
+    """Stage 2, w+ by optimisation. With an encoder's start and the generator's curvature few steps are enough."""
 
-    steps: int = 20
-    lr: float = 0.2  # in standard deviations of w per step
+    steps: int = 12
+    lr: float = 0.2  # of Adam, where no curvature is given: standard deviations of w per step
     space: str = "w+"  # "w" or "w+"
     prior: float = 1e-3  # weight of |w − w_mean|², whitened
     features: float = 0.1  # weight of the feature distance
@@ -155,7 +155,7 @@ PROFILES: dict[str, Profile] = {
         data=DataConfig(resolution=128, detail_resolution=256, phone_subjects=12, lightings=2, studio_subjects=6,
                         pair_subjects=4, val_subjects=4, test_subjects=4, test_lightings=2, detail_subjects=8),
         pretrain=PretrainConfig(images=32, batch=8, warm_up=16),
-        inversion=InversionConfig(steps=15, batch=8),
+        inversion=InversionConfig(steps=8, batch=8),
         adapt=AdaptConfig(images=16, batch=4, bank=8),
         detail=DetailConfig(resolution=256, crop=64, channels=(16, 32), images=16, batch=4, sample_steps=4),
         identity=IdentityConfig(images=64, batch=16),
@@ -170,7 +170,7 @@ PROFILES: dict[str, Profile] = {
                      detail_subjects=600, test_subjects=64, test_lightings=8),
         generator=GeneratorConfig(256, 256, 8, 8192, 256),
         pretrain=PretrainConfig(images=600_000, batch=32, warm_up=100_000),
-        inversion=InversionConfig(steps=200, batch=32),
+        inversion=InversionConfig(steps=20, batch=32),
         adapt=AdaptConfig(images=60_000, batch=16, bank=6000),
         detail=DetailConfig(512, 192, (64, 128, 192), 200_000, 16, 2e-4),
         identity=IdentityConfig(128, 400_000, 128),
@@ -182,7 +182,7 @@ PROFILES: dict[str, Profile] = {
         data=DataConfig(1024, 1024, 6000, 2, 200, 20, 64, 64, 8, 4000),
         generator=GeneratorConfig(1024, 512, 8, 32768, 512),
         pretrain=PretrainConfig(images=5_000_000, batch=32, lr=0.002, warm_up=200_000),
-        inversion=InversionConfig(steps=500, batch=8),
+        inversion=InversionConfig(steps=40, batch=8),
         adapt=AdaptConfig(images=200_000, batch=16, bank=0),
         detail=DetailConfig(1024, 256, (96, 192, 256), 2_000_000, 32, 2e-4),
         identity=IdentityConfig(128, 1_000_000, 256),

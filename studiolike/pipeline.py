@@ -21,7 +21,7 @@ from . import weights
 from .config import DetailConfig, InversionConfig
 from .detail import Detailer, detail
 from .errors import InputError
-from .inversion import Inversion, invert, resize_observed
+from .inversion import Curvature, Inversion, invert, resize_observed
 from .io import from_signed, resize
 from .stylegan2 import Discriminator, Encoder, Generator, encode
 
@@ -59,22 +59,22 @@ class StudioPipeline(DiffusionPipeline):
         encoder: where the inversion starts; None: at the mean code.
     """
 
-    _optional_components = ["encoder"]
+    _optional_components = ["encoder", "curvature"]
 
     model_cpu_offload_seq = "g_phone->g_studio->detailer"
 
     def __init__(self, g_phone: Generator, d_phone: Discriminator, g_studio: Generator, detailer: Detailer,
-                 scheduler: DDIMScheduler, encoder: Encoder | None = None):
+                 scheduler: DDIMScheduler, encoder: Encoder | None = None, curvature: Curvature | None = None):
         super().__init__()
         self.register_modules(g_phone=g_phone, d_phone=d_phone, g_studio=g_studio, detailer=detailer,
-                              scheduler=scheduler, encoder=encoder)
+                              scheduler=scheduler, encoder=encoder, curvature=curvature)
 
     @classmethod
     def released(cls, device: str | torch.device = "cpu") -> StudioPipeline:
         """The pipeline with the released weights. Raises `WeightsError` if they are missing or damaged."""
         from .detail import make_scheduler
 
-        names = ("g_phone", "d_phone", "encoder", "g_studio", "detailer")
+        names = ("g_phone", "d_phone", "encoder", "curvature", "g_studio", "detailer")
         networks = {name: weights.load(name, device=device) for name in names}
         return cls(**networks, scheduler=make_scheduler())
 
@@ -83,7 +83,7 @@ class StudioPipeline(DiffusionPipeline):
         """Codes of ``texture`` ``(B, 3, H, W)``; it is brought to the generator's resolution first."""
         texture, visibility = resize_observed(texture, visibility, self.g_phone.config.resolution)
         return invert(self.g_phone, texture, visibility, config or InversionConfig(), feature_net=self.d_phone,
-                      start=self.encode(texture, visibility), progress=progress)
+                      start=self.encode(texture, visibility), curvature=self.curvature, progress=progress)
 
     def encode(self, texture: Tensor, visibility: Tensor) -> Tensor | None:
         """The encoder's codes ``(B, L, D)`` of textures in [0, 1] at the generator's resolution; None without an encoder."""

@@ -178,10 +178,11 @@ class Context:
         from .inversion import build_bank
 
         device = self.data_device
-        encoder = self.network("encoder").to(device) if self.has("encoder") else None
+        encoder, curvature = (self.network(n).to(device) if self.has(n) else None for n in ("encoder", "curvature"))
         with self.processes.main_process_first():
             return build_bank(g_phone.to(device), data, rows, self.profile.inversion, self.runs / f"{name}.safetensors",
-                              feature_net=d_phone.to(device), encoder=encoder, progress=self.progress, overwrite=True)
+                              feature_net=d_phone.to(device), encoder=encoder, curvature=curvature,
+                              progress=self.progress, overwrite=True)
 
 
 def train_identity_networks(context: Context) -> None:
@@ -196,6 +197,7 @@ def train_identity_networks(context: Context) -> None:
 
 def train_phone(context: Context) -> None:
     """Stage 1."""
+    from .inversion import Curvature
     from .stylegan2 import phone_stage
 
     profile, data = context.profile, context.data
@@ -214,6 +216,8 @@ def train_phone(context: Context) -> None:
     g_phone, d_phone = stage.ema.cpu(), stage.discriminator.cpu().eval()
     context.keep(g_phone, "g_phone", data, phone_quality(context, g_phone, data), extra=start)
     context.keep(d_phone, "d_phone", data, {}, run="g_phone", extra=start)
+    context.keep(Curvature.of(g_phone.to(context.data_device)).cpu(), "curvature", data, {}, run="g_phone", extra=start)
+    g_phone.cpu()
     if stage.encoder is not None:
         encoder = stage.ema_encoder.cpu()
         context.keep(encoder, "encoder", data, encoder_quality(encoder, g_phone, data), run="g_phone", extra=start)

@@ -25,6 +25,7 @@ NETWORKS: dict[str, tuple[str, str, str]] = {
     "g_phone": ("studiolike.stylegan2", "Generator", "StyleGAN2 generator of phone textures (stage 1)"),
     "d_phone": ("studiolike.stylegan2", "Discriminator", "its discriminator; its features measure perceptual distance"),
     "encoder": ("studiolike.stylegan2", "Encoder", "encoder that learnt beside G_phone: phone texture to w+"),
+    "curvature": ("studiolike.inversion", "Curvature", "how strongly G_phone's pictures answer to w+: inversion in few steps"),
     "g_studio": ("studiolike.stylegan2", "Generator", "G_phone after few-shot studio fine-tuning (stage 3)"),
     "detailer": ("studiolike.detail", "Detailer", "gradient-guided diffusion detailer (stage 4)"),
     "identity": ("studiolike.features", "IdentityNet", "identity network that serves the losses"),

@@ -6,11 +6,12 @@ the prior here are our choices. In: phone textures with visibility. Out: w+ code
 dataset (`CodeBank`).
 """
 from .bank import BankSample, CodeBank, build_bank
+from .curvature import Curvature
 from .distance import observed_psnr, perceptual, pyramid_distance, resize_observed
 from .optimise import Inversion, frozen, invert
 from .prior import WPrior
 
 __all__ = [
-    "BankSample", "CodeBank", "Inversion", "WPrior", "build_bank", "frozen", "invert", "observed_psnr",
+    "BankSample", "CodeBank", "Curvature", "Inversion", "WPrior", "build_bank", "frozen", "invert", "observed_psnr",
     "perceptual", "pyramid_distance", "resize_observed",
 ]

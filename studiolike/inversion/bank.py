@@ -115,8 +115,8 @@ class CodeBank:
 def build_bank(
     generator: nn.Module, data: Any, rows: Tensor, config: InversionConfig | None, path: str | Path, *,
     feature_net: Any = None, prior: WPrior | None = None, encoder: nn.Module | None = None,
-    space: Literal["w+", "w"] | None = None, chunk: int | None = None, overwrite: bool = False, worker: int = 0, workers: int = 1,
-    progress: bool = True,
+    curvature: nn.Module | None = None, space: Literal["w+", "w"] | None = None, chunk: int | None = None,
+    overwrite: bool = False, worker: int = 0, workers: int = 1, progress: bool = True,
 ) -> CodeBank | None:
     """Invert captures ``rows`` of a texture set chunk by chunk; resumable, and finished work is never redone.
 
@@ -124,6 +124,7 @@ def build_bank(
         data: anything with ``phone_batch(rows, device) -> (texture, visibility)``; resampled if it is larger
             than the generator's pictures.
         encoder: gives the codes that the optimisation starts from; None starts at the mean.
+        curvature: of this generator, for quasi-Newton steps; None takes Adam's.
         path: the safetensors file to write. If it exists and was built with the same settings, it is opened
             instead.
         chunk: captures inverted together, default ``config.batch``. Codes do not depend on it beyond
@@ -140,7 +141,7 @@ def build_bank(
     if not len(rows):
         raise InputError("no captures to invert: the list of rows is empty")
     statistics = [None] if prior is None else [prior.mean, prior.basis, prior.scale]
-    networks = [generator, encoder, feature_net, *trunk_of(feature_net)[1:]]
+    networks = [generator, encoder, curvature, feature_net, *trunk_of(feature_net)[1:]]
     key = fingerprint(*networks, *statistics, rows, asdict(config), space, chunk)
     if path.exists():
         bank = CodeBank.open(path)
@@ -161,7 +162,7 @@ def build_bank(
             texture, visibility = resize_observed(texture, visibility, generator.config.resolution)
             start = None if encoder is None else encode(encoder, generator, texture, visibility)
             result = invert(generator, texture, visibility, config, feature_net=feature_net, prior=prior, start=start,
-                            space=space)
+                            curvature=curvature, space=space)
             _write({"w_plus": result.w_plus, "psnr": result.psnr_observed}, names[i], {"fingerprint": key})
             bar.set_postfix(dB=f"{result.psnr_observed.nanmean().item():.1f}")
             bar.update()

@@ -4,10 +4,10 @@ observed.
 For each image    min over w+   pixel(G(w+), x; v) + λf · feature(G(w+), x; v) + λp · |whitened (w+ −
 w_mean)|²
 
-with x the texture and v its visibility. The whole batch runs through one Adam; Adam works element by element
-and the loss is the *sum* over images, so a code does not depend on its neighbours in the batch. The noise
-maps stay the generator's constants: optimised noise would store detail that bypasses G and is lost in
-translation.
+with x the texture and v its visibility. A batch is many independent problems: nothing in it depends on the
+neighbours. With a `Curvature` of the generator the problems are solved by a quasi-Newton method that begins
+from it; without one by Adam, along the prior's axes, which needs many more steps. The noise maps stay the
+generator's constants: optimised noise would store detail that bypasses G and is lost in translation.
 """
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ from tqdm.auto import tqdm
 from ..config import InversionConfig
 from ..errors import InputError
 from ..io import from_signed, to_signed
+from .curvature import Curvature
 from .distance import perceptual, psnr_from_signed_mse, pyramid_distance, to_target, trunk_of
 from .prior import WPrior
+from .quasi_newton import minimise
 
 # For ~100 steps the usual memory of Adam (0.9, 0.999) is too long, and coarse levels blur the goal: on some test textures
 # these two choices gained about 2 dB at equal steps, at a smaller distance from the mean.
 BETAS = (0.8, 0.95)
 LEVELS = 2
+FLOOR = 1e-3  # of the curvature, as a share of its mean
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ class Inversion:
         w_plus: ``(B, L, D)`` codes; in space "w" all L rows are equal.
         reconstruction: ``(B, 3, H, W)`` in [0, 1], complete also where the texture was not observed.
         psnr_observed: ``(B,)`` dB over observed texels, ``nan`` where nothing was observed.
-        history: ``{"psnr", "loss", "prior"}``, each ``(steps, B)``, measured *before* the update of that
-            step.
+        history: ``{"psnr", "loss", "prior"}``, one row ``(B,)`` for every evaluation: ``steps`` with Adam, measured before
+            the update of that step; ``steps + 1`` with a curvature, the points that were tried.
     """
 
     w_plus: Tensor
@@ -80,7 +83,7 @@ def learning_rate(config: InversionConfig, step: int) -> float:
 
 def invert(
     generator: nn.Module, texture: Tensor, visibility: Tensor, config: InversionConfig | None = None, *,
-    feature_net: Any = None, prior: WPrior | None = None, start: Tensor | None = None,
+    feature_net: Any = None, prior: WPrior | None = None, start: Tensor | None = None, curvature: Curvature | None = None,
     space: Literal["w+", "w"] | None = None, progress: bool = False,
 ) -> Inversion:
     """Invert a batch of phone textures.
@@ -95,6 +98,7 @@ def invert(
         prior: where codes are pulled to; None fits `WPrior.from_generator` (the same every time), and
             ``WPrior.plain(generator)`` is the unwhitened pull towards ``generator.w_mean``.
         start: ``(B, L, D)`` codes to begin from, an encoder's for example; None begins at ``w_mean``.
+        curvature: of this generator; with it ``config.steps`` are quasi-Newton steps and ``config.lr`` is not used.
         space: "w+" finds one vector per layer, "w" one vector for all of them; None takes ``config.space``.
         progress: show a progress bar.
     Raises:
@@ -116,37 +120,76 @@ def invert(
         if start is None:
             start = generator.w_mean.detach().float().expand(len(texture), generator.num_ws, -1)
         w = start if space == "w+" else start.mean(1, keepdim=True)
-        codes, history = _descend(generator, target, visibility, w, config, compare, prior, progress)
+        problem = _Problem(generator, target, visibility, config, compare, prior, progress)
+        if curvature is None:
+            codes = prior.unwhiten(_adam(problem, prior.whiten(w), config))
+        else:
+            inverse = torch.linalg.inv(_second_derivatives(curvature.to(device), prior, config, w.shape[1]))
+            codes = minimise(problem.plain, w, lambda slope: torch.einsum("bld,lde->ble", slope, inverse), config.steps)
+        codes = codes.expand(-1, generator.num_ws, -1).contiguous()
         with torch.no_grad():
             image = generator.synthesis(codes, noise="const").float().clamp(-1, 1)
             _, mse = pyramid_distance(image, target, visibility, levels=1)
-    return Inversion(codes, from_signed(image), psnr_from_signed_mse(mse, visibility), history)
+    return Inversion(codes, from_signed(image), psnr_from_signed_mse(mse, visibility), problem.history())
 
 
-def _descend(generator, target, visibility, w, config, compare, prior, progress) -> tuple[Tensor, dict[str, Tensor]]:
+class _Problem:
+    """The loss of a batch and its gradient, and a record of every evaluation."""
+
+    def __init__(self, generator, target, visibility, config, compare, prior, progress):
+        self.generator, self.target, self.visibility, self.config, self.prior = generator, target, visibility, config, prior
+        self.features = None if compare is None else to_target(compare, from_signed(target), visibility)
+        self.record: dict[str, list[Tensor]] = {"psnr": [], "loss": [], "prior": []}
+        self.bar = tqdm(desc="inversion", disable=not progress)
+
+    def whitened(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss ``(B,)`` and gradient at codes ``(B, L or 1, D)``, in standard deviations along the prior's axes."""
+        return self._evaluate(u, self.prior.unwhiten, lambda u: u)
+
+    def plain(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for plain codes."""
+        return self._evaluate(w, lambda w: w, self.prior.whiten)
+
+    def _evaluate(self, x, code_of, whitened_of) -> tuple[Tensor, Tensor]:
+        x = x.detach().requires_grad_()
+        image = self.generator.synthesis(code_of(x).expand(-1, self.generator.num_ws, -1), noise="const")
+        pixel, mse = pyramid_distance(image, self.target, self.visibility, LEVELS)
+        energy = whitened_of(x).square().mean((1, 2))
+        loss = self.config.pixels * pixel + self.config.prior * energy
+        if self.features is not None:  # not from_signed: its clamp would stop the gradient of overshooting texels
+            loss = loss + self.config.features * self.features(image * 0.5 + 0.5)
+        (slope,) = torch.autograd.grad(loss.sum(), [x])
+        psnr = psnr_from_signed_mse(mse.detach(), self.visibility)
+        for name, value in (("psnr", psnr), ("loss", loss.detach()), ("prior", energy.detach())):
+            self.record[name].append(value)
+        self.bar.update()
+        if not self.bar.disable:
+            self.bar.set_postfix(dB=f"{psnr.nanmean().item():.1f}")
+        return loss.detach(), slope
+
+    def history(self) -> dict[str, Tensor]:
+        self.bar.close()
+        return {name: torch.stack(values) for name, values in self.record.items() if values}
+
+
+def _adam(problem: _Problem, start: Tensor, config: InversionConfig) -> Tensor:
     # Adam steps are alike along every coordinate, so the coordinates should be alike: standard deviations along W's axes
-    u = prior.whiten(w).contiguous().requires_grad_()
+    u = start.contiguous().requires_grad_()
     optimizer = torch.optim.Adam([u], lr=config.lr, betas=BETAS)
-    features = None if compare is None else to_target(compare, from_signed(target), visibility)
-    history: dict[str, list[Tensor]] = {"psnr": [], "loss": [], "prior": []}
-    bar = tqdm(range(config.steps), desc="inversion", disable=not progress)
-    for step in bar:
-        image = generator.synthesis(prior.unwhiten(u).expand(-1, generator.num_ws, -1), noise="const")
-        pixel, mse = pyramid_distance(image, target, visibility, LEVELS)
-        energy = u.square().mean((1, 2))
-        loss = config.pixels * pixel + config.prior * energy
-        if features is not None:  # not from_signed: its clamp would stop the gradient of overshooting texels
-            loss = loss + config.features * features(image * 0.5 + 0.5)
+    for step in range(config.steps):
         optimizer.param_groups[0]["lr"] = learning_rate(config, step)
-        (u.grad,) = torch.autograd.grad(loss.sum(), [u])
+        _, u.grad = problem.whitened(u)
         optimizer.step()
-        history["psnr"].append(psnr_from_signed_mse(mse.detach(), visibility))
-        history["loss"].append(loss.detach())
-        history["prior"].append(energy.detach())
-        if progress:
-            bar.set_postfix(dB=f"{history['psnr'][-1].nanmean().item():.1f}")
-    codes = prior.unwhiten(u.detach()).expand(-1, generator.num_ws, -1).contiguous()
-    return codes, {name: torch.stack(values) for name, values in history.items() if values}
+    return u.detach()
+
+
+def _second_derivatives(curvature: Curvature, prior: WPrior, config: InversionConfig, rows: int) -> Tensor:
+    """Of the pixels and of the prior, ``(rows, D, D)``; in space "w" the only row moves all rows of w+."""
+    pixels = curvature.matrix if rows > 1 else curvature.matrix.sum(0, keepdim=True)
+    energy = (prior.basis / prior.scale**2) @ prior.basis.T * (2 / (rows * len(prior.mean)))
+    # the floor serves a prior of weight 0, which leaves directions that no probe has met without any curvature
+    floor = FLOOR * pixels.diagonal(dim1=1, dim2=2).mean() * torch.eye(len(prior.mean), device=energy.device)
+    return config.pixels * pixels + config.prior * energy + floor
 
 
 def _check(generator: nn.Module, texture: Tensor, visibility: Tensor, start: Tensor | None, space: str) -> None:
