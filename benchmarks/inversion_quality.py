@@ -30,7 +30,8 @@ def quality_rows(device: str, count: int = 64, few: int = 10, many: int = 400, r
     """Rows of mean observed PSNR and of seconds per texture.
 
     Args:
-        few: steps from the encoder's codes. many: steps from the mean w, and from the encoder's codes.
+        few: steps from the encoder's codes, quasi-Newton with the released curvature and Adam's. many: steps of Adam from the
+            mean w.
     """
     from studiolike import weights
     from studiolike.config import InversionConfig
@@ -38,42 +39,49 @@ def quality_rows(device: str, count: int = 64, few: int = 10, many: int = 400, r
     from studiolike.io import to_signed
     from studiolike.stylegan2 import encode
 
-    g, d, encoder = (weights.load(name, device=device) for name in ("g_phone", "d_phone", "encoder"))
+    names = ("g_phone", "d_phone", "encoder", "curvature")
+    g, d, encoder, curvature = (weights.load(name, device=device) for name in names)
     texture, visibility = test_captures(g.config.resolution, count, root, device)
     prior = WPrior.from_generator(g)
     batches = list(zip(texture.split(InversionConfig.batch), visibility.split(InversionConfig.batch), strict=True))
 
     def encoder_alone(passes: int):
         @torch.no_grad()
-        def run(x: Tensor, v: Tensor) -> Tensor:
-            return observed_psnr(g.synthesis(encode(encoder, g, x, v, passes)).clamp(-1, 1), to_signed(x), v)
+        def run(x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+            w_plus = encode(encoder, g, x, v, passes)
+            return w_plus, observed_psnr(g.synthesis(w_plus).clamp(-1, 1), to_signed(x), v)
         return run
 
-    def optimised(steps: int, encoded: bool):
-        def run(x: Tensor, v: Tensor) -> Tensor:
+    def optimised(steps: int, encoded: bool, newton: bool):
+        def run(x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
             start = encode(encoder, g, x, v) if encoded else None
-            return invert(g, x, v, InversionConfig(steps=steps), feature_net=d, prior=prior, start=start).psnr_observed
+            result = invert(g, x, v, InversionConfig(steps=steps), feature_net=d, prior=prior, start=start,
+                            curvature=curvature if newton else None)
+            return result.w_plus, result.psnr_observed
         return run
 
+    fast, slow = f"encoder + {few} quasi-Newton steps", f"mean w + {many} Adam steps"
     methods = {"encoder, one pass": encoder_alone(1), "encoder, two passes": encoder_alone(2),
-               f"encoder + {few} steps": optimised(few, True),
-               f"mean w + {many} steps": optimised(many, False), f"encoder + {many} steps": optimised(many, True)}
+               fast: optimised(few, True, True), f"encoder + {2 * few} quasi-Newton steps": optimised(2 * few, True, True),
+               f"encoder + {few} Adam steps": optimised(few, True, False), slow: optimised(many, False, False)}
     seconds, quality = {}, {}
     for name, method in methods.items():
         if "+" not in name:
             method(*batches[0])  # warm-up
-        spent, psnr = [], []
+        spent, psnr, energy = [], [], []
         for x, v in batches:
             start = time.perf_counter()
-            psnr.append(method(x, v))
+            w_plus, value = method(x, v)
             if device == "cuda":
                 torch.cuda.synchronize()
             spent.append((time.perf_counter() - start) / len(x))
+            psnr.append(value)
+            energy.append(prior.energy(w_plus))
         quality[name], seconds[name] = torch.cat(psnr).nanmean().item(), sum(spent) / len(spent)
-        note = f"{quality[name]:.2f} dB observed, {seconds[name]:.3f} s a texture"
-        if name == f"mean w + {many} steps":
-            fast = f"encoder + {few} steps"
-            note += (f"; {fast}: {seconds[name] / seconds[fast]:.1f}× as fast, {quality[fast] - quality[name]:+.2f} dB")
+        note = (f"{quality[name]:.2f} dB observed, {seconds[name]:.3f} s a texture, "
+                f"prior energy {torch.cat(energy).mean().item():.1f}")
+        if name == slow:
+            note += f"; {fast}: {seconds[name] / seconds[fast]:.1f}× as fast, {quality[fast] - quality[name]:+.2f} dB"
         yield {"name": f"inversion, {g.config.resolution}², {name}", "unit": "textures/s", "median": 1 / seconds[name],
                "min": 1 / max(spent), "max": 1 / min(spent), "psnr_observed": quality[name],
                "psnr_std": torch.cat(psnr).std().item(), "seconds_per_texture": seconds[name], "textures": len(texture),

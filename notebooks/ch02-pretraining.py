@@ -25,6 +25,7 @@ from studiolike.io import from_signed, luminance, resize, to_signed
 from studiolike.layout import region_mask
 from studiolike.live import explore
 from studiolike.stylegan2 import Discriminator, discriminator, generator, losses, ops, phone_stage
+from studiolike.stylegan2.bands import CHANNELS, GAIN, bands
 from studiolike.stylegan2.discriminator import DiscriminatorBlock, minibatch_std
 from studiolike.stylegan2.encoder import Encoder, encode, reconstruction_loss, sliced_distance, spread
 from studiolike.stylegan2.generator import MappingNetwork, SynthesisBlock, SynthesisLayer
@@ -58,7 +59,7 @@ def decode(codes):
 # **Objectives.** After this chapter you can
 #
 # - write down a StyleGAN2 generator and discriminator, and say what each part is there for;
-# - explain why holes in the data let a discriminator win without ever looking at a face, and what we do against it;
+# - explain why holes in the data let a discriminator win without ever looking at a face, why grain can escape it altogether, and what we do against either;
 # - read a sample grid, a truncation sweep, a style-mixing grid and a KID with its floor, and say what each of them cannot show;
 # - check whether a generator has copied its training data.
 #
@@ -193,10 +194,24 @@ notebook.glue("ch02_noise", 255 * draws.std(0).mean())
 # If texels go missing for reasons that have nothing to do with what is under them, the only generator that cannot be told from the data is the one whose *complete* textures have the right distribution, at every place that is observed sometimes, and together with every other place that is observed at the same time.
 #
 # Whether the authors mask is unknown to us; if they do not, holes are part of what their generator paints.
-# Masking is our design choice, and the section on what goes wrong shows what it is worth.
+# Masking is our design choice, and a section on what goes wrong shows what it is worth.
+#
+# ### Octaves too faint to be seen
+#
+# The grain of a phone texture has a hundredth of the variance of its colours.
+# To such a small signal a leaky ReLU is a straight line nearly everywhere, and a straight line of zero-mean grain has zero mean: nothing is left that could tell a grainy texture from a smooth one.
+# So the discriminator, and the encoder as well, also read the finest *bands* of the Laplacian pyramid {cite}`burt1983laplacian`,
+#
+# $$ b_\ell = g \, v_\ell \odot \left( x_\ell - \frac{\uparrow \downarrow (v_\ell \odot x_\ell)}{\uparrow \downarrow v_\ell} \right), \qquad \ell = 0, 1, $$ (eq-ch02-bands)
+#
+# what an octave adds to the next coarser picture, amplified by $g$.
+# The quotient is a mean over observed texels, so that the rim of a hole is no detail.
+# Discriminators on wavelet bands {cite}`gal2021swagan` rest on the same observation; whether the authors' discriminator had such an input is not known to us.
+# Another section on what goes wrong takes the bands away.
 
 # %%
 notebook.source(Discriminator._look)
+notebook.source(bands)
 notebook.source(DiscriminatorBlock)
 notebook.source(minibatch_std)
 
@@ -814,6 +829,83 @@ notebook.glue("ch02_shortcut", "has found the shortcut" if shortcut else "has no
 #
 # In chapter 4 the same shortcut would be worse: studio textures have no holes, so a plain discriminator could tell studio from phone without ever looking at the light.
 #
+# ## What goes wrong: a discriminator that is blind to grain
+#
+# Now suppose a generator that paints everything but the finest octave: real captures, each without its own $b_0$.
+# Two small discriminators are to tell them from the captures themselves.
+# They are the same network, from the same weights; in one of them the weights that read the bands are zero and stay zero.
+
+# %%
+def grain_contest(with_bands, images=4 * settings.live_images, batch=settings.pretrain.batch):
+    """Train a small discriminator on captures against the same captures without their finest octave; its test AUC."""
+    torch.manual_seed(0)
+    judge = Discriminator(data.resolution, channel_base=1024, channel_max=64)
+    if not with_bands:
+        weight = judge.from_rgb.weight
+        weight.data[:, -CHANNELS:] = 0
+        weight.register_hook(lambda slope: torch.cat([slope[:, :-CHANNELS], torch.zeros_like(slope[:, -CHANNELS:])], 1))
+    adam = torch.optim.Adam(judge.parameters(), lr=settings.pretrain.lr * settings.pretrain.d_rate, betas=(0.0, 0.99))
+    rng, phone = torch.Generator().manual_seed(0), data.captures("phone")
+
+    def both(rows):
+        texture, visibility = data.phone_batch(rows)
+        return to_signed(texture), to_signed(texture) - bands(to_signed(texture), visibility)[:, :3] / GAIN, visibility
+
+    sharp, smooth, mask = both(held_out)
+    curve = []
+    for step in range(images // batch + 1):
+        if step % max(images // batch // 16, 1) == 0:
+            with torch.no_grad():
+                a, b = judge(sharp, mask).flatten(), judge(smooth, mask).flatten()
+            curve.append((step * batch, float((a[:, None] > b).float().mean())))
+        x, y = (both(phone[torch.randint(len(phone), (batch,), generator=rng)]) for _ in range(2))
+        loss = losses.discriminator_loss(judge(x[0], x[2]), judge(y[1], y[2]))
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    return curve, sharp, smooth, mask
+
+
+seeing, blind = grain_contest(True), grain_contest(False)
+
+# %% tags=["hide-input"]
+def loudness(images, mask):
+    """Standard deviation of both bands, without their gain, over observed texels of signed images."""
+    found = (bands(images, mask) / GAIN).unflatten(1, (2, 3)).square().mean(2)
+    return (found.sum((0, 2, 3)) / mask.sum()).sqrt()
+
+
+sides = {"real": to_signed(real), "without its finest octave": seeing[2], "G(E(·))": to_signed(redone),
+         "samples": to_signed(sample(len(real), 30, noise="random"))}
+loud = {name: loudness(images, seen) for name, images in sides.items()}
+fig, (left, right) = plt.subplots(1, 2, figsize=(figures.WIDTH, 2.5), width_ratios=[1.2, 1])
+for k, (run, label) in enumerate(((seeing, "with bands"), (blind, "colours alone"))):
+    left.plot(*zip(*run[0], strict=True), label=label, linestyle=figures.DASHES[k], marker=figures.MARKERS[k])
+left.axhline(0.5, color=figures.QUIET, linewidth=0.8)
+left.set(xlabel="images seen", ylabel="AUC, grainy or smooth?", ylim=(0.0, 1.05))
+left.legend(loc="lower right")
+for k, (name, values) in enumerate(loud.items()):
+    right.bar(torch.arange(2) + 0.2 * k - 0.3, values, width=0.2, color=figures.PALETTE[k], label=name)
+right.set_xticks([0, 1], ["finest octave", "second"])
+right.set(ylabel="standard deviation (signed)")
+right.legend()
+figures.show(fig, "Left: test AUC of two discriminators that differ only in whether they read the amplified bands; 0.5 is guessing. Right: how "
+                  "strong both octaves are in held-out captures, in the same without the finest one, in reconstructions and in samples "
+                  "of the released generator, over observed texels.")
+notebook.glue("ch02_auc_bands", seeing[0][-1][1])
+notebook.glue("ch02_auc_blind", blind[0][-1][1])
+notebook.glue("ch02_grain_share", 100 * float((loud["real"][0] / to_signed(real)[seen.expand_as(real) > 0].std()) ** 2))
+notebook.glue("ch02_grain_words", "sees the grain, and the other one guesses" if seeing[0][-1][1] > 0.8 > 0.65 > blind[0][-1][1] else
+              "is ahead" if seeing[0][-1][1] > blind[0][-1][1] + 0.1 else "is not ahead after so few steps")
+notebook.glue("ch02_octave_samples", 100 * float(loud["samples"][0] / loud["real"][0]))
+notebook.glue("ch02_octave_rebuilt", 100 * float(loud["G(E(·))"][0] / loud["real"][0]))
+
+# %% [markdown]
+# The finest octave has {glue:text}`ch02_grain_share:.1f` % of the variance of a capture.
+# With the bands the test AUC reaches {glue:text}`ch02_auc_bands:.2f`, without them {glue:text}`ch02_auc_blind:.2f`: the discriminator that reads them {glue:text}`ch02_grain_words`.
+# A discriminator that cannot see an octave cannot ask the generator for it, and a game at chance looks, in its losses, like a fair one.
+# The right plot says what the game has achieved: in their finest octave, samples of the released generator have {glue:text}`ch02_octave_samples:.0f` % of the strength of real captures, reconstructions {glue:text}`ch02_octave_rebuilt:.0f` %.
+#
 # ## Claims of the paper tested here
 #
 # The paper gives no number for this stage, so nothing can be reproduced in the narrow sense.
@@ -890,6 +982,7 @@ notebook.glue("ch02_shortcut", "has found the shortcut" if shortcut else "has no
 # - StyleGAN2 is a mapping network, modulated convolutions with noise, and a sum of pictures over resolutions; its discriminator is residual, and R1 keeps it from becoming steep.
 # - An encoder that learns along gives the generator a teacher that points at texels, and us a first code for any capture.
 # - Holes in the data are a shortcut for the discriminator. Showing it every texture, real or generated, through a real visibility map removes the shortcut and leaves whole faces as the only solution, where anyone ever looked.
+# - What is small in the input is invisible at the output: a discriminator must be shown faint octaves loudly, or its game stands still at chance.
 # - Quality was judged against held-out subjects with a floor and a spread, and copies were looked for with a detector that was shown to fire.
 # - Light and identity share coarse rows. Remember that in chapter 4.
 #

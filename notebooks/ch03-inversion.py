@@ -32,8 +32,8 @@ settings = config.profile(profile)
 figures.apply_style()
 device = "cuda" if torch.cuda.is_available() else "cpu"
 data = recipes.chapter_set(settings)
-g_phone, d_phone, encoder, g_studio = (weights.load(name, device=device).requires_grad_(False)
-                                       for name in ("g_phone", "d_phone", "encoder", "g_studio"))
+g_phone, d_phone, encoder, curvature, g_studio = (
+    weights.load(name, device=device).requires_grad_(False) for name in ("g_phone", "d_phone", "encoder", "curvature", "g_studio"))
 eye = weights.load("identity_eval").requires_grad_(False)
 size = g_phone.config.resolution
 
@@ -57,10 +57,11 @@ def guess(texture, visibility, passes=2):
 #
 # - write down inversion as an optimisation problem, with a distance that looks only where the phone has looked;
 # - say what the spaces W and W+ are, and what a prior on W+ costs and buys;
+# - say why gradient descent, Adam too, needs hundreds of steps here, and what makes a dozen enough;
 # - judge an inversion where it counts: *after* translation by $G_{\text{studio}}$, and where nothing was observed;
 # - explain why optimised noise maps are a trap.
 #
-# **Prerequisites.** Chapter 2 for the generator, its mapping network and the rows of W+; gradient descent with Adam.
+# **Prerequisites.** Chapter 2 for the generator, its mapping network and the rows of W+; gradient descent with Adam; what a Hessian is.
 #
 # **What the authors say about this stage.** They state that each phone texture is parameterised in W+, "enabling near-perfect reconstruction" {cite}`athar2024bridging`.
 # Whether by optimisation or by an encoder, with which loss and for how many steps, is not known to us, so the optimiser, the distance and the prior here are our choices.
@@ -116,15 +117,50 @@ notebook.source(WPrior.whiten)
 notebook.source(WPrior.energy)
 
 # %% [markdown]
+# ### A canyon, and its map
+#
+# Move a code a little: along some directions the picture changes completely, along others hardly at all.
+# Near its minimum the pixel loss is $\tfrac12\, \delta^\top H\, \delta$ with $H \approx \tfrac{2}{P} J^\top J$, where $J = \partial G / \partial w^+$ and $P$ is the number of its pixels.
+# $H$ can be measured without forming $J$: for noise $y$ with $P$ independent entries of variance 1, the gradient of $\langle y, G(w^+) \rangle$ is $J^\top y$, and $\mathbb E\, [J^\top y\, y^\top J] = J^\top J$.
+# `Curvature` averages that over codes, row by row of W+.
+
+# %%
+notebook.source(inversion.Curvature.of)
+
+# %% tags=["hide-input"]
+cloud = WPrior.from_generator(g_phone)
+root = cloud.basis * cloud.scale
+bound = torch.linalg.eigvalsh(root.T @ curvature.matrix.cpu() @ root).flip(1).clamp_min(1e-12)
+steep = bound**2 / bound.max()  # `Curvature` keeps a square root; this is the mean second derivative itself
+fig, axis = plt.subplots(figsize=(figures.WIDTH, 2.6))
+for k, row in enumerate(range(0, len(steep), 2)):
+    axis.plot(range(1, steep.shape[1] + 1), steep[row], label=f"{4 * 2 ** (row // 2)}²", color=figures.PALETTE[k % len(figures.PALETTE)],
+              linestyle=figures.DASHES[k % len(figures.DASHES)])
+axis.axhline(2 * settings.inversion.prior / steep.numel(), color=figures.QUIET, linewidth=0.8)
+axis.set(xlabel="direction of W, steepest first", ylabel="second derivative", yscale="log", xscale="log")
+axis.legend(ncols=3, title="row drives the layers at")
+figures.show(fig, "Mean second derivative of the pixel loss along the directions of each row of W+, in standard deviations of W. The line is "
+                  "what the prior adds to every direction.")
+notebook.glue("ch03_canyon", steep.max() / steep.flatten().median())
+
+# %% [markdown]
+# From the steepest direction to the middle one the second derivative falls by a factor of {glue:text}`ch03_canyon:,.0f`.
+# A step short enough for the first is far too short for the others.
+#
 # ### The descent
 #
-# Adam {cite}`kingma2015adam` starts from the code of the encoder that learned along with G_phone, with a short warm-up and a cosine to zero.
-# It works in the whitened coordinates $u = \operatorname{diag}(\sigma)^{-1} U^\top (w - \mu)$, because its steps are alike along every coordinate: so the coordinates should be alike, too.
-# The loss is the *sum* over the batch and Adam works element by element, so each face is inverted as if it were alone.
+# Newton's step, $-H^{-1}$ times the gradient, is the right length in every direction.
+# Ours starts from the encoder's code and from the map just measured, plus the prior's own curvature, and corrects the map on the way from how the gradient changed (limited-memory BFGS {cite}`nocedal1980lbfgs`).
+# One detail of `Curvature` matters: $J$ differs from face to face, so where the *mean* matrix is flat, a single face may be steep.
+# It therefore keeps the matrix's square root {cite}`gupta2018shampoo`, scaled so that it is never below the matrix itself: long steps only where they are safe.
+#
+# Every sum over coordinates is one per face, so each face is inverted as if it were alone.
+# A step that makes things worse is taken back and shortened; it still taught us something about the curvature.
 # The noise maps stay fixed; a section below shows why.
 
 # %%
-notebook.source(inversion.optimise._descend)
+notebook.source(inversion.quasi_newton.minimise)
+notebook.source(inversion.quasi_newton._direction)
 
 # %% [markdown]
 # ## The experiment
@@ -153,6 +189,7 @@ figures.show(
 # The inversions differ in the space, the weight of the prior, and how long they run.
 # "Encoder" is where they all start.
 # "W+ free" has no prior; "W+ long" has none either, and runs four times as long.
+# Adam {cite}`kingma2015adam`, in the whitened coordinates where its steps are alike along every axis, is the rival: from the same codes, and from the mean code with ten times as many steps.
 # "Mean code" is no inversion at all: everybody gets $\bar w$.
 # What does not beat it has not looked at the capture.
 
@@ -169,57 +206,64 @@ guess(texture, kept)  # the first call of a shape is slow; it is not timed
 began = time.perf_counter()
 start = guess(texture, kept)
 guessed = time.perf_counter() - began
-runs = {name: invert(g_phone, texture, kept, wanted, feature_net=d_phone, start=start) for name, wanted in variants.items()}
+runs = {name: invert(g_phone, texture, kept, wanted, feature_net=d_phone, start=start, curvature=curvature)
+        for name, wanted in variants.items()}
+adam = invert(g_phone, texture, kept, base, feature_net=d_phone, start=start)
 began = time.perf_counter()
-from_mean = invert(g_phone, texture, kept, base, feature_net=d_phone)
-a_step = (time.perf_counter() - began) / base.steps
+adam_long = invert(g_phone, texture, kept, replace(base, steps=10 * base.steps), feature_net=d_phone)
+a_step = (time.perf_counter() - began) / (10 * base.steps)  # a step costs one gradient, with either method
 codes = {"mean code": g_phone.expand(g_phone.w_mean[None]).expand(len(rows), -1, -1), "encoder": start}
 codes |= {name: run.w_plus for name, run in runs.items()}
 painted = {name: decode(g_phone, code) for name, code in codes.items()}
 translated = {name: decode(g_studio, code) for name, code in codes.items()}
 notebook.glue("ch03_captures", len(rows))
-few = min(10, base.steps - 1)
-notebook.glue("ch03_few", few)
 notebook.glue("ch03_steps", base.steps)
 notebook.glue("ch03_prior", base.prior)
 
 # %% tags=["hide-input"]
 fig, axis = plt.subplots(figsize=(figures.WIDTH, 2.7))
-for k, (name, run) in enumerate((runs | {"W+ from the mean": from_mean}).items()):
+for k, (name, run) in enumerate((runs | {"Adam, W+": adam}).items()):
     curve = run.history["psnr"].cpu()
     axis.plot(curve.median(1).values, label=name, color=figures.PALETTE[k], linestyle=figures.DASHES[k])
     axis.fill_between(range(len(curve)), curve.amin(1), curve.amax(1), color=figures.PALETTE[k], alpha=0.12, linewidth=0)
 axis.set(xlabel="step", ylabel="PSNR in given texels, dB")
 axis.legend(ncols=2)
-figures.show(fig, "Convergence of the inversions: median PSNR in the given texels over the steps, with the range over "
-                  "captures as a band. One of them starts at the mean code, the others at the encoder's.")
-climb, slow = (run.history["psnr"].median(1).values.cpu() for run in (runs["W+"], from_mean))
-notebook.glue("ch03_last_tenth", climb[-1] - climb[-1 - max(base.steps // 10, 1)])
+figures.show(fig, "Convergence of the inversions, all from the encoder's codes: median PSNR in the given texels over the steps, with the "
+                  "range over captures as a band. Quasi-Newton steps, and Adam's for comparison.")
+climb, slow, far = (run.history["psnr"].median(1).values.cpu() for run in (runs["W+"], adam, adam_long))
+reached = (climb >= far[-1] - 1).nonzero()
+notebook.glue("ch03_last_step", climb[-1] - climb[-2])
 notebook.glue("ch03_start", climb[0])
-reached = (slow >= climb[0]).nonzero()
 notebook.glue("ch03_first_pass", psnr(decode(g_phone, guess(texture, kept, passes=1)), texture, kept).median())
-notebook.glue("ch03_head_start", f"reaches that after {int(reached[0])} steps" if len(reached) else "does not reach that at all")
+notebook.glue("ch03_newton", climb[-1])
+notebook.glue("ch03_adam", slow[-1])
+notebook.glue("ch03_adam_long", far[-1])
+notebook.glue("ch03_adam_energy", adam.history["prior"][-1].mean())
+notebook.glue("ch03_newton_energy", runs["W+"].history["prior"][-1].mean())
+notebook.glue("ch03_reached", f"comes within 1 dB of that after {int(reached[0])}" if len(reached) else
+              f"stays {float(far[-1] - climb[-1]):.1f} dB below that with {base.steps}")
 
 # %% [markdown]
-# The encoder's codes begin at {glue:text}`ch03_start:.1f` dB ({glue:text}`ch03_first_pass:.1f` dB after its first pass, before it saw what it had missed {cite}`alaluf2021restyle`); the descent from the mean code {glue:text}`ch03_head_start`.
-# In its last tenth the default inversion still gains {glue:text}`ch03_last_tenth:.2f` dB: that is what more steps would be worth.
+# The encoder's codes begin at {glue:text}`ch03_start:.1f` dB ({glue:text}`ch03_first_pass:.1f` dB after its first pass, before it saw what it had missed {cite}`alaluf2021restyle`).
+# {glue:text}`ch03_steps` quasi-Newton steps in W+ bring them to {glue:text}`ch03_newton:.1f` dB, as many of Adam to {glue:text}`ch03_adam:.1f` dB; the last step still gains {glue:text}`ch03_last_step:.2f` dB.
+# The larger difference does not show in this figure.
+# An encoder's code lies many standard deviations from the mean, mostly in directions that no pixel sees.
+# Quasi-Newton steps know that these cost nothing to undo and end at a prior energy of {glue:text}`ch03_newton_energy:.1f`; Adam's are still at {glue:text}`ch03_adam_energy:.1f`.
 #
 # What a decibel costs is easier to see over time than over steps.
-# The next figure spends the same seconds on both starts; {glue:text}`ch03_few` steps from the encoder's codes are where most of the gain is.
+# Adam from the mean code, for ten times as many steps, ends at {glue:text}`ch03_adam_long:.1f` dB; our descent {glue:text}`ch03_reached` steps.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 fig, axis = plt.subplots(figsize=(figures.WIDTH, 2.5))
-for k, (name, run, head) in enumerate((("from the encoder", runs["W+"], guessed), ("from the mean code", from_mean, 0.0))):
-    curve = run.history["psnr"].cpu().median(1).values
+for k, (name, curve, head) in enumerate((("quasi-Newton, encoder's code", climb, guessed), ("Adam, encoder's code", slow, guessed),
+                                         ("Adam, mean code", far, 0.0))):
     seconds = (head + a_step * torch.arange(len(curve))) / len(rows)
-    axis.plot(seconds[bool(k):], curve[bool(k):], label=name, color=figures.PALETTE[k], linestyle=figures.DASHES[k])
-    axis.plot(seconds[few], curve[few], marker=figures.MARKERS[k], color=figures.PALETTE[k])
-axis.plot(guessed / len(rows), runs["W+"].history["psnr"].cpu()[0].median(), marker="*", color=figures.INK, markersize=8,
-          linestyle="none", label="encoder alone")
+    axis.plot(seconds[bool(k == 2):], curve[bool(k == 2):], label=name, color=figures.PALETTE[k], linestyle=figures.DASHES[k])
+axis.plot(guessed / len(rows), climb[0], marker="*", color=figures.INK, markersize=8, linestyle="none", label="encoder alone")
 axis.set(xlabel="seconds per texture, on this machine", ylabel="PSNR in given texels, dB", xscale="log")
 axis.legend()
 figures.show(fig, "Quality against time: median PSNR in the given texels over the seconds spent on a texture, on a logarithmic axis, for "
-                  "the descents from the encoder's codes and from the mean code; a mark on each stands at the same few steps.")
+                  "both methods from the encoder's codes and for Adam from the mean code.")
 
 # %% [markdown]
 # ### Before and after translation
@@ -369,10 +413,10 @@ notebook.glue("ch03_bank_steps", json.loads(bank.meta["config"])["steps"])
 
 # %%
 loud = torch.where(kept > 0, texture, torch.tensor([1.0, 0.0, 0.6]).view(1, 3, 1, 1))
-short = replace(base, steps=max(base.steps // 10, 2))
+short = replace(base, steps=max(base.steps // 4, 2))
 pair = slice(0, 2)
 calm, with_mask, without = (
-    invert(g_phone, x[pair], v[pair], short, feature_net=d_phone, start=guess(x[pair], v[pair])).w_plus
+    invert(g_phone, x[pair], v[pair], short, feature_net=d_phone, start=guess(x[pair], v[pair]), curvature=curvature).w_plus
     for x, v in ((texture, kept), (loud, kept), (loud, torch.ones_like(kept))))
 notebook.glue("ch03_leak", (with_mask - calm).abs().max())
 notebook.glue("ch03_leak_unmasked", (without - calm).abs().max())
@@ -436,14 +480,14 @@ def with_noise(network, maps=None):
 
 noisy, maps = with_noise(g_phone)
 target, seen, code = to_signed(texture[:1]).to(device), kept[:1].to(device), codes["mean code"][:1].to(device)
-adam = torch.optim.Adam(maps, lr=1.0)
+optimizer = torch.optim.Adam(maps, lr=1.0)
 reward = []
-for _ in range(base.steps):
+for _ in range(2 * base.steps):
     image = noisy.synthesis(code)
     reward.append(float(observed_psnr(image.detach(), target, seen)))
-    adam.zero_grad()
+    optimizer.zero_grad()
     pyramid_distance(image, target, seen)[0].sum().backward()
-    adam.step()
+    optimizer.step()
 moved, _ = with_noise(g_studio, maps)
 
 # %% tags=["hide-input"]
@@ -496,7 +540,8 @@ figures.show(
     "Straight walks between the codes of two test people, inverted into W, into W+ with the default prior and into W+ "
     "for long and without prior, each decoded by G_phone and by G_studio.")
 everything = torch.ones_like(kept[pair])
-smears = invert(g_phone, texture[pair], everything, base, feature_net=d_phone, start=guess(texture[pair], everything))
+smears = invert(g_phone, texture[pair], everything, base, feature_net=d_phone, start=guess(texture[pair], everything),
+                curvature=curvature)
 figures.show(
     figures.texture_grid([texture[pair], smears.reconstruction.cpu(), decode(g_studio, smears.w_plus), translated["W+"][pair],
                           truth[pair]],
@@ -540,19 +585,19 @@ notebook.glue("ch03_differs", "differ" if winners[given] != winners[after] else 
 # ```{exercise-start} Sum or mean?
 # :label: ex-ch03-sum
 # ```
-# `_descend` sums the loss over the batch.
-# Adam does not care about a constant factor of the loss (why?), so would the mean do as well?
-# And why would plain gradient descent be another story?
+# The gradient is that of the *sum* of the losses over the batch.
+# Quasi-Newton steps do not care about a constant factor of the loss (why?), so would the mean do as well?
+# And Adam, and plain gradient descent?
 # ```{exercise-end}
 # ```
 #
 # ```{solution} ex-ch03-sum
 # :class: dropdown
 #
-# Adam divides the running mean of the gradient by the root of the running mean of its square, so a constant factor cancels, up to Adam's small ε.
-# With the mean, the factor is one over the batch size, and ε then counts more in large batches: the codes would depend, slightly, on how many faces are inverted together.
-# The sum avoids even that.
-# Plain gradient descent has no such division: there the factor scales the step.
+# With a factor $c$ the gradient and its changes grow by $c$, and the remembered inverse curvature shrinks by $1/c$: the steps are the same, all but the first one, which uses the measured map alone.
+# With the mean, $c$ is one over the batch size, so the first step, and with it everything after, would depend on how many faces are inverted together.
+# The sum avoids that.
+# Adam divides by the root of the running mean square, so $c$ cancels there up to its small ε; plain gradient descent has no such division, and the factor scales every step.
 # ```
 #
 # ```{exercise-start} Choose the prior without cheating
@@ -575,26 +620,24 @@ notebook.glue("ch03_differs", "differ" if winners[given] != winners[after] else 
 # ```{exercise-start} What is the encoder worth?
 # :label: ex-ch03-start
 # ```
-# The convergence figure has one curve that starts from the mean code.
-# Run it for ten times as many steps.
-# Does it arrive where the others are, and is the code that it finds as good after translation?
+# Let the quasi-Newton descent begin at the mean code instead.
+# How many steps does it need for what the encoder's code gives at once, and is the code that it finds as good after translation?
 # ```{exercise-end}
 # ```
 #
 # ```{solution} ex-ch03-start
 # :class: dropdown
 #
-# `invert(g_phone, texture, kept, replace(base, steps=10 * base.steps), feature_net=d_phone)` starts from the mean, because `start` is not given.
+# `invert(g_phone, texture, kept, replace(base, steps=4 * base.steps), feature_net=d_phone, curvature=curvature)` starts from the mean, because `start` is not given.
 # Compare `history["psnr"]`, and `psnr(decode(g_studio, result.w_plus), truth, kept)`.
-# The head start shrinks with the steps, as far as the given texels go.
-# After translation the encoder keeps an advantage if its code already lay where G_studio was trained: the codes of the bank came from the same encoder.
+# The first steps are taken back, most of them: so far from the goal, the map that was measured near typical codes promises too much.
 # An encoder alone {cite}`tov2021e4e` costs one pass instead of a descent; the column "encoder" of the table says what that pass is worth.
 # ```
 #
 # ## Determinism
 #
 # Inversion has no random numbers at all: it starts from the encoder's code, with fixed noise, and the prior is fitted to the same 2,048 samples each time.
-# Two runs on one machine agree to the last digit; another processor or number of threads rounds differently, and {glue:text}`ch03_steps` steps of Adam carry such differences on without making them large.
+# Two runs on one machine agree to the last digit; another processor or number of threads rounds differently, and {glue:text}`ch03_steps` steps carry such differences on without making them large.
 #
 # ## Summary
 #

