@@ -25,7 +25,7 @@ from studiolike.io import from_signed, luminance, resize, to_signed
 from studiolike.layout import region_mask
 from studiolike.live import explore
 from studiolike.stylegan2 import Discriminator, discriminator, generator, losses, ops, phone_stage
-from studiolike.stylegan2.bands import CHANNELS, GAIN, bands
+from studiolike.stylegan2.bands import GAIN, bands, channels_of_bands
 from studiolike.stylegan2.discriminator import DiscriminatorBlock, minibatch_std
 from studiolike.stylegan2.encoder import Encoder, encode, reconstruction_loss, sliced_distance, spread
 from studiolike.stylegan2.generator import MappingNetwork, SynthesisBlock, SynthesisLayer
@@ -202,9 +202,9 @@ notebook.glue("ch02_noise", 255 * draws.std(0).mean())
 # To such a small signal a leaky ReLU is a straight line nearly everywhere, and a straight line of zero-mean grain has zero mean: nothing is left that could tell a grainy texture from a smooth one.
 # So the discriminator, and the encoder as well, also read the finest *bands* of the Laplacian pyramid {cite}`burt1983laplacian`,
 #
-# $$ b_\ell = g \, v_\ell \odot \left( x_\ell - \frac{\uparrow \downarrow (v_\ell \odot x_\ell)}{\uparrow \downarrow v_\ell} \right), \qquad \ell = 0, 1, $$ (eq-ch02-bands)
+# $$ b_\ell = g \, v_\ell \odot \left( x_\ell - \frac{\uparrow \downarrow (v_\ell \odot x_\ell)}{\uparrow \downarrow v_\ell} \right), \qquad \ell = 0, 1, \dots $$ (eq-ch02-bands)
 #
-# what an octave adds to the next coarser picture, amplified by $g$.
+# what each octave above 32² adds to the next coarser picture, amplified by $g$.
 # The quotient is a mean over observed texels, so that the rim of a hole is no detail.
 # Discriminators on wavelet bands {cite}`gal2021swagan` rest on the same observation; whether the authors' discriminator had such an input is not known to us.
 # Another section on what goes wrong takes the bands away.
@@ -841,9 +841,10 @@ def grain_contest(with_bands, images=4 * settings.live_images, batch=settings.pr
     torch.manual_seed(0)
     judge = Discriminator(data.resolution, channel_base=1024, channel_max=64)
     if not with_bands:
-        weight = judge.from_rgb.weight
-        weight.data[:, -CHANNELS:] = 0
-        weight.register_hook(lambda slope: torch.cat([slope[:, :-CHANNELS], torch.zeros_like(slope[:, -CHANNELS:])], 1))
+        weight, kept = judge.from_rgb.weight, judge.from_rgb.weight.shape[1] - channels_of_bands(data.resolution)
+        read = (torch.arange(weight.shape[1]) < kept).float().view(1, -1, 1, 1)
+        weight.data.mul_(read)
+        weight.register_hook(lambda slope: slope * read)
     adam = torch.optim.Adam(judge.parameters(), lr=settings.pretrain.lr * settings.pretrain.d_rate, betas=(0.0, 0.99))
     rng, phone = torch.Generator().manual_seed(0), data.captures("phone")
 
@@ -870,8 +871,8 @@ seeing, blind = grain_contest(True), grain_contest(False)
 
 # %% tags=["hide-input"]
 def loudness(images, mask):
-    """Standard deviation of both bands, without their gain, over observed texels of signed images."""
-    found = (bands(images, mask) / GAIN).unflatten(1, (2, 3)).square().mean(2)
+    """Standard deviation of the two finest bands, without their gain, over observed texels of signed images."""
+    found = (bands(images, mask) / GAIN).unflatten(1, (-1, 3))[:, :2].square().mean(2)
     return (found.sum((0, 2, 3)) / mask.sum()).sqrt()
 
 

@@ -2,24 +2,25 @@
 import torch
 
 from studiolike.stylegan2 import Discriminator, discriminator
-from studiolike.stylegan2.bands import CHANNELS, GAIN, bands
+from studiolike.stylegan2.bands import GAIN, bands, channels_of_bands, octaves
 from studiolike.stylegan2.losses import discriminator_loss
 
 
 def test_a_plain_colour_has_no_bands_not_even_at_holes_and_borders():
-    visibility = torch.ones(2, 1, 32, 32)
+    visibility = torch.ones(2, 1, 128, 128)
     visibility[0, :, 5:20, 9:] = 0
     visibility[1, :, :, :16] = 0.3
-    found = bands(torch.full((2, 3, 32, 32), 0.7), visibility)
-    assert found.shape == (2, CHANNELS, 32, 32)
+    found = bands(torch.full((2, 3, 128, 128), 0.7), visibility)
+    assert [octaves(size) for size in (16, 64, 128, 1024)] == [1, 1, 2, 5]
+    assert found.shape == (2, channels_of_bands(128), 128, 128)
     assert found.abs().max() < 1e-4 * GAIN
 
 
 def test_each_octave_is_found_where_it_belongs():
-    ones = torch.ones(1, 1, 32, 32)
-    fine = torch.tensor([1.0, -1.0]).repeat(16).expand(1, 3, 32, 32)
-    coarse = torch.cos(torch.arange(32) * torch.pi / 4).expand(1, 3, 32, 32)  # eight texels a period
-    smooth = torch.linspace(-1, 1, 32).expand(1, 3, 32, 32)
+    ones, size = torch.ones(1, 1, 128, 128), (1, 3, 128, 128)
+    fine = torch.tensor([1.0, -1.0]).repeat(64).expand(size)
+    coarse = torch.cos(torch.arange(128) * torch.pi / 4).expand(size)  # eight texels a period
+    smooth = torch.linspace(-1, 1, 128).expand(size)
     energy = {name: bands(x, ones).unflatten(1, (2, 3)).square().mean((0, 2, 3, 4)) / GAIN**2
               for name, x in (("fine", fine), ("coarse", coarse), ("smooth", smooth))}
     assert energy["fine"][0] > 0.5 and energy["fine"][1] < 0.1
@@ -29,8 +30,8 @@ def test_each_octave_is_found_where_it_belongs():
 
 def test_what_stands_in_a_hole_does_not_matter_and_bands_are_linear():
     rng = torch.Generator().manual_seed(0)
-    a, b = torch.randn(2, 2, 3, 32, 32, generator=rng)
-    visibility = (torch.rand(2, 1, 32, 32, generator=rng) > 0.4).float()
+    a, b = torch.randn(2, 2, 3, 128, 128, generator=rng)
+    visibility = (torch.rand(2, 1, 128, 128, generator=rng) > 0.4).float()
     other = torch.where(visibility > 0, a, 9.0)
     assert torch.equal(bands(a, visibility), bands(other, visibility))
     both = bands(a, visibility) + 2 * bands(b, visibility)
@@ -56,5 +57,5 @@ def learns_grain(steps: int = 80) -> float:
 
 def test_bands_are_what_lets_a_discriminator_see_faint_grain(monkeypatch):
     assert learns_grain() < 0.5
-    monkeypatch.setattr(discriminator, "bands", lambda rgb, visibility: rgb.new_zeros(len(rgb), CHANNELS, *rgb.shape[2:]))
+    monkeypatch.setattr(discriminator, "bands", lambda rgb, visibility: torch.zeros_like(rgb))
     assert learns_grain() > 1.2

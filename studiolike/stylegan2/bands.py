@@ -13,9 +13,18 @@ from torch import Tensor
 
 from .ops import downsample, upsample
 
-LEVELS = 2  # octaves: up to two and up to four texels
 GAIN = 30.0  # 10 would bring their standard deviation to that of colours, but most of it belongs to a few edges
-CHANNELS = 3 * LEVELS
+COARSEST = 32  # side of the picture that no band is taken from: its own contrasts are large enough
+
+
+def octaves(resolution: int) -> int:
+    """How many bands a picture of this side has: all between itself and 32², at least one."""
+    return max(resolution.bit_length() - COARSEST.bit_length(), 1)
+
+
+def channels_of_bands(resolution: int) -> int:
+    """Channels that `bands` returns."""
+    return 3 * octaves(resolution)
 
 
 def bands(rgb: Tensor, visibility: Tensor) -> Tensor:
@@ -26,10 +35,10 @@ def bands(rgb: Tensor, visibility: Tensor) -> Tensor:
     Args:
         rgb: signed ``(B, 3, H, W)``. visibility: ``(B, 1, H, W)`` in [0, 1].
     Returns:
-        ``(B, 6, H, W)``, the finest first; linear in ``rgb``, so differentiable any number of times.
+        ``(B, 3 · octaves(H), H, W)``, the finest first; linear in ``rgb``, so differentiable any number of times.
     """
     found, picture, weight = [], rgb * visibility, visibility
-    for level in range(LEVELS):
+    for level in range(octaves(rgb.shape[-1])):
         smaller, seen = downsample(picture), downsample(weight)
         coarse = upsample(smaller) / upsample(seen).clamp_min(1e-4)
         band = (picture - coarse * weight) * GAIN  # picture is already weighted

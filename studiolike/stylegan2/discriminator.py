@@ -15,7 +15,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .bands import CHANNELS, bands
+from .bands import bands, channels_of_bands
 from .generator import channels_at, check_resolution
 from .ops import EPSILON, EqualConv, EqualLinear, channels_last
 
@@ -78,7 +78,7 @@ class Discriminator(ModelMixin, ConfigMixin):
             return channels_at(size, channel_base, channel_max)
 
         sizes = [2**k for k in range(resolution.bit_length() - 1, 2, -1)]
-        self.from_rgb = EqualConv(in_channels + CHANNELS, channels(resolution), 1)
+        self.from_rgb = EqualConv(in_channels + channels_of_bands(resolution), channels(resolution), 1)
         self.blocks = nn.ModuleDict({str(n): DiscriminatorBlock(channels(n), channels(n // 2)) for n in sizes})
         self.last_conv = EqualConv(channels(4) + 1, channels(4), 3)
         self.hidden = EqualLinear(channels(4) * 16, channels(4), activate=True)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..io import to_signed
 from ..layout import face_mask
-from .bands import CHANNELS, bands
+from .bands import bands, channels_of_bands
 from .discriminator import DiscriminatorBlock
 from .generator import Generator, channels_at, check_resolution
 from .ops import EqualConv, EqualLinear, channels_last
@@ -48,7 +48,7 @@ class Encoder(ModelMixin, ConfigMixin):
         sizes = [2**k for k in range(resolution.bit_length() - 1, 2, -1)]
         channels = [channels_at(size, channel_base, channel_max) for size in (*sizes, 4)]
         self.num_ws = 2 * len(channels)
-        self.from_rgb = EqualConv(7 + CHANNELS, channels[0], 1)
+        self.from_rgb = EqualConv(7 + channels_of_bands(resolution), channels[0], 1)
         self.blocks = nn.Sequential(*(DiscriminatorBlock(a, b) for a, b in zip(channels[:-1], channels[1:], strict=True)))
         taps = [size for size in TAPS if size < resolution]
         self.taps = nn.ModuleDict({str(n): EqualConv(channels_at(n, channel_base, channel_max), TAPPED // n**2, 1) for n in taps})

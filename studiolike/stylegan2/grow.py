@@ -6,10 +6,13 @@ encoder begins as the filter that halves the picture. Nothing is faded in; what 
 """
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .bands import channels_of_bands
 from .discriminator import Discriminator, DiscriminatorBlock
 from .encoder import Encoder
 from .generator import Generator
@@ -38,6 +41,7 @@ def grow(model: nn.Module, small: nn.Module) -> None:
         new = len(model.blocks) - len(small.blocks)
         for block in list(model.blocks.values() if isinstance(model, Discriminator) else model.blocks)[:new]:
             _halve_only(block)
+        weights["from_rgb.weight"] = _more_bands(weights["from_rgb.weight"], small.config.resolution, model.config.resolution)
     if isinstance(model, Encoder):
         weights = _later_blocks(weights, new)
         weights |= {f"{head}.{kind}": _more_rows(weights[f"{head}.{kind}"], small.num_ws, model.num_ws)
@@ -56,6 +60,14 @@ def _halve_only(block: DiscriminatorBlock) -> None:
         raise InputError(f"a new block has {inputs} channels before and {outputs} after; growing needs as many")
     block.conv1.weight.zero_()
     block.skip.weight.copy_(torch.eye(inputs)[..., None, None] / block.skip.weight_gain)
+
+
+def _more_bands(weight: Tensor, before: int, after: int) -> Tensor:
+    """The first layer reads the new octaves as zero; an old one is now so many places further from the finest."""
+    inputs, old, new = weight.shape[1], channels_of_bands(before), channels_of_bands(after)
+    zeros = weight.new_zeros(len(weight), new - old, 1, 1)
+    wider = torch.cat([weight[:, : inputs - old], zeros, weight[:, inputs - old :]], 1)
+    return wider * math.sqrt(wider.shape[1] / inputs)  # the equalised gain is 1/√inputs
 
 
 def _later_blocks(weights: dict[str, Tensor], new: int) -> dict[str, Tensor]:
