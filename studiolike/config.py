@@ -85,7 +85,7 @@ class AdaptConfig:
     batch: int = 8
     lr: float = 0.002
     train_from: int = 8  # synthesis blocks of a resolution above this are trained
-    r1_gamma: float | None = None
+    r1_gamma: float | None = 0.02  # None: as in pre-training
     r1_every: int = 16
     adversarial: float = 0.5
     recons: float = 4.0  # L_percp-recons, on the pairs
