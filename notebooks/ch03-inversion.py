@@ -98,6 +98,7 @@ def guess(texture, visibility, passes=2):
 # The difference is multiplied by $v$ *before* anything is averaged, so an unobserved texel has exactly no influence.
 # The finest level is the usual error, coarser ones pull from further away.
 # The feature distance has the form of LPIPS {cite}`zhang2018lpips`, on the features of D_phone, which looks through the same mask.
+# By default its weight $\lambda_f$ is 0; the variant "W+ features" below switches it on, so that you can see why.
 
 # %%
 notebook.source(pyramid_distance)
@@ -201,6 +202,7 @@ variants = {
     "W+": base,
     "W+ free": replace(base, prior=0.0),
     "W+ long": replace(base, prior=0.0, steps=4 * base.steps),
+    "W+ features": replace(base, features=0.1),
 }
 guess(texture, kept)  # the first call of a shape is slow; it is not timed
 began = time.perf_counter()
@@ -322,6 +324,11 @@ for key, name in (("w", "W"), ("tight", "W+ tight"), ("wplus", "W+"), ("free", "
 freedom, prior_effect, longer = compare(given, "W+ free", "W"), compare(after, "W+", "W+ free"), compare(after, "W+ long", "W+")
 descent = compare(after, "W+", "encoder")
 tight_effect, information = compare(after, "W+ tight", "W+"), compare(after, "W+", "mean code")
+features_before, features_after = compare(given, "W+ features", "W+"), compare(after, "W+ features", "W+")
+notebook.glue("ch03_features_before", f"{features_before:.2f}")
+notebook.glue("ch03_features_after", f"{features_after:.2f}")
+notebook.glue("ch03_features_perceptual", mean("studio, perceptual ↓", "W+ features"))
+notebook.glue("ch03_pixels_perceptual", mean("studio, perceptual ↓", "W+"))
 notebook.glue("ch03_freedom", f"{freedom:.1f}")
 notebook.glue("ch03_prior_effect", f"{prior_effect:.2f}")
 notebook.glue("ch03_tight_effect", f"{tight_effect:.2f}")
@@ -349,6 +356,7 @@ notebook.glue("ch03_best_after", max(runs, key=lambda name: mean(after, name)))
 # And {glue:text}`ch03_tight_words`: {glue:text}`ch03_tight_effect` dB.
 # Four times the steps without a prior reach {glue:text}`ch03_recon_long:.1f` dB before translation; after it, that {glue:text}`ch03_longer_words` compared with the default ({glue:text}`ch03_longer` dB).
 # The whole descent, compared with the encoder's code it started from, {glue:text}`ch03_descent_words` after translation ({glue:text}`ch03_descent` dB).
+# The feature distance changes {glue:text}`ch03_features_before` dB before translation and {glue:text}`ch03_features_after` dB after it, and the perceptual distance to the true studio texture from {glue:text}`ch03_pixels_perceptual:.3f` to {glue:text}`ch03_features_perceptual:.3f`, for about twice the time a step.
 # The default code {glue:text}`ch03_information_words` the mean code after translation ({glue:text}`ch03_information` dB).
 #
 # ### The trade, person by person
@@ -429,7 +437,7 @@ notebook.glue("ch03_leak_unmasked", (without - calm).abs().max())
 
 # %% tags=["hide-input"]
 fill = fill_unobserved(texture * kept, kept)
-guesses = {"fill": fill} | painted
+guesses = {"fill": fill} | {name: picture for name, picture in painted.items() if name != "W+ features"}
 scores = {name: psnr(picture, texture, hidden) for name, picture in guesses.items()}
 person = 0
 figures.show(
