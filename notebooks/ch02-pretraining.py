@@ -888,8 +888,8 @@ left.legend(loc="lower right")
 for k, (name, values) in enumerate(loud.items()):
     right.bar(torch.arange(2) + 0.2 * k - 0.3, values, width=0.2, color=figures.PALETTE[k], label=name)
 right.set_xticks([0, 1], ["finest octave", "second"])
-right.set(ylabel="standard deviation (signed)")
-right.legend()
+right.set(ylabel="standard deviation (signed)", ylim=(0, 1.6 * float(max(values.max() for values in loud.values()))))
+right.legend(ncols=1, fontsize=7)
 figures.show(fig, "Left: test AUC of two discriminators that differ only in whether they read the amplified bands; 0.5 is guessing. Right: how "
                   "strong both octaves are in held-out captures, in the same without the finest one, in reconstructions and in samples "
                   "of the released generator, over observed texels.")

@@ -138,7 +138,7 @@ for k, row in enumerate(range(0, len(steep), 2)):
     axis.plot(range(1, steep.shape[1] + 1), steep[row], label=f"{4 * 2 ** (row // 2)}²", color=figures.PALETTE[k % len(figures.PALETTE)],
               linestyle=figures.DASHES[k % len(figures.DASHES)])
 axis.axhline(2 * settings.inversion.prior / steep.numel(), color=figures.QUIET, linewidth=0.8)
-axis.set(xlabel="direction of W, steepest first", ylabel="second derivative", yscale="log", xscale="log")
+axis.set(xlabel="direction of W, steepest first", ylabel="second derivative", yscale="log", xscale="log", ylim=(1e-11, None))
 axis.legend(ncols=3, title="row drives the layers at")
 figures.show(fig, "Mean second derivative of the pixel loss along the directions of each row of W+, in standard deviations of W. The line is "
                   "what the prior adds to every direction.")
@@ -147,6 +147,7 @@ notebook.glue("ch03_canyon", steep.max() / steep.flatten().median())
 # %% [markdown]
 # From the steepest direction to the middle one the second derivative falls by a factor of {glue:text}`ch03_canyon:,.0f`.
 # A step short enough for the first is far too short for the others.
+# The curves of the fine layers end early: a row cannot move a picture in more directions than its layers have channels.
 #
 # ### The descent
 #
