@@ -52,11 +52,12 @@ class StudioPipeline(DiffusionPipeline):
 
     Args:
         g_phone: generator of phone textures.
-        d_phone: its discriminator, whose features measure distance during inversion.
+        d_phone: its discriminator, whose features can measure distance during inversion (``InversionConfig.features``).
         g_studio: the few-shot fine-tuned generator.
         detailer: conditional diffusion network.
         scheduler: a diffusers scheduler with v-prediction.
         encoder: where the inversion starts; None: at the mean code.
+        curvature: of g_phone, for quasi-Newton steps; None: Adam's, of which many more are needed.
     """
 
     _optional_components = ["encoder", "curvature"]

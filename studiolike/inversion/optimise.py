@@ -93,8 +93,8 @@ def invert(
         texture: ``(B, 3, H, W)`` in [0, 1], at the generator's resolution.
         visibility: ``(B, 1, H, W)`` in [0, 1]; texels with 0 cannot influence the codes.
         config: steps, learning rate and weights; defaults to ``InversionConfig()``.
-        feature_net: None (pixels only) or anything `perceptual` accepts: D_phone, the identity network, a
-            callable.
+        feature_net: used where ``config.features`` is not 0; None (pixels only) or anything `perceptual` accepts: D_phone, the
+            identity network, a callable.
         prior: where codes are pulled to; None fits `WPrior.from_generator` (the same every time), and
             ``WPrior.plain(generator)`` is the unwhitened pull towards ``generator.w_mean``.
         start: ``(B, L, D)`` codes to begin from, an encoder's for example; None begins at ``w_mean``.

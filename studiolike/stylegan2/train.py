@@ -1,11 +1,11 @@
 """Stage 1: G_phone, a StyleGAN2 of phone textures, trained through visibility maps.
 
-Training as in Karras et al. 2020 (lazy R1, style mixing, weight averaging), progress counted in images. Five choices
+Training as in Karras et al. 2020 (lazy R1, style mixing, weight averaging), progress counted in images. Six choices
 are ours. An encoder learns along, and half of the fakes are reconstructions (`encoder`). Before the game begins, G and the
 encoder learn to reconstruct alone: without D's turns an image costs half as much, and D meets a G that knows faces. Every
 image that D sees, real or generated, is seen through a visibility map of the real data, so D cannot win on holes and G
 learns complete faces wherever anyone was observed. One forward pass of G serves both players of a step. Augmentation
-changes the maps as well (`augment`).
+changes the maps as well (`augment`). And D and the encoder read faint octaves amplified (`bands`).
 """
 from __future__ import annotations
 
