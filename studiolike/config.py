@@ -72,7 +72,7 @@ class InversionConfig:
     lr: float = 0.2  # of Adam, where no curvature is given: standard deviations of w per step
     space: str = "w+"  # "w" or "w+"
     prior: float = 1e-3  # weight of |w − w_mean|², whitened
-    features: float = 0.0  # weight of the feature distance; it doubled the time and bought neither dB nor perceptual distance
+    features: float = 0.0  # weight of the feature distance; it doubles the time, and more steps gained more in that time
     pixels: float = 1.0
     batch: int = 16
 
@@ -85,7 +85,7 @@ class AdaptConfig:
     batch: int = 8
     lr: float = 0.002
     train_from: int = 8  # synthesis blocks of a resolution above this are trained
-    r1_gamma: float | None = 0.02  # None: as in pre-training
+    r1_gamma: float | None = 0.02  # None: the rule of thumb above
     r1_every: int = 16
     adversarial: float = 0.5
     recons: float = 4.0  # L_percp-recons, on the pairs

@@ -89,10 +89,8 @@ class Discriminator(ModelMixin, ConfigMixin):
             raise InputError("this discriminator has no visibility channel; build it with in_channels=4")
         if visibility is None:
             visibility = torch.ones_like(rgb[:, :1])
-        read = [rgb * visibility, visibility, bands(rgb, visibility)]
-        if self.config.in_channels == 3:
-            read.pop(1)
-        return self.from_rgb(channels_last(torch.cat(read, 1)))
+        seen = [visibility] if self.config.in_channels == 4 else []
+        return self.from_rgb(channels_last(torch.cat([rgb * visibility, *seen, bands(rgb, visibility)], 1)))
 
     def features(self, rgb: Tensor, visibility: Tensor | None = None) -> list[Tensor]:
         """Output of every block, from half the resolution down to 4²: in-domain features for a perceptual distance."""
