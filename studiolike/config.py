@@ -43,13 +43,14 @@ class GeneratorConfig:
 class PretrainConfig:
     """Stage 1, G_phone (Karras et al. 2020, with ADA's heuristics)."""
 
-    images: int = 60_000
+    images: int = 70_000
     batch: int = 8
     lr: float = 0.001
+    cool_down: float = 0.15  # share of the images, at the end, over which the learning rates fall to zero
     d_rate: float = 2.0  # learning rate of D relative to lr; at 1 it stayed near chance on little compute
     warm_up: int = 24_000  # images on which G learns to reconstruct, with its encoder, before the game with D begins
     warm_up_lr: float = 0.004  # at the start; falls to lr by its end
-    r1_gamma: float | None = 0.01  # None: 0.0002 · resolution² / batch (Karras et al. 2020b); D's amplified bands need less
+    r1_gamma: float | None = 0.03  # None: 0.0002 · resolution² / batch (Karras et al. 2020b); D's amplified bands need less
     r1_every: int = 16
     ema_kimg: float | None = None  # None: batch · 10 / 32 kimg half-life, ramped up
     mixing: float = 0.9  # probability of style mixing

@@ -129,6 +129,7 @@ class PretrainStage(Stage):
             # the game moves the mapping network a hundred times more slowly than the rest; this pull must not wait for it
             rate = config.matching * config.lr / MAPPING_RATE
             self.optimizers["mapping"] = torch.optim.Adam(generator.mapping.parameters(), rate, WARM_BETAS, eps=1e-8, fused=True)
+            self.rates["mapping"] = rate
 
     # ------------------------------------------------------------------------------------------------ one step
 
@@ -165,16 +166,18 @@ class PretrainStage(Stage):
         return dict(zip(log, torch.stack([v.detach().float() for v in log.values()]).tolist(), strict=True))
 
     def _warming_up(self, images: int) -> bool:
-        """Whether G and its encoder are still alone after ``images`` images; sets their learning rates."""
-        left = 0.0
-        if self.encoder is not None and images < self.config.warm_up:
-            left = 0.5 + 0.5 * math.cos(math.pi * images / self.config.warm_up)
-        factor = 1 + left * (self.config.warm_up_lr / self.config.lr - 1)
-        for name in {"generator", "encoder"} & self.rates.keys():
-            self.optimizers[name].param_groups[0]["lr"] = self.rates[name] * factor
-        if self.encoder is not None and not self.config.path_length:  # momentum helps against noise, not against an opponent
-            self.optimizers["generator"].param_groups[0]["betas"] = WARM_BETAS if left else BETAS
-        return left > 0
+        """Whether G and its encoder are still alone after ``images`` images; sets the learning rates of this step."""
+        config, warmth = self.config, 0.0
+        if self.encoder is not None and images < config.warm_up:
+            warmth = 0.5 + 0.5 * math.cos(math.pi * images / config.warm_up)
+        # steps of a game never agree; only ever smaller ones let what they agree on remain
+        cool = min(1.0, (config.images - images) / max(config.cool_down * config.images, self.batch))
+        for name, rate in self.rates.items():
+            warm = 1 + warmth * (config.warm_up_lr / config.lr - 1) if name in ("generator", "encoder") else 1
+            self.optimizers[name].param_groups[0]["lr"] = rate * warm * max(cool, 0.0)
+        if self.encoder is not None and not config.path_length:  # momentum helps against noise, not against an opponent
+            self.optimizers["generator"].param_groups[0]["betas"] = WARM_BETAS if warmth else BETAS
+        return warmth > 0
 
     def _codes(self, batch: int, rng: torch.Generator) -> Tensor:
         """w+ of random z; with probability ``mixing`` an image takes its later rows from a second z (2019, section 3.1)."""
@@ -336,7 +339,7 @@ def train_phone(profile: Profile, data: TextureSet, run_dir: str | os.PathLike, 
     Args:
         profile: gives network sizes, training settings and precision.
         data: its ``captures("phone")`` are trained on; its resolution must be the generator's.
-        images: length of the run; default the profile's.
+        images: where to stop; default the profile's, whose length the cool-down follows in any case.
         options: passed on to `studiolike.training.fit` (checkpoint_every, preview_every, resume, progress, tensorboard …).
     Returns:
         the averaged generator, in evaluation mode, on the device it was trained on.
