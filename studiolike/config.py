@@ -66,6 +66,17 @@ class PretrainConfig:
 
 
 @dataclass(frozen=True)
+class EncoderConfig:
+    """After stage 1: the encoder, trained on with G at rest."""
+
+    images: int = 20_000
+    batch: int = 8
+    lr: float = 0.003
+    prior: float = 3e-4  # weight of |w − w_mean|², whitened
+    portrait: float = 0.25  # as in pre-training
+
+
+@dataclass(frozen=True)
 class InversionConfig:
     """Stage 2, w+ by optimisation. With an encoder's start and the generator's curvature few steps are enough."""
 
@@ -139,6 +150,7 @@ class Profile:
     data: DataConfig = field(default_factory=DataConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
     inversion: InversionConfig = field(default_factory=InversionConfig)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     detail: DetailConfig = field(default_factory=DetailConfig)
@@ -156,6 +168,7 @@ PROFILES: dict[str, Profile] = {
         data=DataConfig(resolution=128, detail_resolution=256, phone_subjects=12, lightings=2, studio_subjects=6,
                         pair_subjects=4, val_subjects=4, test_subjects=4, test_lightings=2, detail_subjects=8),
         pretrain=PretrainConfig(images=32, batch=8, warm_up=16),
+        encoder=EncoderConfig(images=16),
         inversion=InversionConfig(steps=8, batch=8),
         adapt=AdaptConfig(images=16, batch=4, bank=8),
         detail=DetailConfig(resolution=256, crop=64, channels=(16, 32), images=16, batch=4, sample_steps=4),
@@ -171,6 +184,7 @@ PROFILES: dict[str, Profile] = {
                      detail_subjects=600, test_subjects=64, test_lightings=8),
         generator=GeneratorConfig(256, 256, 8, 8192, 256),
         pretrain=PretrainConfig(images=600_000, batch=32, warm_up=100_000),
+        encoder=EncoderConfig(images=200_000, batch=32),
         inversion=InversionConfig(steps=20, batch=32),
         adapt=AdaptConfig(images=60_000, batch=16, bank=6000),
         detail=DetailConfig(512, 192, (64, 128, 192), 200_000, 16, 2e-4),
@@ -183,6 +197,7 @@ PROFILES: dict[str, Profile] = {
         data=DataConfig(1024, 1024, 6000, 2, 200, 20, 64, 64, 8, 4000),
         generator=GeneratorConfig(1024, 512, 8, 32768, 512),
         pretrain=PretrainConfig(images=5_000_000, batch=32, lr=0.002, warm_up=200_000),
+        encoder=EncoderConfig(images=400_000, batch=32),
         inversion=InversionConfig(steps=40, batch=8),
         adapt=AdaptConfig(images=200_000, batch=16, bank=0),
         detail=DetailConfig(1024, 256, (96, 192, 256), 2_000_000, 32, 2e-4),

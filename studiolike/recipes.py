@@ -219,8 +219,21 @@ def train_phone(context: Context) -> None:
     context.keep(Curvature.of(g_phone.to(context.data_device)).cpu(), "curvature", data, {}, run="g_phone", extra=start)
     g_phone.cpu()
     if stage.encoder is not None:
-        encoder = stage.ema_encoder.cpu()
-        context.keep(encoder, "encoder", data, encoder_quality(encoder, g_phone, data), run="g_phone", extra=start)
+        train_encoder(context, stage.ema_encoder, g_phone, start)
+
+
+def train_encoder(context: Context, encoder: nn.Module, g_phone: nn.Module, extra: dict[str, Any]) -> None:
+    """The end of stage 1: the encoder of the game, trained on with G at rest."""
+    from .inversion import EncoderStage
+    from .inversion.bank import fingerprint
+
+    config, data = context.profile.encoder, context.data
+    settings = {"encoder": dataclasses.asdict(config), "data": data.manifest["spec"], "start": fingerprint(g_phone, encoder)}
+    stage = EncoderStage(config, encoder, g_phone, data)
+    fit(stage, config.images, context.runs / "encoder", settings=settings, precision=context.profile.precision,
+        **context.options)
+    encoder, g_phone = encoder.cpu().eval(), g_phone.cpu()
+    context.keep(encoder, "encoder", data, encoder_quality(encoder, g_phone, data), extra=extra)
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -214,6 +214,16 @@ def prepare(stage: Stage, *, device: str | None = None, precision: str = "no", s
                      for k, m in stage.modules.items()}
     stage.optimizers = {k: accelerator.prepare(o) for k, o in stage.optimizers.items()}
     return accelerator
+
+
+def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Parameter]) -> None:
+    """Mean over processes, by hand: neither gradients of gradients nor calls of a network's methods pass through the
+    forward of `DistributedDataParallel`, which would do it."""
+    if accelerator.num_processes > 1:
+        grads = [p.grad for p in parameters if p.grad is not None]
+        mean = accelerator.reduce(torch.cat([g.flatten() for g in grads]), "mean")
+        for grad, part in zip(grads, mean.split([g.numel() for g in grads]), strict=True):
+            grad.copy_(part.view_as(grad))
 
 
 def fit(stage: Stage, images: int, run_dir: str | os.PathLike, *, seed: int = 0, settings: dict | None = None,

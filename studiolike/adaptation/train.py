@@ -26,7 +26,7 @@ from ..io import from_signed, to_signed, write_image
 from ..stylegan2.augment import augment
 from ..stylegan2.losses import lazy, r1_gamma
 from ..stylegan2.train import BETAS, ema_decay
-from ..training import Stage, fit
+from ..training import Stage, average_gradients, fit
 from .losses import AdaptLoss, Distance, StudioDistance, discriminator_loss, r1_loss
 from .sampling import CodeSampler
 
@@ -175,10 +175,7 @@ class AdaptStage(Stage):
         optimizer.zero_grad(set_to_none=True)
         if loss.requires_grad:  # with every weight at zero there is nothing to descend
             self.accelerator.backward(loss)
-            if self.accelerator.num_processes > 1:  # networks are called by their methods, past DDP's own averaging
-                for parameter in parameters:
-                    if parameter.grad is not None:
-                        parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
+            average_gradients(self.accelerator, parameters)
             optimizer.step()
 
     @torch.no_grad()

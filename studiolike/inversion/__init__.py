@@ -8,10 +8,11 @@ dataset (`CodeBank`).
 from .bank import BankSample, CodeBank, build_bank
 from .curvature import Curvature
 from .distance import observed_psnr, perceptual, pyramid_distance, resize_observed
+from .encoder_training import EncoderStage
 from .optimise import Inversion, frozen, invert
 from .prior import WPrior
 
 __all__ = [
-    "BankSample", "CodeBank", "Curvature", "Inversion", "WPrior", "build_bank", "frozen", "invert", "observed_psnr",
-    "perceptual", "pyramid_distance", "resize_observed",
+    "BankSample", "CodeBank", "Curvature", "EncoderStage", "Inversion", "WPrior", "build_bank", "frozen", "invert",
+    "observed_psnr", "perceptual", "pyramid_distance", "resize_observed",
 ]

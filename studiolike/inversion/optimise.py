@@ -73,12 +73,13 @@ def frozen(*networks: Any) -> Iterator[None]:
             module.training = mode
 
 
-def learning_rate(config: InversionConfig, step: int) -> float:
-    """Linear warm-up over the first 5 %, then a half cosine to zero, so the last iterate is the best one."""
-    warm = max(1, round(0.05 * config.steps))
+def warm_cosine(step: int, steps: int) -> float:
+    """Share of the learning rate: linear warm-up over the first 5 %, then a half cosine to zero, so the last iterate is the
+    best one."""
+    warm = max(1, round(0.05 * steps))
     if step < warm:
-        return config.lr * (step + 1) / warm
-    return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, config.steps - warm)))
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
 def invert(
@@ -183,7 +184,7 @@ def _adam(problem: _Problem, start: Tensor, config: InversionConfig) -> Tensor:
     u = start.contiguous().requires_grad_()
     optimizer = torch.optim.Adam([u], lr=config.lr, betas=BETAS)
     for step in range(config.steps):
-        optimizer.param_groups[0]["lr"] = learning_rate(config, step)
+        optimizer.param_groups[0]["lr"] = config.lr * warm_cosine(step, config.steps)
         _, u.grad = problem.whitened(u)
         optimizer.step()
     return u.detach()

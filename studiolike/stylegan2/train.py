@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ..config import PretrainConfig, Profile
 from ..io import from_signed, to_signed, write_image
 from ..layout import face_mask
-from ..training import Stage, compiled, fit
+from ..training import Stage, average_gradients, compiled, fit
 from .augment import augment
 from .discriminator import Discriminator
 from .encoder import Encoder, encode, reconstruction_loss, sliced_distance, spread
@@ -72,6 +72,14 @@ def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
 def average_of(model: nn.Module) -> nn.Module:
     """A copy that `update_ema` moves and nothing trains."""
     return copy.deepcopy(model).requires_grad_(False).eval()
+
+
+def only_faces(visibility: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """Visibility maps ``(B, 1, H, W)``, a random ``share`` of them cut down to the face, which is all that one photo shows."""
+    if not share:
+        return visibility
+    cut = torch.rand(len(visibility), 1, 1, 1, generator=rng) < share
+    return torch.where(cut.to(visibility.device), visibility * face_mask(visibility.shape[-1]).to(visibility), visibility)
 
 
 def image_grid(images: Tensor, columns: int = 8) -> Tensor:
@@ -138,9 +146,7 @@ class PretrainStage(Stage):
         device, batch = self.accelerator.device, self.batch // self.accelerator.num_processes
         chosen = self.rows[torch.randint(len(self.rows), (batch,), generator=rng)]
         texture, visibility = self.data.phone_batch(chosen, device)
-        if self.config.portrait:
-            cut = torch.rand(batch, 1, 1, 1, generator=rng) < self.config.portrait
-            visibility = torch.where(cut.to(device), visibility * face_mask(visibility.shape[-1]).to(device), visibility)
+        visibility = only_faces(visibility, self.config.portrait, rng)
         real = to_signed(texture)
         number = images // self.batch
 
@@ -273,17 +279,9 @@ class PretrainStage(Stage):
 
     def _step(self, player: str, model: nn.Module | None = None) -> None:
         optimizer = self.optimizers[player]
-        self._average_gradients(model or self.modules[player])
+        average_gradients(self.accelerator, (model or self.modules[player]).parameters())
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-
-    def _average_gradients(self, model: nn.Module) -> None:
-        """Mean over processes, by hand: gradients of gradients do not pass through DistributedDataParallel's forward."""
-        if self.accelerator.num_processes > 1:
-            grads = [p.grad for p in model.parameters() if p.grad is not None]
-            mean = self.accelerator.reduce(torch.cat([g.flatten() for g in grads]), "mean")
-            for grad, part in zip(grads, mean.split([g.numel() for g in grads]), strict=True):
-                grad.copy_(part.view_as(grad))
 
     # ---------------------------------------------------------------------------------------- around the steps
 
