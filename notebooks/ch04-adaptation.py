@@ -305,7 +305,7 @@ notebook.glue("ch04_d_frozen", 100 * sum(p.numel() for p in frozen.parameters() 
 studio = torch.as_tensor(data.studio[data.subjects("studio").numpy()])
 held_out = torch.as_tensor(data.studio[data.subjects("val").numpy()])
 pairs = Pairs(pair_codes, torch.as_tensor(data.studio[data.subject[pair_rows].numpy()]))
-live = dataclasses.replace(settings.adapt, batch=4)
+live = dataclasses.replace(settings.adapt, images=settings.live_images, warm_up=0.25)
 
 
 def stage_with(studio=studio, **changes):
@@ -341,7 +341,7 @@ short = max(settings.live_images // 4, 2 * live.batch)
 
 def train(folder, images, **changes):
     """A short run; the averaged generator and the log."""
-    stage = stage_with(**changes)
+    stage = stage_with(images=images, **changes)
     fit(stage, images, folder, seed=0, device="cpu" if device == "cpu" else None, progress=False, log_every=live.batch,
         checkpoint_every=images, preview_every=images)
     return stage.accelerator.unwrap_model(stage.modules["ema"]).cpu().eval(), read_log(folder)

@@ -93,10 +93,13 @@ class InversionConfig:
 class AdaptConfig:
     """Stage 3, the few-shot objective; defaults are our choices, the paper does not state them."""
 
-    images: int = 7_500
-    batch: int = 8
+    images: int = 8_000
+    batch: int = 4
     lr: float = 0.002
+    warm_up: float = 0.5  # share of the images, at the start, without the adversarial term
+    cool_down: float = 0.5  # share of the images, at the end, over which the learning rates fall to zero
     train_from: int = 8  # synthesis blocks of a resolution above this are trained
+    train_rgb: bool = True  # toRGB of the other blocks too: they paint the coarse light, which later ones can only paint over
     r1_gamma: float | None = 0.02  # None: the rule of thumb above
     r1_every: int = 16
     adversarial: float = 0.5
@@ -170,7 +173,7 @@ PROFILES: dict[str, Profile] = {
         pretrain=PretrainConfig(images=32, batch=8, warm_up=16),
         encoder=EncoderConfig(images=16),
         inversion=InversionConfig(steps=8, batch=8),
-        adapt=AdaptConfig(images=16, batch=4, bank=8),
+        adapt=AdaptConfig(images=16, bank=8),
         detail=DetailConfig(resolution=256, crop=64, channels=(16, 32), images=16, batch=4, sample_steps=4),
         identity=IdentityConfig(images=64, batch=16),
         chapter=DataConfig(resolution=128, detail_resolution=256, phone_subjects=12, lightings=2, studio_subjects=6,

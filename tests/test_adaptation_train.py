@@ -13,7 +13,7 @@ from studiolike.inversion import CodeBank
 from studiolike.stylegan2 import Discriminator, Generator
 from studiolike.training import fit, read_log
 
-CONFIG = AdaptConfig(images=12, batch=4, r1_every=2, freeze_d=1)
+CONFIG = AdaptConfig(images=12, batch=4, r1_every=2, freeze_d=1, warm_up=0.0)
 RNG = torch.Generator().manual_seed(0)
 QUIET = dict(device="cpu", progress=False)
 
@@ -69,16 +69,38 @@ def test_frozen_parameters_stay_bit_for_bit_and_the_others_move(parts, tmp_path)
 
 
 def test_train_from_names_the_blocks_that_move(parts):
-    def names(train_from):
-        stage = make_stage(parts, replace(CONFIG, train_from=train_from))
+    def names(train_from, **changes):
+        stage = make_stage(parts, replace(CONFIG, train_from=train_from, **changes))
         trained = {id(p) for p in stage.trained}
         return {n for n, p in stage.modules["g_studio"].named_parameters() if id(p) in trained and p.requires_grad}
 
     everything, from_4, from_8 = names(0), names(4), names(8)
     assert from_8 < from_4 < everything
     assert not any("mapping" in n for n in everything)
+    assert {n.split(".")[2] for n in from_8 if n.startswith(("blocks.4", "blocks.8"))} == {"to_rgb"}
+    assert names(8, train_rgb=False) == {n for n in from_8 if n.startswith("blocks.16")}
     with pytest.raises(ProfileError, match="nothing to train"):
-        names(16)
+        names(16, train_rgb=False)
+
+
+def test_the_discriminator_enters_after_the_warm_up_and_rates_fall_to_zero(parts, tmp_path):
+    stage = make_stage(parts, replace(CONFIG, images=32, warm_up=0.5, cool_down=0.5))
+    before, judged, rates = state(stage.modules["d_studio"]), [], []
+    step = stage.step
+
+    def watched(images, rng):
+        out = step(images, rng)
+        judged.append("g_adv" in out and "d_adv" in out)
+        rates.append(stage.optimizers["g"].param_groups[0]["lr"])
+        if images < 16:
+            assert all(torch.equal(v, before[k]) for k, v in stage.modules["d_studio"].state_dict().items())
+        return out
+
+    stage.step = watched
+    fit(stage, 32, tmp_path, **QUIET)
+    assert judged == [False] * 4 + [True] * 4
+    assert rates == pytest.approx([CONFIG.lr * part for part in (1, 1, 1, 1, 1, 0.75, 0.5, 0.25)])
+    assert any(not torch.equal(v, before[k]) for k, v in stage.modules["d_studio"].state_dict().items())
 
 
 def test_r1_touches_real_studio_textures_only(parts, tmp_path, monkeypatch):
@@ -163,7 +185,8 @@ def test_the_log_compares_training_held_out_and_generated_textures(parts, tmp_pa
 
 
 def test_the_pair_terms_pull_the_output_to_the_pairs(parts, tmp_path):
-    config = replace(CONFIG, adversarial=0.0, perceptual=0.0, identity=0.0, train_from=0, lr=0.01, ema_kimg=0.01)
+    config = replace(CONFIG, adversarial=0.0, perceptual=0.0, identity=0.0, train_from=0, lr=0.01, ema_kimg=0.01,
+                     images=120)
     stage = make_stage(parts, config)
     fit(stage, 120, tmp_path, log_every=4, **QUIET)
     log = read_log(tmp_path)

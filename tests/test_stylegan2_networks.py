@@ -60,6 +60,8 @@ def test_modules_from_8_are_the_blocks_above_8(generator):
     got = list(generator.modules_from(8).parameters())
     assert len(got) == len(wanted) and all(a is b for a, b in zip(got, wanted, strict=True))
     assert len(generator.modules_from(0)) == 3 and len(generator.modules_from(16)) == 0
+    *colours, block = generator.modules_from(8, rgb=True)
+    assert block is generator.blocks["16"] and colours == [generator.blocks[size].to_rgb for size in ("4", "8")]
 
 
 def test_constant_noise_repeats_and_random_noise_follows_its_generator(generator):

@@ -117,6 +117,11 @@ def test_the_warm_up_is_reconstruction_alone_and_ends_at_the_rate_of_the_game(tm
         rates.append([stage.optimizers[name].param_groups[0]["lr"] for name in ("generator", "encoder")])
     high, low = TINY.pretrain.warm_up_lr, TINY.pretrain.lr
     assert torch.tensor(rates).T.allclose(torch.tensor([high, (high + low) / 2, low, low]))
+    stage.config = replace(TINY.pretrain, cool_down=0.5)
+    for images, part in ((24, 1), (36, 0.5), (48, 0)):
+        stage._warming_up(images)
+        for name, optimizer in stage.optimizers.items():
+            assert optimizer.param_groups[0]["lr"] == pytest.approx(part * stage.rates[name]), name
     log = stage.step(16, torch.Generator().manual_seed(0))
     assert "loss_d" in log and "recons" in log
     assert any(not torch.equal(a, b) for a, b in zip(judge, stage.discriminator.parameters(), strict=True))

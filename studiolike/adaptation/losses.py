@@ -171,9 +171,10 @@ class AdaptLoss:
         self.config, self.distance, self.identity = config, distance, identity
 
     def generator(self, fake: Tensor, reference: Tensor, logits: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """Sum and parts of the terms on sampled codes: ``fake`` = G_studio(w+), ``reference`` = G_phone(w+)."""
+        """Sum and parts of the terms on sampled codes: ``fake`` = G_studio(w+), ``reference`` = G_phone(w+); ``logits`` None
+        leaves the adversarial one out."""
         weights, parts = self.config, {}
-        if weights.adversarial > 0:
+        if weights.adversarial > 0 and logits is not None:
             parts["adv"] = weights.adversarial * adversarial_loss(logits)
         if weights.perceptual > 0:
             parts["percp"] = weights.perceptual * perceptual_loss(self.distance, fake, reference)

@@ -1,10 +1,11 @@
 """Few-shot training of G_studio: one step of the min-max game, and the call that runs it.
 
-G_studio starts as a copy of G_phone and only its blocks after ``train_from`` move. D_studio starts as D_phone
-with its image-side blocks frozen (FreezeD: Mo, Cho & Shin 2020): low-level statistics of skin do not need to
-be learnt again from a few dozen textures. Few-shot discriminators overfit early, so D's opinion of textures
-it has never seen is logged
-from the first interval on: when D(train) leaves D(held out) behind, it has begun to recite.
+G_studio starts as a copy of G_phone and only its blocks after ``train_from`` move, and toRGB. At first it learns from the
+terms that say where a texel should go, the pairs above all; D_studio enters when there is something to judge, and the
+learning rates fall to zero while it plays. D_studio starts as D_phone with its image-side blocks frozen (FreezeD: Mo, Cho
+& Shin 2020): low-level statistics of skin do not need to be learnt again from a few dozen textures. Few-shot
+discriminators overfit early, so D's opinion of textures it has never seen is logged from the first interval on: when
+D(train) leaves D(held out) behind, it has begun to recite.
 """
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from ..inversion.bank import fingerprint
 from ..io import from_signed, to_signed, write_image
 from ..stylegan2.augment import augment
 from ..stylegan2.losses import lazy, r1_gamma
-from ..stylegan2.train import BETAS, ema_decay
+from ..stylegan2.train import BETAS, WARM_BETAS, ema_decay
 from ..training import Stage, average_gradients, fit
 from .losses import AdaptLoss, Distance, StudioDistance, discriminator_loss, r1_loss
 from .sampling import CodeSampler
@@ -91,7 +92,7 @@ class AdaptStage(Stage):
             raise ProfileError("L_percp-recons has a weight but there are no pairs: pass some, or set its weights to 0")
 
         g_studio, d_studio = copy.deepcopy(g_phone).requires_grad_(False), copy.deepcopy(d_phone).requires_grad_(True)
-        self.trained = list(g_studio.modules_from(config.train_from).parameters())
+        self.trained = list(g_studio.modules_from(config.train_from, config.train_rgb).parameters())
         if config.train_from < 4:  # the whole network: its constant input belongs to no block
             self.trained.append(g_studio.const)
         if not self.trained:
@@ -106,13 +107,14 @@ class AdaptStage(Stage):
             "g": torch.optim.Adam(self.trained, lr=config.lr, betas=BETAS, eps=1e-8),
             "d": torch.optim.Adam(self.judged, eps=1e-8, **lazy(config.lr, BETAS, config.r1_every)),
         }
+        self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
         self.gamma = r1_gamma(size, config.batch) if config.r1_gamma is None else config.r1_gamma
 
     # ----------------------------------------------------------------------------------------------- one step
 
     def step(self, images: int, rng: torch.Generator) -> dict[str, float]:
         """One D step, R1 every ``r1_every`` steps, one G step, EMA. Returns the weighted terms and D's opinions."""
-        accelerator, config = self.accelerator, self.config
+        accelerator, adversarial = self.accelerator, self._schedule(images)
         device, index = accelerator.device, images // self.batch
         for teacher in self.teachers:
             teacher.to(device)
@@ -129,12 +131,12 @@ class AdaptStage(Stage):
         fake, pair_fake = made[:local], made[local:]
         out: dict[str, Tensor] = {}
 
-        if config.adversarial > 0:
+        if adversarial:
             out |= self._judge(d_studio, fake.detach(), local, index, rng)
         with torch.no_grad(), accelerator.autocast():
             reference = self.g_phone.synthesis(codes, noise="const").float()
         with without_gradients(self.judged), accelerator.autocast():
-            logits = self._logits(d_studio, fake, rng) if config.adversarial > 0 else None
+            logits = self._logits(d_studio, fake, rng) if adversarial else None
             total, parts = self.loss.generator(fake, reference, logits)
             if truth is not None:
                 pair_total, pair_parts = self.loss.pairs(pair_fake, truth)
@@ -147,6 +149,17 @@ class AdaptStage(Stage):
             out |= self._opinions(d_studio, fake.detach(), rng)
         values = torch.stack([value.detach().float() for value in out.values()]).tolist()  # one wait for the device
         return dict(zip(out, values, strict=True))
+
+    def _schedule(self, images: int) -> bool:
+        """Set this step's learning rates and momentum; returns whether D takes part."""
+        config = self.config
+        warm = images < config.warm_up * config.images
+        left = (config.images - images) / max(config.cool_down * config.images, self.batch)
+        for name, optimizer in self.optimizers.items():
+            optimizer.param_groups[0]["lr"] = self.rates[name] * min(max(left, 0.0), 1.0)
+        # momentum helps against noise, not against an opponent
+        self.optimizers["g"].param_groups[0]["betas"] = WARM_BETAS if warm or config.adversarial == 0 else BETAS
+        return config.adversarial > 0 and not warm
 
     def _judge(self, d_studio: nn.Module, fake: Tensor, local: int, index: int, rng: torch.Generator) -> dict[str, Tensor]:
         """D's step: tell studio textures from G_studio's, then the lazy R1 on real studio textures only."""

@@ -159,9 +159,13 @@ class Generator(ModelMixin, ConfigMixin):
         level = resolution.bit_length() - 3
         return range(max(2 * level - 1, 0), 2 * level + 2)
 
-    def modules_from(self, train_from: int) -> nn.ModuleList:
-        """Synthesis blocks of a resolution above ``train_from``: the θ(8+) of few-shot fine-tuning is ``modules_from(8)``."""
-        return nn.ModuleList(block for size, block in self.blocks.items() if int(size) > train_from)
+    def modules_from(self, train_from: int, rgb: bool = False) -> nn.ModuleList:
+        """Synthesis blocks of a resolution above ``train_from``: the θ(8+) of few-shot fine-tuning is ``modules_from(8)``.
+
+        With ``rgb`` also the toRGB layers of the other blocks, so that no *features* up to ``train_from`` move.
+        """
+        chosen = ((block if int(size) > train_from else block.to_rgb if rgb else None) for size, block in self.blocks.items())
+        return nn.ModuleList(module for module in chosen if module is not None)
 
     def synthesis(self, w_plus: Tensor, noise: Noise = "const", rng: torch.Generator | None = None) -> Tensor:
         """w+ → image.
