@@ -43,7 +43,7 @@ class GeneratorConfig:
 class PretrainConfig:
     """Stage 1, G_phone (Karras et al. 2020, with ADA's heuristics)."""
 
-    images: int = 70_000
+    images: int = 76_000
     batch: int = 8
     lr: float = 0.001
     cool_down: float = 0.15  # share of the images, at the end, over which the learning rates fall to zero
@@ -60,7 +60,7 @@ class PretrainConfig:
     path_length: float = 0.0  # weight of path-length regularisation; 0 = off
     encoded: float = 0.5  # share of the fakes that are reconstructions by an encoder that learns along; 0 = plain StyleGAN2
     reconstruction: float = 20.0  # weight of their pixel loss
-    spread: float = 0.02  # weight of the spread of a code's rows
+    spread: float = 0.1  # weight of the spread of a code's rows
     matching: float = 0.2  # how fast random codes are drawn to the encoder's, as a share of lr
     compile: bool = False  # torch.compile for G and D where they are differentiated once; a CPU gains nothing
 
@@ -69,7 +69,7 @@ class PretrainConfig:
 class EncoderConfig:
     """After stage 1: the encoder, trained on with G at rest."""
 
-    images: int = 20_000
+    images: int = 16_000
     batch: int = 8
     lr: float = 0.003
     prior: float = 3e-4  # weight of |w − w_mean|², whitened

@@ -1,11 +1,12 @@
 """Stage 1: G_phone, a StyleGAN2 of phone textures, trained through visibility maps.
 
-Training as in Karras et al. 2020 (lazy R1, style mixing, weight averaging), progress counted in images. Six choices
-are ours. An encoder learns along, and half of the fakes are reconstructions (`encoder`). Before the game begins, G and the
-encoder learn to reconstruct alone: without D's turns an image costs half as much, and D meets a G that knows faces. Every
-image that D sees, real or generated, is seen through a visibility map of the real data, so D cannot win on holes and G
-learns complete faces wherever anyone was observed. One forward pass of G serves both players of a step. Augmentation
-changes the maps as well (`augment`). And D and the encoder read faint octaves amplified (`bands`).
+Training as in Karras et al. 2020 (lazy R1, style mixing, weight averaging), progress counted in images. Seven choices
+are ours. An encoder learns along, and half of the fakes are reconstructions (`encoder`). Before the game begins, G and
+the encoder learn to reconstruct alone: without D's turns an image costs half as much, and D meets a G that knows faces.
+In between, W gets the basis in which random codes are faces as well (`rebase`). Every image that D sees, real or
+generated, is seen through a visibility map of the real data, so D cannot win on holes and G learns complete faces
+wherever anyone was observed. One forward pass of G serves both players of a step. Augmentation changes the maps as well
+(`augment`). And D and the encoder read faint octaves amplified (`bands`).
 """
 from __future__ import annotations
 
@@ -37,6 +38,7 @@ from .losses import (
     r1_gamma,
     r1_penalty,
 )
+from .rebase import Frame, fit_mapping, rebase
 
 if TYPE_CHECKING:
     from ..synth.dataset import TextureSet
@@ -48,6 +50,7 @@ PATH_EVERY = 4  # steps between two path-length steps (2020, appendix B)
 W_MEAN_RATE = 0.005  # of the running mean of w, per step
 PATH_RATE = 0.01  # of the running mean of path lengths
 MEMORY = 256  # codes that the mapping network is compared with
+REBASED_ON = 2048  # captures whose codes decide the new basis of W
 EMA_RAMP = 0.05  # the averaging half-life is at most this part of the images so far
 
 
@@ -129,6 +132,7 @@ class PretrainStage(Stage):
         self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
         self.quality: Callable[[Generator], dict[str, float]] | None = None
         self.memory = torch.zeros(0, generator.config.w_dim)  # the encoder's latest codes, means over rows
+        self.rebased = False
         if encoder is not None:
             self.ema_encoder = average_of(encoder)
             self.modules |= {"encoder": encoder, "ema_encoder": self.ema_encoder}
@@ -151,7 +155,10 @@ class PretrainStage(Stage):
         number = images // self.batch
 
         log = {}
-        if self._warming_up(images):
+        warming = self._warming_up(images)
+        if not (warming or self.rebased or self.encoder is None) and self.config.warm_up:
+            self._rebase()
+        if warming:
             for part in zip(real.chunk(WARM_UPDATES), visibility.chunk(WARM_UPDATES), strict=True):
                 _, extra = self._sample(0, rng, *part)
                 self._follow(extra, extra["total"])
@@ -184,6 +191,23 @@ class PretrainStage(Stage):
         if self.encoder is not None and not config.path_length:  # momentum helps against noise, not against an opponent
             self.optimizers["generator"].param_groups[0]["betas"] = WARM_BETAS if warmth else BETAS
         return warmth > 0
+
+    def _rebase(self) -> None:
+        """After the warm-up: make the span of the encoder's codes the new W, in which random codes are faces (`rebase`)."""
+        rng = torch.Generator().manual_seed(0)  # the same captures in every process
+        chosen = self.rows[torch.randperm(len(self.rows), generator=rng)[:REBASED_ON]]
+        with torch.no_grad():
+            codes = torch.cat([encode(self.ema_encoder, self.ema, *self.data.phone_batch(part, self.accelerator.device))
+                               for part in chosen.split(self.batch)])
+        frame = Frame.of(codes)
+        for generator, encoder in ((self.ema, self.ema_encoder), (self.generator, self.encoder)):
+            rebase(generator, encoder, frame)
+        fit_mapping(self.ema, frame.coordinates(codes), rng)
+        self.generator.mapping.load_state_dict(self.ema.mapping.state_dict())
+        self.generator.w_mean.copy_(self.ema.w_mean)
+        for name in ("generator", "encoder", "mapping"):  # what they remember are gradients in the old basis
+            self.optimizers[name].state.clear()
+        self.memory, self.rebased = self.memory[:0], True
 
     def _codes(self, batch: int, rng: torch.Generator) -> Tensor:
         """w+ of random z; with probability ``mixing`` an image takes its later rows from a second z (2019, section 3.1)."""
@@ -302,11 +326,11 @@ class PretrainStage(Stage):
 
     def state_dict(self) -> dict:
         """Running mean of the path lengths, and the encoder's latest codes."""
-        return {"path_mean": self.path_mean, "memory": self.memory}
+        return {"path_mean": self.path_mean, "memory": self.memory, "rebased": self.rebased}
 
     def load_state_dict(self, state: dict) -> None:
         """Restore `state_dict`."""
-        self.path_mean, self.memory = state["path_mean"], state["memory"]
+        self.path_mean, self.memory, self.rebased = state["path_mean"], state["memory"], state["rebased"]
 
     @torch.no_grad()
     def finish(self) -> dict[str, float]:
