@@ -11,6 +11,7 @@
 profile = "auto"
 
 # %% tags=["hide-input"]
+import copy
 import tempfile
 from dataclasses import fields, replace
 from unittest.mock import patch
@@ -21,6 +22,7 @@ import torch
 from studiolike import config, figures, notebook, recipes, weights
 from studiolike.config import GeneratorConfig
 from studiolike.evaluation import PooledFeatures, kid, nearest_reference, psnr
+from studiolike.inversion import CodeBank
 from studiolike.io import from_signed, luminance, resize, to_signed
 from studiolike.layout import region_mask
 from studiolike.live import explore
@@ -29,6 +31,7 @@ from studiolike.stylegan2.bands import GAIN, bands, channels_of_bands
 from studiolike.stylegan2.discriminator import DiscriminatorBlock, minibatch_std
 from studiolike.stylegan2.encoder import Encoder, encode, reconstruction_loss, sliced_distance, spread
 from studiolike.stylegan2.generator import MappingNetwork, SynthesisBlock, SynthesisLayer
+from studiolike.stylegan2.rebase import Frame, fit_mapping, rebase_generator
 from studiolike.stylegan2.train import PretrainStage, ema_decay, image_grid
 from studiolike.training import fit, read_log
 
@@ -259,7 +262,7 @@ notebook.source(ema_decay)
 # That is why the first part of the training is reconstruction alone: the discriminator takes no turns, an image costs half as much, and when the game begins $D$ meets a generator that knows faces.
 # What $E$ is shown beside the capture is what a first code still misses, $v \odot (x - G(w^+))$; half of its codes are such second looks {cite}`alaluf2021restyle`, and at test time two passes cost less than one step of optimisation.
 # The second term keeps the rows of a code together, near the space W {cite}`tov2021e4e`.
-# Last, the mapping network is drawn towards the cloud of the encoder's codes by a sliced Wasserstein distance, so that *random* codes fall where $G$ knows faces.
+# Last, the mapping network is drawn towards the cloud of the encoder's codes by a sliced Wasserstein distance, so that *random* codes fall where $G$ knows faces; the next section says what that takes besides.
 # None of this is in what we could read of the paper: it is our choice, for little compute.
 # It has a useful by-product, a code without any optimisation, which the next chapter starts from.
 
@@ -271,6 +274,57 @@ notebook.source(spread)
 notebook.source(sliced_distance)
 
 # %% [markdown]
+# ### A basis in which random codes are faces
+#
+# The encoder may send every layer its own row, and no reconstruction asks what the rows have in common.
+# Turn row $l$ of every code by a matrix of its own, fold the inverse turn into the affine maps of the layers that read this row, and all pictures stay as they are.
+# But the space W, the codes with *equal* rows, is now another one, in which no code is a face.
+# Training chooses among all these turns as it likes: in our first networks most of the variance of the codes lay between their rows, reconstructions were faces, and random samples were patches of colour.
+#
+# The rows are not independent, though: all of them describe one capture.
+# So take the codes as long vectors and their first $D$ principal components, with coordinates $u$ of unit variance {cite}`harkonen2020ganspace`:
+#
+# $$ w^+_l \approx b_l + B_l\, u , \qquad A_l\, w^+_l + c_l = (A_l B_l)\, u + (A_l b_l + c_l) . $$ (eq-ch02-rebase)
+#
+# The right side is again an affine map, so the new basis costs nothing and loses nothing: with one $u$ for all layers, W is what was the span of the codes, and with a row for each, W+ is what it was.
+# We do this once, between the warm-up and the game, so that the discriminator meets random codes that are worth judging.
+#
+# Here we wreck the released network on purpose, by a random turn and shift for every row, and find W again from the wrecked codes alone.
+
+# %% tags=["hide-output"]
+notebook.source(Frame.of)
+notebook.source(rebase_generator)
+
+# %% tags=["hide-input"]
+def equal_rows(w):
+    return w[:, None].expand(-1, g_phone.num_ws, -1)
+
+
+bank, drawn = CodeBank.open(weights.weights_dir() / "bank.safetensors").w_plus, torch.Generator().manual_seed(21)
+turns = torch.linalg.qr(torch.randn(g_phone.num_ws, *2 * [bank.shape[-1]], generator=drawn))[0]
+shifts = torch.randn(g_phone.num_ws, bank.shape[-1], generator=drawn)
+turned, found_again = copy.deepcopy(g_phone), copy.deepcopy(g_phone)
+wrecked = Frame(shifts.double(), turns.double(), 1.0)
+rebase_generator(turned, wrecked)
+names = torch.einsum("lde,bld->ble", turns, bank - shifts)  # the inverse of a turn is its transpose
+frame = Frame.of(names)
+rebase_generator(found_again, wrecked)
+rebase_generator(found_again, frame)
+fit_mapping(found_again, frame.coordinates(names), drawn)
+picked = torch.linspace(0, len(bank) - 1, 8).long()
+views = [g_phone.synthesis(bank[picked]), turned.synthesis(names[picked]), turned.synthesis(equal_rows(names[picked].mean(1))),
+         found_again.synthesis(equal_rows(frame.coordinates(names[picked]))), sample(8, 5, network=found_again)]
+views = [view.detach() if k == 4 else from_signed(view.detach()).clamp(0, 1) for k, view in enumerate(views)]
+assert (views[0] - views[1]).abs().max() < 0.02
+figures.show(figures.texture_grid(views, ["codes", "rows turned", "… mean row", "new basis", "… random"]),
+             "Rows: reconstructions of eight captures; the same after every row was turned, which look the same; the wrecked "
+             "network's pictures of the mean rows of its codes, which are no faces; one vector for all layers in the new basis, "
+             "faces again; random samples of the mapping network taught there.")
+notebook.glue("ch02_explained", 100 * frame.explained)
+
+# %% [markdown]
+# {glue:text}`ch02_explained:.1f` % of the variance of the wrecked codes lies in the span of the new basis: that is what one vector for all layers can say.
+#
 # One step of the training puts all of it together.
 
 # %%

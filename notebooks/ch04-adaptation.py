@@ -229,6 +229,9 @@ assert change(base["8"][0], rows_changed["8"][0]) == 0 == change(base["8"][1], m
 # Freezing has a price.
 # Light is coarse too: a shadow across half a face is an 8×8 pattern.
 # The more layers are frozen, the more of the light may have to stay.
+# Worse, the toRGB layers of the frozen blocks *paint* that shadow, and later blocks can only paint over it.
+# So we let the toRGB layers of all blocks train (`train_rgb`): the features up to 8×8, where identity lives, stay exactly as they were, and what colour they are painted in may change.
+# Whether the authors do that, we do not know.
 #
 # ## Where the codes come from
 #
@@ -329,7 +332,11 @@ assert abs(float(terms["percp"])) < 1e-4 and abs(float(terms["face_id"])) < 1e-4
 # ## Live: the first steps
 #
 # One step of the game draws codes, updates the discriminator (and, now and then, its R1), then the generator, then the generator's running average.
-# We run it here for a moment, from the released G_phone and D_phone, with batches of 4.
+# We run it here for a moment, from the released G_phone and D_phone.
+# The discriminator does not take part from the start.
+# At first a studio texture and a phone texture are so easy to tell apart that its verdict says nothing about the person; the pairs and the two reference terms say much more.
+# So the first part of a run (`warm_up`) is theirs, and while the discriminator plays, the learning rates fall to zero (`cool_down`): the steps of a game never agree, and smaller ones leave what they agree on.
+# The order is our choice, as are small batches: few pairs are learnt by many steps, not by large ones.
 # This is far too short for a good G_studio: it is here to be watched.
 
 # %% tags=["hide-output"]
@@ -653,7 +660,7 @@ table_of(["what the authors state, or others report", "what we see here", "verdi
 # ```{exercise-start} The integer train_from
 # :label: ex-ch04-train-from
 # ```
-# Call `train(folder, short, train_from=16)` and `train(folder, short, train_from=0)`.
+# Call `train(folder, short, train_from=16, train_rgb=False)` and `train(folder, short, train_from=0)`.
 # Before you do: which one will move further from G_phone(w), and which part of the light can the first one not remove?
 # ```{exercise-end}
 # ```
@@ -662,7 +669,7 @@ table_of(["what the authors state, or others report", "what we see here", "verdi
 # :class: dropdown
 #
 # `train_from=0` trains the whole synthesis network and is free to move furthest, identity included.
-# With `train_from=16` only the blocks of 32×32 and above learn: what the coarser blocks paint at 16×16 and below, a shadow over one cheek for example, can only be covered up by the finer ones.
+# With `train_from=16` and `train_rgb=False` only the blocks of 32×32 and above learn: what the coarser blocks paint at 16×16 and below, a shadow over one cheek for example, can only be covered up by the finer ones.
 # ```
 #
 # ```{exercise-start} A perfect score

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from studiolike.config import GeneratorConfig, PretrainConfig, profile
-from studiolike.stylegan2 import Discriminator, Generator, phone_stage, train_phone
+from studiolike.stylegan2 import Discriminator, Generator, encode, phone_stage, train_phone
 from studiolike.stylegan2 import train as train_module
 from studiolike.stylegan2.train import image_grid, update_ema
 from studiolike.training import compiled, fit, read_log
@@ -75,8 +75,22 @@ def test_one_call_trains_saves_both_networks_and_returns_the_average(tmp_path):
     assert len(list(tmp_path.glob("preview-*.png"))) >= 1
     log = read_log(tmp_path)
     assert all(log[key][-1] == log[key][-1] for key in ("loss_d", "loss_g", "r1", "recons"))
-    torch.testing.assert_close(generator.w_mean, generator.mapping(
-        torch.randn(4096, 12, generator=torch.Generator().manual_seed(0))).mean(0))
+    many = generator.mapping(torch.randn(4096, 12, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(generator.w_mean, many.mean(0), atol=0.1 * many.std().item(), rtol=0)
+
+
+def test_after_the_warm_up_random_codes_follow_the_encoders(tmp_path):
+    stage = phone_stage(TINY, Textures())
+    fit(stage, 16, tmp_path, device="cpu", progress=False)
+    assert not stage.rebased
+    stage.step(16, torch.Generator().manual_seed(0))
+    assert stage.rebased and len(stage.memory) == 2  # of this step alone
+    stage.finish()
+    texture, visibility = stage.data.phone_batch(stage.rows, "cpu")
+    codes = encode(stage.ema_encoder, stage.ema, texture, visibility).mean(1)
+    drawn = stage.ema.mapping(torch.randn(1000, 12, generator=torch.Generator().manual_seed(1)))
+    assert (drawn.mean(0) - codes.mean(0)).norm() < 0.5 * codes.std(0).norm()
+    assert 0.7 < drawn.std(0).norm() / codes.std(0).norm() < 1.4
 
 
 def test_the_generator_learns_the_colour_of_observed_texels(tmp_path):

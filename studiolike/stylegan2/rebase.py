@@ -63,24 +63,27 @@ class Frame:
 
 
 @torch.no_grad()
-def rebase(generator: Generator, encoder: Encoder, frame: Frame) -> None:
-    """Fold a frame into a generator's styles and an encoder's heads, in place.
+def rebase_generator(generator: Generator, frame: Frame) -> None:
+    """Fold a frame into a generator's styles, in place: its new picture of rows u_l is its old one of b_l + B_l u_l.
 
-    The generator's new picture of rows u_l is its old picture of b_l + B_l u_l. The encoder's new codes have equal rows:
-    the old codes' nearest points of the span. The mapping network and ``w_mean`` are left as they were, and wrong:
-    `fit_mapping`.
+    The mapping network and ``w_mean`` stay as they were, and are wrong until `fit_mapping`.
     """
     for size, block in generator.blocks.items():
         for row, layer in zip(generator.rows(int(size)), [*block.convs, block.to_rgb], strict=True):
-            _after(layer.style, frame.basis[row], frame.mean[row])
-    inverse = frame.inverse
-    common, rows = encoder.common, encoder.rows
-    whole = _matrix(rows) + _matrix(common).repeat(frame.mean.shape[0], 1)
-    start = _offset(rows) + _offset(common).repeat(frame.mean.shape[0]) - frame.mean.flatten()
-    _set(common, inverse.flatten(1) @ whole, inverse.flatten(1) @ start)
-    _set(rows, torch.zeros_like(whole), torch.zeros_like(start))
-    shared = inverse.flatten(1) @ _matrix(encoder.correction), inverse.flatten(1) @ _offset(encoder.correction)
-    _set(encoder.correction, shared[0].repeat(frame.mean.shape[0], 1), shared[1].repeat(frame.mean.shape[0]))
+            matrix = _matrix(layer.style)
+            _set(layer.style, matrix @ frame.basis[row], _offset(layer.style) + matrix @ frame.mean[row])
+
+
+@torch.no_grad()
+def rebase_encoder(encoder: Encoder, frame: Frame) -> None:
+    """Fold a frame into an encoder's heads, in place: its new codes have equal rows, the old codes' `Frame.coordinates`."""
+    count, to_u = len(frame.mean), frame.inverse.flatten(1)
+    common, rows, correction = encoder.common, encoder.rows, encoder.correction
+    matrix = _matrix(rows) + _matrix(common).repeat(count, 1)
+    offset = _offset(rows) + _offset(common).repeat(count) - frame.mean.flatten()
+    _set(common, to_u @ matrix, to_u @ offset)
+    _set(rows, torch.zeros_like(matrix), torch.zeros_like(offset))
+    _set(correction, (to_u @ _matrix(correction)).repeat(count, 1), (to_u @ _offset(correction)).repeat(count))
 
 
 def fit_mapping(generator: Generator, codes: Tensor, rng: torch.Generator, steps: int = STEPS) -> float:
@@ -133,9 +136,3 @@ def _offset(layer: EqualLinear) -> Tensor:
 def _set(layer: EqualLinear, matrix: Tensor, offset: Tensor) -> None:
     layer.weight.copy_(matrix / layer.weight_gain)
     layer.bias.copy_(offset / layer.bias_gain)
-
-
-def _after(layer: EqualLinear, basis: Tensor, mean: Tensor) -> None:
-    """layer(x) becomes layer(mean + basis x)."""
-    matrix = _matrix(layer)
-    _set(layer, matrix @ basis, _offset(layer) + matrix @ mean)

@@ -38,7 +38,7 @@ from .losses import (
     r1_gamma,
     r1_penalty,
 )
-from .rebase import Frame, fit_mapping, rebase
+from .rebase import Frame, fit_mapping, rebase_encoder, rebase_generator
 
 if TYPE_CHECKING:
     from ..synth.dataset import TextureSet
@@ -50,7 +50,7 @@ PATH_EVERY = 4  # steps between two path-length steps (2020, appendix B)
 W_MEAN_RATE = 0.005  # of the running mean of w, per step
 PATH_RATE = 0.01  # of the running mean of path lengths
 MEMORY = 256  # codes that the mapping network is compared with
-REBASED_ON = 2048  # captures whose codes decide the new basis of W
+CAPTURED = 2048  # captures whose codes decide the new basis of W, and in the end the mapping network
 EMA_RAMP = 0.05  # the averaging half-life is at most this part of the images so far
 
 
@@ -194,20 +194,25 @@ class PretrainStage(Stage):
 
     def _rebase(self) -> None:
         """After the warm-up: make the span of the encoder's codes the new W, in which random codes are faces (`rebase`)."""
-        rng = torch.Generator().manual_seed(0)  # the same captures in every process
-        chosen = self.rows[torch.randperm(len(self.rows), generator=rng)[:REBASED_ON]]
-        with torch.no_grad():
-            codes = torch.cat([encode(self.ema_encoder, self.ema, *self.data.phone_batch(part, self.accelerator.device))
-                               for part in chosen.split(self.batch)])
+        codes, rng = self._captured()
         frame = Frame.of(codes)
         for generator, encoder in ((self.ema, self.ema_encoder), (self.generator, self.encoder)):
-            rebase(generator, encoder, frame)
+            rebase_generator(generator, frame)
+            rebase_encoder(encoder, frame)
         fit_mapping(self.ema, frame.coordinates(codes), rng)
         self.generator.mapping.load_state_dict(self.ema.mapping.state_dict())
         self.generator.w_mean.copy_(self.ema.w_mean)
         for name in ("generator", "encoder", "mapping"):  # what they remember are gradients in the old basis
             self.optimizers[name].state.clear()
         self.memory, self.rebased = self.memory[:0], True
+
+    @torch.no_grad()
+    def _captured(self) -> tuple[Tensor, torch.Generator]:
+        """The averaged encoder's codes of some captures, the same in every process, and the generator that drew them."""
+        rng = torch.Generator().manual_seed(0)
+        chosen = self.rows[torch.randperm(len(self.rows), generator=rng)[:CAPTURED]]
+        return torch.cat([encode(self.ema_encoder, self.ema, *self.data.phone_batch(part, self.accelerator.device))
+                          for part in chosen.split(self.batch)]), rng
 
     def _codes(self, batch: int, rng: torch.Generator) -> Tensor:
         """w+ of random z; with probability ``mixing`` an image takes its later rows from a second z (2019, section 3.1)."""
@@ -332,11 +337,14 @@ class PretrainStage(Stage):
         """Restore `state_dict`."""
         self.path_mean, self.memory, self.rebased = state["path_mean"], state["memory"], state["rebased"]
 
-    @torch.no_grad()
     def finish(self) -> dict[str, float]:
-        """Give the averaged generator the mean w of its *own* mapping network, over 4,096 fixed z."""
-        z = torch.randn(4096, self.ema.config.w_dim, generator=torch.Generator().manual_seed(0))
-        self.ema.w_mean.copy_(self.ema.mapping(z.to(self.ema.w_mean)).mean(0))
+        """Give the averaged generator the mapping network that fits the averaged encoder's codes, and its mean w."""
+        if self.rebased:  # the one that learnt beside them was always late
+            codes, rng = self._captured()
+            return {"matching": fit_mapping(self.ema, codes.mean(1), rng)}
+        with torch.no_grad():
+            z = torch.randn(4096, self.ema.config.w_dim, generator=torch.Generator().manual_seed(0))
+            self.ema.w_mean.copy_(self.ema.mapping(z.to(self.ema.w_mean)).mean(0))
         return {}
 
 
