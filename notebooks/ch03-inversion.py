@@ -149,6 +149,19 @@ notebook.glue("ch03_canyon", steep.max() / steep.flatten().median())
 # A step short enough for the first is far too short for the others.
 # The curves of the fine layers end early: a row cannot move a picture in more directions than its layers have channels.
 #
+# ### Where to begin
+#
+# The encoder of {ref}`ch02` was trained in a game: it ran after a generator that moved, and the discriminator's opinion of its pictures moved it too.
+# When the game is over $G$ stands still, and we train the encoder on, for a while, with {eq}`eq-ch03-problem` itself as its loss, averaged over the training captures instead of minimised for one.
+# That is *amortised* inversion: what all captures have in common is learnt once, and the descent is left with what is special about this one.
+# Each capture counts by the root of its loss, so that the easy ones, too, are worth improving.
+# Because the prior is in the loss, the codes where a descent begins are likely ones; an encoder straight from the game has no reason to give those.
+
+# %%
+notebook.source(inversion.EncoderStage.step)
+notebook.source(inversion.EncoderStage._losses)
+
+# %% [markdown]
 # ### The descent
 #
 # Newton's step, $-H^{-1}$ times the gradient, is the right length in every direction.
@@ -242,6 +255,7 @@ notebook.glue("ch03_newton", climb[-1])
 notebook.glue("ch03_adam", slow[-1])
 notebook.glue("ch03_adam_long", far[-1])
 notebook.glue("ch03_adam_energy", adam.history["prior"][-1].mean())
+notebook.glue("ch03_start_energy", runs["W+"].history["prior"][0].mean())
 notebook.glue("ch03_newton_energy", runs["W+"].history["prior"][-1].mean())
 notebook.glue("ch03_reached", f"comes within 1 dB of that after {int(reached[0])}" if len(reached) else
               f"stays {float(far[-1] - climb[-1]):.1f} dB below that with {base.steps}")
@@ -249,9 +263,8 @@ notebook.glue("ch03_reached", f"comes within 1 dB of that after {int(reached[0])
 # %% [markdown]
 # The encoder's codes begin at {glue:text}`ch03_start:.1f` dB ({glue:text}`ch03_first_pass:.1f` dB after its first pass, before it saw what it had missed {cite}`alaluf2021restyle`).
 # {glue:text}`ch03_steps` quasi-Newton steps in W+ bring them to {glue:text}`ch03_newton:.1f` dB, as many of Adam to {glue:text}`ch03_adam:.1f` dB; the last step still gains {glue:text}`ch03_last_step:.2f` dB.
-# The larger difference does not show in this figure.
-# An encoder's code lies many standard deviations from the mean, mostly in directions that no pixel sees.
-# Quasi-Newton steps know that these cost nothing to undo and end at a prior energy of {glue:text}`ch03_newton_energy:.1f`; Adam's are still at {glue:text}`ch03_adam_energy:.1f`.
+# Nor does a figure of decibels show how likely the codes are: the encoder's have a prior energy of {glue:text}`ch03_start_energy:.1f`, quasi-Newton steps end at {glue:text}`ch03_newton_energy:.1f`, Adam's at {glue:text}`ch03_adam_energy:.1f`.
+# Directions that no pixel sees cost nothing to undo, but only a method that knows the curvature takes steps long enough to do it.
 #
 # What a decibel costs is easier to see over time than over steps.
 # Adam from the mean code, for ten times as many steps, ends at {glue:text}`ch03_adam_long:.1f` dB; our descent {glue:text}`ch03_reached` steps.
