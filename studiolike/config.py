@@ -102,7 +102,7 @@ class AdaptConfig:
     train_rgb: bool = True  # toRGB of the other blocks too: they paint the coarse light, which later ones can only paint over
     r1_gamma: float | None = 0.02  # None: the rule of thumb above
     r1_every: int = 16
-    adversarial: float = 0.5
+    adversarial: float = 0.2
     recons: float = 4.0  # L_percp-recons, on the pairs
     recons_pixels: float = 4.0  # its low-frequency pixel part, which holds the skin tone
     recons_detail: float = 8.0  # its pixel part at all scales, the face counting double: eyes are few texels

@@ -6,7 +6,8 @@ reconstruction says where every texel should go, an adversarial loss only that s
 without optimisation. VAE-GAN: Larsen et al. (ICML 2016); encoders into W+: Richardson et al. (CVPR 2021) and Tov et al.
 (TOG 2021), whose penalty on the spread of a code's rows keeps w+ near W; a second pass that sees what the first one
 missed: Alaluf et al. (ReStyle, ICCV 2021). The mapping network is in turn drawn towards the cloud of the encoder's
-codes, so that random codes fall where G knows faces. The paper we follow does not mention any of it: this is our choice.
+codes, so that random codes fall where G knows faces (see also `rebase`). After the game the encoder is trained on alone
+(`inversion.EncoderStage`). The paper we follow does not mention any of it: this is our choice.
 """
 from __future__ import annotations
 
