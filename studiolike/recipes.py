@@ -233,7 +233,8 @@ def train_encoder(context: Context, encoder: nn.Module, g_phone: nn.Module, extr
     fit(stage, config.images, context.runs / "encoder", settings=settings, precision=context.profile.precision,
         **context.options)
     encoder, g_phone = encoder.cpu().eval(), g_phone.cpu()
-    context.keep(encoder, "encoder", data, encoder_quality(encoder, g_phone, data), extra=extra)
+    context.keep(encoder, "encoder", data, encoder_quality(encoder, g_phone, data), extra=extra | {
+        "remark": "images, seconds and settings are those after the game; the card of g_phone has those of the game"})
 
 
 @torch.no_grad()
