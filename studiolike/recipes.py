@@ -228,7 +228,8 @@ def train_encoder(context: Context, encoder: nn.Module, g_phone: nn.Module, extr
     from .inversion.bank import fingerprint
 
     config, data = context.profile.encoder, context.data
-    settings = {"encoder": dataclasses.asdict(config), "data": data.manifest["spec"], "start": fingerprint(g_phone, encoder)}
+    # the encoder of the game tells one G_phone from another; G's mapping network was fit a moment ago, not loaded
+    settings = {"encoder": dataclasses.asdict(config), "data": data.manifest["spec"], "start": fingerprint(encoder)}
     stage = EncoderStage(config, encoder, g_phone, data)
     fit(stage, config.images, context.runs / "encoder", settings=settings, precision=context.profile.precision,
         **context.options)
