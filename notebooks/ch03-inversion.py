@@ -132,7 +132,8 @@ notebook.source(inversion.Curvature.of)
 cloud = WPrior.from_generator(g_phone)
 root = cloud.basis * cloud.scale
 bound = torch.linalg.eigvalsh(root.T @ curvature.matrix.cpu() @ root).flip(1).clamp_min(1e-12)
-steep = bound**2 / bound.max()  # `Curvature` keeps a square root; this is the mean second derivative itself
+power = inversion.curvature.POWER
+steep = bound.max() * (bound / bound.max()) ** (1 / power)  # `Curvature` keeps a power; this is the mean second derivative itself
 fig, axis = plt.subplots(figsize=(figures.WIDTH, 2.6))
 for k, row in enumerate(range(0, len(steep), 2)):
     axis.plot(range(1, steep.shape[1] + 1), steep[row], label=f"{4 * 2 ** (row // 2)}²", color=figures.PALETTE[k % len(figures.PALETTE)],
@@ -142,6 +143,7 @@ axis.set(xlabel="direction of W, steepest first", ylabel="second derivative", ys
 axis.legend(ncols=3, title="row drives the layers at")
 figures.show(fig, "Mean second derivative of the pixel loss along the directions of each row of W+, in standard deviations of W. The line is "
                   "what the prior adds to every direction.")
+notebook.glue("ch03_power", power)
 notebook.glue("ch03_canyon", steep.max() / steep.flatten().median())
 
 # %% [markdown]
@@ -167,7 +169,7 @@ notebook.source(inversion.EncoderStage._losses)
 # Newton's step, $-H^{-1}$ times the gradient, is the right length in every direction.
 # Ours starts from the encoder's code and from the map just measured, plus the prior's own curvature, and corrects the map on the way from how the gradient changed (limited-memory BFGS {cite}`nocedal1980lbfgs`).
 # One detail of `Curvature` matters: $J$ differs from face to face, so where the *mean* matrix is flat, a single face may be steep.
-# It therefore keeps the matrix's square root {cite}`gupta2018shampoo`, scaled so that it is never below the matrix itself: long steps only where they are safe.
+# It therefore keeps a power of the matrix, {glue:text}`ch03_power`, between the square root of Shampoo {cite}`gupta2018shampoo` and the matrix, scaled so that it is never below the matrix: long steps only where they are safe.
 #
 # Every sum over coordinates is one per face, so each face is inverted as if it were alone.
 # A step that makes things worse is taken back and shortened; it still taught us something about the curvature.

@@ -6,9 +6,9 @@ depends far less on the face than on the generator, so it can be measured once: 
 squared difference of pictures, J = ∂G(w+)/∂w+, by random probes y of unit variance (E[Jᵀy (Jᵀy)ᵀ | J] = JᵀJ), row by row
 of w+ as if rows did not interact (Martens and Grosse, *K-FAC*, ICML 2015).
 
-J does differ from face to face, so where the mean matrix is flat a single face may be steep. As Shampoo does (Gupta,
-Koren and Singer, ICML 2018) we take the matrix's square root, times the root of its largest eigenvalue: never below the
-mean matrix, and gentler the less it is to be trusted.
+J does differ from face to face, so where the mean matrix is flat a single face may be steep. Shampoo (Gupta, Koren and
+Singer, ICML 2018) takes the square root of such a matrix; we take a power between that and the matrix itself, scaled so
+that the largest eigenvalue stays: never below the mean matrix, and gentler the less it is to be trusted.
 """
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from .prior import WPrior, z_size
 
 BATCH = 16  # codes of one forward pass
 PROBES_PER_CODE = 8
+POWER = 0.75  # of the mean matrix; from 0.5 to 1 the descent from an encoder's codes gains, the one from the mean code loses
 SPREAD = 0.5  # standard deviation, in those of W, by which the rows of a probed code differ
 
 
@@ -71,9 +72,9 @@ class Curvature(ModelMixin, ConfigMixin):
                     count += BATCH
         products *= 2 / (count * image[0].numel())  # d²/dw² of a *mean* of squares
         values, axes = torch.linalg.eigh(products)
-        values = values.clamp_min(0)
-        fourth = (axes * (values * values.max()).pow(0.25)[:, None]) @ axes.transpose(1, 2)
+        steepest = values.max()
+        factor = (axes * (steepest * (values.clamp_min(0) / steepest) ** POWER).sqrt()[:, None]) @ axes.transpose(1, 2)
         model = cls(rows, width).to(device)
         # from standard deviations along the prior's axes to plain w: u = (w − mean) · basis / scale
-        model.root.copy_((prior.basis / prior.scale).double() @ fourth)
+        model.root.copy_((prior.basis / prior.scale).double() @ factor)
         return model.eval()
