@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from ..config import PretrainConfig, Profile
@@ -202,6 +203,9 @@ class PretrainStage(Stage):
         fit_mapping(self.ema, frame.coordinates(codes), rng)
         self.generator.mapping.load_state_dict(self.ema.mapping.state_dict())
         self.generator.w_mean.copy_(self.ema.w_mean)
+        if self.accelerator.num_processes > 1:  # a device may not repeat itself to the bit, and the processes must stay alike
+            for model in (self.ema, self.ema_encoder, self.generator, self.encoder):
+                broadcast(model.state_dict())
         for name in ("generator", "encoder", "mapping"):  # what they remember are gradients in the old basis
             self.optimizers[name].state.clear()
         self.memory, self.rebased = self.memory[:0], True
