@@ -278,7 +278,7 @@ notebook.source(sliced_distance)
 #
 # The encoder may send every layer its own row, and no reconstruction asks what the rows have in common.
 # Turn row $l$ of every code by a matrix of its own, fold the inverse turn into the affine maps of the layers that read this row, and all pictures stay as they are.
-# But the space W, the codes with *equal* rows, is now another one, in which no code is a face.
+# But the space W, the codes with *equal* rows, is now another one, and its pictures have nothing to do with anybody.
 # Training chooses among all these turns as it likes: in our first networks most of the variance of the codes lay between their rows, reconstructions were faces, and random samples were patches of colour.
 #
 # The rows are not independent, though: all of them describe one capture.
@@ -312,14 +312,14 @@ rebase_generator(found_again, wrecked)
 rebase_generator(found_again, frame)
 fit_mapping(found_again, frame.coordinates(names), drawn)
 picked = torch.linspace(0, len(bank) - 1, 8).long()
-views = [g_phone.synthesis(bank[picked]), turned.synthesis(names[picked]), turned.synthesis(equal_rows(names[picked].mean(1))),
+views = [g_phone.synthesis(bank[picked]), turned.synthesis(names[picked]), turned.synthesis(equal_rows(names[picked, names.shape[1] // 2])),
          found_again.synthesis(equal_rows(frame.coordinates(names[picked]))), sample(8, 5, network=found_again)]
 views = [view.detach() if k == 4 else from_signed(view.detach()).clamp(0, 1) for k, view in enumerate(views)]
 assert (views[0] - views[1]).abs().max() < 0.02
-figures.show(figures.texture_grid(views, ["codes", "rows turned", "… mean row", "new basis", "… random"]),
+figures.show(figures.texture_grid(views, ["codes", "rows turned", "… one row", "new basis", "… random"]),
              "Rows: reconstructions of eight captures; the same after every row was turned, which look the same; the wrecked "
-             "network's pictures of the mean rows of its codes, which are no faces; one vector for all layers in the new basis, "
-             "faces again; random samples of the mapping network taught there.")
+             "network's pictures of one row of each code, given to all layers; one vector for all layers in the new basis, the same "
+             "people again; random samples of the mapping network taught there.")
 notebook.glue("ch02_explained", 100 * frame.explained)
 
 # %% [markdown]
