@@ -224,7 +224,7 @@ assert change(base["8"][0], rows_changed["8"][0]) == 0 == change(base["8"][1], m
 # Changing the modules after 8² leaves the 8² block exactly as it was.
 # Changing row {glue:text}`ch04_shared_row` and the rows after it leaves the *features* of the 8² block as they were, but its toRGB output changes by a relative {glue:text}`ch04_leak:.2f`.
 # So freezing by row leaks into a coarse layer, and freezing by module does not; we freeze by module.
-# At `train_from=8`, {glue:text}`ch04_trained_share:.0f` % of G_phone's parameters train.
+# The blocks above 8² hold {glue:text}`ch04_trained_share:.0f` % of G_phone's parameters.
 #
 # Freezing has a price.
 # Light is coarse too: a shadow across half a face is an 8×8 pattern.
