@@ -31,7 +31,7 @@ from studiolike.stylegan2.bands import GAIN, bands, channels_of_bands
 from studiolike.stylegan2.discriminator import DiscriminatorBlock, minibatch_std
 from studiolike.stylegan2.encoder import Encoder, encode, reconstruction_loss, sliced_distance, spread
 from studiolike.stylegan2.generator import MappingNetwork, SynthesisBlock, SynthesisLayer
-from studiolike.stylegan2.rebase import Frame, fit_mapping, rebase_generator
+from studiolike.stylegan2.rebase import Frame, centre, fit_mapping, rebase_generator
 from studiolike.stylegan2.train import PretrainStage, ema_decay, image_grid
 from studiolike.training import fit, read_log
 
@@ -311,6 +311,7 @@ frame = Frame.of(names)
 rebase_generator(found_again, wrecked)
 rebase_generator(found_again, frame)
 fit_mapping(found_again, frame.coordinates(names), drawn)
+centre(found_again)
 picked = torch.linspace(0, len(bank) - 1, 8).long()
 views = [g_phone.synthesis(bank[picked]), turned.synthesis(names[picked]), turned.synthesis(equal_rows(names[picked, names.shape[1] // 2])),
          found_again.synthesis(equal_rows(frame.coordinates(names[picked]))), sample(8, 5, network=found_again)]

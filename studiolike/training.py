@@ -216,6 +216,14 @@ def prepare(stage: Stage, *, device: str | None = None, precision: str = "no", s
     return accelerator
 
 
+def cooling(images: int, total: int, share: float, batch: int) -> float:
+    """Share of the learning rate after ``images`` of ``total`` images, falling in a line to zero over the last ``share`` of them.
+
+    The steps of a game never agree; only ever smaller ones let what they agree on remain.
+    """
+    return min(max((total - images) / max(share * total, batch), 0.0), 1.0)
+
+
 def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Parameter]) -> None:
     """Mean over processes, by hand: neither gradients of gradients nor calls of a network's methods pass through the
     forward of `DistributedDataParallel`, which would do it."""

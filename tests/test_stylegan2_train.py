@@ -75,8 +75,8 @@ def test_one_call_trains_saves_both_networks_and_returns_the_average(tmp_path):
     assert len(list(tmp_path.glob("preview-*.png"))) >= 1
     log = read_log(tmp_path)
     assert all(log[key][-1] == log[key][-1] for key in ("loss_d", "loss_g", "r1", "recons"))
-    many = generator.mapping(torch.randn(4096, 12, generator=torch.Generator().manual_seed(0)))
-    torch.testing.assert_close(generator.w_mean, many.mean(0), atol=0.1 * many.std().item(), rtol=0)
+    torch.testing.assert_close(generator.w_mean, generator.mapping(
+        torch.randn(4096, 12, generator=torch.Generator().manual_seed(0))).mean(0))
 
 
 def test_after_the_warm_up_random_codes_follow_the_encoders(tmp_path):

@@ -27,7 +27,7 @@ from ..io import from_signed, to_signed, write_image
 from ..stylegan2.augment import augment
 from ..stylegan2.losses import lazy, r1_gamma
 from ..stylegan2.train import BETAS, WARM_BETAS, ema_decay
-from ..training import Stage, average_gradients, fit
+from ..training import Stage, average_gradients, cooling, fit
 from .losses import AdaptLoss, Distance, StudioDistance, discriminator_loss, r1_loss
 from .sampling import CodeSampler
 
@@ -154,9 +154,9 @@ class AdaptStage(Stage):
         """Set this step's learning rates and momentum; returns whether D takes part."""
         config = self.config
         warm = images < config.warm_up * config.images
-        left = (config.images - images) / max(config.cool_down * config.images, self.batch)
+        cool = cooling(images, config.images, config.cool_down, self.batch)
         for name, optimizer in self.optimizers.items():
-            optimizer.param_groups[0]["lr"] = self.rates[name] * min(max(left, 0.0), 1.0)
+            optimizer.param_groups[0]["lr"] = self.rates[name] * cool
         # momentum helps against noise, not against an opponent
         self.optimizers["g"].param_groups[0]["betas"] = WARM_BETAS if warm or config.adversarial == 0 else BETAS
         return config.adversarial > 0 and not warm

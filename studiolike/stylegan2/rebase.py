@@ -66,7 +66,7 @@ class Frame:
 def rebase_generator(generator: Generator, frame: Frame) -> None:
     """Fold a frame into a generator's styles, in place: its new picture of rows u_l is its old one of b_l + B_l u_l.
 
-    The mapping network and ``w_mean`` stay as they were, and are wrong until `fit_mapping`.
+    The mapping network and ``w_mean`` stay as they were, and are wrong until `fit_mapping` and `centre`.
     """
     for size, block in generator.blocks.items():
         for row, layer in zip(generator.rows(int(size)), [*block.convs, block.to_rgb], strict=True):
@@ -87,7 +87,9 @@ def rebase_encoder(encoder: Encoder, frame: Frame) -> None:
 
 
 def fit_mapping(generator: Generator, codes: Tensor, rng: torch.Generator, steps: int = STEPS) -> float:
-    """Teach a fresh mapping network the cloud of codes ``(N, D)``, by their sliced Wasserstein distance, and set ``w_mean``.
+    """Teach a fresh mapping network the cloud of codes ``(N, D)``, by their sliced Wasserstein distance.
+
+    ``w_mean`` stays as it was: `centre`.
 
     It begins as nearly the identity, which whitened codes are not far from.
 
@@ -118,10 +120,15 @@ def fit_mapping(generator: Generator, codes: Tensor, rng: torch.Generator, steps
             distances.append(distance.item())
         for parameter, before in zip(mapping.parameters(), wanted, strict=True):
             parameter.requires_grad_(before).grad = None
-    with torch.no_grad():
-        generator.w_mean.copy_(mapping(torch.randn(4096, codes.shape[1], generator=rng).to(device)).mean(0))
     last = distances[-max(1, steps // 10):]
     return sum(last) / len(last)
+
+
+@torch.no_grad()
+def centre(generator: Generator) -> None:
+    """Set ``w_mean`` to the mean w of the generator's *own* mapping network, over 4,096 fixed z."""
+    z = torch.randn(4096, generator.config.w_dim, generator=torch.Generator().manual_seed(0))
+    generator.w_mean.copy_(generator.mapping(z.to(generator.w_mean)).mean(0))
 
 
 def _matrix(layer: EqualLinear) -> Tensor:

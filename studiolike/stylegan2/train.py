@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ..config import PretrainConfig, Profile
 from ..io import from_signed, to_signed, write_image
 from ..layout import face_mask
-from ..training import Stage, average_gradients, compiled, fit
+from ..training import Stage, average_gradients, compiled, cooling, fit
 from .augment import augment
 from .discriminator import Discriminator
 from .encoder import Encoder, encode, reconstruction_loss, sliced_distance, spread
@@ -39,7 +39,7 @@ from .losses import (
     r1_gamma,
     r1_penalty,
 )
-from .rebase import Frame, fit_mapping, rebase_encoder, rebase_generator
+from .rebase import Frame, centre, fit_mapping, rebase_encoder, rebase_generator
 
 if TYPE_CHECKING:
     from ..synth.dataset import TextureSet
@@ -184,11 +184,10 @@ class PretrainStage(Stage):
         config, warmth = self.config, 0.0
         if self.encoder is not None and images < config.warm_up:
             warmth = 0.5 + 0.5 * math.cos(math.pi * images / config.warm_up)
-        # steps of a game never agree; only ever smaller ones let what they agree on remain
-        cool = min(1.0, (config.images - images) / max(config.cool_down * config.images, self.batch))
+        cool = cooling(images, config.images, config.cool_down, self.batch)
         for name, rate in self.rates.items():
             warm = 1 + warmth * (config.warm_up_lr / config.lr - 1) if name in ("generator", "encoder") else 1
-            self.optimizers[name].param_groups[0]["lr"] = rate * warm * max(cool, 0.0)
+            self.optimizers[name].param_groups[0]["lr"] = rate * warm * cool
         if self.encoder is not None and not config.path_length:  # momentum helps against noise, not against an opponent
             self.optimizers["generator"].param_groups[0]["betas"] = WARM_BETAS if warmth else BETAS
         return warmth > 0
@@ -201,6 +200,7 @@ class PretrainStage(Stage):
             rebase_generator(generator, frame)
             rebase_encoder(encoder, frame)
         fit_mapping(self.ema, frame.coordinates(codes), rng)
+        centre(self.ema)
         self.generator.mapping.load_state_dict(self.ema.mapping.state_dict())
         self.generator.w_mean.copy_(self.ema.w_mean)
         if self.accelerator.num_processes > 1:  # a device may not repeat itself to the bit, and the processes must stay alike
@@ -343,13 +343,12 @@ class PretrainStage(Stage):
 
     def finish(self) -> dict[str, float]:
         """Give the averaged generator the mapping network that fits the averaged encoder's codes, and its mean w."""
+        metrics = {}
         if self.rebased:  # the one that learnt beside them was always late
             codes, rng = self._captured()
-            return {"matching": fit_mapping(self.ema, codes.mean(1), rng)}
-        with torch.no_grad():
-            z = torch.randn(4096, self.ema.config.w_dim, generator=torch.Generator().manual_seed(0))
-            self.ema.w_mean.copy_(self.ema.mapping(z.to(self.ema.w_mean)).mean(0))
-        return {}
+            metrics["matching"] = fit_mapping(self.ema, codes.mean(1), rng)
+        centre(self.ema)
+        return metrics
 
 
 def phone_stage(profile: Profile, data: TextureSet, *, seed: int = 0, rows: Tensor | None = None) -> PretrainStage:
