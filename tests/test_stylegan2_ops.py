@@ -67,12 +67,18 @@ def plain_modulated(x, weight, style, up=False, demodulate=True):
 # ------------------------------------------------------------------------------------------------------ tests
 
 
-@pytest.mark.parametrize("shape", [(3, 4), (2, 4, 5, 6)])
-def test_bias_act_is_a_leaky_relu_of_the_biased_input(shape):
-    def plain(x, b):
-        return F.leaky_relu(x + b.view(1, -1, *[1] * (x.ndim - 2)), 0.2)
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_convolution_that_overwrites_itself_has_the_derivatives_of_the_plain_one(kernel):
+    conv = ops.EqualConv(3, 4, kernel, gain=0.5).double()
 
-    assert_same_orders(ops.bias_act, plain, [double(*shape), double(4, seed=1)])
+    def plain(x, w, b):
+        y = F.conv2d(x, w / math.sqrt(3 * kernel**2), padding=kernel // 2) + b.view(1, -1, 1, 1)
+        return F.leaky_relu(y, 0.2) * SQRT2 / 2
+
+    def fast(x, w, b):
+        return torch.func.functional_call(conv, {"weight": w, "bias": b}, x)
+
+    assert_same_orders(fast, plain, [double(2, 3, 6, 6), double(4, 3, kernel, kernel, seed=1), double(4, seed=2)])
 
 
 @pytest.mark.parametrize(
@@ -189,7 +195,7 @@ def test_a_batch_split_in_two_has_the_same_minibatch_deviation():
 def test_outputs_stay_channels_last():
     x = ops.channels_last(torch.randn(2, 4, 8, 8))
     y, _ = ops.modulated_conv(x, torch.randn(6, 4, 3, 3), torch.randn(2, 4), up=True)
-    for z in (ops.upsample(x), ops.downsample(x), ops.blur(x, 2), ops.bias_act(x, torch.zeros(4)), y):
+    for z in (ops.upsample(x), ops.downsample(x), ops.blur(x, 2), ops.EqualConv(4, 6, 3, down=True)(x), y):
         assert z.is_contiguous(memory_format=torch.channels_last)
 
 

@@ -8,8 +8,9 @@ import torch
 from studiolike.config import GeneratorConfig, PretrainConfig, profile
 from studiolike.stylegan2 import Discriminator, Generator, encode, phone_stage, train_phone
 from studiolike.stylegan2 import train as train_module
+from studiolike.stylegan2.losses import discriminator_loss, generator_loss
 from studiolike.stylegan2.train import image_grid, update_ema
-from studiolike.training import compiled, fit, read_log
+from studiolike.training import compiled, fit, prepare, read_log
 
 TINY = replace(profile("smoke"), generator=GeneratorConfig(16, 12, 2, 128, 12),
                pretrain=PretrainConfig(images=48, batch=4, r1_every=4, warm_up=16))
@@ -139,6 +140,25 @@ def test_the_warm_up_is_reconstruction_alone_and_ends_at_the_rate_of_the_game(tm
     log = stage.step(16, torch.Generator().manual_seed(0))
     assert "loss_d" in log and "recons" in log
     assert any(not torch.equal(a, b) for a, b in zip(judge, stage.discriminator.parameters(), strict=True))
+
+
+def test_one_look_at_the_fakes_gives_each_player_its_own_gradient(monkeypatch):
+    stage = phone_stage(TINY, Textures(), seed=3)
+    prepare(stage, device="cpu")
+    rng, (texture, seen) = torch.Generator().manual_seed(0), stage.data.phone_batch(torch.arange(4), "cpu")
+    monkeypatch.setattr(stage, "_step", lambda player, model=None: None)  # gradients stay where they are
+    stage.config = replace(stage.config, augment=0.0)
+    g, d = stage.generator, stage.discriminator
+    codes = torch.randn(4, g.num_ws, 12, generator=rng)
+    stage._game_turn(texture, seen, g.synthesis(codes), seen, {}, rng)
+    fake = g.synthesis(codes)
+    losses = discriminator_loss(d(texture, seen), d(fake.detach(), seen)), generator_loss(d(fake, seen))
+    for net, loss in zip((d, g), losses, strict=True):
+        wanted = torch.autograd.grad(loss, list(net.parameters()), allow_unused=True)
+        for parameter, gradient in zip(net.parameters(), wanted, strict=True):
+            assert (parameter.grad is None) == (gradient is None)
+            if gradient is not None:
+                torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
 
 
 def test_compiled_networks_train_like_the_others(tmp_path, monkeypatch):

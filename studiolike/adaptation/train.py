@@ -10,8 +10,6 @@ D(train) leaves D(held out) behind, it has begun to recite.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +111,7 @@ class AdaptStage(Stage):
     # ----------------------------------------------------------------------------------------------- one step
 
     def step(self, images: int, rng: torch.Generator) -> dict[str, float]:
-        """One D step, R1 every ``r1_every`` steps, one G step, EMA. Returns the weighted terms and D's opinions."""
+        """One step of both players, R1 every ``r1_every`` steps, EMA. Returns the weighted terms and D's opinions."""
         accelerator, adversarial = self.accelerator, self._schedule(images)
         device, index = accelerator.device, images // self.batch
         for teacher in self.teachers:
@@ -131,18 +129,18 @@ class AdaptStage(Stage):
         fake, pair_fake = made[:local], made[local:]
         out: dict[str, Tensor] = {}
 
-        if adversarial:
-            out |= self._judge(d_studio, fake.detach(), local, index, rng)
         with torch.no_grad(), accelerator.autocast():
             reference = self.g_phone.synthesis(codes, noise="const").float()
-        with without_gradients(self.judged), accelerator.autocast():
-            logits = self._logits(d_studio, fake, rng) if adversarial else None
+        with accelerator.autocast():
+            logits = self._logits(d_studio, fake, rng) if adversarial else None  # both players' losses read them
             total, parts = self.loss.generator(fake, reference, logits)
             if truth is not None:
                 pair_total, pair_parts = self.loss.pairs(pair_fake, truth)
                 total, parts = total + pair_total, parts | pair_parts
-        with without_gradients(self.judged):
-            self._update("g", total, self.trained)
+        self._backward(total, self.trained, retain_graph=adversarial)
+        if adversarial:
+            out |= self._judge(d_studio, logits, local, index, rng)
+        self._update("g", self.trained)
         self._average(images)
         out |= {f"g_{name}": value for name, value in parts.items()}
         if index % STATS_EVERY == 0:
@@ -161,13 +159,14 @@ class AdaptStage(Stage):
         self.optimizers["g"].param_groups[0]["betas"] = WARM_BETAS if warm or config.adversarial == 0 else BETAS
         return config.adversarial > 0 and not warm
 
-    def _judge(self, d_studio: nn.Module, fake: Tensor, local: int, index: int, rng: torch.Generator) -> dict[str, Tensor]:
-        """D's step: tell studio textures from G_studio's, then the lazy R1 on real studio textures only."""
+    def _judge(self, d_studio: nn.Module, logits: Tensor, local: int, index: int, rng: torch.Generator) -> dict[str, Tensor]:
+        """D's step: tell studio textures from G_studio's, whose ``logits`` it gave, then the lazy R1 on studio textures."""
         chosen = torch.randint(len(self.studio), (local,), generator=rng)
         real = _signed(self.studio[chosen], self.accelerator.device)
         with self.accelerator.autocast():
-            loss = discriminator_loss(self._logits(d_studio, real, rng), self._logits(d_studio, fake, rng))
-        self._update("d", loss, self.judged)
+            loss = discriminator_loss(self._logits(d_studio, real, rng), logits)
+        self._backward(loss, self.judged)
+        self._update("d", self.judged)
         out = {"d_adv": loss.detach()}
         if self.gamma > 0 and index % self.config.r1_every == 0:
             def judge(image: Tensor) -> Tensor:  # in full precision: squared gradients leave the range of float16
@@ -175,7 +174,8 @@ class AdaptStage(Stage):
                     return type(d_studio).forward(d_studio, image, _ones(image))
 
             penalty = r1_loss(judge, real)
-            self._update("d", self.gamma / 2 * self.config.r1_every * penalty, self.judged)
+            self._backward(self.gamma / 2 * self.config.r1_every * penalty, self.judged)
+            self._update("d", self.judged)
             out["d_r1"] = penalty.detach()
         return out
 
@@ -183,13 +183,17 @@ class AdaptStage(Stage):
         image, visibility = augment(image, _ones(image), self.config.augment, rng)
         return d_studio(image, visibility).float()
 
-    def _update(self, name: str, loss: Tensor, parameters: list[nn.Parameter]) -> None:
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
+    def _backward(self, loss: Tensor, parameters: list[nn.Parameter], **options: bool) -> None:
+        """Gradients of one player's parameters alone; the other's layers are passed through."""
         if loss.requires_grad:  # with every weight at zero there is nothing to descend
-            self.accelerator.backward(loss)
+            self.accelerator.backward(loss, inputs=parameters, **options)
+
+    def _update(self, name: str, parameters: list[nn.Parameter]) -> None:
+        optimizer = self.optimizers[name]
+        if any(parameter.grad is not None for parameter in parameters):
             average_gradients(self.accelerator, parameters)
             optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
 
     @torch.no_grad()
     def _average(self, images: int) -> None:
@@ -236,18 +240,6 @@ def freeze_image_side(discriminator: nn.Module, blocks: int) -> None:
     """FreezeD: ``from_rgb`` and the first ``blocks`` residual blocks, the ones at the highest resolutions, stay."""
     for module in [discriminator.from_rgb, *discriminator.blocks.values()][: blocks + 1 if blocks > 0 else 0]:
         module.requires_grad_(False)
-
-
-@contextmanager
-def without_gradients(parameters: list[nn.Parameter]) -> Iterator[None]:
-    """Gradients pass through these parameters' layers inside the block, but none are computed for them."""
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
 
 
 def _signed(textures: Tensor, device: torch.device) -> Tensor:

@@ -37,13 +37,14 @@ def bands(rgb: Tensor, visibility: Tensor) -> Tensor:
     Returns:
         ``(B, 3 · octaves(H), H, W)``, the finest first; linear in ``rgb``, so differentiable any number of times.
     """
-    found, picture, weight = [], rgb * visibility, visibility
+    found = []
+    both = torch.cat([rgb * visibility, visibility], 1)  # together: to filter four channels costs no more than three
     for level in range(octaves(rgb.shape[-1])):
-        smaller, seen = downsample(picture), downsample(weight)
-        coarse = upsample(smaller) / upsample(seen).clamp_min(1e-4)
-        band = (picture - coarse * weight) * GAIN  # picture is already weighted
+        smaller = downsample(both)
+        coarse = upsample(smaller)
+        band = both[:, :3] - coarse[:, :3] * (both[:, 3:] / coarse[:, 3:].clamp_min(1e-4))  # the picture is already weighted
         for _ in range(level):
             band = upsample(band)
         found.append(band if level == 0 else band * visibility)
-        picture, weight = smaller, seen
-    return torch.cat(found, 1)
+        both = smaller
+    return torch.cat(found, 1) * GAIN

@@ -23,9 +23,10 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
+from torch.nn.functional import leaky_relu_
 
 from ..errors import InputError
-from .ops import EPSILON, SQRT2, EqualLinear, bias_act, channels_last, modulated_conv, modulated_rgb, upsample
+from .ops import EPSILON, SLOPE, SQRT2, EqualLinear, channels_last, modulated_conv, modulated_rgb, upsample
 
 Noise = Literal["const", "random", "none"]
 
@@ -80,7 +81,7 @@ class SynthesisLayer(nn.Module):
         else:
             field = self.noise if noise == "const" else self._draw(y, rng)
             y = torch.addcmul(field.to(y.dtype) * (self.noise_strength * SQRT2).to(y.dtype), y, factor)
-        return bias_act(y, self.bias * SQRT2)
+        return leaky_relu_(y.add_((self.bias * SQRT2).view(1, -1, 1, 1).to(y.dtype)), SLOPE)
 
     @staticmethod
     def _draw(y: Tensor, rng: torch.Generator | None) -> Tensor:

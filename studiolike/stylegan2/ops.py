@@ -1,11 +1,13 @@
 """The operations StyleGAN2 is made of, in forms that are fast in plain PyTorch, with first and second derivatives.
 
 Karras et al., *A Style-Based Generator Architecture* (CVPR 2019) and *Analyzing and Improving the Image Quality of
-StyleGAN* (CVPR 2020). Three forms differ from the textbook, and each has a test against its definition:
+StyleGAN* (CVPR 2020). Three things differ from the textbook, and each has a test against its definition:
 
 - `modulated_conv` scales activations instead of weights, so that one ordinary convolution serves the whole batch;
-- `resample` knows that its filter is symmetric, so its derivative is itself read backwards, at any order;
-- `bias_act` keeps only its output for the backward pass, and its second derivative is almost free.
+- the filters of `blur`, `downsample` and `upsample` are symmetric, so their derivative is themselves read backwards, at
+  any order;
+- gains are folded into what is small, weights and biases, and the leaky ReLU overwrites its input: its slope can be read
+  off its output.
 
 Everything runs channels-last: on a CPU depthwise filters are several times slower in the other layout.
 """
@@ -26,49 +28,6 @@ EPSILON = 1e-8
 def channels_last(x: Tensor) -> Tensor:
     """The same values ``(B, C, H, W)``, stored with the channels innermost."""
     return x.contiguous(memory_format=torch.channels_last)
-
-
-# ------------------------------------------------------------------------------------------------- activation
-
-
-class _BiasAct(torch.autograd.Function):
-    """Leaky ReLU of ``x + bias``. The sign of the output is the sign of the input, so the output is all that is kept."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, bias: Tensor) -> Tensor:
-        y = F.leaky_relu_(x + bias.view(1, -1, *[1] * (x.ndim - 2)), SLOPE)
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx, grad: Tensor):
-        (y,) = ctx.saved_tensors
-        grad_x = _BiasActGrad.apply(grad, y)
-        return grad_x, (grad_x.sum([0, *range(2, grad.ndim)]) if ctx.needs_input_grad[1] else None)
-
-
-class _BiasActGrad(torch.autograd.Function):
-    """``grad`` times the slope at each element. Linear in ``grad``; flat in ``y``, so no second term exists."""
-
-    @staticmethod
-    def forward(ctx, grad: Tensor, y: Tensor) -> Tensor:
-        ctx.save_for_backward(y)
-        return torch.ops.aten.leaky_relu_backward(grad, y, SLOPE, True)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor):
-        (y,) = ctx.saved_tensors
-        return _BiasActGrad.apply(grad, y), None
-
-
-def bias_act(x: Tensor, bias: Tensor) -> Tensor:
-    """``leaky_relu(x + bias)`` with slope 0.2 and *no* gain: callers fold √2 into what feeds ``x`` and into the bias.
-
-    Args:
-        x: ``(B, C, …)``.
-        bias: ``(C,)``.
-    """
-    return _BiasAct.apply(x, bias.to(x.dtype))
 
 
 # -------------------------------------------------------------------------------------------------- resampling
@@ -189,9 +148,8 @@ class EqualLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(…, inputs)`` → ``(…, outputs)``."""
         weight, bias = self.weight * self.weight_gain, self.bias * self.bias_gain
-        if self.activate:
-            return bias_act(F.linear(x, weight), bias)
-        return F.linear(x, weight, bias)
+        x = F.linear(x, weight, bias)
+        return F.leaky_relu_(x, SLOPE) if self.activate else x
 
 
 class EqualConv(nn.Module):
@@ -217,10 +175,11 @@ class EqualConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(B, inputs, H, W)`` → ``(B, outputs, H, W)``, or half the size."""
         weight = channels_last((self.weight * self.weight_gain).to(x.dtype))
+        bias = None if self.bias is None else (self.bias * self.bias_gain).to(x.dtype)
         if not self.down:
-            x = F.conv2d(x, weight, padding=self.kernel // 2)
+            x = F.conv2d(x, weight, bias, padding=self.kernel // 2)
         elif self.kernel == 1:  # a 1×1 convolution commutes with the filter: do the work at the small size
-            x = F.conv2d(downsample(x), weight)
+            x = F.conv2d(downsample(x), weight, bias)
         else:
-            x = F.conv2d(blur(x, pad=2), weight, stride=2)
-        return x if self.bias is None else bias_act(x, self.bias * self.bias_gain)
+            x = F.conv2d(blur(x, pad=2), weight, bias, stride=2)
+        return x if bias is None else F.leaky_relu_(x, SLOPE)

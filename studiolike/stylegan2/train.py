@@ -166,10 +166,10 @@ class PretrainStage(Stage):
         else:
             encoded = 0 if self.encoder is None else round(batch * self.config.encoded)
             fake, extra = self._sample(batch - encoded, rng, real[:encoded], visibility[:encoded])
-            log |= self._discriminator_turn(real, fake.detach(), visibility.roll(-encoded, 0), rng)
+            log |= self._game_turn(real, visibility, fake, visibility.roll(-encoded, 0), extra, rng)
             if self.gamma and number % self.config.r1_every == 0:
-                log["r1"] = self._r1_turn(real, visibility, rng)
-            log["loss_g"] = self._generator_turn(fake, visibility.roll(-encoded, 0), extra, rng)
+                half = -(-batch // 2)  # the penalty's mean needs no more, and its second derivatives are the dearest of all
+                log["r1"] = self._r1_turn(real[:half], visibility[:half], rng)
             if self.config.path_length and number % PATH_EVERY == 0:
                 log["path"] = self._path_turn(max(batch // 2, 1), rng)
         log |= {name: value for name, value in extra.items() if name != "total"}
@@ -265,11 +265,15 @@ class PretrainStage(Stage):
         with self.accelerator.autocast():
             return self.look(*augment(image, visibility, self.config.augment, rng)).float()
 
-    def _discriminator_turn(self, real: Tensor, fake: Tensor, visibility: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        logits_fake, logits_real = self._judge(fake, visibility, rng), self._judge(real, visibility, rng)
-        loss = discriminator_loss(logits_real, logits_fake)
-        self._update("discriminator", loss)
-        return {"loss_d": loss, "logit_real": logits_real.mean(), "logit_fake": logits_fake.mean()}
+    def _game_turn(self, real: Tensor, visibility: Tensor, fake: Tensor, seen: Tensor, extra: dict[str, Tensor],
+                   rng: torch.Generator) -> dict[str, Tensor]:
+        """Both players move, each by its gradient at where the other stands: D looks at the fakes once for the two."""
+        logits_fake, logits_real = self._judge(fake, seen, rng), self._judge(real, visibility, rng)
+        loss_d, loss_g = discriminator_loss(logits_real, logits_fake), generator_loss(logits_fake)
+        self.accelerator.backward(loss_d, inputs=list(self.discriminator.parameters()), retain_graph=True)
+        self._follow(extra, loss_g + extra.get("total", 0.0))
+        self._step("discriminator")
+        return {"loss_d": loss_d, "logit_real": logits_real.mean(), "logit_fake": logits_fake.mean(), "loss_g": loss_g}
 
     def _r1_turn(self, real: Tensor, visibility: Tensor, rng: torch.Generator) -> Tensor:
         def judge(image: Tensor) -> Tensor:  # in full precision: squared gradients leave the range of float16
@@ -281,17 +285,12 @@ class PretrainStage(Stage):
         self._update("discriminator", penalty * (self.gamma / 2 * self.config.r1_every))
         return penalty
 
-    def _generator_turn(self, fake: Tensor, visibility: Tensor, extra: dict[str, Tensor], rng: torch.Generator) -> Tensor:
-        self.discriminator.requires_grad_(False)  # its weights get no gradient, only the image does
-        loss = generator_loss(self._judge(fake, visibility, rng))
-        self._follow(extra, loss + extra.get("total", 0.0))
-        self.discriminator.requires_grad_(True)
-        return loss
-
     def _follow(self, extra: dict[str, Tensor], loss: Tensor) -> None:
         """Step G, and with it the encoder and the mapping network where there is something for them."""
-        self._update("generator", loss)
-        if extra:  # the same backward pass reached the encoder
+        learning = [self.generator] + ([self.encoder] if extra else [])
+        self.accelerator.backward(loss, inputs=[p for model in learning for p in model.parameters()])
+        self._step("generator")
+        if extra:
             self._step("encoder")
         if "matching" in extra:
             self.accelerator.backward(extra["matching"])
