@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -193,14 +194,49 @@ def timed(engine: Ours | Peer, regularise: bool, device: str) -> tuple[float, fl
     return time.perf_counter() - start, time.process_time() - used
 
 
+def command(engine: str, size: Size, precision: str, path: Path | None) -> list[str]:
+    """What runs this file for one engine."""
+    sizes = [word for name, value in asdict(size).items() for word in (f"--{name}", str(int(value)))]
+    return [sys.executable, __file__, engine, "--precision", precision, *(["--path", str(path)] if path else []), *sizes]
+
+
 def fresh(engine: str, size: Size, precision: str = "no", path: Path | None = None, steps: int = 1) -> dict:
-    """Measure an engine in a process of its own: seconds of plain and regularised steps, peak memory, parameters."""
-    command = [sys.executable, __file__, engine, "--precision", precision, "--steps", str(steps),
-               *(["--path", str(path)] if path else [])]
-    for name, value in asdict(size).items():
-        command += [f"--{name}", str(int(value))]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    """Measure an engine in a process of its own: seconds of plain and regularised steps, peak memory."""
+    done = subprocess.run([*command(engine, size, precision, path), "--steps", str(steps)], check=True,
+                          stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+class Worker:
+    """An engine in a process of its own, which takes a step whenever it is asked; its arguments are `fresh`'s.
+
+    Args:
+        environment: variables of that process.
+    """
+
+    def __init__(self, engine: str, size: Size, precision: str = "no", path: Path | None = None,
+                 environment: dict[str, str] | None = None):
+        self.process = subprocess.Popen([*command(engine, size, precision, path), "--turns"], text=True, bufsize=1,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | (environment or {}))
+        self.parameters: list[int] = self._answer()
+
+    def step(self, regularise: bool) -> tuple[float, float]:
+        """Seconds of one step: by the clock, and of the processor."""
+        print(int(regularise), file=self.process.stdin)
+        return tuple(self._answer())
+
+    def close(self) -> float:
+        """End the process; its peak memory in GiB, without what its libraries occupy."""
+        self.process.stdin.close()
+        peak = self._answer()
+        self.process.wait()
+        return peak
+
+    def _answer(self) -> list | float:
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"an engine ended early, with {self.process.wait()}")
+        return json.loads(line)
 
 
 def iteration(plain: list[float], regularised: list[float]) -> float:
@@ -213,12 +249,13 @@ def main() -> None:
     parser.add_argument("engine", choices=("ours", "peer", "peer-shared"))
     parser.add_argument("--path", type=Path)
     parser.add_argument("--precision", default="no", choices=("no", "bf16", "fp16"))
+    parser.add_argument("--turns", action="store_true", help="a step for every line of input: 1 with R1, 0 without")
     parser.add_argument("--steps", type=int, default=2, help="steps that are timed, of each kind")
     for name, value in asdict(Size()).items():
         parser.add_argument(f"--{name}", type=int, default=int(value))
     options = vars(parser.parse_args())
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    engine, path, precision, steps = (options.pop(name) for name in ("engine", "path", "precision", "steps"))
+    engine, path, precision, steps, turns = (options.pop(name) for name in ("engine", "path", "precision", "steps", "turns"))
     if engine == "ours":
         import studiolike.stylegan2  # noqa: F401  what libraries occupy is not the engine's
     else:
@@ -226,14 +263,18 @@ def main() -> None:
     before = resident_gib()
     built = build(engine, Size(**options), device, precision, path)
     seconds = {True: [], False: []}
-    for k in range(steps + 1):
-        for regularise in (True, False):
-            spent = timed(built, regularise, device)[0]
-            if k:  # the first is the warm-up
-                seconds[regularise].append(spent)
+    if turns:
+        print(json.dumps(built.parameters()), flush=True)
+        for line in sys.stdin:
+            print(json.dumps(timed(built, line.strip() == "1", device)), flush=True)
+    else:
+        for k in range(steps + 1):
+            for regularise in (True, False):
+                spent = timed(built, regularise, device)[0]
+                if k:  # the first is the warm-up
+                    seconds[regularise].append(spent)
     peak = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else resident_gib(peak=True) - before
-    print(json.dumps({"plain": seconds[False], "regularised": seconds[True], "peak_gib": peak,
-                      "parameters": built.parameters()}))
+    print(json.dumps(peak if turns else {"plain": seconds[False], "regularised": seconds[True], "peak_gib": peak}))
 
 
 if __name__ == "__main__":
