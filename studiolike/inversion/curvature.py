@@ -21,7 +21,7 @@ from .prior import WPrior, z_size
 
 BATCH = 16  # codes of one forward pass
 PROBES_PER_CODE = 8
-POWER = 0.75  # of the mean matrix; from 0.5 to 1 the descent from an encoder's codes gains, the one from the mean code loses
+POWER = 0.65  # of the mean matrix; from 0.5 to 1 the descent from an encoder's codes gains, the one from other codes loses
 SPREAD = 0.5  # standard deviation, in those of W, by which the rows of a probed code differ
 
 
