@@ -103,6 +103,24 @@ def test_the_discriminator_enters_after_the_warm_up_and_rates_fall_to_zero(parts
     assert any(not torch.equal(v, before[k]) for k, v in stage.modules["d_studio"].state_dict().items())
 
 
+def test_a_game_alone_has_no_warm_up_since_nothing_would_be_learnt_in_it(parts, tmp_path):
+    alone = {"recons": 0.0, "recons_pixels": 0.0, "recons_detail": 0.0, "perceptual": 0.0, "identity": 0.0}
+    stage = make_stage(parts, replace(CONFIG, images=96, warm_up=0.5, **alone), pairs=None, identity=None)
+    before = state(stage.modules["g_studio"])
+    fit(stage, 12, tmp_path, log_every=4, **QUIET)
+    log = read_log(tmp_path)
+    assert len(log["g_adv"]) == 3 and torch.tensor(log["g_adv"] + log["d_adv"]).isfinite().all()
+    assert any(not torch.equal(v, before[k]) for k, v in stage.modules["g_studio"].state_dict().items())
+
+
+def test_without_any_term_nothing_moves(parts, tmp_path):
+    none = {"recons": 0.0, "recons_pixels": 0.0, "recons_detail": 0.0, "perceptual": 0.0, "identity": 0.0, "adversarial": 0.0}
+    stage = make_stage(parts, replace(CONFIG, **none), pairs=None, identity=None)
+    before = state(stage.modules["g_studio"])
+    fit(stage, 12, tmp_path, **QUIET)
+    assert all(torch.equal(v, before[k]) for k, v in stage.modules["g_studio"].state_dict().items())
+
+
 def test_r1_touches_real_studio_textures_only(parts, tmp_path, monkeypatch):
     seen, real_r1 = [], train_module.r1_loss
 

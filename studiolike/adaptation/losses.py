@@ -198,6 +198,11 @@ class AdaptLoss:
         return sum(parts.values(), fake.new_zeros(())), parts
 
     @property
+    def learns_alone(self) -> bool:
+        """Is there any term besides the adversarial one, to learn from before D takes part?"""
+        return self.uses_pairs or max(self.config.perceptual, self.config.identity) > 0
+
+    @property
     def uses_pairs(self) -> bool:
         """Is any term on pairs switched on?"""
         return max(self.config.recons, self.config.recons_pixels, self.config.recons_detail) > 0

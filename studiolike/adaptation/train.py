@@ -145,13 +145,15 @@ class AdaptStage(Stage):
         out |= {f"g_{name}": value for name, value in parts.items()}
         if index % STATS_EVERY == 0:
             out |= self._opinions(d_studio, fake.detach(), rng)
+        if not out:  # no term has a weight
+            return {}
         values = torch.stack([value.detach().float() for value in out.values()]).tolist()  # one wait for the device
         return dict(zip(out, values, strict=True))
 
     def _schedule(self, images: int) -> bool:
         """Set this step's learning rates and momentum; returns whether D takes part."""
         config = self.config
-        warm = images < config.warm_up * config.images
+        warm = images < config.warm_up * config.images and self.loss.learns_alone
         cool = cooling(images, config.images, config.cool_down, self.batch)
         for name, optimizer in self.optimizers.items():
             optimizer.param_groups[0]["lr"] = self.rates[name] * cool
