@@ -230,7 +230,7 @@ notebook.source(minibatch_std)
 #
 # $$ R_1 = \frac\gamma2\, \mathbb E_{x}\, \big\lVert \nabla_x D(x, v) \big\rVert^2 . $$ (eq-ch02-r1)
 #
-# It is computed only every sixteenth step with sixteen times the weight ("lazy"), which changes Adam's effective settings and therefore needs the correction shown last.
+# It is computed only every sixteenth step, on half of the batch and with sixteen times the weight ("lazy"), which changes Adam's effective settings and therefore needs the correction shown last.
 # Note that the gradient of {eq}`eq-ch02-r1` vanishes in holes by itself, because $D$ only sees $v \odot x$.
 
 # %%
@@ -327,9 +327,12 @@ notebook.glue("ch02_explained", 100 * frame.explained)
 # {glue:text}`ch02_explained:.1f` % of the variance of the wrecked codes lies in the span of the new basis: that is what one vector for all layers can say.
 #
 # One step of the training puts all of it together.
+# Both losses of {eq}`eq-ch02-loss` read $D(G(z), v)$, so one look at the fakes serves both players.
+# Each gradient is then taken at where the *other* player stood at the start of the step; many implementations let one player move first, look again, and pay another pass of $D$ for it.
 
 # %%
 notebook.source(PretrainStage.step)
+notebook.source(PretrainStage._game_turn)
 
 # %% [markdown]
 # ## Training for a moment

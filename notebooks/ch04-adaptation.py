@@ -331,7 +331,7 @@ assert abs(float(terms["percp"])) < 1e-4 and abs(float(terms["face_id"])) < 1e-4
 # %% [markdown]
 # ## Live: the first steps
 #
-# One step of the game draws codes, updates the discriminator (and, now and then, its R1), then the generator, then the generator's running average.
+# One step of the game draws codes, lets the discriminator look at their pictures, and updates both players from that look (and, now and then, the discriminator by its R1), then the generator's running average.
 # We run it here for a moment, from the released G_phone and D_phone.
 # The discriminator does not take part from the start.
 # At first a studio texture and a phone texture are so easy to tell apart that its verdict says nothing about the person; the pairs and the two reference terms say much more.

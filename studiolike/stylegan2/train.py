@@ -5,8 +5,8 @@ are ours. An encoder learns along, and half of the fakes are reconstructions (`e
 the encoder learn to reconstruct alone: without D's turns an image costs half as much, and D meets a G that knows faces.
 In between, W gets the basis in which random codes are faces as well (`rebase`). Every image that D sees, real or
 generated, is seen through a visibility map of the real data, so D cannot win on holes and G learns complete faces
-wherever anyone was observed. One forward pass of G serves both players of a step. Augmentation changes the maps as well
-(`augment`). And D and the encoder read faint octaves amplified (`bands`).
+wherever anyone was observed. One forward pass of G, and one look of D at its fakes, serve both players of a step.
+Augmentation changes the maps as well (`augment`). And D and the encoder read faint octaves amplified (`bands`).
 """
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class PretrainStage(Stage):
     # ------------------------------------------------------------------------------------------------ one step
 
     def step(self, images: int, rng: torch.Generator) -> dict[str, float]:
-        """D's turn, R1 now and then, G's turn, path length if wanted; then the averages. In the warm-up G's turn alone."""
+        """Both players' turn, R1 now and then, path length if wanted; then the averages. In the warm-up G's turn alone."""
         device, batch = self.accelerator.device, self.batch // self.accelerator.num_processes
         chosen = self.rows[torch.randint(len(self.rows), (batch,), generator=rng)]
         texture, visibility = self.data.phone_batch(chosen, device)
