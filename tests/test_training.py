@@ -1,5 +1,8 @@
 """The trainer: a stopped run continues as if nothing had happened."""
 import json
+import platform
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -107,3 +110,24 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_says_so_once():
         warnings.simplefilter("error")
         assert function(torch.ones(3)).tolist() == [2, 2, 2]
     assert len(calls) == 1
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library decides for itself")
+def test_freed_memory_is_used_again_without_page_faults():
+    code = """
+import resource
+from studiolike.training import keep_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(8):
+        bytearray(2**26)  # 64 MiB of zeros: written, then freed
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+forgetful, agreed = faults(), keep_memory()
+bytearray(2**26)
+print(agreed, forgetful, faults())
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    agreed, forgetful, kept = done.stdout.split()
+    assert agreed == "True" and int(kept) < int(forgetful) / 4
