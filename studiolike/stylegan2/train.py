@@ -272,6 +272,7 @@ class PretrainStage(Stage):
         loss_d, loss_g = discriminator_loss(logits_real, logits_fake), generator_loss(logits_fake)
         self.accelerator.backward(loss_d, inputs=list(self.discriminator.parameters()), retain_graph=True)
         self._follow(extra, loss_g + extra.get("total", 0.0))
+        # in float16 G's step may just have changed the loss scale: D's gradient is then off by 2, once, which Adam can bear
         self._step("discriminator")
         return {"loss_d": loss_d, "logit_real": logits_real.mean(), "logit_fake": logits_fake.mean(), "loss_g": loss_g}
 
