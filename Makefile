@@ -50,7 +50,8 @@ weights: $(INSTALLED) ## retrain every released network and write it with its ca
 bench: $(INSTALLED) ## measure speed and memory of every stage on this machine (ARGS=)
 	$(RUN) benchmarks/run.py $(ARGS)
 
-lint: $(INSTALLED) ## check style with ruff, and that the notebooks agree with their text sources
+lint: $(INSTALLED) ## check format and style with ruff, and that the notebooks agree with their text sources
+	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) book/tools/notebooks.py --check
 

@@ -1,4 +1,5 @@
 """What training costs against resolution and batch: seconds and memory per image, each size in a process of its own."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ from studiolike.config import GeneratorConfig
 RESOLUTIONS, BATCHES = (32, 64, 128, 256), (4, 8, 16, 32)
 
 
-def curve_rows(resolutions: tuple[int, ...] = RESOLUTIONS, batches: tuple[int, ...] = BATCHES,
-               precision: str = "no", repeats: int = 2) -> Iterator[dict]:
+def curve_rows(
+    resolutions: tuple[int, ...] = RESOLUTIONS, batches: tuple[int, ...] = BATCHES, precision: str = "no", repeats: int = 2
+) -> Iterator[dict]:
     """One row per resolution and batch: G_phone's training as it is, with its encoder and its augmentation.
 
     Channels are those of the ``cpu`` profile. ``plot.py`` draws the rows.
@@ -23,8 +25,18 @@ def curve_rows(resolutions: tuple[int, ...] = RESOLUTIONS, batches: tuple[int, .
             found = fresh("ours", size, precision, steps=repeats)
             steps = found["plain"], found["regularised"]
             seconds, slowest, fastest = (iteration(*([f(times)] for times in steps)) / batch for f in (median, max, min))
-            yield {"name": f"G_phone training, {resolution}², batch {batch}", "unit": "images/s", "curve": "training",
-                   "resolution": resolution, "batch": batch, "precision": precision, "seconds_per_image": seconds,
-                   "median": 1 / seconds, "min": 1 / slowest, "max": 1 / fastest,
-                   "peak_gib": round(found["peak_gib"], 3), "mib_per_image": round(found["peak_gib"] * 1024 / batch, 1),
-                   "note": f"{1000 * seconds:.1f} ms and {found['peak_gib'] * 1024 / batch:.1f} MiB an image"}
+            yield {
+                "name": f"G_phone training, {resolution}², batch {batch}",
+                "unit": "images/s",
+                "curve": "training",
+                "resolution": resolution,
+                "batch": batch,
+                "precision": precision,
+                "seconds_per_image": seconds,
+                "median": 1 / seconds,
+                "min": 1 / slowest,
+                "max": 1 / fastest,
+                "peak_gib": round(found["peak_gib"], 3),
+                "mib_per_image": round(found["peak_gib"] * 1024 / batch, 1),
+                "note": f"{1000 * seconds:.1f} ms and {found['peak_gib'] * 1024 / batch:.1f} MiB an image",
+            }

@@ -5,6 +5,7 @@ asked. Run as a script it measures one engine alone in this process and prints J
 
     python benchmarks/engines.py ours --resolution 64 --batch 8 --precision bf16
 """
+
 from __future__ import annotations
 
 import argparse
@@ -67,7 +68,8 @@ class Ours:
         settings = replace(
             profile("cpu"),
             generator=GeneratorConfig(size.resolution, size.w_dim, size.mapping_layers, size.channel_base, size.channel_max),
-            pretrain=PretrainConfig(batch=size.batch, r1_every=R1_EVERY, warm_up=0, **only))
+            pretrain=PretrainConfig(batch=size.batch, r1_every=R1_EVERY, warm_up=0, **only),
+        )
         self.stage = phone_stage(settings, RandomSet(size.resolution))
         prepare(self.stage, device=None if device == "cuda" else "cpu", precision=precision)
         self.number = 0
@@ -93,8 +95,20 @@ class Peer:
         networks, loss = peer_modules(path)
         self.size, self.device, self.shared = size, device, shared
         kwargs = {"channel_base": size.channel_base, "channel_max": size.channel_max}
-        self.g = networks.Generator(size.w_dim, 0, size.w_dim, size.resolution, 3, synthesis_kwargs=kwargs,
-                                    mapping_kwargs={"num_layers": size.mapping_layers}).to(device).train().requires_grad_(False)
+        self.g = (
+            networks.Generator(
+                size.w_dim,
+                0,
+                size.w_dim,
+                size.resolution,
+                3,
+                synthesis_kwargs=kwargs,
+                mapping_kwargs={"num_layers": size.mapping_layers},
+            )
+            .to(device)
+            .train()
+            .requires_grad_(False)
+        )
         self.d = networks.Discriminator(0, size.resolution, 3, **kwargs).to(device).train().requires_grad_(False)
         self.ema = copy.deepcopy(self.g).eval()
         self.loss = loss.StyleGAN2Loss(torch.device(device), self.g.mapping, self.g.synthesis, self.d, r1_gamma=0.6, pl_weight=0)
@@ -202,8 +216,9 @@ def command(engine: str, size: Size, precision: str, path: Path | None) -> list[
 
 def fresh(engine: str, size: Size, precision: str = "no", path: Path | None = None, steps: int = 1) -> dict:
     """Measure an engine in a process of its own: seconds of plain and regularised steps, peak memory."""
-    done = subprocess.run([*command(engine, size, precision, path), "--steps", str(steps)], check=True,
-                          stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [*command(engine, size, precision, path), "--steps", str(steps)], check=True, stdout=subprocess.PIPE, text=True
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -214,10 +229,17 @@ class Worker:
         environment: variables of that process.
     """
 
-    def __init__(self, engine: str, size: Size, precision: str = "no", path: Path | None = None,
-                 environment: dict[str, str] | None = None):
-        self.process = subprocess.Popen([*command(engine, size, precision, path), "--turns"], text=True, bufsize=1,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | (environment or {}))
+    def __init__(
+        self, engine: str, size: Size, precision: str = "no", path: Path | None = None, environment: dict[str, str] | None = None
+    ):
+        self.process = subprocess.Popen(
+            [*command(engine, size, precision, path), "--turns"],
+            text=True,
+            bufsize=1,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | (environment or {}),
+        )
         self.parameters: list[int] = self._answer()
 
     def step(self, regularise: bool) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 The released networks, on captures of test subjects that no network was trained on. PSNR is over observed texels.
 """
+
 from __future__ import annotations
 
 import time
@@ -20,8 +21,16 @@ def test_captures(resolution: int, count: int, root: Path, device: str) -> tuple
     from studiolike.config import profile
     from studiolike.recipes import make_set
 
-    config = replace(profile("cpu").data, resolution=resolution, phone_subjects=0, studio_subjects=0, pair_subjects=0,
-                     val_subjects=0, test_subjects=-(-count // LIGHTINGS), test_lightings=LIGHTINGS)
+    config = replace(
+        profile("cpu").data,
+        resolution=resolution,
+        phone_subjects=0,
+        studio_subjects=0,
+        pair_subjects=0,
+        val_subjects=0,
+        test_subjects=-(-count // LIGHTINGS),
+        test_lightings=LIGHTINGS,
+    )
     data = make_set(config, root, device=device)
     return data.phone_batch(data.captures("test")[:count], device)
 
@@ -50,20 +59,35 @@ def quality_rows(device: str, count: int = 64, few: int = 10, many: int = 400, r
         def run(x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
             w_plus = encode(encoder, g, x, v, passes)
             return w_plus, observed_psnr(g.synthesis(w_plus).clamp(-1, 1), to_signed(x), v)
+
         return run
 
     def optimised(steps: int, encoded: bool, newton: bool):
         def run(x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
             start = encode(encoder, g, x, v) if encoded else None
-            result = invert(g, x, v, InversionConfig(steps=steps), feature_net=d, prior=prior, start=start,
-                            curvature=curvature if newton else None)
+            result = invert(
+                g,
+                x,
+                v,
+                InversionConfig(steps=steps),
+                feature_net=d,
+                prior=prior,
+                start=start,
+                curvature=curvature if newton else None,
+            )
             return result.w_plus, result.psnr_observed
+
         return run
 
     fast, slow = f"encoder + {few} quasi-Newton steps", f"mean w + {many} Adam steps"
-    methods = {"encoder, one pass": encoder_alone(1), "encoder, two passes": encoder_alone(2),
-               fast: optimised(few, True, True), f"encoder + {2 * few} quasi-Newton steps": optimised(2 * few, True, True),
-               f"encoder + {few} Adam steps": optimised(few, True, False), slow: optimised(many, False, False)}
+    methods = {
+        "encoder, one pass": encoder_alone(1),
+        "encoder, two passes": encoder_alone(2),
+        fast: optimised(few, True, True),
+        f"encoder + {2 * few} quasi-Newton steps": optimised(2 * few, True, True),
+        f"encoder + {few} Adam steps": optimised(few, True, False),
+        slow: optimised(many, False, False),
+    }
     seconds, quality = {}, {}
     for name, method in methods.items():
         if "+" not in name:
@@ -78,11 +102,21 @@ def quality_rows(device: str, count: int = 64, few: int = 10, many: int = 400, r
             psnr.append(value)
             energy.append(prior.energy(w_plus))
         quality[name], seconds[name] = torch.cat(psnr).nanmean().item(), sum(spent) / len(spent)
-        note = (f"{quality[name]:.2f} dB observed, {seconds[name]:.3f} s a texture, "
-                f"prior energy {torch.cat(energy).mean().item():.1f}")
+        note = (
+            f"{quality[name]:.2f} dB observed, {seconds[name]:.3f} s a texture, "
+            f"prior energy {torch.cat(energy).mean().item():.1f}"
+        )
         if name == slow:
             note += f"; {fast}: {seconds[name] / seconds[fast]:.1f}× as fast, {quality[fast] - quality[name]:+.2f} dB"
-        yield {"name": f"inversion, {g.config.resolution}², {name}", "unit": "textures/s", "median": 1 / seconds[name],
-               "min": 1 / max(spent), "max": 1 / min(spent), "psnr_observed": quality[name],
-               "psnr_std": torch.cat(psnr).std().item(), "seconds_per_texture": seconds[name], "textures": len(texture),
-               "note": note}
+        yield {
+            "name": f"inversion, {g.config.resolution}², {name}",
+            "unit": "textures/s",
+            "median": 1 / seconds[name],
+            "min": 1 / max(spent),
+            "max": 1 / min(spent),
+            "psnr_observed": quality[name],
+            "psnr_std": torch.cat(psnr).std().item(),
+            "seconds_per_texture": seconds[name],
+            "textures": len(texture),
+            "note": note,
+        }

@@ -2,6 +2,7 @@
 
 Two panels over the resolution, a line per batch: seconds per image of training, and peak memory.
 """
+
 from __future__ import annotations
 
 import argparse

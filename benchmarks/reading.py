@@ -3,6 +3,7 @@
 The arrays are sparse files of zeros, which take no room on the disk but the same way into memory. What counts is the
 process's own memory: pages of a mapped file are the system's cache, which it takes back when they are needed.
 """
+
 from __future__ import annotations
 
 import json
@@ -27,8 +28,15 @@ def write_sparse(folder: Path, captures: int, resolution: int) -> None:
         shape = rows, channels, resolution, resolution
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype=np.uint8, shape=shape).flush()
     zeros = np.zeros(subjects, np.int64)
-    np.savez(folder / "index.npz", subject=np.arange(captures) // 2, lighting=np.arange(captures),
-             severity=np.zeros(captures, np.float32), tone=zeros.astype(np.float32), seeds=zeros, split=zeros)
+    np.savez(
+        folder / "index.npz",
+        subject=np.arange(captures) // 2,
+        lighting=np.arange(captures),
+        severity=np.zeros(captures, np.float32),
+        tone=zeros.astype(np.float32),
+        seeds=zeros,
+        split=zeros,
+    )
     (folder / "manifest.json").write_text(json.dumps({"spec": {"resolution": resolution}}))
 
 
@@ -54,16 +62,29 @@ def main() -> None:
             speeds.append(len(rows) / (time.perf_counter() - start))
             peak = max(peak, private_gib())  # while the batch lives
             del batch
-    print(json.dumps({"median": float(np.median(speeds)), "min": min(speeds), "max": max(speeds), "peak_gib": peak - before,
-                      "set_gib": CAPTURES * 4 * RESOLUTION**2 / 2**30}))
+    print(
+        json.dumps(
+            {
+                "median": float(np.median(speeds)),
+                "min": min(speeds),
+                "max": max(speeds),
+                "peak_gib": peak - before,
+                "set_gib": CAPTURES * 4 * RESOLUTION**2 / 2**30,
+            }
+        )
+    )
 
 
 def reading_row() -> dict:
     """The row of the benchmark, measured in a process of its own; ``peak_gib`` is what reading adds."""
     done = subprocess.run([sys.executable, __file__], check=True, stdout=subprocess.PIPE, text=True)
     found = json.loads(done.stdout.splitlines()[-1])
-    return {"name": f"reading {CAPTURES:,} captures, {RESOLUTION}², mapped", "unit": "captures/s", **found,
-            "note": f"of {found['set_gib']:.1f} GiB of textures"}
+    return {
+        "name": f"reading {CAPTURES:,} captures, {RESOLUTION}², mapped",
+        "unit": "captures/s",
+        **found,
+        "note": f"of {found['set_gib']:.1f} GiB of textures",
+    }
 
 
 if __name__ == "__main__":

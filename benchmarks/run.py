@@ -9,6 +9,7 @@ a process of their own (curve, reading, peer) say what they add to it.
     python benchmarks/run.py --only inversion-quality
     python benchmarks/run.py --peer PATH    # a checkout of stylegan2-ada-pytorch
 """
+
 from __future__ import annotations
 
 import argparse
@@ -42,6 +43,7 @@ def synth_rows(device: str, resolutions: list[int]) -> Iterator[Row | Measured]:
     from studiolike.synth import phone_capture, studio_texture, synthesise_subjects
 
     for resolution in (64, 128, 256, 512):
+
         def captures(resolution: int = resolution) -> int:
             subjects = synthesise_subjects(torch.arange(4), resolution, device)
             for k in range(4):
@@ -66,15 +68,23 @@ def training_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
     from studiolike.training import fit
 
     for resolution in resolutions:
-        settings = replace(profile("cpu"), generator=GeneratorConfig(resolution=resolution),
-                           pretrain=PretrainConfig(batch=8, warm_up=0))
+        settings = replace(
+            profile("cpu"), generator=GeneratorConfig(resolution=resolution), pretrain=PretrainConfig(batch=8, warm_up=0)
+        )
 
         def work(settings: Profile = settings) -> int:
             stage = phone_stage(settings, RandomSet(settings.generator.resolution))
             images = settings.pretrain.batch * settings.pretrain.r1_every
             with tempfile.TemporaryDirectory() as folder:
-                fit(stage, images, folder, device=None if device == "cuda" else "cpu", progress=False,
-                    preview_every=10**9, checkpoint_every=10**9)
+                fit(
+                    stage,
+                    images,
+                    folder,
+                    device=None if device == "cuda" else "cpu",
+                    progress=False,
+                    preview_every=10**9,
+                    checkpoint_every=10**9,
+                )
             return images
 
         yield f"G_phone training, {resolution}²", "images/s", work
@@ -89,6 +99,7 @@ def inversion_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
         generator = Generator(resolution).to(device).eval()
         critic = Discriminator(resolution).to(device).eval()
         for batch in (1, 16):
+
             def work(g: torch.nn.Module = generator, d: torch.nn.Module = critic, n: int = batch, r: int = resolution) -> int:
                 texture = torch.rand(n, 3, r, r, device=device)
                 invert(g, texture, torch.ones_like(texture[:, :1]), InversionConfig(steps=10), feature_net=d)
@@ -104,6 +115,7 @@ def detail_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
 
     model = weights.load("detailer", device=device)
     for resolution in (256, 512):
+
         def work(r: int = resolution) -> int:
             n = model.config.low_resolution
             low, phone = torch.rand(1, 3, n, n, device=device), torch.rand(1, 3, r, r, device=device)
@@ -115,20 +127,40 @@ def detail_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
 
 def convert_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
     """The whole command in a fresh process, start-up included."""
+
     def work() -> int:
         from studiolike import io, weights
+
         with tempfile.TemporaryDirectory() as folder:
             phone = Path(folder) / "phone.png"
             io.write_image(io.resize(weights.studio_mean(), 256)[0], phone)
-            subprocess.run([sys.executable, "-m", "studiolike.cli", "convert", str(phone), "--kind", "texture", "--quiet",
-                            "-o", str(Path(folder) / "studio.png")], check=True)
+            subprocess.run(
+                [
+                    sys.executable,
+                    "-m",
+                    "studiolike.cli",
+                    "convert",
+                    str(phone),
+                    "--kind",
+                    "texture",
+                    "--quiet",
+                    "-o",
+                    str(Path(folder) / "studio.png"),
+                ],
+                check=True,
+            )
         return 1
 
     yield "studiolike convert, start-up included", "runs/s", work
 
 
-GROUPS = {"synth": synth_rows, "training": training_rows, "inversion": inversion_rows, "detail": detail_rows,
-          "convert": convert_rows}
+GROUPS = {
+    "synth": synth_rows,
+    "training": training_rows,
+    "inversion": inversion_rows,
+    "detail": detail_rows,
+    "convert": convert_rows,
+}
 LONG = ("curve", "inversion-quality")  # measured when they are asked for
 
 
@@ -143,8 +175,14 @@ def timed_row(row: Row, repeats: int, device: str) -> Measured:
             torch.cuda.synchronize()
         if k:  # the first is the warm-up
             speeds.append(done / (time.perf_counter() - started))
-    return {"name": name, "unit": unit, "median": statistics.median(speeds), "min": min(speeds), "max": max(speeds),
-            "peak_gib": round(peak_gib(device), 3)}
+    return {
+        "name": name,
+        "unit": unit,
+        "median": statistics.median(speeds),
+        "min": min(speeds),
+        "max": max(speeds),
+        "peak_gib": round(peak_gib(device), 3),
+    }
 
 
 def chosen_rows(options: argparse.Namespace, device: str) -> Iterator[Row | Measured]:
@@ -164,8 +202,12 @@ def chosen_rows(options: argparse.Namespace, device: str) -> Iterator[Row | Meas
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", choices=(*GROUPS, *LONG), help="default: all but the long ones, "
-                        f"{' and '.join(LONG)}; with --peer nothing else")
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        choices=(*GROUPS, *LONG),
+        help=f"default: all but the long ones, {' and '.join(LONG)}; with --peer nothing else",
+    )
     parser.add_argument("--peer", type=Path, metavar="PATH", help="compare training with this checkout of stylegan2-ada-pytorch")
     parser.add_argument("--resolutions", nargs="*", type=int, help="default: 32 64; curve: 32 to 256; peer: 64 128")
     parser.add_argument("--batches", nargs="*", type=int, default=list(BATCHES), help="of the curve")
@@ -177,8 +219,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("_build/bench.json"))
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    facts = {"device": device_name(device), "machine": platform.machine(), "torch": torch.__version__, "commit": commit(),
-             "studiolike": package_hash()}
+    facts = {
+        "device": device_name(device),
+        "machine": platform.machine(),
+        "torch": torch.__version__,
+        "commit": commit(),
+        "studiolike": package_hash(),
+    }
     print(" · ".join(str(v) for v in facts.values() if v))
     print(f"{'':46s} {'median':>9s} {'min':>9s} {'max':>9s}  unit             peak GiB")
     rows = []

@@ -107,8 +107,17 @@ size = settings.chapter.detail_resolution  # larger textures of a few subjects, 
 notebook.source(layout.uv_of)
 
 # %% tags=["hide-input"]
-REGION_COLOURS = {"scalp": 5, "neck": 2, "face": 1, "ears": 4, "lips": 3, "left_eye": 0, "right_eye": 0, "left_brow": 6,
-                  "right_brow": 6}
+REGION_COLOURS = {
+    "scalp": 5,
+    "neck": 2,
+    "face": 1,
+    "ears": 4,
+    "lips": 3,
+    "left_eye": 0,
+    "right_eye": 0,
+    "left_brow": 6,
+    "right_brow": 6,
+}
 regions = torch.ones(3, 256, 256)
 for name, colour in REGION_COLOURS.items():
     paint = torch.tensor(to_rgb(figures.PALETTE[colour])).view(3, 1, 1)
@@ -123,7 +132,9 @@ fig, axes = plt.subplots(1, 3, figsize=(figures.WIDTH, 2.2), width_ratios=(1, 1,
 axes[0].imshow(painted.permute(1, 2, 0))
 axes[0].plot(*marks.T, ".", color="black", ms=0.7)
 for name, (across, down) in {"scalp": (128, 26), "face": (78, 212), "ears": (39, 168), "neck": (30, 238)}.items():
-    axes[0].text(across, down, name, ha="center", va="center", fontsize=7, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
+    axes[0].text(
+        across, down, name, ha="center", va="center", fontsize=7, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}
+    )
 axes[1].imshow(((position - span[0]) / (span[1] - span[0])).permute(1, 2, 0))
 mesh = avatar.head_mesh(grid=64)
 views = avatar.turntable(mesh, painted, [0, 60], 192, shading="unlit", supersample=1)
@@ -131,9 +142,12 @@ axes[2].imshow(torch.cat(list(views), -1)[:, :, 20:-20].permute(1, 2, 0))
 for ax, title in zip(axes, ("regions, landmarks", "position map", "the layout on the head"), strict=True):
     ax.set_axis_off()
     ax.set_title(title)
-figures.show(fig, "Left: the square head layout with coloured regions, a grid and the 468 landmarks around the middle. Centre: the "
-                  "position map with x, y and z as red, green and blue. Right: the coloured layout on the head, from the front and "
-                  "from the side; the grid's cells are small on the face and large at the back.")
+figures.show(
+    fig,
+    "Left: the square head layout with coloured regions, a grid and the 468 landmarks around the middle. Centre: the "
+    "position map with x, y and z as red, green and blue. Right: the coloured layout on the head, from the front and "
+    "from the side; the grid's cells are small on the face and large at the back.",
+)
 
 step_u = F.pad(position, (0, 1, 0, 0), mode="circular").diff(dim=2)[:, :-1]
 step_v = position.diff(dim=1)
@@ -156,6 +170,7 @@ notebook.glue("ch01_face_area", 100 * (area * face[:-1]).sum() / area.sum())
 # Then do the same after every texture was moved, turned and scaled a little, as it would come out of the crop box of a face detector.
 # Same people, same statistics of pixels; only the correspondence is gone.
 
+
 # %% tags=["hide-input"]
 def jitter(textures: Tensor, rng: torch.Generator) -> Tensor:
     """Each texture moved by up to 4 % of the width, scaled by up to 8 % and turned by up to 6°."""
@@ -171,7 +186,7 @@ def structure(textures: Tensor) -> Tensor:
     """Fine log luminance of the face, ``(B, texels)``."""
     n = textures.shape[-1]
     log = torch.log(io.luminance(io.srgb_to_linear(textures)) + 0.02)
-    return (log - masked_blur(log, torch.ones_like(log), 0.06 * n))[:, :, 5 * n // 16:13 * n // 16, n // 4:-n // 4].flatten(1)
+    return (log - masked_blur(log, torch.ones_like(log), 0.06 * n))[:, :, 5 * n // 16 : 13 * n // 16, n // 4 : -n // 4].flatten(1)
 
 
 def explained(train: Tensor, held_out: Tensor) -> Tensor:
@@ -204,20 +219,32 @@ for (name, rows), marker, dash in zip(curves.items(), figures.MARKERS, figures.D
     values = torch.tensor([[float(v) for v in row] for row in rows])
     axes[2].errorbar(counts, values.mean(1), values.std(1), marker=marker, linestyle=dash, capsize=2, label=name)
 axes[2].axhline(0, color=figures.QUIET, linewidth=0.6)
-axes[2].set(xscale="log", xlabel="training textures n", ylabel="explained of new\nfaces' structure (%)", xticks=counts,
-            xticklabels=[str(n) for n in counts])
+axes[2].set(
+    xscale="log",
+    xlabel="training textures n",
+    ylabel="explained of new\nfaces' structure (%)",
+    xticks=counts,
+    xticklabels=[str(n) for n in counts],
+)
 axes[2].minorticks_off()
 axes[2].legend()
-figures.show(fig, "Mean of all training studio textures, sharp when registered and blurred when jittered, and the share of "
-                  "held-out faces' fine structure explained over the number of training textures, for both; error bars show one "
-                  "standard deviation over five draws.")
+figures.show(
+    fig,
+    "Mean of all training studio textures, sharp when registered and blurred when jittered, and the share of "
+    "held-out faces' fine structure explained over the number of training textures, for both; error bars show one "
+    "standard deviation over five draws.",
+)
 mean_of = {name: [float(torch.stack(row).mean()) for row in rows] for name, rows in curves.items()}
 enough = next((n for n, value in zip(counts, mean_of["registered"], strict=True) if value >= mean_of["jittered"][-1]), None)
 notebook.glue("ch01_registered", mean_of["registered"][-1])
 notebook.glue("ch01_jittered", mean_of["jittered"][-1])
 notebook.glue("ch01_counts", counts[-1])
-notebook.glue("ch01_enough", f"{enough} registered textures do as well as {counts[-1]} jittered ones" if enough
-              else "no number of registered textures does as well as the jittered ones, against our expectation")
+notebook.glue(
+    "ch01_enough",
+    f"{enough} registered textures do as well as {counts[-1]} jittered ones"
+    if enough
+    else "no number of registered textures does as well as the jittered ones, against our expectation",
+)
 
 # %% [markdown]
 # From {glue:text}`ch01_counts` textures, {glue:text}`ch01_registered:.0f` % of new faces' fine structure is explained if all are registered, and {glue:text}`ch01_jittered:.0f` % if not: {glue:text}`ch01_enough`.
@@ -261,26 +288,40 @@ chart = skin.skin_colour(skin.melanin_of_tone(tone).expand(1, 1, 16, -1), blood[
 chart = io.linear_to_srgb(chart)
 skin_mask = (layout.region_mask("skin_face", data.resolution)[0] > 0.9).flatten()
 # the middle skin colour of every subject, read off the studio texture as a camera would
-measured = torch.stack([srgb_to_lab(everyone[k:k + 1])[0].flatten(1)[:, skin_mask].median(1).values for k in range(len(everyone))])
-curve = srgb_to_lab(io.linear_to_srgb(
-    skin.skin_colour(skin.melanin_of_tone(tone).view(1, 1, 1, -1), torch.full((1, 1, 1, 48), 0.012))))[0, :, 0]
+measured = torch.stack(
+    [srgb_to_lab(everyone[k : k + 1])[0].flatten(1)[:, skin_mask].median(1).values for k in range(len(everyone))]
+)
+curve = srgb_to_lab(
+    io.linear_to_srgb(skin.skin_colour(skin.melanin_of_tone(tone).view(1, 1, 1, -1), torch.full((1, 1, 1, 48), 0.012)))
+)[0, :, 0]
 fig, axes = plt.subplots(1, 2, figsize=(figures.WIDTH, 2.7))
 axes[0].imshow(chart[0].permute(1, 2, 0), extent=(0, 1, 0.05, 0.004), aspect="auto", interpolation="bilinear")
 axes[0].set(xlabel="tone (0 = least melanin)", ylabel="blood fraction", title="the absorption model's range")
 axes[0].grid(False)
 axes[1].plot(curve[2], curve[0], color=figures.INK, linewidth=1.2, label="model, blood 0.012")
-axes[1].scatter(measured[:, 2], measured[:, 0], s=16, color=figures.COLOURS["studio"], linewidths=0, alpha=0.7, label="studio textures")
+axes[1].scatter(
+    measured[:, 2], measured[:, 0], s=16, color=figures.COLOURS["studio"], linewidths=0, alpha=0.7, label="studio textures"
+)
 reach = torch.tensor([0.0, 40.0])
 for edge in ITA_EDGES:
     axes[1].plot(reach, 50 + reach * torch.tan(torch.deg2rad(torch.tensor(float(edge)))), color=figures.QUIET, linewidth=0.6)
 axes[1].set(xlabel="b*", ylabel="L*", xlim=(0, 32), ylim=(15, 85), title="against the six ITA classes")
-for name, (x, y) in {"very light": (2, 79), "light": (20, 70.5), "intermediate": (20, 63), "tan": (24, 57), "brown": (24, 45),
-                     "dark": (24, 26)}.items():
+for name, (x, y) in {
+    "very light": (2, 79),
+    "light": (20, 70.5),
+    "intermediate": (20, 63),
+    "tan": (24, 57),
+    "brown": (24, 45),
+    "dark": (24, 26),
+}.items():
     axes[1].text(x, y, name, fontsize=7, color=figures.QUIET)
 axes[1].legend(loc="lower left", fontsize=7)
-figures.show(fig, "Left: a chart of skin colours over tone and blood fraction, from pale to very dark, redder with more blood. Right: "
-                  "lightness over yellowness of the model and of all subjects' studio textures, with the borders of the six classes "
-                  "of the individual typology angle.")
+figures.show(
+    fig,
+    "Left: a chart of skin colours over tone and blood fraction, from pale to very dark, redder with more blood. Right: "
+    "lightness over yellowness of the model and of all subjects' studio textures, with the borders of the six classes "
+    "of the individual typology angle.",
+)
 of_group = torch.bincount(ita_group(ita(measured)), minlength=6)
 notebook.glue("ch01_classes", int((of_group > 0).sum()))
 notebook.glue("ch01_lightest", measured[:, 0].max())
@@ -308,11 +349,16 @@ with torch.no_grad():
 
 one = 0  # the subject whose maps are shown
 truth = {
-    "albedo": io.linear_to_srgb(heads.albedo_linear[one]), "normals": heads.normals[one] * 0.5 + 0.5,
+    "albedo": io.linear_to_srgb(heads.albedo_linear[one]),
+    "normals": heads.normals[one] * 0.5 + 0.5,
     "distance to base head": (heads.position[one] - layout.position_map(size)).norm(dim=0, keepdim=True) / 3,
-    "sky seen (AO)": heads.occlusion[one], "gloss": heads.gloss[one] / 2, "hair": heads.hair[one],
+    "sky seen (AO)": heads.occlusion[one],
+    "gloss": heads.gloss[one] / 2,
+    "hair": heads.hair[one],
     "light": io.linear_to_srgb((shots.irradiance[one] / shots.irradiance[one].amax()).clamp(0, 1)),
-    "visibility": shots.visibility[one], "studio texture": studio[one], "phone texture": shots.texture[one],
+    "visibility": shots.visibility[one],
+    "studio texture": studio[one],
+    "phone texture": shots.texture[one],
 }
 pictures = list(truth.values())
 fig = figures.texture_grid([pictures[:5], pictures[5:]], (), list(truth)[:5])
@@ -320,9 +366,14 @@ for ax, name in zip(fig.axes[5:], list(truth)[5:], strict=True):
     ax.set_title(name, fontsize=9, loc="center")
 moles = heads.moles[one]
 moles = moles[moles[:, 3] > 0.05]
-fig.axes[0].scatter(moles[:, 0] * size, moles[:, 1] * size, s=18, facecolors="none", edgecolors=figures.PALETTE[5], linewidths=0.7)
-figures.show(fig, "Ten maps of one synthetic subject: albedo with rings around its moles, normals, distance to the base head, ambient "
-                  "occlusion, gloss, hair, then the irradiance and visibility of one phone capture, and the studio and phone textures.")
+fig.axes[0].scatter(
+    moles[:, 0] * size, moles[:, 1] * size, s=18, facecolors="none", edgecolors=figures.PALETTE[5], linewidths=0.7
+)
+figures.show(
+    fig,
+    "Ten maps of one synthetic subject: albedo with rings around its moles, normals, distance to the base head, ambient "
+    "occlusion, gloss, hair, then the irradiance and visibility of one phone capture, and the studio and phone textures.",
+)
 
 # %% [markdown]
 # Light reaches a texel with normal $n$ from all directions $\omega_d$ that it can see.
@@ -345,12 +396,16 @@ notebook.source(studio_texture)
 
 # %% tags=["hide-input"]
 figures.show(
-    figures.texture_grid([studio, shots.texture, shots.visibility, shots.texture * (shots.visibility > 0)],
-                         ["studio", "phone", "visibility", "phone, seen"],
-                         [f"severity {value:.2f}" for value in shots.severity]),
+    figures.texture_grid(
+        [studio, shots.texture, shots.visibility, shots.texture * (shots.visibility > 0)],
+        ["studio", "phone", "visibility", "phone, seen"],
+        [f"severity {value:.2f}" for value in shots.severity],
+    ),
     "Six synthetic subjects from light to dark skin. Rows: studio texture; phone texture of the same subject; visibility of the phone "
     "capture; phone texture with unobserved texels black. The phone row varies in colour, shadow and sharpness, the studio row only "
-    "in its people.")
+    "in its people.",
+)
+
 
 def gradient_energy(texture: Tensor, mask: Tensor) -> Tensor:
     """Standard deviation ``(B,)`` of fine log luminance inside the mask: detail, and noise."""
@@ -391,10 +446,13 @@ lit = io.linear_to_srgb((lit / (2.2 * io.luminance(lit).mean((1, 2, 3), keepdim=
 rows = [many.texture[order][:6], lit[:6], many.texture[order][6:], lit[6:]]
 fig = figures.texture_grid(rows, ["phone", "true light", "phone", "true light"])
 for start, part in ((0, order[:6]), (12, order[6:])):
-    for ax, value in zip(fig.axes[start:start + 6], many.severity[part], strict=True):
+    for ax, value in zip(fig.axes[start : start + 6], many.severity[part], strict=True):
         ax.set_title(f"s = {value:.2f}", fontsize=9, loc="center")
-figures.show(fig, "One subject under twelve lights in order of severity, from nearly even to one side in deep shadow, with the true "
-                  "irradiance of each below it, every one at the same mean brightness.")
+figures.show(
+    fig,
+    "One subject under twelve lights in order of severity, from nearly even to one side in deep shadow, with the true "
+    "irradiance of each below it, every one at the same mean brightness.",
+)
 
 shared = many.visibility.gt(0.3).float() * layout.face_mask(size)
 over_lights = variance_over_lights(many.texture, torch.zeros(12), shared)[0][0]
@@ -407,8 +465,13 @@ notebook.glue("ch01_s_low", many.severity.min())
 notebook.glue("ch01_s_high", many.severity.max())
 
 # %% tags=["hide-input"]
-figures.image_slider(many.texture[order], [f"severity {value:.2f}" for value in many.severity[order]],
-                     "one synthetic subject under twelve lights", name="Light", width=320)
+figures.image_slider(
+    many.texture[order],
+    [f"severity {value:.2f}" for value in many.severity[order]],
+    "one synthetic subject under twelve lights",
+    name="Light",
+    width=320,
+)
 
 # %% [markdown]
 # Severity runs from {glue:text}`ch01_s_low:.2f` to {glue:text}`ch01_s_high:.2f` here.
@@ -425,12 +488,22 @@ figures.image_slider(many.texture[order], [f"severity {value:.2f}" for value in 
 stages = {}
 with torch.no_grad():
     hard = order[8]
-    last = phone_capture(heads[one:one + 1], 100 + hard[None], stages)
+    last = phone_capture(heads[one : one + 1], 100 + hard[None], stages)
 assert torch.equal(stages["JPEG"], last.texture)
-WORDS = {"light": "the place's light and shadow", "gloss": "gloss, seen from the first camera", "white balance": "white balance",
-         "views": "views blended, holes open", "background": "background bleeds in at the rim",
-         "misregistration": "each view misregistered", "blur": "blur at grazing angles", "holes filled": "holes smeared over",
-         "noise": "sensor noise", "tone curve": "tone curve and saturation", "sharpening": "sharpening halo", "JPEG": "JPEG"}
+WORDS = {
+    "light": "the place's light and shadow",
+    "gloss": "gloss, seen from the first camera",
+    "white balance": "white balance",
+    "views": "views blended, holes open",
+    "background": "background bleeds in at the rim",
+    "misregistration": "each view misregistered",
+    "blur": "blur at grazing angles",
+    "holes filled": "holes smeared over",
+    "noise": "sensor noise",
+    "tone curve": "tone curve and saturation",
+    "sharpening": "sharpening halo",
+    "JPEG": "JPEG",
+}
 frames = [io.linear_to_srgb(heads.albedo_linear[one])] + [stages[name][0] for name in STAGES]
 labels = ["0 · albedo, the truth"] + [f"{k} · {WORDS[name]}" for k, name in enumerate(STAGES, 1)]
 figures.image_slider(frames, labels, "one synthetic subject through the phone", name="Step", width=384)
@@ -449,8 +522,11 @@ for k, (name, colour) in enumerate((("broad", figures.COLOURS["phone"]), ("fine"
 ax.set_xticks(place + 0.2, [name.replace(" ", "\n") for name in STAGES[1:]], rotation=45, ha="right")
 ax.set(ylabel="RMS change on the\nseen face (levels)")
 ax.legend()
-figures.show(fig, "Bars: how much each step after the light changes the observed face, split into broad and fine changes. Colour steps "
-                  "change broadly, misregistration, blur, noise, sharpening and JPEG change finely.")
+figures.show(
+    fig,
+    "Bars: how much each step after the light changes the observed face, split into broad and fine changes. Colour steps "
+    "change broadly, misregistration, blur, noise, sharpening and JPEG change finely.",
+)
 first = masked_mean((frames[1][None] - frames[0][None]).square(), unit).sqrt()
 notebook.glue("ch01_light_change", 255 * first)
 notebook.glue("ch01_most_fine", STAGES[1:][max(place.tolist(), key=lambda k: changes[k][1])])
@@ -479,9 +555,14 @@ for ax, values, title in ((axes[0], often[0], "share of captures"), (axes[1], vi
 fig.colorbar(shown, ax=axes[:2], fraction=0.03, pad=0.02)
 axes[2].barh(NAMES[::-1], share[::-1], color=figures.COLOURS["phone"])
 axes[2].set(xlim=(0, 1), xlabel="share of texels observed")
-axes[2].set_yticks(range(len(NAMES)), [name.replace("skin_face", "facial skin").replace("head", "whole head") for name in NAMES[::-1]])
-figures.show(fig, "Two maps of the layout: the share of captures in which a texel was observed, and its mean visibility, both high in the "
-                  "face's middle and zero at the back. Bars: the observed share by region.")
+axes[2].set_yticks(
+    range(len(NAMES)), [name.replace("skin_face", "facial skin").replace("head", "whole head") for name in NAMES[::-1]]
+)
+figures.show(
+    fig,
+    "Two maps of the layout: the share of captures in which a texel was observed, and its mean visibility, both high in the "
+    "face's middle and zero at the back. Bars: the observed share by region.",
+)
 notebook.glue("ch01_observed", 100 * share[-1])
 notebook.glue("ch01_ears", 100 * share[NAMES.index("ears")])
 notebook.glue("ch01_never", 100 * (often == 0).float().mean())
@@ -497,14 +578,24 @@ uneven = asymmetry(texture, visibility * layout.face_mask(data.resolution))
 test = torch.isin(torch.arange(len(data)), data.captures("test"))
 bins = torch.linspace(0, 1, 17).tolist()
 fig, axes = plt.subplots(1, 2, figsize=(figures.WIDTH, 2.5))
-axes[0].hist([data.severity[rows].tolist() for rows in (test, ~test)], bins, stacked=True, label=["test split", "all other splits"],
-             color=[figures.COLOURS["studio"], figures.COLOURS["phone"]], edgecolor="white", linewidth=0.5)
+axes[0].hist(
+    [data.severity[rows].tolist() for rows in (test, ~test)],
+    bins,
+    stacked=True,
+    label=["test split", "all other splits"],
+    color=[figures.COLOURS["studio"], figures.COLOURS["phone"]],
+    edgecolor="white",
+    linewidth=0.5,
+)
 axes[0].set(xlabel="severity (true light)", ylabel="captures")
 axes[0].legend()
 axes[1].plot(data.severity, uneven, ".", color=figures.COLOURS["phone"])
 axes[1].set(xlabel="severity (true light)", ylabel="asymmetry of the picture\n(log units)")
-figures.show(fig, "Left: stacked histogram of lighting severity of the test split and of all other captures. Right: the asymmetry that can be "
-                  "measured in the picture, over the true severity, one dot per capture.")
+figures.show(
+    fig,
+    "Left: stacked histogram of lighting severity of the test split and of all other captures. Right: the asymmetry that can be "
+    "measured in the picture, over the true severity, one dot per capture.",
+)
 rank = spearmanr(data.severity.numpy(), uneven.numpy()).statistic
 notebook.glue("ch01_severity_median", data.severity.median())
 notebook.glue("ch01_severity_high", data.severity.quantile(0.9))
@@ -523,6 +614,7 @@ notebook.glue("ch01_rank", float(rank))
 # **Raw:** textures as they come, with the visibility map of each (a studio texture is seen everywhere).
 # **Masked:** both domains seen through maps of phone captures, $(v \odot x, v)$, each map handed to one texture of either side.
 # It is graded on subjects that it was not trained on, by the area under the ROC curve: 0.5 is a coin, 1 is certainty.
+
 
 # %%
 def auc(scores: Tensor, label: Tensor) -> float:
@@ -572,7 +664,7 @@ def camera_only(x: Tensor, v: Tensor) -> Tensor:
     where = (v > 0.5).float() * face
     lab = srgb_to_lab(x)
     fine = lab - masked_blur(lab, where, 0.012 * x.shape[-1])
-    return torch.cat([masked_mean(fine[:, k:k + 1].square(), where)[:, None].sqrt() for k in range(3)], 1)
+    return torch.cat([masked_mean(fine[:, k : k + 1].square(), where)[:, None].sqrt() for k in range(3)], 1)
 
 
 def domains(captures: Tensor, people: Tensor, rng: torch.Generator, masked: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -584,19 +676,29 @@ def domains(captures: Tensor, people: Tensor, rng: torch.Generator, masked: bool
     return torch.cat([x, y]), torch.cat([v, w]), torch.cat([torch.ones(len(x)), torch.zeros(len(y))])
 
 
-LOOKS = {"holes (map only)": holes_only, "smears (never-seen texels)": smears_only, "asymmetry of light": light_only,
-         "blur and noise of the face": camera_only}
+LOOKS = {
+    "holes (map only)": holes_only,
+    "smears (never-seen texels)": smears_only,
+    "asymmetry of light": light_only,
+    "blur and noise of the face": camera_only,
+}
 grades = torch.zeros(2, len(LOOKS))
 for masked in (0, 1):
     rng = torch.Generator().manual_seed(7)
     fitted = domains(data.captures("phone"), data.subjects("studio"), rng, bool(masked))
-    graded = domains(torch.cat([data.captures(name) for name in ("pairs", "val", "test")]),
-                     torch.cat([data.subjects(name) for name in ("pairs", "val", "test")]), rng, bool(masked))
+    graded = domains(
+        torch.cat([data.captures(name) for name in ("pairs", "val", "test")]),
+        torch.cat([data.subjects(name) for name in ("pairs", "val", "test")]),
+        rng,
+        bool(masked),
+    )
     for k, features in enumerate(LOOKS.values()):
         grades[masked, k] = train_and_grade(features, fitted, graded)
 fig, ax = plt.subplots(figsize=(figures.WIDTH, 2.2))
 place = torch.arange(len(LOOKS))
-for masked, (name, colour, hatch) in enumerate((("raw", figures.COLOURS["phone"], ""), ("masked", figures.COLOURS["studio"], "//"))):
+for masked, (name, colour, hatch) in enumerate(
+    (("raw", figures.COLOURS["phone"], ""), ("masked", figures.COLOURS["studio"], "//"))
+):
     ax.barh(place + 0.4 * masked, grades[masked], 0.38, color=colour, hatch=hatch, edgecolor="white", label=name)
     for y, value in zip((place + 0.4 * masked).tolist(), grades[masked].tolist(), strict=True):
         ax.text(value + 0.01, y, f"{value:.2f}", va="center", fontsize=8)
@@ -605,8 +707,11 @@ ax.set_yticks(place + 0.2, LOOKS)
 ax.set(xlim=(0, 1.12), xlabel="AUC, phone against studio, unseen subjects")
 ax.invert_yaxis()
 ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.22), ncols=2)
-figures.show(fig, "Bars of the classifier's AUC for four kinds of evidence, raw and masked. Raw, holes and smears betray the domain; "
-                  "masked, both are at one half. The bars of light, and of blur and noise, are much the same raw and masked.")
+figures.show(
+    fig,
+    "Bars of the classifier's AUC for four kinds of evidence, raw and masked. Raw, holes and smears betray the domain; "
+    "masked, both are at one half. The bars of light, and of blur and noise, are much the same raw and masked.",
+)
 for name, row in (("raw", 0), ("masked", 1)):
     for k, key in enumerate(("holes", "smears", "light", "camera")):
         notebook.glue(f"ch01_auc_{key}_{name}", grades[row, k])
@@ -630,6 +735,7 @@ notebook.glue("ch01_camera", "give the domain away as well" if grades[1, 3] > 0.
 # Suppose nobody converts.
 # The whole "network" below is one number, the exponent of $y = x^\gamma$, fitted on the pre-training subjects and graded on the test subjects.
 
+
 # %% tags=["hide-input"]
 def pairs_of(split: str) -> tuple[Tensor, Tensor, Tensor]:
     rows = data.captures(split)
@@ -644,22 +750,32 @@ def error(x: Tensor, y: Tensor, mask: Tensor) -> float:
 gammas = torch.linspace(0.4, 3.2, 57)
 x, y, mask = pairs_of("phone")
 fits = {"one encoding (sRGB)": lambda t: t, "studio left linear": io.srgb_to_linear}
-table, best = ["| studio set | doing nothing | one exponent | gain | and decoded correctly |", "| --- | --- | --- | --- | --- |"], {}
+table, best = (
+    ["| studio set | doing nothing | one exponent | gain | and decoded correctly |", "| --- | --- | --- | --- | --- |"],
+    {},
+)
 tx, ty, tmask = pairs_of("test")
 for name, store in fits.items():
     gamma = float(gammas[torch.tensor([error(x**g, store(y), mask) for g in gammas]).argmax()])
     before, after = error(tx, store(ty), tmask), error(tx**gamma, store(ty), tmask)
     shown = tx**gamma if store(torch.tensor(0.5)) == 0.5 else io.linear_to_srgb(tx**gamma)
     best[name] = (gamma, before, after, error(shown, ty, tmask), shown)
-    table.append(f"| {name} | {before:.1f} dB | {after:.1f} dB, γ = {gamma:.2f} | **{after - before:+.1f} dB** | {best[name][3]:.1f} dB |")
+    table.append(
+        f"| {name} | {before:.1f} dB | {after:.1f} dB, γ = {gamma:.2f} | **{after - before:+.1f} dB** | {best[name][3]:.1f} dB |"
+    )
 display(Markdown("\n".join(table)))
 trap, honest = best["studio left linear"], best["one encoding (sRGB)"]
 pick = int(data.severity[data.captures("test")].argmax())
-figures.show(figures.texture_grid([[tx[pick], io.srgb_to_linear(ty)[pick], tx[pick] ** trap[0], trap[4][pick], ty[pick]]], (),
-                                  ["phone", "studio, linear", f"phone, γ = {trap[0]:.1f}", "… decoded", "studio, sRGB"]),
-             "The phone texture of the most severe test capture; the studio texture stored linear, which looks dark; the phone texture "
-             "after one exponent, dark as well; the same decoded for display, which is the phone texture again, shadow and all; and the "
-             "studio texture as it should look.")
+figures.show(
+    figures.texture_grid(
+        [[tx[pick], io.srgb_to_linear(ty)[pick], tx[pick] ** trap[0], trap[4][pick], ty[pick]]],
+        (),
+        ["phone", "studio, linear", f"phone, γ = {trap[0]:.1f}", "… decoded", "studio, sRGB"],
+    ),
+    "The phone texture of the most severe test capture; the studio texture stored linear, which looks dark; the phone texture "
+    "after one exponent, dark as well; the same decoded for display, which is the phone texture again, shadow and all; and the "
+    "studio texture as it should look.",
+)
 notebook.glue("ch01_trap_gain", trap[2] - trap[1])
 notebook.glue("ch01_trap_gamma", trap[0])
 notebook.glue("ch01_trap_true", trap[3] - honest[1])
@@ -677,6 +793,7 @@ notebook.glue("ch01_honest_gain", honest[2] - honest[1])
 # Here it is graded twice on the same captures.
 # Split by capture, the gallery holds *other* captures of the same people; split by subject, it does not.
 
+
 # %% tags=["hide-input"]
 def fingerprint(texture: Tensor, visibility: Tensor) -> Tensor:
     """Fine luminance of the face, without light, as unit vectors."""
@@ -693,18 +810,30 @@ ask, gallery = rows[rank_of == 0], rows[rank_of > 0]
 match = fingerprint(*data.phone_batch(ask)) @ fingerprint(*data.phone_batch(gallery)).T
 own = data.subject[ask][:, None] == data.subject[gallery][None]
 target = data.studio_batch(data.subject[ask])
-answers = {name: gallery[scores.argmax(1)] for name, scores in (("by capture", match), ("by subject", match.masked_fill(own, -2)))}
-leak = {name: 255 * (data.studio_batch(data.subject[found]) - target).square().mean((1, 2, 3)).sqrt().mean() for name, found in answers.items()}
+answers = {
+    name: gallery[scores.argmax(1)] for name, scores in (("by capture", match), ("by subject", match.masked_fill(own, -2)))
+}
+leak = {
+    name: 255 * (data.studio_batch(data.subject[found]) - target).square().mean((1, 2, 3)).sqrt().mean()
+    for name, found in answers.items()
+}
 notebook.glue("ch01_leak_found", 100 * (data.subject[answers["by capture"]] == data.subject[ask]).float().mean())
 notebook.glue("ch01_leak_capture", leak["by capture"])
 notebook.glue("ch01_leak_subject", leak["by subject"])
 asked = torch.arange(len(ask))[:6]
-figures.show(figures.texture_grid(
-    [data.phone_batch(ask[asked])[0], data.studio_batch(data.subject[answers["by capture"]][asked]),
-     data.studio_batch(data.subject[answers["by subject"]][asked]), target[asked]],
-    ["asked", "by capture", "by subject", "truth"]),
+figures.show(
+    figures.texture_grid(
+        [
+            data.phone_batch(ask[asked])[0],
+            data.studio_batch(data.subject[answers["by capture"]][asked]),
+            data.studio_batch(data.subject[answers["by subject"]][asked]),
+            target[asked],
+        ],
+        ["asked", "by capture", "by subject", "truth"],
+    ),
     "Six phone captures; the memoriser's answers when other captures of the same people are in its gallery; its answers when they are "
-    "not; and the true studio textures. With the leak, answers are mostly the truth itself.")
+    "not; and the true studio textures. With the leak, answers are mostly the truth itself.",
+)
 
 # %% [markdown]
 # With the leak the memoriser finds the right person in {glue:text}`ch01_leak_found:.0f` % of the cases, and then its answer *is* the truth; its error is {glue:text}`ch01_leak_capture:.1f` levels.
@@ -716,10 +845,17 @@ figures.show(figures.texture_grid(
 notebook.source(SetSpec.seeds)
 spec = data.manifest["spec"]
 table = ["| split | used for | subjects | captures | first seed |", "| --- | --- | --- | --- | --- |"]
-USES = ("pre-training of G_phone, identity networks", "few-shot studio set, textures only", "few phone/studio pairs",
-        "choosing settings", "every reported number")
+USES = (
+    "pre-training of G_phone, identity networks",
+    "few-shot studio set, textures only",
+    "few phone/studio pairs",
+    "choosing settings",
+    "every reported number",
+)
 for k, (name, use) in enumerate(zip(SPLITS, USES, strict=True)):
-    table.append(f"| {name} | {use} | {len(data.subjects(name))} | {len(data.captures(name))} | {spec['first_seed'] + k * SPLIT_SEEDS} |")
+    table.append(
+        f"| {name} | {use} | {len(data.subjects(name))} | {len(data.captures(name))} | {spec['first_seed'] + k * SPLIT_SEEDS} |"
+    )
 display(Markdown("\n".join(table)))
 members = [set(data.seeds[data.subjects(name)].tolist()) for name in SPLITS]
 assert sum(map(len, members)) == len(set().union(*members)) == len(data.studio)  # nobody is in two splits
@@ -731,8 +867,17 @@ assert sum(map(len, members)) == len(set().union(*members)) == len(data.studio) 
 # Here is a tiny set, made twice in different folders.
 
 # %%
-tiny = SetSpec(resolution=32, phone_subjects=1, studio_subjects=1, pair_subjects=0, val_subjects=0, test_subjects=1,
-               lightings=1, test_lightings=2, first_seed=123)
+tiny = SetSpec(
+    resolution=32,
+    phone_subjects=1,
+    studio_subjects=1,
+    pair_subjects=0,
+    val_subjects=0,
+    test_subjects=1,
+    lightings=1,
+    test_lightings=2,
+    first_seed=123,
+)
 manifests = []
 for _ in range(2):
     with tempfile.TemporaryDirectory() as folder:
@@ -757,10 +902,15 @@ for name, digest in manifests[0]["sha256"].items():
 real = capture_photo(astronaut(), size, astronaut_landmarks())
 inside = real.visibility.gt(0)
 peers = shots.texture[:4]
-figures.show(figures.texture_grid([torch.cat([real.texture, peers]) * inside, torch.cat([real.texture, peers])],
-                                  ["seen", "whole"], ["astronaut", *["synthetic"] * 4]),
-             "The astronaut's unwrapped texture beside four synthetic phone captures, above through the astronaut's visibility, below "
-             "whole. The real texture ends at the face's outline; the synthetic ones go on over ears, hair and neck.")
+figures.show(
+    figures.texture_grid(
+        [torch.cat([real.texture, peers]) * inside, torch.cat([real.texture, peers])],
+        ["seen", "whole"],
+        ["astronaut", *["synthetic"] * 4],
+    ),
+    "The astronaut's unwrapped texture beside four synthetic phone captures, above through the astronaut's visibility, below "
+    "whole. The real texture ends at the face's outline; the synthetic ones go on over ears, hair and neck.",
+)
 zone = real.visibility.gt(0.5).float() * layout.region_mask("skin_face", size).gt(0.9).float()
 ours = torch.cat([shots.texture, many.texture])
 seen_ours = torch.cat([shots.visibility, many.visibility])
@@ -769,18 +919,30 @@ seen_ours = torch.cat([shots.visibility, many.visibility])
 def facts(texture: Tensor, visibility: Tensor) -> dict[str, Tensor]:
     where = zone.expand(len(texture), -1, -1, -1)
     lab = srgb_to_lab(texture)
-    return {"map observed (%)": 100 * visibility.gt(0).float().mean((1, 2, 3)), "skin L*": masked_mean(lab[:, :1], where),
-            "skin chroma": masked_mean(lab[:, 1:].norm(dim=1, keepdim=True), where),
-            "asymmetry (log units)": asymmetry(texture, where), "fine contrast (log units)": gradient_energy(texture, where)}
+    return {
+        "map observed (%)": 100 * visibility.gt(0).float().mean((1, 2, 3)),
+        "skin L*": masked_mean(lab[:, :1], where),
+        "skin chroma": masked_mean(lab[:, 1:].norm(dim=1, keepdim=True), where),
+        "asymmetry (log units)": asymmetry(texture, where),
+        "fine contrast (log units)": gradient_energy(texture, where),
+    }
 
 
 one_real, all_ours = facts(real.texture, real.visibility), facts(ours, seen_ours)
-table, outside = ["| measure, on the same facial skin | astronaut | synthetic, lowest … highest of 18 | inside? |", "| --- | --- | --- | --- |"], []
+table, outside = (
+    [
+        "| measure, on the same facial skin | astronaut | synthetic, lowest … highest of 18 | inside? |",
+        "| --- | --- | --- | --- |",
+    ],
+    [],
+)
 for name, value in one_real.items():
     low, high = float(all_ours[name].min()), float(all_ours[name].max())
     if not low <= float(value) <= high:
         outside.append(name)
-    table.append(f"| {name} | {float(value):.2f} | {low:.2f} … {high:.2f} | {'yes' if low <= float(value) <= high else '**no**'} |")
+    table.append(
+        f"| {name} | {float(value):.2f} | {low:.2f} … {high:.2f} | {'yes' if low <= float(value) <= high else '**no**'} |"
+    )
 display(Markdown("\n".join(table)))
 notebook.glue("ch01_outside", len(outside))
 notebook.glue("ch01_measures", len(one_real))
@@ -815,9 +977,13 @@ notebook.glue("ch01_measures", len(one_real))
 crowd = data.subjects("phone")[:64]
 first_of = torch.stack([(data.subject == s).nonzero()[0, 0] for s in crowd])
 notebook.glue("ch01_sheet", len(crowd))
-figures.before_after(image_grid(data.phone_batch(first_of)[0]), image_grid(data.studio_batch(crowd)),
-                     "The subjects of this page's pre-training split: one phone capture each, over their studio textures",
-                     labels=("phone", "studio"), width=720)
+figures.before_after(
+    image_grid(data.phone_batch(first_of)[0]),
+    image_grid(data.studio_batch(crowd)),
+    "The subjects of this page's pre-training split: one phone capture each, over their studio textures",
+    labels=("phone", "studio"),
+    width=720,
+)
 
 # %% [markdown]
 # Two measurements tell one face in many colours from many faces.
@@ -835,9 +1001,21 @@ nearest = apart.fill_diagonal_(torch.inf).min(1)
 
 judge = weights.load("identity_eval")
 many = 2 * settings.chapter.test_subjects  # a threshold and an accuracy need more people than the other figures of this page
-line_up = recipes.chapter_set(replace(settings, chapter=replace(
-    settings.chapter, phone_subjects=0, studio_subjects=0, pair_subjects=0, val_subjects=many, test_subjects=many, lightings=3,
-    test_lightings=3)))
+line_up = recipes.chapter_set(
+    replace(
+        settings,
+        chapter=replace(
+            settings.chapter,
+            phone_subjects=0,
+            studio_subjects=0,
+            pair_subjects=0,
+            val_subjects=many,
+            test_subjects=many,
+            lightings=3,
+            test_lightings=3,
+        ),
+    )
+)
 
 
 @torch.no_grad()
@@ -853,22 +1031,45 @@ verdict, scores = verification(*judged, threshold=chosen.threshold), pair_scores
 fig = plt.figure(figsize=(figures.WIDTH, 2.4))
 axes = fig.subplots(1, 2)
 for ax, groups_, names, label in (
-        (axes[0], (upper, nearest.values), ("any two subjects", "a subject and the most alike"), "distance of colourless studio textures"),
-        (axes[1], scores[::-1], ("two subjects", "one subject, two lights"), "cosine of phone captures")):
+    (
+        axes[0],
+        (upper, nearest.values),
+        ("any two subjects", "a subject and the most alike"),
+        "distance of colourless studio textures",
+    ),
+    (axes[1], scores[::-1], ("two subjects", "one subject, two lights"), "cosine of phone captures"),
+):
     edges = torch.linspace(min(float(g.min()) for g in groups_), max(float(g.max()) for g in groups_), 28).tolist()
     for values, name, role, hatch in zip(groups_, names, ("studio", "phone"), ("", "///"), strict=True):
-        ax.hist(values.tolist(), edges, density=True, histtype="stepfilled", alpha=0.65, color=figures.COLOURS[role], hatch=hatch, label=name)
+        ax.hist(
+            values.tolist(),
+            edges,
+            density=True,
+            histtype="stepfilled",
+            alpha=0.65,
+            color=figures.COLOURS[role],
+            hatch=hatch,
+            label=name,
+        )
     ax.set(xlabel=label, ylabel="density", ylim=(0, 1.45 * ax.get_ylim()[1]))
     ax.legend(loc="upper left")
 axes[1].axvline(chosen.threshold, color=figures.COLOURS["truth"], linestyle="--", linewidth=1)
-figures.show(fig, "Left: histograms of the distances between colourless studio textures, of any two subjects and of each subject and its "
-                  "nearest neighbour. Right: histograms of the identity network's cosines for captures of two subjects and for captures "
-                  "of one subject under two lights, with the threshold.")
+figures.show(
+    fig,
+    "Left: histograms of the distances between colourless studio textures, of any two subjects and of each subject and its "
+    "nearest neighbour. Right: histograms of the identity network's cosines for captures of two subjects and for captures "
+    "of one subject under two lights, with the threshold.",
+)
 closest = int(nearest.values.argmin())
 typical = int((apart[closest] - upper.median()).abs().argmin())
-figures.show(figures.texture_grid([data.studio_batch(torch.tensor([closest, int(nearest.indices[closest]), typical]))],
-                                  [""], ["a subject", "most alike", "at the median"]),
-             "The two subjects of this set who are most alike without their colours, and a third at the median distance from the first.")
+figures.show(
+    figures.texture_grid(
+        [data.studio_batch(torch.tensor([closest, int(nearest.indices[closest]), typical]))],
+        [""],
+        ["a subject", "most alike", "at the median"],
+    ),
+    "The two subjects of this set who are most alike without their colours, and a third at the median distance from the first.",
+)
 notebook.glue("ch01_nearest", nearest.values.median())
 notebook.glue("ch01_any", upper.median())
 notebook.glue("ch01_closest", nearest.values.min())
@@ -892,7 +1093,10 @@ traits = draw_traits(data.seeds)
 years = 18 + 62 * traits.age
 groups = {
     "skin (ITA class)": (ITA_NAMES, of_group),
-    "age (years)": (("18–29", "30–44", "45–59", "60–80"), torch.bincount(torch.bucketize(years, torch.tensor([30.0, 45.0, 60.0])), minlength=4)),
+    "age (years)": (
+        ("18–29", "30–44", "45–59", "60–80"),
+        torch.bincount(torch.bucketize(years, torch.tensor([30.0, 45.0, 60.0])), minlength=4),
+    ),
     "hair": (HAIR_STYLES, torch.bincount(traits["hair_style"], minlength=len(HAIR_STYLES))),
     "beard": (BEARDS, torch.bincount(traits["beard"], minlength=len(BEARDS))),
 }
@@ -905,8 +1109,11 @@ for ax, (title, (names, values)) in zip(axes, groups.items(), strict=True):
     ax.grid(False)
     ax.invert_yaxis()
     ax.tick_params(axis="y", labelsize=7)
-figures.show(fig, f"Composition of this chapter's {len(data.studio)} subjects: counts over six skin classes, four age groups, eleven hair "
-                  "styles and six beards.")
+figures.show(
+    fig,
+    f"Composition of this chapter's {len(data.studio)} subjects: counts over six skin classes, four age groups, eleven hair "
+    "styles and six beards.",
+)
 notebook.glue("ch01_subjects", len(data.studio))
 notebook.glue("ch01_captures", len(data))
 notebook.glue("ch01_generator", data.manifest["generator"])

@@ -98,9 +98,11 @@ def decode(codes):
 # %% tags=["hide-input"]
 rows = data.captures("phone")[:: max(len(data.captures("phone")) // 8, 1)][:8]
 texture, visibility = data.phone_batch(rows)
-figures.show(figures.texture_grid([texture, visibility, texture * visibility], ["texture", "visibility", "product"]),
-             "Eight phone textures, their visibility maps, and the product of both. The back of the head, the scalp and "
-             "often one ear were never observed; the texture shows a smear there.")
+figures.show(
+    figures.texture_grid([texture, visibility, texture * visibility], ["texture", "visibility", "product"]),
+    "Eight phone textures, their visibility maps, and the product of both. The back of the head, the scalp and "
+    "often one ear were never observed; the texture shows a smear there.",
+)
 all_texture, all_visibility = data.phone_batch(data.captures("phone"))
 notebook.glue("ch02_observed", 100 * (all_visibility > 0).float().mean())
 notebook.glue("ch02_never", 100 * (all_visibility.amax(0) == 0).float().mean())
@@ -154,18 +156,25 @@ notebook.source(SynthesisBlock.forward)
 
 # %% tags=["hide-input"]
 sums, parts = [], []
-hooks = [block.register_forward_hook(lambda module, args, out: sums.append(from_signed(out[1])))
-         for block in g_phone.blocks.values()]
-hooks += [block.to_rgb.register_forward_hook(lambda module, args, out: parts.append((out * 0.5 + 0.5).clamp(0, 1)))
-          for block in g_phone.blocks.values()]
+hooks = [
+    block.register_forward_hook(lambda module, args, out: sums.append(from_signed(out[1]))) for block in g_phone.blocks.values()
+]
+hooks += [
+    block.to_rgb.register_forward_hook(lambda module, args, out: parts.append((out * 0.5 + 0.5).clamp(0, 1)))
+    for block in g_phone.blocks.values()
+]
 sample(1, seed=3)
 for hook in hooks:
     hook.remove()
 figures.show(
-    figures.texture_grid([[part[0] for part in parts], [image[0] for image in sums]],
-                         ["toRGB", "sum so far"], [f"{size}²" for size in g_phone.blocks]),
+    figures.texture_grid(
+        [[part[0] for part in parts], [image[0] for image in sums]],
+        ["toRGB", "sum so far"],
+        [f"{size}²" for size in g_phone.blocks],
+    ),
     "One sample of the released generator, block by block: what each resolution adds (grey is nothing), and the "
-    "picture after adding it.")
+    "picture after adding it.",
+)
 
 w = g_phone.mapping(torch.randn(1, g_phone.config.w_dim, generator=torch.Generator().manual_seed(3)))
 with torch.no_grad():
@@ -295,6 +304,7 @@ notebook.source(sliced_distance)
 notebook.source(Frame.of)
 notebook.source(rebase_generator)
 
+
 # %% tags=["hide-input"]
 def equal_rows(w):
     return w[:, None].expand(-1, g_phone.num_ws, -1)
@@ -313,14 +323,21 @@ rebase_generator(found_again, frame)
 fit_mapping(found_again, frame.coordinates(names), drawn)
 centre(found_again)
 picked = torch.linspace(0, len(bank) - 1, 8).long()
-views = [g_phone.synthesis(bank[picked]), turned.synthesis(names[picked]), turned.synthesis(equal_rows(names[picked, names.shape[1] // 2])),
-         found_again.synthesis(equal_rows(frame.coordinates(names[picked]))), sample(8, 5, network=found_again)]
+views = [
+    g_phone.synthesis(bank[picked]),
+    turned.synthesis(names[picked]),
+    turned.synthesis(equal_rows(names[picked, names.shape[1] // 2])),
+    found_again.synthesis(equal_rows(frame.coordinates(names[picked]))),
+    sample(8, 5, network=found_again),
+]
 views = [view.detach() if k == 4 else from_signed(view.detach()).clamp(0, 1) for k, view in enumerate(views)]
 assert (views[0] - views[1]).abs().max() < 0.02
-figures.show(figures.texture_grid(views, ["codes", "rows turned", "… one row", "new basis", "… random"]),
-             "Rows: reconstructions of eight captures; the same after every row was turned, which look the same; the wrecked "
-             "network's pictures of one row of each code, given to all layers; one vector for all layers in the new basis, the same "
-             "people again; random samples of the mapping network taught there.")
+figures.show(
+    figures.texture_grid(views, ["codes", "rows turned", "… one row", "new basis", "… random"]),
+    "Rows: reconstructions of eight captures; the same after every row was turned, which look the same; the wrecked "
+    "network's pictures of one row of each code, given to all layers; one vector for all layers in the new basis, the same "
+    "people again; random samples of the mapping network taught there.",
+)
 notebook.glue("ch02_explained", 100 * frame.explained)
 
 # %% [markdown]
@@ -352,20 +369,27 @@ live = stage.ema.cpu()
 
 # %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=(figures.WIDTH, 2.4))
-for axis, curves, unit in zip(axes, ((("recons", "G(E(x, v))"),), (("loss_d", "D"), ("loss_g", "G")),
-                                     (("logit_real", "real"), ("logit_fake", "generated"))),
-                              ("pixel loss", "loss of the game", "mean logit of D"), strict=True):
+for axis, curves, unit in zip(
+    axes,
+    ((("recons", "G(E(x, v))"),), (("loss_d", "D"), ("loss_g", "G")), (("logit_real", "real"), ("logit_fake", "generated"))),
+    ("pixel loss", "loss of the game", "mean logit of D"),
+    strict=True,
+):
     for (key, label), dash, marker in zip(curves, figures.DASHES, figures.MARKERS, strict=False):
         axis.plot(log["images"], log[key], linestyle=dash, marker=marker, label=label)
     axis.axvline(short.warm_up, color=figures.QUIET, linewidth=0.8)
     axis.set(xlabel="images seen", title=unit, xlim=(0, settings.live_images))
     axis.legend()
-figures.show(fig, "Three plots over the images of the live training: the pixel loss of reconstructions, which falls; the losses "
-                  "of discriminator and generator, and the discriminator's mean logits for real and generated textures, which "
-                  "begin where a line marks the end of the warm-up.")
+figures.show(
+    fig,
+    "Three plots over the images of the live training: the pixel loss of reconstructions, which falls; the losses "
+    "of discriminator and generator, and the discriminator's mean logits for real and generated textures, which "
+    "begin where a line marks the end of the warm-up.",
+)
 figures.show(
     figures.texture_grid([sample(8, 1, network=live), sample(8, 1)], ["live", "released"]),
-    "Eight samples of the generator trained here for a moment, above eight samples of the released generator.")
+    "Eight samples of the generator trained here for a moment, above eight samples of the released generator.",
+)
 for name in ("images", "device", "data"):
     notebook.glue(f"ch02_card_{name}", card[name])
 notebook.glue("ch02_card_minutes", card["seconds"] / 60)
@@ -397,19 +421,28 @@ with torch.no_grad():
     cloud = g_phone.mapping(torch.randn(512, g_phone.config.w_dim, generator=torch.Generator().manual_seed(6)))
 redone = decode(codes_unseen)
 spaced = torch.linspace(0, len(real) - 1, 8).long()
-figures.show(figures.texture_grid([(real * seen)[spaced], redone[spaced]], ["held-out", "G(E(·))"]),
-             "Eight held-out captures as far as they were observed, and their reconstructions by encoder and generator, "
-             "which are whole.")
+figures.show(
+    figures.texture_grid([(real * seen)[spaced], redone[spaced]], ["held-out", "G(E(·))"]),
+    "Eight held-out captures as far as they were observed, and their reconstructions by encoder and generator, which are whole.",
+)
 _, _, axes_of_w = torch.pca_lowrank(cloud, 2)
 fig, axis = plt.subplots(figsize=(figures.WIDTH, 2.8))
-for k, (name, points) in enumerate((("mapping network", cloud), ("encoder, training captures", codes_known.mean(1)),
-                                    ("encoder, held-out captures", codes_unseen.mean(1)))):
+for k, (name, points) in enumerate(
+    (
+        ("mapping network", cloud),
+        ("encoder, training captures", codes_known.mean(1)),
+        ("encoder, held-out captures", codes_unseen.mean(1)),
+    )
+):
     flat = (points - cloud.mean(0)) @ axes_of_w
     axis.scatter(flat[:, 0], flat[:, 1], s=10, marker=figures.MARKERS[k], color=figures.PALETTE[k], alpha=0.7, label=name)
 axis.set(xlabel="first principal axis of w", ylabel="second")
 axis.legend()
-figures.show(fig, "Codes along the two principal axes of the mapping network's output: its own samples, the encoder's codes "
-                  "of training captures and of held-out captures.")
+figures.show(
+    fig,
+    "Codes along the two principal axes of the mapping network's output: its own samples, the encoder's codes "
+    "of training captures and of held-out captures.",
+)
 notebook.glue("ch02_psnr_known", psnr(decode(codes_known), all_texture[: len(known)], all_visibility[: len(known)]).mean())
 notebook.glue("ch02_psnr_unseen", psnr(redone, real, seen).mean())
 notebook.glue("ch02_psnr_first", psnr(decode(at_first), real, seen).mean())
@@ -431,6 +464,7 @@ notebook.glue("ch02_psnr_mean", psnr(decode(g_phone.expand(g_phone.w_mean[None])
 # - the **output skips**: only the last block's picture is shown, not the sum of {eq}`eq-ch02-skip`;
 # - the **coarse rows** of the code, up to the 8² block, and then all **finer rows**: replaced by the mean code.
 
+
 # %%
 def mean_factor(x, weight, style, *, up=False):
     """Modulated convolution whose demodulation no longer depends on the sample."""
@@ -441,8 +475,10 @@ def mean_factor(x, weight, style, *, up=False):
 def energies(codes):
     """Root mean square of every block's feature maps, one number per sample and block."""
     kept = []
-    hooks = [block.register_forward_hook(lambda module, args, out: kept.append(out[0].square().mean((1, 2, 3)).sqrt()))
-             for block in g_phone.blocks.values()]
+    hooks = [
+        block.register_forward_hook(lambda module, args, out: kept.append(out[0].square().mean((1, 2, 3)).sqrt()))
+        for block in g_phone.blocks.values()
+    ]
     with torch.no_grad():
         g_phone.synthesis(codes)
     for hook in hooks:
@@ -468,10 +504,16 @@ spread_on, spread_off = (e.log().std(1) for e in (tight, loose))
 
 # %% tags=["hide-input"]
 titles = ["as trained", "no noise", "no skips", "one factor\nfor all", "coarse rows:\nmean code", "finer rows:\nmean code"]
-figures.show(figures.texture_grid([[pictures[k] for pictures in off.values()] for k in range(len(four))], tile=1.2,
-                                  col_titles=titles, row_titles=[""] * len(four)),
-             "Four held-out people, a row each. Columns: the reconstruction, and the same with noise, output skips, demodulation, "
-             "coarse rows or finer rows of the code switched off.")
+figures.show(
+    figures.texture_grid(
+        [[pictures[k] for pictures in off.values()] for k in range(len(four))],
+        tile=1.2,
+        col_titles=titles,
+        row_titles=[""] * len(four),
+    ),
+    "Four held-out people, a row each. Columns: the reconstruction, and the same with noise, output skips, demodulation, "
+    "coarse rows or finer rows of the code switched off.",
+)
 for name, pictures in off.items():
     notebook.glue(f"ch02_off_{name.replace(' ', '_')}", 255 * float((pictures - whole).square().mean()) ** 0.5)
 notebook.glue("ch02_energy_on", 100 * float(spread_on[-1]))
@@ -500,10 +542,12 @@ with patch.object(discriminator, "minibatch_std", lambda x: torch.cat([x, torch.
 # %% tags=["hide-input"]
 fakes = sample(8, seed=11)
 figures.show(
-    figures.texture_grid([real[spaced], (real * seen)[spaced], fakes * seen[spaced], fakes],
-                         ["held-out", "masked", "G, masked", "G_phone"]),
+    figures.texture_grid(
+        [real[spaced], (real * seen)[spaced], fakes * seen[spaced], fakes], ["held-out", "masked", "G, masked", "G_phone"]
+    ),
     "Rows: held-out phone textures; the same seen through their visibility; samples of the released generator seen "
-    "through the same maps; the same samples whole. Only the two middle rows are what the discriminator compares.")
+    "through the same maps; the same samples whole. Only the two middle rows are what the discriminator compares.",
+)
 
 # %% [markdown]
 # No texture in the training set is complete, so no sample can be checked against a complete one.
@@ -528,10 +572,13 @@ def rms(a, b, weight):
 
 
 figures.show(
-    figures.texture_grid([[often, where_seen * ever, with_smears, rebuilt, painted]],
-                         col_titles=["how often seen", "mean where seen", "mean with smears", "mean of G(E)", "mean of G"]),
+    figures.texture_grid(
+        [[often, where_seen * ever, with_smears, rebuilt, painted]],
+        col_titles=["how often seen", "mean where seen", "mean with smears", "mean of G(E)", "mean of G"],
+    ),
     "Five maps: how often each texel is seen; the mean phone texture over captures that saw the texel, black where none "
-    "did; the mean over all captures with smears; the mean reconstruction; the mean of random samples with fresh noise.")
+    "did; the mean over all captures with smears; the mean reconstruction; the mean of random samples with fresh noise.",
+)
 to_seen, to_smeared = rms(painted, where_seen, seldom), rms(painted, with_smears, seldom)
 rebuilt_seen, rebuilt_smeared = rms(rebuilt, where_seen, seldom), rms(rebuilt, with_smears, seldom)
 apart = rms(where_seen, with_smears, seldom)
@@ -541,10 +588,15 @@ notebook.glue("ch02_apart", apart)
 notebook.glue("ch02_rebuilt_seen", rebuilt_seen)
 notebook.glue("ch02_rebuilt_smeared", rebuilt_smeared)
 nearer = (rebuilt_seen < rebuilt_smeared) + (to_seen < to_smeared)
-notebook.glue("ch02_whole", ("both means are nearer to the smears than to what was seen: masking has not been enough, at this length "
-                             "of training, to overcome the smooth habits of an up-sampling network",
-                             "one of the two is nearer to what was seen, the other to the smears",
-                             "both means are nearer to what was seen than to the smears")[nearer])
+notebook.glue(
+    "ch02_whole",
+    (
+        "both means are nearer to the smears than to what was seen: masking has not been enough, at this length "
+        "of training, to overcome the smooth habits of an up-sampling network",
+        "one of the two is nearer to what was seen, the other to the smears",
+        "both means are nearer to what was seen than to the smears",
+    )[nearer],
+)
 notebook.glue("ch02_whole_verdict", ("not shown here", "partly", "supported")[nearer])
 
 # %% [markdown]
@@ -568,16 +620,26 @@ notebook.glue("ch02_whole_verdict", ("not shown here", "partly", "supported")[ne
 
 # %%
 levels = [0.0, 0.25, 0.5, 0.7, 0.85, 1.0, 1.25, 1.5]
-figures.image_slider([image_grid(sample(8, 5, psi), columns=4) for psi in levels], [f"ψ = {psi:g}" for psi in levels],
-                     "Eight samples of the released generator while truncation changes", name="Truncation", width=560)
+figures.image_slider(
+    [image_grid(sample(8, 5, psi), columns=4) for psi in levels],
+    [f"ψ = {psi:g}" for psi in levels],
+    "Eight samples of the released generator while truncation changes",
+    name="Truncation",
+    width=560,
+)
 
 # %% [markdown]
 # The frames above were made beforehand.
 # Where a kernel runs, the next cell shows any seed at any $\psi$; look for the seed whose face breaks first.
 
 # %% tags=["remove-output", "nbval-ignore-output"]
-explore(lambda seed, psi: image_grid(sample(4, seed, psi), columns=4), "four samples of the released generator",
-             seed=(0, 99, 5), psi=(0.0, 2.0, 0.7), width=560)
+explore(
+    lambda seed, psi: image_grid(sample(4, seed, psi), columns=4),
+    "four samples of the released generator",
+    seed=(0, 99, 5),
+    psi=(0.0, 2.0, 0.7),
+    width=560,
+)
 
 # %% [markdown]
 # ## Style mixing: which rows hold what?
@@ -597,10 +659,15 @@ notebook.glue("ch02_rows", g_phone.num_ws)
 notebook.glue("ch02_cut", cut)
 mixed = [decode(torch.cat([code[:cut].expand(len(fine), -1, -1), fine[:, cut:]], 1)) for code in coarse]
 figures.show(
-    figures.texture_grid([[None, *faces[4:]], *([faces[k], *mixed[k]] for k in range(len(coarse)))], tile=1.2,
-                         row_titles=["", *("coarse" for _ in coarse)], col_titles=["", *("fine from" for _ in fine)]),
+    figures.texture_grid(
+        [[None, *faces[4:]], *([faces[k], *mixed[k]] for k in range(len(coarse)))],
+        tile=1.2,
+        row_titles=["", *("coarse" for _ in coarse)],
+        col_titles=["", *("fine from" for _ in fine)],
+    ),
     "A style-mixing grid. The first column gives the coarse rows of the code, the top row the fine ones; each inner "
-    "picture combines both.")
+    "picture combines both.",
+)
 
 # %% [markdown]
 # A grid invites one to see what one expects, so we also measure.
@@ -636,19 +703,30 @@ with torch.no_grad():
 fig, axis = plt.subplots(figsize=(figures.WIDTH, 2.6))
 places = torch.arange(len(g_phone.blocks))
 for k, (key, values) in enumerate(shares.items()):
-    axis.bar(places + (k - 1) * 0.27, values, 0.25, label=key, color=figures.PALETTE[k], edgecolor=figures.INK, linewidth=0.5,
-             hatch=("", "//", "..")[k])
+    axis.bar(
+        places + (k - 1) * 0.27,
+        values,
+        0.25,
+        label=key,
+        color=figures.PALETTE[k],
+        edgecolor=figures.INK,
+        linewidth=0.5,
+        hatch=("", "//", "..")[k],
+    )
 axis.set_xticks(places, [f"{name}²" for name in g_phone.blocks])
 axis.set(xlabel="block whose rows are replaced", ylabel="change, 1 = all rows replaced")
 axis.legend()
-figures.show(fig, "Bars per resolution block: how much identity, broad light and fine detail change when only this "
-                  "block's rows of the code are replaced by another person's.")
+figures.show(
+    fig,
+    "Bars per resolution block: how much identity, broad light and fine detail change when only this "
+    "block's rows of the code are replaced by another person's.",
+)
 early = [name for name in g_phone.blocks if int(name) <= 8]
 light_share = max(shares["broad light and colour"][: len(early)])
 notebook.glue("ch02_light_early", light_share)
-notebook.glue("ch02_light_late", max(shares["broad light and colour"][len(early):]))
+notebook.glue("ch02_light_late", max(shares["broad light and colour"][len(early) :]))
 notebook.glue("ch02_identity_early", max(shares["identity"][: len(early)]))
-notebook.glue("ch02_identity_late", max(shares["identity"][len(early):]))
+notebook.glue("ch02_identity_late", max(shares["identity"][len(early) :]))
 
 # %% [markdown]
 # The authors state that coarse layers hold identity and therefore freeze them up to 8².
@@ -666,8 +744,13 @@ notebook.glue("ch02_identity_late", max(shares["identity"][len(early):]))
 # %%
 stops = torch.cat([people[:4], people[:1]])
 frames = decode(torch.stack([torch.lerp(stops[k], stops[k + 1], t) for k in range(4) for t in torch.arange(6) / 6]))
-figures.image_slider(frames, [f"{k / 6:.2f}" for k in range(len(frames))],
-                     "A walk in W+ through the codes of four held-out captures", name="Position", width=320)
+figures.image_slider(
+    frames,
+    [f"{k / 6:.2f}" for k in range(len(frames))],
+    "A walk in W+ through the codes of four held-out captures",
+    name="Position",
+    width=320,
+)
 
 # %% [markdown]
 # ## Distance to unseen phone textures
@@ -707,30 +790,40 @@ for k in repeats:
     results["floor: held-out halves"].append(kid(same, real_features[chosen], real_features[~chosen], seed=k))
 own_features = look(all_texture * all_visibility)
 results["real training captures"] = [
-    kid(same, own_features[torch.randperm(len(own_features), generator=torch.Generator().manual_seed(k))[: len(real)]],
-        real_features, seed=k) for k in repeats]
-results["G(E(training captures))"] = [kid(same, seen_as_held_out(decode(codes_known), k), real_features, seed=k)
-                                      for k in repeats]
+    kid(
+        same,
+        own_features[torch.randperm(len(own_features), generator=torch.Generator().manual_seed(k))[: len(real)]],
+        real_features,
+        seed=k,
+    )
+    for k in repeats
+]
+results["G(E(training captures))"] = [kid(same, seen_as_held_out(decode(codes_known), k), real_features, seed=k) for k in repeats]
 sampled = {(psi, k): seen_as_held_out(sample(len(real), 30 + k, psi), k) for psi in (1.0, 0.7, 0.4) for k in repeats}
 for psi in (1.0, 0.7, 0.4):
     results[f"G_phone, ψ = {psi:g}"] = [kid(same, sampled[psi, k], real_features, seed=k) for k in repeats]
 results["trained for a moment"] = [
-    kid(same, seen_as_held_out(sample(len(real), 30 + k, network=live), k), real_features, seed=k) for k in repeats]
+    kid(same, seen_as_held_out(sample(len(real), 30 + k, network=live), k), real_features, seed=k) for k in repeats
+]
 
 fig, axis = plt.subplots(figsize=(figures.WIDTH, 2.6))
 for row, values in enumerate(results.values()):
     for k, value in enumerate(values):
-        axis.errorbar(value.mean, -row + (k - 1) * 0.2, xerr=value.std, marker=figures.MARKERS[row], capsize=2,
-                      color=figures.PALETTE[row])
+        axis.errorbar(
+            value.mean, -row + (k - 1) * 0.2, xerr=value.std, marker=figures.MARKERS[row], capsize=2, color=figures.PALETTE[row]
+        )
 largest = max(value.mean for values in results.values() for value in values)
 floor_values = [value.mean for value in results["floor: held-out halves"]]
 axis.set_xscale("symlog", linthresh=max(max(map(abs, floor_values)), largest / 1e4))
 axis.axvline(0, color=figures.QUIET, linewidth=0.8)
 axis.set_yticks([-row for row in range(len(results))], list(results))
 axis.set(xlabel="KID to held-out phone textures (symmetric logarithmic axis)")
-figures.show(fig, "KID with its spread for: two halves of the held-out captures, real training captures, their "
-                  "reconstructions, samples of the released generator at truncation 1, 0.7 and 0.4, and samples of the network trained for a moment. "
-                  "Three repetitions each.")
+figures.show(
+    fig,
+    "KID with its spread for: two halves of the held-out captures, real training captures, their "
+    "reconstructions, samples of the released generator at truncation 1, 0.7 and 0.4, and samples of the network trained for a moment. "
+    "Three repetitions each.",
+)
 middle = {name: sorted(value.mean for value in values)[1] for name, values in results.items()}
 notebook.glue("ch02_kid", middle["G_phone, ψ = 1"])
 notebook.glue("ch02_kid_std", results["G_phone, ψ = 1"][1].std)
@@ -778,20 +871,33 @@ ratios = {name: nearest_reference(same, features, own_rows) for name, features i
 fig, axis = plt.subplots(figsize=(figures.WIDTH, 2.3))
 for k, (name, (ratio, _)) in enumerate(ratios.items()):
     ordered = ratio.sort().values
-    axis.step(ordered, torch.arange(1, len(ordered) + 1) / len(ordered), where="post", label=name,
-              color=figures.PALETTE[k], linestyle=figures.DASHES[k])
+    axis.step(
+        ordered,
+        torch.arange(1, len(ordered) + 1) / len(ordered),
+        where="post",
+        label=name,
+        color=figures.PALETTE[k],
+        linestyle=figures.DASHES[k],
+    )
 axis.set(xlabel="distance to the nearest training capture ÷ usual distance", ylabel="share of queries", xlim=(0, None))
 axis.legend()
-figures.show(fig, "Cumulative distributions of the relative distance to the nearest training capture, for planted copies, "
-                  "for held-out people and for samples of the released generator.")
+figures.show(
+    fig,
+    "Cumulative distributions of the relative distance to the nearest training capture, for planted copies, "
+    "for held-out people and for samples of the released generator.",
+)
 ratio, index = ratios["G_phone"]
 closest = ratio.argsort()[:8]
 order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(0))
 figures.show(
-    figures.texture_grid([(sample(len(real), 30) * seen[order])[closest], (all_texture * all_visibility)[index[closest]]],
-                         ["sample", "nearest"], [f"{value:.2f}" for value in ratio[closest].tolist()]),
+    figures.texture_grid(
+        [(sample(len(real), 30) * seen[order])[closest], (all_texture * all_visibility)[index[closest]]],
+        ["sample", "nearest"],
+        [f"{value:.2f}" for value in ratio[closest].tolist()],
+    ),
     "The eight samples that are closest to a training capture, above that capture, both as the features see them; the "
-    "relative distance stands on top.")
+    "relative distance stands on top.",
+)
 planted, unseen, drawn = (float(ratios[name][0].median()) for name in queries)
 lowest = float(ratios["held-out people"][0].min())
 copies = int((ratio < min(lowest, (planted + unseen) / 2)).sum())
@@ -813,6 +919,7 @@ notebook.glue("ch02_copy_verdict", "no sign of copying" if copies <= len(ratio) 
 # No generator can do better than that.
 # Now train two small discriminators to tell real captures from completed ones.
 # One sees plain pictures, the other sees $(v \odot x, v)$.
+
 
 # %%
 def completed(rows):
@@ -837,8 +944,9 @@ def contest(masked, images=2 * settings.live_images, batch=settings.pretrain.bat
         wins = (logits[0][:, None] > logits[1]).float() + 0.5 * (logits[0][:, None] == logits[1]).float()
         curve.append((step * batch, float(wins.mean())))
         a, b = (completed(phone[torch.randint(len(phone), (batch,), generator=rng)]) for _ in range(2))
-        loss = losses.discriminator_loss(judge(to_signed(a[0]), a[2] if masked else None),
-                                         judge(to_signed(b[1]), b[2] if masked else None))
+        loss = losses.discriminator_loss(
+            judge(to_signed(a[0]), a[2] if masked else None), judge(to_signed(b[1]), b[2] if masked else None)
+        )
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -848,6 +956,7 @@ def contest(masked, images=2 * settings.live_images, batch=settings.pretrain.bat
 
 
 plain, masked = contest(False), contest(True)
+
 
 # %% tags=["hide-input"]
 def share_in_holes(run):
@@ -865,13 +974,18 @@ for k, (run, label) in enumerate(((plain, "plain"), (masked, "masked"))):
 axes[0].set(xlabel="images seen", ylabel="AUC, real or completed?", ylim=(0.0, 1.05))
 axes[0].axhline(0.5, color=figures.QUIET, linewidth=0.8)
 axes[0].legend(loc="lower right")
-figures.show(fig, "Left: test AUC of both discriminators during training; 0.5 is guessing. Middle and right: where the "
-                  "gradient that the generator would receive points, for the plain and the masked discriminator, each "
-                  "scaled to its maximum.")
+figures.show(
+    fig,
+    "Left: test AUC of both discriminators during training; 0.5 is guessing. Middle and right: where the "
+    "gradient that the generator would receive points, for the plain and the masked discriminator, each "
+    "scaled to its maximum.",
+)
 shown = [k for k in range(0, len(held_out), max(len(held_out) // 4, 1))][:4]
 both = completed(held_out[torch.tensor(shown)])
-figures.show(figures.texture_grid([both[0], both[1], both[0] * both[2]], ["real", "completed", "masked, both"], tile=1.2),
-             "Four held-out captures, their perfect completions, and what the masked discriminator sees of either.")
+figures.show(
+    figures.texture_grid([both[0], both[1], both[0] * both[2]], ["real", "completed", "masked, both"], tile=1.2),
+    "Four held-out captures, their perfect completions, and what the masked discriminator sees of either.",
+)
 notebook.glue("ch02_auc_plain", plain[0][-1][1])
 notebook.glue("ch02_auc_masked", masked[0][-1][1])
 notebook.glue("ch02_holes_plain", 100 * share_in_holes(plain))
@@ -892,6 +1006,7 @@ notebook.glue("ch02_shortcut", "has found the shortcut" if shortcut else "has no
 # Now suppose a generator that paints everything but the finest octave: real captures, each without its own $b_0$.
 # Two small discriminators are to tell them from the captures themselves.
 # They are the same network, from the same weights; in one of them the weights that read the bands are zero and stay zero.
+
 
 # %%
 def grain_contest(with_bands, images=4 * settings.live_images, batch=settings.pretrain.batch):
@@ -927,6 +1042,7 @@ def grain_contest(with_bands, images=4 * settings.live_images, batch=settings.pr
 
 seeing, blind = grain_contest(True), grain_contest(False)
 
+
 # %% tags=["hide-input"]
 def loudness(images, mask):
     """Standard deviation of the two finest bands, without their gain, over observed texels of signed images."""
@@ -934,8 +1050,12 @@ def loudness(images, mask):
     return (found.sum((0, 2, 3)) / mask.sum()).sqrt()
 
 
-sides = {"real": to_signed(real), "without its finest octave": seeing[2], "G(E(·))": to_signed(redone),
-         "samples": to_signed(sample(len(real), 30, noise="random"))}
+sides = {
+    "real": to_signed(real),
+    "without its finest octave": seeing[2],
+    "G(E(·))": to_signed(redone),
+    "samples": to_signed(sample(len(real), 30, noise="random")),
+}
 loud = {name: loudness(images, seen) for name, images in sides.items()}
 fig, (left, right) = plt.subplots(1, 2, figsize=(figures.WIDTH, 2.5), width_ratios=[1.2, 1])
 for k, (run, label) in enumerate(((seeing, "with bands"), (blind, "colours alone"))):
@@ -948,14 +1068,23 @@ for k, (name, values) in enumerate(loud.items()):
 right.set_xticks([0, 1], ["finest octave", "second"])
 right.set(ylabel="standard deviation (signed)", ylim=(0, 1.6 * float(max(values.max() for values in loud.values()))))
 right.legend(ncols=1, fontsize=7)
-figures.show(fig, "Left: test AUC of two discriminators that differ only in whether they read the amplified bands; 0.5 is guessing. Right: how "
-                  "strong both octaves are in held-out captures, in the same without the finest one, in reconstructions and in samples "
-                  "of the released generator, over observed texels.")
+figures.show(
+    fig,
+    "Left: test AUC of two discriminators that differ only in whether they read the amplified bands; 0.5 is guessing. Right: how "
+    "strong both octaves are in held-out captures, in the same without the finest one, in reconstructions and in samples "
+    "of the released generator, over observed texels.",
+)
 notebook.glue("ch02_auc_bands", seeing[0][-1][1])
 notebook.glue("ch02_auc_blind", blind[0][-1][1])
 notebook.glue("ch02_grain_share", 100 * float((loud["real"][0] / to_signed(real)[seen.expand_as(real) > 0].std()) ** 2))
-notebook.glue("ch02_grain_words", "sees the grain, and the other one guesses" if seeing[0][-1][1] > 0.8 > 0.65 > blind[0][-1][1] else
-              "is ahead" if seeing[0][-1][1] > blind[0][-1][1] + 0.1 else "is not ahead after so few steps")
+notebook.glue(
+    "ch02_grain_words",
+    "sees the grain, and the other one guesses"
+    if seeing[0][-1][1] > 0.8 > 0.65 > blind[0][-1][1]
+    else "is ahead"
+    if seeing[0][-1][1] > blind[0][-1][1] + 0.1
+    else "is not ahead after so few steps",
+)
 notebook.glue("ch02_octave_samples", 100 * float(loud["samples"][0] / loud["real"][0]))
 notebook.glue("ch02_octave_rebuilt", 100 * float(loud["G(E(·))"][0] / loud["real"][0]))
 

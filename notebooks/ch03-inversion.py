@@ -33,7 +33,8 @@ figures.apply_style()
 device = "cuda" if torch.cuda.is_available() else "cpu"
 data = recipes.chapter_set(settings)
 g_phone, d_phone, encoder, curvature, g_studio = (
-    weights.load(name, device=device).requires_grad_(False) for name in ("g_phone", "d_phone", "encoder", "curvature", "g_studio"))
+    weights.load(name, device=device).requires_grad_(False) for name in ("g_phone", "d_phone", "encoder", "curvature", "g_studio")
+)
 eye = weights.load("identity_eval").requires_grad_(False)
 size = g_phone.config.resolution
 
@@ -136,13 +137,21 @@ power = inversion.curvature.POWER
 steep = bound.max() * (bound / bound.max()) ** (1 / power)  # `Curvature` keeps a power; this is the mean second derivative itself
 fig, axis = plt.subplots(figsize=(figures.WIDTH, 2.6))
 for k, row in enumerate(range(0, len(steep), 2)):
-    axis.plot(range(1, steep.shape[1] + 1), steep[row], label=f"{4 * 2 ** (row // 2)}²", color=figures.PALETTE[k % len(figures.PALETTE)],
-              linestyle=figures.DASHES[k % len(figures.DASHES)])
+    axis.plot(
+        range(1, steep.shape[1] + 1),
+        steep[row],
+        label=f"{4 * 2 ** (row // 2)}²",
+        color=figures.PALETTE[k % len(figures.PALETTE)],
+        linestyle=figures.DASHES[k % len(figures.DASHES)],
+    )
 axis.axhline(2 * settings.inversion.prior / steep.numel(), color=figures.QUIET, linewidth=0.8)
 axis.set(xlabel="direction of W, steepest first", ylabel="second derivative", yscale="log", xscale="log", ylim=(1e-11, None))
 axis.legend(ncols=3, title="row drives the layers at")
-figures.show(fig, "Mean second derivative of the pixel loss along the directions of each row of W+, in standard deviations of W. The line is "
-                  "what the prior adds to every direction.")
+figures.show(
+    fig,
+    "Mean second derivative of the pixel loss along the directions of each row of W+, in standard deviations of W. The line is "
+    "what the prior adds to every direction.",
+)
 notebook.glue("ch03_power", power)
 notebook.glue("ch03_canyon", steep.max() / steep.flatten().median())
 
@@ -197,10 +206,12 @@ side = (torch.arange(size) / size < 0.38).float().expand(1, 1, size, size)
 kept, hidden = visibility * (1 - side), visibility * side
 holes = (visibility == 0).float()
 figures.show(
-    figures.texture_grid([texture, texture * visibility, texture * kept, truth],
-                         ["phone", "observed", "given", "studio truth"], tile=1.2),
+    figures.texture_grid(
+        [texture, texture * visibility, texture * kept, truth], ["phone", "observed", "given", "studio truth"], tile=1.2
+    ),
     "Test captures: the phone texture, what of it was observed, what is given to the inversion after one side is hidden, "
-    "and the true studio texture, which is used only to measure.")
+    "and the true studio texture, which is used only to measure.",
+)
 
 # %% [markdown]
 # The inversions differ in the space, the weight of the prior, and how long they run.
@@ -224,8 +235,10 @@ guess(texture, kept)  # the first call of a shape is slow; it is not timed
 began = time.perf_counter()
 start = guess(texture, kept)
 guessed = time.perf_counter() - began
-runs = {name: invert(g_phone, texture, kept, wanted, feature_net=d_phone, start=start, curvature=curvature)
-        for name, wanted in variants.items()}
+runs = {
+    name: invert(g_phone, texture, kept, wanted, feature_net=d_phone, start=start, curvature=curvature)
+    for name, wanted in variants.items()
+}
 adam = invert(g_phone, texture, kept, base, feature_net=d_phone, start=start)
 began = time.perf_counter()
 adam_long = invert(g_phone, texture, kept, replace(base, steps=10 * base.steps), feature_net=d_phone)
@@ -246,8 +259,11 @@ for k, (name, run) in enumerate((runs | {"Adam, W+": adam}).items()):
     axis.fill_between(range(len(curve)), curve.amin(1), curve.amax(1), color=figures.PALETTE[k], alpha=0.12, linewidth=0)
 axis.set(xlabel="step", ylabel="PSNR in given texels, dB")
 axis.legend(ncols=2)
-figures.show(fig, "Convergence of the inversions, all from the encoder's codes: median PSNR in the given texels over the steps, with the "
-                  "range over captures as a band. Quasi-Newton steps, and Adam's for comparison.")
+figures.show(
+    fig,
+    "Convergence of the inversions, all from the encoder's codes: median PSNR in the given texels over the steps, with the "
+    "range over captures as a band. Quasi-Newton steps, and Adam's for comparison.",
+)
 climb, slow, far = (run.history["psnr"].median(1).values.cpu() for run in (runs["W+"], adam, adam_long))
 reached = (climb >= far[-1] - 1).nonzero()
 notebook.glue("ch03_last_step", climb[-1] - climb[-2])
@@ -259,8 +275,12 @@ notebook.glue("ch03_adam_long", far[-1])
 notebook.glue("ch03_adam_energy", adam.history["prior"][-1].mean())
 notebook.glue("ch03_start_energy", runs["W+"].history["prior"][0].mean())
 notebook.glue("ch03_newton_energy", runs["W+"].history["prior"][-1].mean())
-notebook.glue("ch03_reached", f"comes within 1 dB of that after {int(reached[0])}" if len(reached) else
-              f"stays {float(far[-1] - climb[-1]):.1f} dB below that with {base.steps}")
+notebook.glue(
+    "ch03_reached",
+    f"comes within 1 dB of that after {int(reached[0])}"
+    if len(reached)
+    else f"stays {float(far[-1] - climb[-1]):.1f} dB below that with {base.steps}",
+)
 
 # %% [markdown]
 # The encoder's codes begin at {glue:text}`ch03_start:.1f` dB ({glue:text}`ch03_first_pass:.1f` dB after its first pass, before it saw what it had missed {cite}`alaluf2021restyle`).
@@ -273,15 +293,19 @@ notebook.glue("ch03_reached", f"comes within 1 dB of that after {int(reached[0])
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 fig, axis = plt.subplots(figsize=(figures.WIDTH, 2.5))
-for k, (name, curve, head) in enumerate((("quasi-Newton, encoder's code", climb, guessed), ("Adam, encoder's code", slow, guessed),
-                                         ("Adam, mean code", far, 0.0))):
+for k, (name, curve, head) in enumerate(
+    (("quasi-Newton, encoder's code", climb, guessed), ("Adam, encoder's code", slow, guessed), ("Adam, mean code", far, 0.0))
+):
     seconds = (head + a_step * torch.arange(len(curve))) / len(rows)
-    axis.plot(seconds[bool(k == 2):], curve[bool(k == 2):], label=name, color=figures.PALETTE[k], linestyle=figures.DASHES[k])
+    axis.plot(seconds[bool(k == 2) :], curve[bool(k == 2) :], label=name, color=figures.PALETTE[k], linestyle=figures.DASHES[k])
 axis.plot(guessed / len(rows), climb[0], marker="*", color=figures.INK, markersize=8, linestyle="none", label="encoder alone")
 axis.set(xlabel="seconds per texture, on this machine", ylabel="PSNR in given texels, dB", xscale="log")
 axis.legend()
-figures.show(fig, "Quality against time: median PSNR in the given texels over the seconds spent on a texture, on a logarithmic axis, for "
-                  "both methods from the encoder's codes and for Adam from the mean code.")
+figures.show(
+    fig,
+    "Quality against time: median PSNR in the given texels over the seconds spent on a texture, on a logarithmic axis, for "
+    "both methods from the encoder's codes and for Adam from the mean code.",
+)
 
 # %% [markdown]
 # ### Before and after translation
@@ -295,7 +319,8 @@ for person in range(min(2, len(rows))):
     figures.show(
         figures.texture_grid([tops, bottoms], ["reconstruction", "translation"], ["given / truth", *painted], tile=1.2),
         f"Test person {person + 1}. Top: what was given, and G_phone's pictures of the codes. Bottom: the studio truth, and "
-        "G_studio's pictures of the same codes.")
+        "G_studio's pictures of the same codes.",
+    )
 
 # %% tags=["hide-input"]
 subjects, lpips = data.subject[rows], PerceptualDistance(eye)
@@ -331,8 +356,15 @@ def words(estimate, up, down, even):
 
 
 given, after = "reconstruction, given side, dB ↑", "studio, given side, dB ↑"
-for key, name in (("w", "W"), ("tight", "W+ tight"), ("wplus", "W+"), ("free", "W+ free"), ("long", "W+ long"),
-                  ("encoder", "encoder"), ("mean", "mean code")):
+for key, name in (
+    ("w", "W"),
+    ("tight", "W+ tight"),
+    ("wplus", "W+"),
+    ("free", "W+ free"),
+    ("long", "W+ long"),
+    ("encoder", "encoder"),
+    ("mean", "mean code"),
+):
     notebook.glue(f"ch03_recon_{key}", mean(given, name))
     notebook.glue(f"ch03_studio_{key}", mean(after, name))
     notebook.glue(f"ch03_energy_{key}", mean("prior energy", name))
@@ -353,13 +385,27 @@ notebook.glue("ch03_descent", f"{descent:.2f}")
 notebook.glue("ch03_longer_words", words(longer, "helps", "harms", "has no effect that can be shown"))
 notebook.glue("ch03_descent_words", words(descent, "helps", "harms", "has no effect that can be shown"))
 notebook.glue("ch03_information", f"{information:.2f}")
-notebook.glue("ch03_freedom_words", words(freedom, "W+ buys reconstruction", "W+ loses reconstruction",
-                                             "no difference can be shown"))
-notebook.glue("ch03_prior_words", words(prior_effect, "the prior helps after translation", "the prior harms after translation",
-                                        "no effect of the prior can be shown after translation"))
-notebook.glue("ch03_tight_words", words(tight_effect, "a prior thirty times as strong is better still",
-                                        "a prior thirty times as strong is worse",
-                                        "a prior thirty times as strong changes nothing that can be shown"))
+notebook.glue(
+    "ch03_freedom_words", words(freedom, "W+ buys reconstruction", "W+ loses reconstruction", "no difference can be shown")
+)
+notebook.glue(
+    "ch03_prior_words",
+    words(
+        prior_effect,
+        "the prior helps after translation",
+        "the prior harms after translation",
+        "no effect of the prior can be shown after translation",
+    ),
+)
+notebook.glue(
+    "ch03_tight_words",
+    words(
+        tight_effect,
+        "a prior thirty times as strong is better still",
+        "a prior thirty times as strong is worse",
+        "a prior thirty times as strong changes nothing that can be shown",
+    ),
+)
 notebook.glue("ch03_information_words", words(information, "beats", "is worse than", "cannot be told from"))
 notebook.glue("ch03_best_before", max(runs, key=lambda name: mean(given, name)))
 notebook.glue("ch03_best_after", max(runs, key=lambda name: mean(after, name)))
@@ -381,22 +427,42 @@ notebook.glue("ch03_best_after", max(runs, key=lambda name: mean(after, name)))
 fig, (left, right) = plt.subplots(1, 2, figsize=(figures.WIDTH, 3.0), width_ratios=[1.2, 1])
 names = ["encoder", *runs]
 for person in range(len(rows)):
-    left.plot([measures[given][n][person] for n in names], [measures[after][n][person] for n in names],
-              color="#BBBBBB", linewidth=0.8, zorder=1)
+    left.plot(
+        [measures[given][n][person] for n in names],
+        [measures[after][n][person] for n in names],
+        color="#BBBBBB",
+        linewidth=0.8,
+        zorder=1,
+    )
 for k, name in enumerate(names):
-    left.scatter(measures[given][name], measures[after][name], marker=figures.MARKERS[k], color=figures.PALETTE[k],
-                 label=name, s=22, zorder=2)
+    left.scatter(
+        measures[given][name],
+        measures[after][name],
+        marker=figures.MARKERS[k],
+        color=figures.PALETTE[k],
+        label=name,
+        s=22,
+        zorder=2,
+    )
 left.set(xlabel="reconstruction of the given side, dB", ylabel="studio texture, given side, dB")
 left.legend()
 prior = WPrior.from_generator(g_phone)
 for k, name in enumerate(names):
-    right.plot(prior.whiten(codes[name]).square().mean((0, 2)).cpu(), label=name, color=figures.PALETTE[k], linestyle=figures.DASHES[k],
-               marker=figures.MARKERS[k])
+    right.plot(
+        prior.whiten(codes[name]).square().mean((0, 2)).cpu(),
+        label=name,
+        color=figures.PALETTE[k],
+        linestyle=figures.DASHES[k],
+        marker=figures.MARKERS[k],
+    )
 right.axhline(1, color=figures.QUIET, linewidth=0.8)
 right.set(xlabel="row of W+ (coarse to fine)", ylabel="energy, 1 = a sample", yscale="log")
-figures.show(fig, "Left: for every test person, quality after translation against quality of the reconstruction, for encoder "
-                  "and inversions, joined by a line. Right: how far each row of the codes lies from the mean, in squared standard "
-                  "deviations; the line at 1 is a sample of the generator.")
+figures.show(
+    fig,
+    "Left: for every test person, quality after translation against quality of the reconstruction, for encoder "
+    "and inversions, joined by a line. Right: how far each row of the codes lies from the mean, in squared standard "
+    "deviations; the line at 1 is a sample of the generator.",
+)
 
 # %% [markdown]
 # The right plot says where the freedom is spent.
@@ -413,13 +479,23 @@ bank = CodeBank.open(weights.weights_dir() / "bank.safetensors")
 fig, axis = plt.subplots(figsize=(figures.WIDTH, 2.3))
 axis.hist(bank.psnr.numpy(), bins=24, color=figures.COLOURS["phone"], alpha=0.75, label="bank (training captures)")
 for k, name in enumerate(("W", "W+", "W+ long")):
-    axis.plot(measures[given][name], [-(k + 1) * axis.get_ylim()[1] * 0.07] * len(rows), linestyle="none",
-              marker=figures.MARKERS[k], color=figures.PALETTE[k], label=f"{name}, test captures", clip_on=False)
+    axis.plot(
+        measures[given][name],
+        [-(k + 1) * axis.get_ylim()[1] * 0.07] * len(rows),
+        linestyle="none",
+        marker=figures.MARKERS[k],
+        color=figures.PALETTE[k],
+        label=f"{name}, test captures",
+        clip_on=False,
+    )
 axis.axhline(0, color=figures.QUIET, linewidth=0.8)
 axis.set(xlabel="PSNR in observed texels, dB", ylabel="captures")
 axis.legend()
-figures.show(fig, "Histogram of the reconstruction PSNR of the released code bank, and below it the live inversions of unseen "
-                  "people in three spaces.")
+figures.show(
+    fig,
+    "Histogram of the reconstruction PSNR of the released code bank, and below it the live inversions of unseen "
+    "people in three spaces.",
+)
 notebook.glue("ch03_bank", len(bank))
 notebook.glue("ch03_bank_psnr", bank.psnr.nanmean())
 notebook.glue("ch03_bank_low", bank.psnr.nanquantile(0.1))
@@ -441,7 +517,8 @@ short = replace(base, steps=max(base.steps // 4, 2))
 pair = slice(0, 2)
 calm, with_mask, without = (
     invert(g_phone, x[pair], v[pair], short, feature_net=d_phone, start=guess(x[pair], v[pair]), curvature=curvature).w_plus
-    for x, v in ((texture, kept), (loud, kept), (loud, torch.ones_like(kept))))
+    for x, v in ((texture, kept), (loud, kept), (loud, torch.ones_like(kept)))
+)
 notebook.glue("ch03_leak", (with_mask - calm).abs().max())
 notebook.glue("ch03_leak_unmasked", (without - calm).abs().max())
 
@@ -457,17 +534,26 @@ guesses = {"fill": fill} | {name: picture for name, picture in painted.items() i
 scores = {name: psnr(picture, texture, hidden) for name, picture in guesses.items()}
 person = 0
 figures.show(
-    figures.texture_grid([[texture[person] * visibility[person], *(p[person] for p in guesses.values())],
-                          [texture[person] * hidden[person], *((p * hidden)[person] for p in guesses.values())]],
-                         ["all", "hidden side"], ["truth", *guesses], tile=1.05),
-    "What several methods paint on the side that was hidden from them, for one test person, beside the truth.")
+    figures.texture_grid(
+        [
+            [texture[person] * visibility[person], *(p[person] for p in guesses.values())],
+            [texture[person] * hidden[person], *((p * hidden)[person] for p in guesses.values())],
+        ],
+        ["all", "hidden side"],
+        ["truth", *guesses],
+        tile=1.05,
+    ),
+    "What several methods paint on the side that was hidden from them, for one test person, beside the truth.",
+)
 fig, axis = plt.subplots(figsize=(figures.WIDTH, 2.4))
 for k, values in enumerate(scores.values()):
     axis.plot(values, [-k] * len(values), linestyle="none", marker=figures.MARKERS[k], color=figures.PALETTE[k])
     axis.plot([values.nanmean()] * 2, [-k - 0.3, -k + 0.3], color=figures.INK)
 axis.set_yticks([-k for k in range(len(scores))], list(scores))
 axis.set(xlabel="PSNR on the hidden side, dB (line: mean)")
-figures.show(fig, "PSNR on the hidden side for the smooth fill, the mean code, the encoder and the inversions; one mark per person.")
+figures.show(
+    fig, "PSNR on the hidden side for the smooth fill, the mean code, the encoder and the inversions; one mark per person."
+)
 measures["hidden"] = scores
 against_mean, against_fill = compare("hidden", "W+", "mean code"), compare("hidden", "W+", "fill")
 notebook.glue("ch03_hidden_fill", scores["fill"].nanmean())
@@ -491,6 +577,7 @@ notebook.glue("ch03_hidden_gap_w", mean(given, "W") - float(scores["W"].nanmean(
 # The generator adds noise maps to its features, and a popular recipe optimises them together with the code.
 # The reconstruction gets better at once.
 # To see what was learned, we go to the extreme: the code is the mean code, for everybody, and *only* the noise maps are optimised, for one capture.
+
 
 # %%
 def with_noise(network, maps=None):
@@ -522,14 +609,23 @@ cases = {
     "W+ code": (painted["W+"][:1], translated["W+"][:1]),
 }
 figures.show(
-    figures.texture_grid([[(texture * kept)[0], *(case[0][0] for case in cases.values())],
-                          [truth[0], *(case[1][0] for case in cases.values())]],
-                         ["reconstruction", "translation"], ["given / truth", *cases], tile=1.35),
+    figures.texture_grid(
+        [[(texture * kept)[0], *(case[0][0] for case in cases.values())], [truth[0], *(case[1][0] for case in cases.values())]],
+        ["reconstruction", "translation"],
+        ["given / truth", *cases],
+        tile=1.35,
+    ),
     "One capture explained by optimised noise maps on top of the mean code, against a W+ code with fixed noise: "
-    "reconstruction above, translation below.")
-before, behind, carried = (float(psnr(p, t, kept[:1])) for p, t in (
-    (cases["noise stays"][0], texture[:1]), (cases["noise stays"][1], truth[:1]),
-    (cases["noise moves"][1], truth[:1])))
+    "reconstruction above, translation below.",
+)
+before, behind, carried = (
+    float(psnr(p, t, kept[:1]))
+    for p, t in (
+        (cases["noise stays"][0], texture[:1]),
+        (cases["noise stays"][1], truth[:1]),
+        (cases["noise moves"][1], truth[:1]),
+    )
+)
 notebook.glue("ch03_noise_start", reward[0])
 notebook.glue("ch03_noise_end", before)
 notebook.glue("ch03_noise_after", behind)
@@ -559,19 +655,28 @@ for name in ("W", "W+", "W+ long"):
     walk = torch.stack([torch.lerp(a, b, t) for t in torch.linspace(0, 1, 5)])
     pictures += [decode(g_phone, walk), decode(g_studio, walk)]
 figures.show(
-    figures.texture_grid(pictures, [f"{name}\n{g}" for name in ("W", "W+", "W+ long") for g in ("phone", "studio")],
-                         ["person A", "¼", "½", "¾", "person B"], tile=1.15),
+    figures.texture_grid(
+        pictures,
+        [f"{name}\n{g}" for name in ("W", "W+", "W+ long") for g in ("phone", "studio")],
+        ["person A", "¼", "½", "¾", "person B"],
+        tile=1.15,
+    ),
     "Straight walks between the codes of two test people, inverted into W, into W+ with the default prior and into W+ "
-    "for long and without prior, each decoded by G_phone and by G_studio.")
+    "for long and without prior, each decoded by G_phone and by G_studio.",
+)
 everything = torch.ones_like(kept[pair])
-smears = invert(g_phone, texture[pair], everything, base, feature_net=d_phone, start=guess(texture[pair], everything),
-                curvature=curvature)
+smears = invert(
+    g_phone, texture[pair], everything, base, feature_net=d_phone, start=guess(texture[pair], everything), curvature=curvature
+)
 figures.show(
-    figures.texture_grid([texture[pair], smears.reconstruction.cpu(), decode(g_studio, smears.w_plus), translated["W+"][pair],
-                          truth[pair]],
-                         ["phone", "all texels", "… translated", "given only", "truth"], tile=1.2),
+    figures.texture_grid(
+        [texture[pair], smears.reconstruction.cpu(), decode(g_studio, smears.w_plus), translated["W+"][pair], truth[pair]],
+        ["phone", "all texels", "… translated", "given only", "truth"],
+        tile=1.2,
+    ),
     "Two captures inverted as if every texel had been observed, smears included, and what becomes of them, against the "
-    "inversion that knows what was given.")
+    "inversion that knows what was given.",
+)
 outside = float(psnr(decode(g_studio, smears.w_plus), truth[pair], holes[pair]).nanmean())
 notebook.glue("ch03_smear_holes", outside)
 notebook.glue("ch03_smear_holes_masked", psnr(translated["W+"][pair], truth[pair], holes[pair]).nanmean())

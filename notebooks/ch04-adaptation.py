@@ -57,7 +57,8 @@ figures.apply_style()
 device = "cuda" if torch.cuda.is_available() else "cpu"
 data = recipes.chapter_set(settings)
 g_phone, d_phone, encoder, curvature, identity, identity_eval = (
-    weights.load(n, device=device) for n in ("g_phone", "d_phone", "encoder", "curvature", "identity", "identity_eval"))
+    weights.load(n, device=device) for n in ("g_phone", "d_phone", "encoder", "curvature", "identity", "identity_eval")
+)
 
 
 def seeded(seed=0):
@@ -73,6 +74,7 @@ def translate(generator, codes):
 def table_of(head, rows):
     lines = ["| " + " | ".join(map(str, line)) + " |" for line in [head, ["---"] * len(head), *rows]]
     display(Markdown("\n".join(lines)))
+
 
 # %% [markdown]
 # ## What you will learn
@@ -183,8 +185,10 @@ notebook.source(type(g_phone).modules_from)
 def inside(generator, codes):
     """Features that reach each toRGB, and what it makes of them."""
     seen = {}
-    hooks = [block.to_rgb.register_forward_hook(lambda _, given, out, size=size: seen.update({size: (given[0], out)}))
-             for size, block in generator.blocks.items()]
+    hooks = [
+        block.to_rgb.register_forward_hook(lambda _, given, out, size=size: seen.update({size: (given[0], out)}))
+        for size, block in generator.blocks.items()
+    ]
     with torch.no_grad():
         generator.synthesis(codes)
     for hook in hooks:
@@ -207,13 +211,30 @@ base, rows_changed, modules_changed = inside(g_phone, first), inside(g_phone, by
 lines = []
 for size, block in g_phone.blocks.items():
     rows = list(g_phone.rows(int(size)))
-    lines.append([f"{size}²", ", ".join(map(str, rows[:-1])), rows[-1],
-                  f"{sum(p.numel() for p in block.parameters()):,}",
-                  "yes" if int(size) > 8 else "no",
-                  *(f"{change(base[size][k], variant[size][k]):.2f}"
-                    for variant in (modules_changed, rows_changed) for k in (0, 1))])
-table_of(["block", "rows of its convolutions", "row of its toRGB", "parameters", "trained at `train_from=8`",
-          "modules after 8² changed: features", "… toRGB", f"rows from {start} on changed: features", "… toRGB"], lines)
+    lines.append(
+        [
+            f"{size}²",
+            ", ".join(map(str, rows[:-1])),
+            rows[-1],
+            f"{sum(p.numel() for p in block.parameters()):,}",
+            "yes" if int(size) > 8 else "no",
+            *(f"{change(base[size][k], variant[size][k]):.2f}" for variant in (modules_changed, rows_changed) for k in (0, 1)),
+        ]
+    )
+table_of(
+    [
+        "block",
+        "rows of its convolutions",
+        "row of its toRGB",
+        "parameters",
+        "trained at `train_from=8`",
+        "modules after 8² changed: features",
+        "… toRGB",
+        f"rows from {start} on changed: features",
+        "… toRGB",
+    ],
+    lines,
+)
 trained = sum(p.numel() for p in g_phone.modules_from(8).parameters())
 notebook.glue("ch04_trained_share", 100 * trained / sum(p.numel() for p in g_phone.parameters()))
 notebook.glue("ch04_shared_row", start)
@@ -253,9 +274,17 @@ with torch.no_grad():
 
 parts = [data.phone_batch(pair_rows), data.phone_batch(test_rows), (several.texture, several.visibility)]
 texture, visibility = (torch.cat(x) for x in zip(*parts, strict=True))
-batches = zip(texture.to(device).split(settings.inversion.batch), visibility.to(device).split(settings.inversion.batch), strict=True)
-codes = torch.cat([invert(g_phone, t, v, settings.inversion, feature_net=d_phone, start=encode(encoder, g_phone, t, v),
-                          curvature=curvature).w_plus.cpu() for t, v in batches])
+batches = zip(
+    texture.to(device).split(settings.inversion.batch), visibility.to(device).split(settings.inversion.batch), strict=True
+)
+codes = torch.cat(
+    [
+        invert(
+            g_phone, t, v, settings.inversion, feature_net=d_phone, start=encode(encoder, g_phone, t, v), curvature=curvature
+        ).w_plus.cpu()
+        for t, v in batches
+    ]
+)
 pair_codes, test_codes, light_codes = codes.split([len(p[0]) for p in parts])
 phone, seen = parts[1]
 truth = data.studio_batch(data.subject[test_rows])
@@ -264,14 +293,20 @@ truth = data.studio_batch(data.subject[test_rows])
 samplers = {mode: CodeSampler(mode, g_phone, bank) for mode in CODES}
 drawn = {mode: samplers[mode](256, seeded()).cpu() for mode in CODES}
 spread = bank.w_plus.std(0).mean()
-nearest = {mode: float((torch.cdist(test_codes.flatten(1), c.flatten(1)).min(1).values
-                        / c[0].numel() ** 0.5 / spread).median()) for mode, c in drawn.items()}
+nearest = {
+    mode: float((torch.cdist(test_codes.flatten(1), c.flatten(1)).min(1).values / c[0].numel() ** 0.5 / spread).median())
+    for mode, c in drawn.items()
+}
 layers = {mode: float(c.std(1).mean() / spread) for mode, c in drawn.items()}
 names = {"z": "Z", "w": "W", "bank": "bank", "bank_mixture": "bank mixtures"}
-figures.show(figures.texture_grid([translate(g_phone, drawn[m][:6]) for m in names], list(names.values())),
-             "Four rows of six faces each, drawn by G_phone from codes of Z, W, the bank, and bank mixtures.")
-table_of(["codes from", "distance of an unseen capture's code to the nearest of 256 draws", "spread between the layers of one code"],
-         [[names[m], f"{nearest[m]:.2f}", f"{layers[m]:.2f}"] for m in names])
+figures.show(
+    figures.texture_grid([translate(g_phone, drawn[m][:6]) for m in names], list(names.values())),
+    "Four rows of six faces each, drawn by G_phone from codes of Z, W, the bank, and bank mixtures.",
+)
+table_of(
+    ["codes from", "distance of an unseen capture's code to the nearest of 256 draws", "spread between the layers of one code"],
+    [[names[m], f"{nearest[m]:.2f}", f"{layers[m]:.2f}"] for m in names],
+)
 closest = min(nearest, key=nearest.get)
 notebook.glue("ch04_codes_closest", names[closest])
 notebook.glue("ch04_codes_ratio", min(nearest["z"], nearest["w"]) / min(nearest["bank"], nearest["bank_mixture"]))
@@ -313,8 +348,16 @@ live = dataclasses.replace(settings.adapt, images=settings.live_images, warm_up=
 
 def stage_with(studio=studio, **changes):
     """The stage of this chapter's short runs, with some settings changed."""
-    return AdaptStage(dataclasses.replace(live, **changes), g_phone, d_phone, samplers["bank_mixture"], studio, pairs,
-                      identity=identity, held_out=held_out)
+    return AdaptStage(
+        dataclasses.replace(live, **changes),
+        g_phone,
+        d_phone,
+        samplers["bank_mixture"],
+        studio,
+        pairs,
+        identity=identity,
+        held_out=held_out,
+    )
 
 
 untouched, some = stage_with(), samplers["bank_mixture"](8, seeded(3)).to(device)
@@ -323,8 +366,14 @@ with torch.no_grad():
     terms = untouched.loss.generator(fake, fake, d_phone(fake, torch.ones_like(fake[:, :1])))[1]
     real = pairs.studio.float().to(device) / 127.5 - 1
     terms |= untouched.loss.pairs(g_phone.synthesis(pair_codes.to(device)), real)[1]
-symbols = {"adv": "L_adv", "percp": "λ1 · L_percp", "face_id": "λ2 · L_faceID", "recons": "L_percp-recons",
-           "recons_pixels": "L_percp-recons, its colours", "recons_detail": "L_percp-recons, its texels"}
+symbols = {
+    "adv": "L_adv",
+    "percp": "λ1 · L_percp",
+    "face_id": "λ2 · L_faceID",
+    "recons": "L_percp-recons",
+    "recons_pixels": "L_percp-recons, its colours",
+    "recons_detail": "L_percp-recons, its texels",
+}
 table_of(["weighted term", "at the start"], [[symbols[k], f"{abs(float(v)):.3f}"] for k, v in terms.items()])
 assert abs(float(terms["percp"])) < 1e-4 and abs(float(terms["face_id"])) < 1e-4
 
@@ -349,8 +398,17 @@ short = max(settings.live_images // 4, 2 * live.batch)
 def train(folder, images, **changes):
     """A short run; the averaged generator and the log."""
     stage = stage_with(images=images, **changes)
-    fit(stage, images, folder, seed=0, device="cpu" if device == "cpu" else None, progress=False, log_every=live.batch,
-        checkpoint_every=images, preview_every=images)
+    fit(
+        stage,
+        images,
+        folder,
+        seed=0,
+        device="cpu" if device == "cpu" else None,
+        progress=False,
+        log_every=live.batch,
+        checkpoint_every=images,
+        preview_every=images,
+    )
     return stage.accelerator.unwrap_model(stage.modules["ema"]).cpu().eval(), read_log(folder)
 
 
@@ -367,13 +425,17 @@ for k, (key, label) in enumerate(symbols.items()):
     left.plot(log["images"], log[f"g_{key}"], ls=figures.DASHES[k], label=label)
 left.set(xlabel="images", ylabel="weighted term", title="The generator's terms")
 left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=2)
-for k, (key, label) in enumerate({"d_train": "its training textures", "d_held_out": "held-out studio textures",
-                                  "d_fake": "generated textures"}.items()):
+for k, (key, label) in enumerate(
+    {"d_train": "its training textures", "d_held_out": "held-out studio textures", "d_fake": "generated textures"}.items()
+):
     right.plot(log["images"], log[key], ls=figures.DASHES[k], label=label)
 right.set(xlabel="images", ylabel="mean logit", title="What the discriminator thinks of")
 right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=2)
-figures.show(fig, "Two curves over the live run: the generator's five weighted terms, and the discriminator's mean "
-                  "logit for training, held-out and generated textures.")
+figures.show(
+    fig,
+    "Two curves over the live run: the generator's five weighted terms, and the discriminator's mean "
+    "logit for training, held-out and generated textures.",
+)
 
 # %% [markdown]
 # ## The released G_studio
@@ -384,20 +446,43 @@ figures.show(fig, "Two curves over the live run: the generator's five weighted t
 g_studio = weights.load("g_studio", device=device)
 card = weights.read_card("g_studio")
 facts = card["settings"]
-table_of(["fact on the card", "value"],
-         [["data", card["data"]], ["images", card["images"]], ["trained on", card["device"]],
-          ["studio textures", facts["studio"]], ["pair captures", facts["pairs"]], ["codes in the bank", facts["bank"]],
-          ["`train_from`", facts["train_from"]], ["seed", card["seed"]],
-          ["inversion of the bank, dB", f"{card['metrics']['inversion_psnr']:.1f}"]])
-outputs = {"G_phone(w)": translate(g_phone, test_codes), "live G_studio(w)": translate(g_live, test_codes),
-           "G_studio(w)": translate(g_studio, test_codes)}
+table_of(
+    ["fact on the card", "value"],
+    [
+        ["data", card["data"]],
+        ["images", card["images"]],
+        ["trained on", card["device"]],
+        ["studio textures", facts["studio"]],
+        ["pair captures", facts["pairs"]],
+        ["codes in the bank", facts["bank"]],
+        ["`train_from`", facts["train_from"]],
+        ["seed", card["seed"]],
+        ["inversion of the bank, dB", f"{card['metrics']['inversion_psnr']:.1f}"],
+    ],
+)
+outputs = {
+    "G_phone(w)": translate(g_phone, test_codes),
+    "live G_studio(w)": translate(g_live, test_codes),
+    "G_studio(w)": translate(g_studio, test_codes),
+}
 chosen = torch.arange(0, len(test_rows), 2)[:5]
-figures.show(figures.texture_grid(
-    list(zip(phone[chosen], outputs["G_phone(w)"][chosen], outputs["live G_studio(w)"][chosen],
-             outputs["G_studio(w)"][chosen], truth[chosen], strict=True)),
-    col_titles=["phone", "G_phone(w)", "live, a moment", "G_studio(w)", "truth"]),
+figures.show(
+    figures.texture_grid(
+        list(
+            zip(
+                phone[chosen],
+                outputs["G_phone(w)"][chosen],
+                outputs["live G_studio(w)"][chosen],
+                outputs["G_studio(w)"][chosen],
+                truth[chosen],
+                strict=True,
+            )
+        ),
+        col_titles=["phone", "G_phone(w)", "live, a moment", "G_studio(w)", "truth"],
+    ),
     "Unseen test subjects, one per row: the phone texture, its inversion by G_phone, the generator of the live run, "
-    "the released G_studio on the same code, and the true studio texture.")
+    "the released G_studio on the same code, and the true studio texture.",
+)
 
 # %% [markdown]
 # One code per row, drawn by three generators.
@@ -426,10 +511,13 @@ ours, gain = "G_studio(w)", {}
 for rival in ("nothing", "mean_studio", "colour_transfer", "quotient"):
     for metric in metrics:
         worse = measured.beats(rival, ours, metric)
-        gain[rival, metric] = ("beats" if measured.beats(ours, rival, metric) else
-                               "is worse than" if worse else "cannot be told apart from")
-table_of([f"{ours} …", *metrics], [[rival, *(gain[rival, m] for m in metrics)]
-                                   for rival in ("nothing", "mean_studio", "colour_transfer", "quotient")])
+        gain[rival, metric] = (
+            "beats" if measured.beats(ours, rival, metric) else "is worse than" if worse else "cannot be told apart from"
+        )
+table_of(
+    [f"{ours} …", *metrics],
+    [[rival, *(gain[rival, m] for m in metrics)] for rival in ("nothing", "mean_studio", "colour_transfer", "quotient")],
+)
 for key, metric in {"psnr": "psnr/observed", "light": "asymmetry", "id": "faceid_cosine", "percp": "perceptual/face"}.items():
     notebook.glue(f"ch04_{key}_nothing", gain["nothing", metric])
     notebook.glue(f"ch04_{key}_mean", gain["mean_studio", metric])
@@ -448,29 +536,47 @@ notebook.glue("ch04_subjects", len(np.unique(measured.subject)))
 # **This is an illustration and not the paper's ablation**: it shows in which direction a term pulls at the beginning, not where a long run ends.
 
 # %%
-switched = {"all terms": {}, "no L_adv": dict(adversarial=0.0), "no pairs": dict(recons=0.0, recons_pixels=0.0, recons_detail=0.0),
-            "no L_faceID": dict(identity=0.0), "no L_faceID, L_percp": dict(identity=0.0, perceptual=0.0),
-            "L_faceID × 50": dict(identity=50 * live.identity)}
+switched = {
+    "all terms": {},
+    "no L_adv": dict(adversarial=0.0),
+    "no pairs": dict(recons=0.0, recons_pixels=0.0, recons_detail=0.0),
+    "no L_faceID": dict(identity=0.0),
+    "no L_faceID, L_percp": dict(identity=0.0, perceptual=0.0),
+    "L_faceID × 50": dict(identity=50 * live.identity),
+}
 runs = {}
 for name, changes in switched.items():
     with tempfile.TemporaryDirectory() as folder:
         runs[name] = train(folder, short, **changes)[0]
 variants = {name: translate(run, test_codes) for name, run in runs.items()}
-effects = evaluate(given({"G_phone(w)": outputs["G_phone(w)"]} | variants), data, test_rows, regions=("face",),
-                   eval_net=identity_eval, batch=len(test_rows))
+effects = evaluate(
+    given({"G_phone(w)": outputs["G_phone(w)"]} | variants),
+    data,
+    test_rows,
+    regions=("face",),
+    eval_net=identity_eval,
+    batch=len(test_rows),
+)
 
 # %% tags=["hide-input"]
 shown = chosen[:3]
-figures.show(figures.texture_grid(
-    [[outputs["G_phone(w)"][k], *(v[k] for v in variants.values()), truth[k]] for k in shown],
-    col_titles=["G_phone(w)", "all terms", "no L_adv", "no pairs", "no faceID", "no faceID,\npercp", "faceID × 50", "truth"]),
+figures.show(
+    figures.texture_grid(
+        [[outputs["G_phone(w)"][k], *(v[k] for v in variants.values()), truth[k]] for k in shown],
+        col_titles=["G_phone(w)", "all terms", "no L_adv", "no pairs", "no faceID", "no faceID,\npercp", "faceID × 50", "truth"],
+    ),
     "Three unseen subjects, one per row: G_phone, then short runs with all terms, without L_adv, without the pairs, without "
-    "L_faceID, without L_faceID and L_percp, with fifty times L_faceID, and the truth.")
+    "L_faceID, without L_faceID and L_percp, with fifty times L_faceID, and the truth.",
+)
 moved = {name: float((v - outputs["G_phone(w)"]).abs().mean()) for name, v in variants.items()}
 columns = {"colour": "colour error ↓", "faceid_cosine": "identity, cosine to the truth ↑", "asymmetry": "asymmetry ↓"}
-table_of(["run", *columns.values(), "mean change from G_phone(w)"],
-         [[name, *(f"{effects.estimate(name, m).mean:.3f}" for m in columns), f"{moved.get(name, 0):.3f}"]
-          for name in effects.methods])
+table_of(
+    ["run", *columns.values(), "mean change from G_phone(w)"],
+    [
+        [name, *(f"{effects.estimate(name, m).mean:.3f}" for m in columns), f"{moved.get(name, 0):.3f}"]
+        for name in effects.methods
+    ],
+)
 
 
 def faceid_of(name):
@@ -498,20 +604,38 @@ notebook.glue("ch04_strong_says", "visible" if kept > 1.02 else "not visible yet
 
 # %% tags=["hide-input"]
 with tempfile.TemporaryDirectory() as folder:
-    _, careless = train(folder, settings.live_images // 2, studio=studio[:4], augment=0.0, freeze_d=0, identity=0.0,
-                        perceptual=0.0, recons=0.0, recons_pixels=0.0, recons_detail=0.0)
+    _, careless = train(
+        folder,
+        settings.live_images // 2,
+        studio=studio[:4],
+        augment=0.0,
+        freeze_d=0,
+        identity=0.0,
+        perceptual=0.0,
+        recons=0.0,
+        recons_pixels=0.0,
+        recons_detail=0.0,
+    )
 fig = Figure(figsize=(figures.WIDTH, 2.7))
 axes = fig.subplots(1, 2, sharey=True)
-for ax, history, title in zip(axes, (log, careless), (f"our settings, {len(studio)} studio textures",
-                                                       "4 textures, no augmentation, no freezing"), strict=True):
-    for k, (key, label) in enumerate({"d_train": "training textures", "d_held_out": "held-out textures",
-                                      "d_fake": "generated"}.items()):
+for ax, history, title in zip(
+    axes,
+    (log, careless),
+    (f"our settings, {len(studio)} studio textures", "4 textures, no augmentation, no freezing"),
+    strict=True,
+):
+    for k, (key, label) in enumerate(
+        {"d_train": "training textures", "d_held_out": "held-out textures", "d_fake": "generated"}.items()
+    ):
         ax.plot(history["images"], history[key], ls=figures.DASHES[k], label=label)
     ax.set(xlabel="images", title=title, xlim=(0, settings.live_images // 2 + live.batch))
 axes[0].set_ylabel("D's mean logit")
 axes[1].legend(loc="upper center", bbox_to_anchor=(0.0, -0.28), ncols=3)
-figures.show(fig, "The discriminator's mean logit for training, held-out and generated textures, with our settings and "
-                  "with four textures without augmentation or freezing.")
+figures.show(
+    fig,
+    "The discriminator's mean logit for training, held-out and generated textures, with our settings and "
+    "with four textures without augmentation or freezing.",
+)
 gaps = [h["d_train"][-1] - h["d_held_out"][-1] for h in (log, careless)]
 notebook.glue("ch04_gap_ours", gaps[0])
 notebook.glue("ch04_gap_careless", gaps[1])
@@ -541,14 +665,22 @@ for ax, metric, label in zip(axes, ("psnr/face", "asymmetry"), ("PSNR on the fac
         ax.plot(severity, measured.values[name][metric], marker, color=colour, label=name.replace("nothing", "phone"))
     ax.set(xlabel="unevenness of the capture's light", ylabel=label)
 axes[0].legend()
-figures.show(fig, "Each unseen capture's PSNR and left-over asymmetry against the unevenness of its light, for the phone "
-                  "texture and for G_studio.")
+figures.show(
+    fig,
+    "Each unseen capture's PSNR and left-over asymmetry against the unevenness of its light, for the phone "
+    "texture and for G_studio.",
+)
 order = {int(r): k for k, r in enumerate(test_rows)}
 worst = [order[int(r)] for r in measured.worst(ours, "psnr/face", 3)]
-figures.show(figures.texture_grid([[phone[k], outputs["G_phone(w)"][k], outputs[ours][k], truth[k]] for k in worst],
-                                  [f"light {severity[k]:.2f}" for k in worst], ["phone", "G_phone(w)", ours, "truth"]),
-             "The three worst results of G_studio: phone texture, inversion, G_studio's output and truth, with the "
-             "unevenness of the light.")
+figures.show(
+    figures.texture_grid(
+        [[phone[k], outputs["G_phone(w)"][k], outputs[ours][k], truth[k]] for k in worst],
+        [f"light {severity[k]:.2f}" for k in worst],
+        ["phone", "G_phone(w)", ours, "truth"],
+    ),
+    "The three worst results of G_studio: phone texture, inversion, G_studio's output and truth, with the "
+    "unevenness of the light.",
+)
 slope = float(np.corrcoef(severity, measured.values[ours]["psnr/face"])[0, 1])
 notebook.glue("ch04_severity_r", slope)
 notebook.glue("ch04_severity_says", "falls" if slope < -0.2 else "rises" if slope > 0.2 else "hardly changes")
@@ -574,8 +706,10 @@ for k, name in enumerate(methods):
 ax.set_xticks(range(len(groups)), [labels[g] for g in groups])
 ax.set(ylabel="colour error, ΔE2000", title="Low-frequency colour error on the face, per tone group")
 ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=4)
-figures.show(fig, "Bars of the colour error for three groups of skin tone, for doing nothing, the mean studio texture, "
-                  "G_phone and G_studio.")
+figures.show(
+    fig,
+    "Bars of the colour error for three groups of skin tone, for doing nothing, the mean studio texture, G_phone and G_studio.",
+)
 notebook.glue("ch04_tone_gap", float(measured.tone_gap(ours)))
 notebook.glue("ch04_tone_gap_phone", float(measured.tone_gap("nothing")))
 notebook.glue("ch04_colour", float(measured.estimate(ours, "colour").mean))
@@ -591,12 +725,24 @@ notebook.glue("ch04_colour", float(measured.estimate(ours, "colour").mean))
 # Only synthetic (or stage-lit) people can be tested this way; the authors' phone captures come in one light each.
 
 # %% tags=["hide-input"]
-light_outputs = {"phone": several.texture, "G_phone(w)": translate(g_phone, light_codes), ours: translate(g_studio, light_codes),
-                 "mean_studio": rivals["mean_studio"](several.texture, several.visibility)}
-figures.show(figures.texture_grid([light_outputs[n] for n in ("phone", "G_phone(w)", ours)], ["phone", "G_phone(w)", ours],
-                                  [f"light {k + 1}" for k in range(len(lights))]),
-             "One unseen person under six lights, in columns: the phone textures, G_phone's inversions, and G_studio's outputs.")
-same, target = torch.zeros(len(lights), dtype=torch.long), data.studio_batch(data.subjects("test")[:1]).expand(len(lights), -1, -1, -1)
+light_outputs = {
+    "phone": several.texture,
+    "G_phone(w)": translate(g_phone, light_codes),
+    ours: translate(g_studio, light_codes),
+    "mean_studio": rivals["mean_studio"](several.texture, several.visibility),
+}
+figures.show(
+    figures.texture_grid(
+        [light_outputs[n] for n in ("phone", "G_phone(w)", ours)],
+        ["phone", "G_phone(w)", ours],
+        [f"light {k + 1}" for k in range(len(lights))],
+    ),
+    "One unseen person under six lights, in columns: the phone textures, G_phone's inversions, and G_studio's outputs.",
+)
+same, target = (
+    torch.zeros(len(lights), dtype=torch.long),
+    data.studio_batch(data.subjects("test")[:1]).expand(len(lights), -1, -1, -1),
+)
 lines, ratios = [], {}
 for name, result in light_outputs.items():
     ratios[name] = float(variance_ratio(result, several.texture, same, several.visibility)[0])
@@ -611,6 +757,7 @@ notebook.glue("ch04_ratio_phone", ratios["G_phone(w)"])
 # G_studio's outputs vary {glue:text}`ch04_ratio:.2f` times as much over the lights as the phone textures do, which is {glue:text}`ch04_ratio_says` than the input; G_phone's inversions vary {glue:text}`ch04_ratio_phone:.2f` times as much.
 # The mean studio texture has a ratio of zero and shows nobody: the second column is there to catch that.
 
+
 # %% tags=["hide-input"]
 def say(condition, yes="reproduced", no="not reproduced"):
     return yes if condition else no
@@ -618,23 +765,39 @@ def say(condition, yes="reproduced", no="not reproduced"):
 
 light = measured.beats(ours, "nothing", "asymmetry")
 near = gain["nothing", "psnr/observed"] == "beats"
-table_of(["what the authors state, or others report", "what we see here", "verdict on synthetic heads"], [
-    ["stated: G_studio gives evenly lit, complete textures of the same person",
-     f"asymmetry: {gain['nothing', 'asymmetry']} the phone; PSNR: {gain['nothing', 'psnr/observed']} the phone; "
-     f"identity: {gain['mean_studio', 'faceid_cosine']} the mean texture",
-     say(light and near and gain["mean_studio", "faceid_cosine"] == "beats", no=say(light or near, "partly reproduced"))],
-    ["stated: W+ codes, not Z", f"closest to unseen captures: {names[closest]}; ratio of distances only",
-     say(closest.startswith("bank"), "supported, not a training comparison", "not supported")],
-    ["reported: without L_faceID, FaceID at least doubles",
-     f"× {faceid_of('no L_faceID') / faceid_of('all terms'):.2f} after {short} images", "not testable in so short a run"],
-    ["reported: without L_faceID and L_percp, training diverges",
-     f"× {faceid_of('no L_faceID, L_percp') / faceid_of('all terms'):.2f} after {short} images", "not testable in so short a run"],
-    ["reported: the pairs stop a global shift of skin tone",
-     f"without them the colour error is × {colour_of('no pairs') / colour_of('all terms'):.2f} after {short} images",
-     say(colour_of("no pairs") > 1.05 * colour_of("all terms"), "same direction", "no such effect yet")],
-    ["reported: strongly uneven light degrades the result", f"correlation of light and PSNR {slope:.2f}",
-     say(slope < -0.2)],
-    ["stated: after 8 is the best compromise of FaceID and KID", "not trained here", "not tested in this chapter"]])
+table_of(
+    ["what the authors state, or others report", "what we see here", "verdict on synthetic heads"],
+    [
+        [
+            "stated: G_studio gives evenly lit, complete textures of the same person",
+            f"asymmetry: {gain['nothing', 'asymmetry']} the phone; PSNR: {gain['nothing', 'psnr/observed']} the phone; "
+            f"identity: {gain['mean_studio', 'faceid_cosine']} the mean texture",
+            say(light and near and gain["mean_studio", "faceid_cosine"] == "beats", no=say(light or near, "partly reproduced")),
+        ],
+        [
+            "stated: W+ codes, not Z",
+            f"closest to unseen captures: {names[closest]}; ratio of distances only",
+            say(closest.startswith("bank"), "supported, not a training comparison", "not supported"),
+        ],
+        [
+            "reported: without L_faceID, FaceID at least doubles",
+            f"× {faceid_of('no L_faceID') / faceid_of('all terms'):.2f} after {short} images",
+            "not testable in so short a run",
+        ],
+        [
+            "reported: without L_faceID and L_percp, training diverges",
+            f"× {faceid_of('no L_faceID, L_percp') / faceid_of('all terms'):.2f} after {short} images",
+            "not testable in so short a run",
+        ],
+        [
+            "reported: the pairs stop a global shift of skin tone",
+            f"without them the colour error is × {colour_of('no pairs') / colour_of('all terms'):.2f} after {short} images",
+            say(colour_of("no pairs") > 1.05 * colour_of("all terms"), "same direction", "no such effect yet"),
+        ],
+        ["reported: strongly uneven light degrades the result", f"correlation of light and PSNR {slope:.2f}", say(slope < -0.2)],
+        ["stated: after 8 is the best compromise of FaceID and KID", "not trained here", "not tested in this chapter"],
+    ],
+)
 
 # %% [markdown]
 # The table above is filled by the code, so that it says what these runs say.

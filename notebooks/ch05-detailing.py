@@ -69,6 +69,7 @@ def table_of(head, rows):
     lines = ["| " + " | ".join(map(str, line)) + " |" for line in [head, ["---"] * len(head), *rows]]
     display(Markdown("\n".join(lines)))
 
+
 # %% [markdown]
 # ## What you will learn
 #
@@ -142,24 +143,35 @@ def field_of(texture, kind, visibility=None, border=0):
     return gradients(texture, torch.ones_like(texture[:, :1]) if visibility is None else visibility, kind, border)[0]
 
 
-agree = {(name, kind): float(correlation(field_of(t, kind), field_of(albedo, kind), face).mean())
-         for name, t in lit.items() for kind in ("raw", "log")}
-table_of(["light", "raw gradient", "log gradient"],
-         [[name, f"{agree[name, 'raw']:.3f}", f"{agree[name, 'log']:.3f}"] for name in lit])
+agree = {
+    (name, kind): float(correlation(field_of(t, kind), field_of(albedo, kind), face).mean())
+    for name, t in lit.items()
+    for kind in ("raw", "log")
+}
+table_of(
+    ["light", "raw gradient", "log gradient"], [[name, f"{agree[name, 'raw']:.3f}", f"{agree[name, 'log']:.3f}"] for name in lit]
+)
 for (name, kind), value in agree.items():
     notebook.glue(f"ch05_{kind}_{name.split()[0]}", value)
 wins = {name: agree[name, "log"] > agree[name, "raw"] for name in lit}
-notebook.glue("ch05_log_wins", "both lights" if all(wins.values()) else
-              next((n for n in wins if wins[n]), "neither light"))
+notebook.glue("ch05_log_wins", "both lights" if all(wins.values()) else next((n for n in wins if wins[n]), "neither light"))
 
 # %% tags=["hide-input"]
 pictures, k = {"albedo": albedo, **lit}, int(heads.tone.argsort()[0])  # the head that is easiest to see in print
 unit = {kind: field_of(albedo, kind).norm(dim=1)[face[:, 0] > 0].quantile(0.98) for kind in ("raw", "log")}
-figures.show(figures.texture_grid(
-    [[t[k], *(field_of(t, kind).norm(dim=1, keepdim=True)[k] / unit[kind] * face[k] for kind in ("raw", "log"))]
-     for t in pictures.values()], list(pictures), ["texture", "raw gradient", "log gradient"], tile=1.9),
+figures.show(
+    figures.texture_grid(
+        [
+            [t[k], *(field_of(t, kind).norm(dim=1, keepdim=True)[k] / unit[kind] * face[k] for kind in ("raw", "log"))]
+            for t in pictures.values()
+        ],
+        list(pictures),
+        ["texture", "raw gradient", "log gradient"],
+        tile=1.9,
+    ),
     "One head's albedo, and the same head under a smooth and a hard light, each with the size of its raw and of its log "
-    "gradient on the face.")
+    "gradient on the face.",
+)
 
 # %% [markdown]
 # Each column of gradients has one scale.
@@ -187,10 +199,20 @@ energy = naive.square().sum(1, keepdim=True)
 notebook.glue("ch05_rim_energy", 100 * float((energy * rim).sum() / energy.sum()))
 notebook.glue("ch05_rim_area", 100 * float(rim.mean()))
 scale = field_of(truth, "log").norm(dim=1).quantile(0.98)
-figures.show(figures.texture_grid(
-    [[black[most], naive[most].norm(dim=0, keepdim=True) / scale, clean_field[most].norm(dim=0, keepdim=True) / scale,
-      trust[most]]], col_titles=["phone, holes black", "naive gradient", "masked gradient", "trust"]),
-    "A phone texture with its holes in black, the log gradient that sees their rims, the masked gradient, and the trust map.")
+figures.show(
+    figures.texture_grid(
+        [
+            [
+                black[most],
+                naive[most].norm(dim=0, keepdim=True) / scale,
+                clean_field[most].norm(dim=0, keepdim=True) / scale,
+                trust[most],
+            ]
+        ],
+        col_titles=["phone, holes black", "naive gradient", "masked gradient", "trust"],
+    ),
+    "A phone texture with its holes in black, the log gradient that sees their rims, the masked gradient, and the trust map.",
+)
 
 # %% [markdown]
 # With holes left black, {glue:text}`ch05_rim_energy:.0f` % of the gradients' energy sits on {glue:text}`ch05_rim_area:.0f` % of the texels: the rims.
@@ -209,10 +231,13 @@ low = detailer.config.low_resolution
 ideal = resize(truth, low)
 conditions = detailer.conditions(upsample(ideal, (size, size)).to(device), phone.to(device), visibility.to(device)).cpu()
 c = conditions[most]
-figures.show(figures.texture_grid(
-    [[from_signed(c[:3]), 0.5 + c[3:4] / 6, 0.5 + c[4:5] / 6, c[5:6], from_signed(c[6:7]), from_signed(c[7:8])]],
-    col_titles=["coarse", "∂/∂u", "∂/∂v", "trust", "u", "v"]),
-    "The eight condition channels of one capture: coarse texture, two gradient channels, trust, and the two coordinates.")
+figures.show(
+    figures.texture_grid(
+        [[from_signed(c[:3]), 0.5 + c[3:4] / 6, 0.5 + c[4:5] / 6, c[5:6], from_signed(c[6:7]), from_signed(c[7:8])]],
+        col_titles=["coarse", "∂/∂u", "∂/∂v", "trust", "u", "v"],
+    ),
+    "The eight condition channels of one capture: coarse texture, two gradient channels, trust, and the two coordinates.",
+)
 
 # %% [markdown]
 # ## What it predicts: the residual
@@ -235,10 +260,13 @@ grid = lock_grid((low, low), (size, size))
 coarse_up = upsample(ideal, (size, size))
 residual = detailer.high_pass(truth - coarse_up, grid)
 removed = low_frequencies(truth - coarse_up, grid, detailer.config.lock)
-figures.show(figures.texture_grid([[truth[0], coarse_up[0].clamp(0, 1), 0.5 + 3 * residual[0], 0.5 + 3 * removed[0]]],
-                                  col_titles=["HR", "up(LR)", "target residual × 3", "removed from it × 3"]),
-             "A true texture, its coarse version enlarged, the residual that the model learns, and the low frequencies "
-             "taken out of it.")
+figures.show(
+    figures.texture_grid(
+        [[truth[0], coarse_up[0].clamp(0, 1), 0.5 + 3 * residual[0], 0.5 + 3 * removed[0]]],
+        col_titles=["HR", "up(LR)", "target residual × 3", "removed from it × 3"],
+    ),
+    "A true texture, its coarse version enlarged, the residual that the model learns, and the low frequencies taken out of it.",
+)
 notebook.glue("ch05_scale", float(detailer.config.residual_scale))
 notebook.glue("ch05_residual_std", float(residual.std()))
 
@@ -281,12 +309,17 @@ left.semilogy(snr.clamp_min(1e-12), ls=figures.DASHES[0], label="ours: cosine, r
 left.set(xlabel="time step", ylabel="signal-to-noise ratio", title="The schedule", ylim=(1e-8, 1e5))
 left.legend()
 notebook.glue("ch05_left_over", float(common[-1].sqrt()))
-for k, (label, weight) in enumerate({"Min-SNR-5": min_snr_weight(snr), "with our floor": min_snr_weight(snr, floor=FLOOR)}.items()):
+for k, (label, weight) in enumerate(
+    {"Min-SNR-5": min_snr_weight(snr), "with our floor": min_snr_weight(snr, floor=FLOOR)}.items()
+):
     right.plot(weight, ls=figures.DASHES[k], label=label)
 right.set(xlabel="time step", ylabel="weight of the velocity loss", title="What the loss listens to")
 right.legend()
-figures.show(fig, "Left: the signal-to-noise ratio over the time steps of a common schedule and of ours, which ends "
-                  "at zero. Right: the Min-SNR weight with and without the floor.")
+figures.show(
+    fig,
+    "Left: the signal-to-noise ratio over the time steps of a common schedule and of ours, which ends "
+    "at zero. Right: the Min-SNR weight with and without the floor.",
+)
 notebook.glue("ch05_floor", FLOOR)
 
 # %% [markdown]
@@ -299,8 +332,17 @@ notebook.glue("ch05_floor", FLOOR)
 live = dataclasses.replace(settings.detail, crop=64, images=settings.live_images)
 stage = DetailStage(live, data.studio, data.phone, data.visibility, data.subject, rows=data.captures("phone"), low_resolution=low)
 with tempfile.TemporaryDirectory() as folder:
-    fit(stage, live.images, folder, seed=0, device="cpu" if device == "cpu" else None, progress=False, log_every=live.batch,
-        checkpoint_every=live.images, preview_every=10 * live.images)
+    fit(
+        stage,
+        live.images,
+        folder,
+        seed=0,
+        device="cpu" if device == "cpu" else None,
+        progress=False,
+        log_every=live.batch,
+        checkpoint_every=live.images,
+        preview_every=10 * live.images,
+    )
     log = read_log(folder)
 beginner = stage.average.eval()
 losses = np.array(log["loss"])
@@ -320,10 +362,13 @@ notebook.glue("ch05_loss_last", float(losses[-third:].mean()))
 
 # %%
 card = weights.read_card("detailer")
-table_of(["fact on the card", "value"], [["data", card["data"]], ["images, last part", card["images"]],
-                                         ["trained on", card["device"]], ["seed", card["seed"]]])
+table_of(
+    ["fact on the card", "value"],
+    [["data", card["data"]], ["images, last part", card["images"]], ["trained on", card["device"]], ["seed", card["seed"]]],
+)
 g_phone, d_phone, encoder, curvature, g_studio = (
-    weights.load(n, device=device) for n in ("g_phone", "d_phone", "encoder", "curvature", "g_studio"))
+    weights.load(n, device=device) for n in ("g_phone", "d_phone", "encoder", "curvature", "g_studio")
+)
 small = resize_observed(phone, visibility, g_phone.config.resolution)
 with torch.no_grad():
     start = encode(encoder, g_phone, *(x.to(device) for x in small))
@@ -346,7 +391,7 @@ places = [corners[[33, 133]].mean(0).long().tolist(), corners[61].long().tolist(
 def zoom(picture, place, side=size // 4):
     """A square around a texel (x, y), enlarged without smoothing."""
     x, y = (int(np.clip(p - side // 2, 0, size - side)) for p in place)
-    return picture[:, y:y + side, x:x + side]
+    return picture[:, y : y + side, x : x + side]
 
 
 enlarged = upsample(coarse, (size, size)).clamp(0, 1)
@@ -357,10 +402,12 @@ for k, place in zip(some, places, strict=True):
     full = [phone[k], enlarged[k], moment[len(names) // 2], unguided[k], guided[k], truth[k]]
     lines += [full, [zoom(p, place) for p in full]]
     names += [f"subject {len(names) // 2 + 1}", "zoom"]
-figures.show(figures.texture_grid(lines, names, ["phone", "coarse", "live", "unguided", "guided", "truth"]),
-             "Two unseen subjects, whole and zoomed in: phone texture, coarse G_studio output, the live run's detail, "
-             "the released model's detail without guidance, "
-             "detail guided by the phone's gradients, and the true studio texture.")
+figures.show(
+    figures.texture_grid(lines, names, ["phone", "coarse", "live", "unguided", "guided", "truth"]),
+    "Two unseen subjects, whole and zoomed in: phone texture, coarse G_studio output, the live run's detail, "
+    "the released model's detail without guidance, "
+    "detail guided by the phone's gradients, and the true studio texture.",
+)
 
 # %% [markdown]
 # Look at *where* things are, not how sharp they are: unguided detail may look right and still be somebody else's.
@@ -368,8 +415,12 @@ figures.show(figures.texture_grid(lines, names, ["phone", "coarse", "live", "ung
 # Where a kernel runs, see what the guidance scale and the noise each decide; every move draws the first subject anew.
 
 # %% tags=["remove-output", "nbval-ignore-output"]
-explore(lambda guidance, seed: draw(coarse[:1], phone[:1], visibility[:1], guidance=guidance, seed=seed)[0],
-             "the first subject, detailed", guidance=(0.0, 3.0, 1.0), seed=(0, 9, 0))
+explore(
+    lambda guidance, seed: draw(coarse[:1], phone[:1], visibility[:1], guidance=guidance, seed=seed)[0],
+    "the first subject, detailed",
+    guidance=(0.0, 3.0, 1.0),
+    seed=(0, 9, 0),
+)
 
 # %% [markdown]
 #
@@ -390,20 +441,33 @@ true_field = field_of(truth, "log")
 
 def measure(result):
     agreement = correlation(field_of(result, "log"), true_field, trust * counts)
-    return {"psnr": psnr(result, truth, counts), "perceptual": perceptual(distance, result, truth, counts), "gradients": agreement}
+    return {
+        "psnr": psnr(result, truth, counts),
+        "perceptual": perceptual(distance, result, truth, counts),
+        "gradients": agreement,
+    }
 
 
 sources = {"G_studio": coarse, "ideal": ideal}
-results = {("G_studio", "unguided"): unguided, ("G_studio", "guided"): guided,
-           ("ideal", "unguided"): draw(ideal, guidance=0.0), ("ideal", "guided"): draw(ideal)}
+results = {
+    ("G_studio", "unguided"): unguided,
+    ("G_studio", "guided"): guided,
+    ("ideal", "unguided"): draw(ideal, guidance=0.0),
+    ("ideal", "guided"): draw(ideal),
+}
 for name, texture in sources.items():
     results[name, "enlarged"] = upsample(texture, (size, size)).clamp(0, 1)
     results[name, "closed form"] = impose_gradients(results[name, "enlarged"], clean_field, trust)
 scores = {key: measure(result) for key, result in results.items()}
 kinds = ("enlarged", "closed form", "unguided", "guided")
-table_of(["coarse texture", "detail", "PSNR, dB ↑", "perceptual ↓", "gradient correlation ↑"],
-         [[name, kind, *(f"{scores[name, kind][m].mean():.{d}f}" for m, d in (("psnr", 2), ("perceptual", 4), ("gradients", 3)))]
-          for name in sources for kind in kinds])
+table_of(
+    ["coarse texture", "detail", "PSNR, dB ↑", "perceptual ↓", "gradient correlation ↑"],
+    [
+        [name, kind, *(f"{scores[name, kind][m].mean():.{d}f}" for m, d in (("psnr", 2), ("perceptual", 4), ("gradients", 3)))]
+        for name in sources
+        for kind in kinds
+    ],
+)
 better = {"psnr": 1, "perceptual": -1, "gradients": 1}
 verdicts, lines = {}, []
 for name in sources:
@@ -440,16 +504,24 @@ notebook.glue("ch05_people", len(np.unique(people)))
 
 # %% tags=["hide-input"]
 seeds = 3
-one = [x[most:most + 1].expand(seeds, -1, -1, -1) for x in (coarse, phone, visibility)]
-samples = {name: detail(detailer, *one, steps=settings.detail.sample_steps, guidance_scale=g,
-                        generator=[seeded(s) for s in range(seeds)]).cpu()
-           for name, g in (("guided", 1.0), ("unguided", 0.0))}
+one = [x[most : most + 1].expand(seeds, -1, -1, -1) for x in (coarse, phone, visibility)]
+samples = {
+    name: detail(
+        detailer, *one, steps=settings.detail.sample_steps, guidance_scale=g, generator=[seeded(s) for s in range(seeds)]
+    ).cpu()
+    for name, g in (("guided", 1.0), ("unguided", 0.0))
+}
 spread = {name: s.std(0).mean(0, keepdim=True) for name, s in samples.items()}
 brightest = max(float(s.quantile(0.995)) for s in spread.values())
-figures.show(figures.texture_grid([[*samples[name], spread[name] / brightest] for name in samples], list(samples),
-                                  [*(f"seed {s}" for s in range(seeds)), "spread"]),
-             "Three samples each of guided and unguided detail for the capture with the largest holes, and the standard "
-             "deviation over the samples.")
+figures.show(
+    figures.texture_grid(
+        [[*samples[name], spread[name] / brightest] for name in samples],
+        list(samples),
+        [*(f"seed {s}" for s in range(seeds)), "spread"],
+    ),
+    "Three samples each of guided and unguided detail for the capture with the largest holes, and the standard "
+    "deviation over the samples.",
+)
 head = (layout.region_mask("head", size) > 0.5).float()
 where = {"observed": trust[most] * head, "holes": (1 - (visibility[most] > 0).float()) * head}
 
@@ -459,8 +531,12 @@ def mean_in(field, mask):
 
 
 table_of(["mean spread", *where], [[name, *(f"{mean_in(s, w):.4f}" for w in where.values())] for name, s in spread.items()])
-notebook.glue("ch05_spread_drop", mean_in(spread["guided"], where["observed"]) / max(mean_in(spread["unguided"], where["observed"]), 1e-9))
-notebook.glue("ch05_spread_holes", mean_in(spread["guided"], where["holes"]) / max(mean_in(spread["guided"], where["observed"]), 1e-9))
+notebook.glue(
+    "ch05_spread_drop", mean_in(spread["guided"], where["observed"]) / max(mean_in(spread["unguided"], where["observed"]), 1e-9)
+)
+notebook.glue(
+    "ch05_spread_holes", mean_in(spread["guided"], where["holes"]) / max(mean_in(spread["guided"], where["observed"]), 1e-9)
+)
 
 # %% [markdown]
 # In observed texels the spread of guided samples is {glue:text}`ch05_spread_drop:.2f` times that of unguided ones (below 1: the gradients settle something).
@@ -499,7 +575,9 @@ lines = []
 for stops in (1, 2):
     darker = linear_to_srgb(srgb_to_linear(phone[:1]) / 2**stops)
     drawn = draw(coarse[:1], darker, visibility[:1])
-    lines.append([f"1/{2**stops}", f"{float((darker - phone[:1]).abs().mean()):.3f}", f"{float((drawn - base).abs().mean()):.4f}"])
+    lines.append(
+        [f"1/{2**stops}", f"{float((darker - phone[:1]).abs().mean()):.3f}", f"{float((drawn - base).abs().mean()):.4f}"]
+    )
 table_of(["exposure of the phone texture", "its mean change", "mean change of the result"], lines)
 shifts = {"guided": colour_shift(guided, coarse), "phone": colour_shift(phone, coarse)}
 notebook.glue("ch05_shift", float(shifts["guided"].mean()))
@@ -522,26 +600,42 @@ pick = slice(0, 2)
 studio = studio_texture(heads)[pick]
 seen_all = torch.ones_like(studio[:, :1])
 shine = 0.5 * (facing.clamp_min(0) ** 60 * reach)[pick]
-scenes = {"smooth light": lit["smooth light"][pick],
-          "hard light": linear_to_srgb((srgb_to_linear(lit["hard light"][pick]) + shine).clamp(0, 1))}
+scenes = {
+    "smooth light": lit["smooth light"][pick],
+    "hard light": linear_to_srgb((srgb_to_linear(lit["hard light"][pick]) + shine).clamp(0, 1)),
+}
 studio_coarse = resize(studio, low)
 drawn = {name: draw(studio_coarse, scene, seen_all) for name, scene in scenes.items()}
 drawn["no gradients"] = draw(studio_coarse, scenes["smooth light"], seen_all, guidance=0.0)
 leak = (drawn["hard light"] - drawn["smooth light"]).abs().mean(1, keepdim=True)
-figures.show(figures.texture_grid(
-    [[scenes["smooth light"][k], drawn["smooth light"][k], scenes["hard light"][k], drawn["hard light"][k], 4 * leak[k], studio[k]]
-     for k in range(len(studio))],
-    col_titles=["smooth", "→ guided", "hard", "→ guided", "difference × 4", "truth"]),
+figures.show(
+    figures.texture_grid(
+        [
+            [
+                scenes["smooth light"][k],
+                drawn["smooth light"][k],
+                scenes["hard light"][k],
+                drawn["hard light"][k],
+                4 * leak[k],
+                studio[k],
+            ]
+            for k in range(len(studio))
+        ],
+        col_titles=["smooth", "→ guided", "hard", "→ guided", "difference × 4", "truth"],
+    ),
     "Two heads, one per row: under smooth light with the guided result, under hard light with the guided result, the "
-    "difference of the two results, and the truth.")
+    "difference of the two results, and the truth.",
+)
 inside = face[pick]
 truth_field = field_of(studio, "log")
 wrong = {name: float((d - studio).abs().mean(1, keepdim=True)[inside > 0].mean()) for name, d in drawn.items()}
 kept = {name: float(correlation(field_of(d, "log"), truth_field, inside).mean()) for name, d in drawn.items()}
 edges = torch.log(shading["hard light"][pick].clamp_min(1e-3))
 strong = (differences(edges).norm(dim=1, keepdim=True) > 0.1).float() * inside
-table_of(["gradients from", "mean error on the face ↓", "gradient correlation with the truth ↑"],
-         [[name, f"{wrong[name]:.4f}", f"{kept[name]:.3f}"] for name in drawn])
+table_of(
+    ["gradients from", "mean error on the face ↓", "gradient correlation with the truth ↑"],
+    [[name, f"{wrong[name]:.4f}", f"{kept[name]:.3f}"] for name in drawn],
+)
 notebook.glue("ch05_leak_edges", mean_in(leak, strong) / max(mean_in(leak, inside - strong), 1e-9))
 notebook.glue("ch05_hard_says", "helps less than" if kept["hard light"] < kept["smooth light"] else "helps as much as")
 notebook.glue("ch05_hard_none", "still better than none" if kept["hard light"] > kept["no gradients"] else "worse than none")
@@ -552,6 +646,7 @@ notebook.glue("ch05_hard_none", "still better than none" if kept["hard light"] >
 # Nothing in a gradient says whether an edge is a scar or a shadow.
 # What could: a map of how likely a texel lies on a shadow's edge, as a further channel of trust.
 
+
 # %% tags=["hide-input"]
 def say(*verdict):
     return "reproduced" if all(v == "better" for v in verdict) else "partly" if "better" in verdict else "not reproduced"
@@ -559,16 +654,35 @@ def say(*verdict):
 
 gan = [verdicts["G_studio", "unguided", m] for m in better]
 best = [verdicts["ideal", "unguided", m] for m in better]
-table_of(["claim", "whose", "what we see here", "verdict on synthetic heads"], [
-    ["gradient guidance improves realism and accuracy of detail", "stated by the authors",
-     f"guided − unguided on G_studio's output: PSNR {gan[0]}, perceptual {gan[1]}, gradients {gan[2]}", say(*gan)],
-    ["the same, with the generator's errors taken out", "our check", f"PSNR {best[0]}, perceptual {best[1]}, gradients {best[2]}", say(*best)],
-    ["log gradients follow the albedo better than raw ones, also under cast shadows", "our reading; the authors say 'image gradients'",
-     f"hard light: {agree['hard light', 'log']:.3f} log, {agree['hard light', 'raw']:.3f} raw",
-     "holds" if all(wins.values()) else "holds in part" if any(wins.values()) else "does not hold"],
-    ["a trained model beats a closed-form gradient transfer", "our question",
-     f"perceptual on G_studio's output: {verdicts['G_studio', 'closed form', 'perceptual']}",
-     {"better": "yes", "worse": "no"}.get(verdicts["G_studio", "closed form", "perceptual"], "cannot be told")]])
+table_of(
+    ["claim", "whose", "what we see here", "verdict on synthetic heads"],
+    [
+        [
+            "gradient guidance improves realism and accuracy of detail",
+            "stated by the authors",
+            f"guided − unguided on G_studio's output: PSNR {gan[0]}, perceptual {gan[1]}, gradients {gan[2]}",
+            say(*gan),
+        ],
+        [
+            "the same, with the generator's errors taken out",
+            "our check",
+            f"PSNR {best[0]}, perceptual {best[1]}, gradients {best[2]}",
+            say(*best),
+        ],
+        [
+            "log gradients follow the albedo better than raw ones, also under cast shadows",
+            "our reading; the authors say 'image gradients'",
+            f"hard light: {agree['hard light', 'log']:.3f} log, {agree['hard light', 'raw']:.3f} raw",
+            "holds" if all(wins.values()) else "holds in part" if any(wins.values()) else "does not hold",
+        ],
+        [
+            "a trained model beats a closed-form gradient transfer",
+            "our question",
+            f"perceptual on G_studio's output: {verdicts['G_studio', 'closed form', 'perceptual']}",
+            {"better": "yes", "worse": "no"}.get(verdicts["G_studio", "closed form", "perceptual"], "cannot be told"),
+        ],
+    ],
+)
 
 # %% [markdown]
 # ## Exercises

@@ -141,8 +141,14 @@ kept = []  # what the chain returned, batch by batch, for the pictures further d
 
 
 def run(texture, visibility):
-    return pipe(texture, visibility, resolution=data.resolution, inversion=settings.inversion,
-                steps=settings.detail.sample_steps, guidance=settings.detail.guidance)
+    return pipe(
+        texture,
+        visibility,
+        resolution=data.resolution,
+        inversion=settings.inversion,
+        steps=settings.detail.sample_steps,
+        guidance=settings.detail.guidance,
+    )
 
 
 def chain(texture, visibility):
@@ -180,11 +186,19 @@ print(f"the chain took {table.estimate('chain', 'seconds').mean:.1f} s for each 
 notebook.source(evaluation.clustered_mean)
 
 # %%
-display(Markdown("**How close to the true studio texture.** PSNR in dB; perceptual distance in the form of LPIPS.\n\n"
-                 + table.markdown(["psnr/observed", "psnr/holes", "perceptual/observed", "perceptual/holes"])))
-display(Markdown("**Who is it, in which light.** Cosine to the truth's embedding, colour error as CIEDE2000, left-right "
-                 "asymmetry of light, variance over lights ÷ that of the input.\n\n"
-                 + table.markdown(["faceid_cosine", "colour", "asymmetry", "variance_ratio"])))
+display(
+    Markdown(
+        "**How close to the true studio texture.** PSNR in dB; perceptual distance in the form of LPIPS.\n\n"
+        + table.markdown(["psnr/observed", "psnr/holes", "perceptual/observed", "perceptual/holes"])
+    )
+)
+display(
+    Markdown(
+        "**Who is it, in which light.** Cosine to the truth's embedding, colour error as CIEDE2000, left-right "
+        "asymmetry of light, variance over lights ÷ that of the input.\n\n"
+        + table.markdown(["faceid_cosine", "colour", "asymmetry", "variance_ratio"])
+    )
+)
 judge = weights.read_card("identity_eval")["metrics"]
 notebook.glue("ch06_subjects", len(people))
 notebook.glue("ch06_captures", len(rows))
@@ -206,9 +220,16 @@ notebook.glue("ch06_judge_auc", judge["val_auc"])
 # A bootstrap over very few subjects is too sure of itself: below a dozen, as in the smoke profile, the words only test the code.
 
 # %%
-METRICS = {"psnr/observed": "PSNR (observed)", "psnr/holes": "PSNR (holes)", "perceptual/observed": "perceptual (observed)",
-           "perceptual/holes": "perceptual (holes)", "faceid_cosine": "identity cosine", "colour": "colour error",
-           "asymmetry": "residual light", "variance_ratio": "variance over lights"}
+METRICS = {
+    "psnr/observed": "PSNR (observed)",
+    "psnr/holes": "PSNR (holes)",
+    "perceptual/observed": "perceptual (observed)",
+    "perceptual/holes": "perceptual (holes)",
+    "faceid_cosine": "identity cosine",
+    "colour": "colour error",
+    "asymmetry": "residual light",
+    "variance_ratio": "variance over lights",
+}
 rivals = [name for name in table.methods if name != "chain"]
 
 
@@ -257,9 +278,14 @@ for rival in ("nothing", "quotient", "mean_studio", "generator"):
 # Means hide people, so here is every subject as a dot.
 
 # %%
-LOOK = {"nothing": (figures.COLOURS["phone"], "o"), "mean_studio": (figures.PALETTE[5], "P"),
-        "colour_transfer": (figures.PALETTE[1], "s"), "quotient": (figures.COLOURS["baseline"], "D"),
-        "generator": (figures.COLOURS["studio"], "v"), "chain": (figures.COLOURS["detailed"], "^")}
+LOOK = {
+    "nothing": (figures.COLOURS["phone"], "o"),
+    "mean_studio": (figures.PALETTE[5], "P"),
+    "colour_transfer": (figures.PALETTE[1], "s"),
+    "quotient": (figures.COLOURS["baseline"], "D"),
+    "generator": (figures.COLOURS["studio"], "v"),
+    "chain": (figures.COLOURS["detailed"], "^"),
+}
 shown = ["psnr/observed", "psnr/holes", "faceid_cosine", "asymmetry"]
 fig, axes = plt.subplots(1, len(shown), figsize=(figures.WIDTH, 2.6), sharey=True)
 order = [name for name in LOOK if name in table.methods][::-1]
@@ -269,13 +295,18 @@ for ax, metric in zip(axes, shown, strict=True):
         per_subject = [table.values[name][metric][table.subject == s].mean() for s in np.unique(table.subject)]
         ax.plot(per_subject, k + np.linspace(-0.3, 0.3, len(per_subject)), ".", color=colour, alpha=0.35, ms=3)
         e = table.estimate(name, metric)
-        ax.errorbar(e.mean, k, xerr=[[e.mean - e.low], [e.high - e.mean]], color=colour, marker=marker, ms=6, mec="white", capsize=3)
+        ax.errorbar(
+            e.mean, k, xerr=[[e.mean - e.low], [e.high - e.mean]], color=colour, marker=marker, ms=6, mec="white", capsize=3
+        )
     ax.set_title(f"{METRICS[metric]} {'→' if evaluation.higher_is_better(metric) else '←'} better", fontsize=7.5)
     ax.grid(axis="y", visible=False)
     ax.locator_params(axis="x", nbins=3)
 axes[0].set_yticks(range(len(order)), order)
-figures.show(fig, "Four panels, one per metric: PSNR observed, PSNR in holes, identity cosine and residual light. "
-                  "Each method is a row with one dot per subject and its mean with a 95 percent interval.")
+figures.show(
+    fig,
+    "Four panels, one per metric: PSNR observed, PSNR in holes, identity cosine and residual light. "
+    "Each method is a row with one dot per subject and its mean with a 95 percent interval.",
+)
 
 # %% [markdown]
 # ## Best, median, worst
@@ -292,12 +323,15 @@ for name, row in cases.items():
     k = place[int(row)]
     texture, visibility = data.phone_batch(torch.tensor([row]))
     truth = data.studio_batch(data.subject[row][None])
-    mine, rival = result[k:k + 1], evaluation.quotient(texture, visibility, reference)
+    mine, rival = result[k : k + 1], evaluation.quotient(texture, visibility, reference)
     grid.append([texture[0], (texture * visibility)[0], rival[0], mine[0], truth[0], ((mine - truth).abs() * 3).clamp(0, 1)[0]])
     titles.append(f"{name}\n{table.values['chain']['psnr/face'][k]:.1f} dB")
 fig = figures.texture_grid(grid, titles, ["phone", "seen part", "quotient", "chain", "truth", "chain error × 3"])
-figures.show(fig, "Three rows, the best, median and worst test capture by PSNR over the face. Columns: phone texture, the part "
-                  "that was seen, quotient, chain, true studio texture, and three times the chain's absolute error.")
+figures.show(
+    fig,
+    "Three rows, the best, median and worst test capture by PSNR over the face. Columns: phone texture, the part "
+    "that was seen, quotient, chain, true studio texture, and three times the chain's absolute error.",
+)
 face = np.sort(table.values["chain"]["psnr/face"])
 notebook.glue("ch06_best", face[-1])
 notebook.glue("ch06_median", float(np.median(face)))
@@ -320,13 +354,26 @@ for ax, metric in zip(axes, ("psnr/observed", "asymmetry"), strict=True):
         groups = table.by_severity(name, metric)
         colour, marker = LOOK[name]
         mean, low, high = (np.array([getattr(e, a) for e in groups.values()]) for a in ("mean", "low", "high"))
-        ax.errorbar(np.arange(len(groups)) + 0.08 * (k - 1), mean, [mean - low, high - mean], color=colour, marker=marker,
-                    linestyle=figures.DASHES[k], capsize=3, label=name)
-    ax.set_xticks(range(len(groups)), [f"{word}\n{span}" for word, span in zip(("mild", "medium", "severe"), groups, strict=False)])
+        ax.errorbar(
+            np.arange(len(groups)) + 0.08 * (k - 1),
+            mean,
+            [mean - low, high - mean],
+            color=colour,
+            marker=marker,
+            linestyle=figures.DASHES[k],
+            capsize=3,
+            label=name,
+        )
+    ax.set_xticks(
+        range(len(groups)), [f"{word}\n{span}" for word, span in zip(("mild", "medium", "severe"), groups, strict=False)]
+    )
     ax.set_title(f"{METRICS[metric]} ({'higher' if evaluation.higher_is_better(metric) else 'lower'} is better)")
 axes[0].legend()
-figures.show(fig, "PSNR in the observed region and residual light for mild, medium and severe lighting: doing nothing, quotient "
-                  "and chain, with 95 percent intervals over subjects.")
+figures.show(
+    fig,
+    "PSNR in the observed region and residual light for mild, medium and severe lighting: doing nothing, quotient "
+    "and chain, with 95 percent intervals over subjects.",
+)
 
 
 def rank_correlation(x, y):
@@ -342,8 +389,13 @@ trend_low, trend_high = np.quantile([rank_correlation(table.severity[k], score[k
 notebook.glue("ch06_trend", trend)
 notebook.glue("ch06_trend_low", trend_low)
 notebook.glue("ch06_trend_high", trend_high)
-falls = "grows with the severity of the light" if trend_high < 0 else "falls with the severity of the light" if trend_low > 0 \
+falls = (
+    "grows with the severity of the light"
+    if trend_high < 0
+    else "falls with the severity of the light"
+    if trend_low > 0
     else "shows no trend with the severity of the light that these subjects could resolve"
+)
 notebook.glue("ch06_trend_verdict", falls)
 
 # %% [markdown]
@@ -361,9 +413,17 @@ for k, name in enumerate(["nothing", "colour_transfer", "quotient", "chain"]):
     groups = table.by_tone(name, "colour")
     colour, marker = LOOK[name]
     mean, low, high = (np.array([getattr(e, a) for e in groups.values()]) for a in ("mean", "low", "high"))
-    axes[0].errorbar(np.arange(len(groups)) + 0.08 * (k - 1.5), mean, [mean - low, high - mean], color=colour, marker=marker,
-                     linestyle="none", capsize=3, label=name)
-axes[0].set_xticks(range(len(groups)), ["lightest", "middle", "darkest"][:len(groups)])
+    axes[0].errorbar(
+        np.arange(len(groups)) + 0.08 * (k - 1.5),
+        mean,
+        [mean - low, high - mean],
+        color=colour,
+        marker=marker,
+        linestyle="none",
+        capsize=3,
+        label=name,
+    )
+axes[0].set_xticks(range(len(groups)), ["lightest", "middle", "darkest"][: len(groups)])
 axes[0].set_ylim(bottom=0)
 axes[0].set_title("colour error, CIEDE2000 (lower is better)")
 axes[0].legend(ncols=2)
@@ -373,8 +433,11 @@ axes[1].axvline(1, color=figures.INK, linewidth=1)
 axes[1].invert_yaxis()
 axes[1].grid(axis="y", visible=False)
 axes[1].set_title("gap: worst group ÷ best group")
-figures.show(fig, "Left, colour error of four methods in three groups of skin tone, with intervals. Right, each method's gap "
-                  "between the worst and the best group; a line marks 1, the same for everybody.")
+figures.show(
+    fig,
+    "Left, colour error of four methods in three groups of skin tone, with intervals. Right, each method's gap "
+    "between the worst and the best group; a line marks 1, the same for everybody.",
+)
 notebook.glue("ch06_gap", gaps["chain"])
 notebook.glue("ch06_gap_nothing", gaps["nothing"])
 worst = max(table.by_tone("chain", "colour").items(), key=lambda item: item[1].mean)[0]
@@ -400,16 +463,27 @@ head = synth.synthesise_subjects(data.seeds[chosen][None], data.resolution)
 shots = synth.phone_capture(head[torch.zeros(lights, dtype=torch.long)], torch.arange(lights))
 order = shots.severity.argsort()
 texture, visibility = shots.texture[order], shots.visibility[order]
-many = {"phone": texture, "quotient": evaluation.quotient(texture, visibility, reference), "chain": run(texture, visibility).texture}
+many = {
+    "phone": texture,
+    "quotient": evaluation.quotient(texture, visibility, reference),
+    "chain": run(texture, visibility).texture,
+}
 face = layout.region_mask("face", data.resolution) * visibility.amin(0)
-grid = [[*outputs, (outputs.std(0).mean(0, keepdim=True) * 4).clamp(0, 1) * (face > 0.3), truth[0] if name == "chain" else None]
-        for name, outputs in many.items()]
+grid = [
+    [*outputs, (outputs.std(0).mean(0, keepdim=True) * 4).clamp(0, 1) * (face > 0.3), truth[0] if name == "chain" else None]
+    for name, outputs in many.items()
+]
 titles = [f"severity {s:.2f}" for s in shots.severity[order]] + ["spread × 4", "truth"]
-figures.show(figures.texture_grid(grid, list(many), titles),
-             "One subject under several lights, from mild to severe. Rows: phone texture, quotient, chain. The last columns show "
-             "the standard deviation over the lights inside the face, four times enlarged, and the truth.")
+figures.show(
+    figures.texture_grid(grid, list(many), titles),
+    "One subject under several lights, from mild to severe. Rows: phone texture, quotient, chain. The last columns show "
+    "the standard deviation over the lights inside the face, four times enlarged, and the truth.",
+)
 same = torch.zeros(lights, dtype=torch.long)
-one = {name: evaluation.variance_ratio(outputs, texture, same, face.expand(lights, 1, -1, -1))[0].item() for name, outputs in many.items()}
+one = {
+    name: evaluation.variance_ratio(outputs, texture, same, face.expand(lights, 1, -1, -1))[0].item()
+    for name, outputs in many.items()
+}
 ratio, cosine = table.estimate("chain", "variance_ratio"), table.estimate("chain", "faceid_cosine")
 notebook.glue("ch06_one_chain", 100 * one["chain"])
 notebook.glue("ch06_one_quotient", 100 * one["quotient"])
@@ -443,15 +517,25 @@ skins = {"phone": phone[0], "chain": result[pick], "truth": truth[0]}
 angles = [-90, -60, -30, 0, 30, 60, 90, 135, 180]
 turns = [avatar.turntable(mesh, skin, angles, size=208) for skin in skins.values()]
 frames = [torch.cat(views, -1) for views in zip(*turns, strict=True)]
-figures.image_slider(frames, [f"{angle}°" for angle in angles], "The head with the phone texture, the chain's result and the truth, "
-                     "side by side, turned from one profile to the other and to the back", name="Turn", width=624)
+figures.image_slider(
+    frames,
+    [f"{angle}°" for angle in angles],
+    "The head with the phone texture, the chain's result and the truth, "
+    "side by side, turned from one profile to the other and to the back",
+    name="Turn",
+    width=624,
+)
 
 # %% [markdown]
 # Where a kernel runs, turn the head by any angle, one texture at a time:
 
 # %% tags=["remove-output", "nbval-ignore-output"]
-explore(lambda angle, texture: avatar.turntable(mesh, skins[texture], [angle], size=384)[0], "the head, turned",
-             angle=(-180, 180, 20), texture=list(skins))
+explore(
+    lambda angle, texture: avatar.turntable(mesh, skins[texture], [angle], size=384)[0],
+    "the head, turned",
+    angle=(-180, 180, 20),
+    texture=list(skins),
+)
 
 # %% [markdown]
 # The same head as a file: GLB is the binary form of glTF 2.0 {cite}`khronos2021gltf`, which nearly every 3D program opens.
@@ -464,8 +548,11 @@ again, skin = avatar.read_glb(glb)
 assert torch.equal(again.triangles, mesh.triangles) and (skin - skins["chain"]).abs().max() < 1 / 255
 print(f"{glb}: {len(mesh.vertices)} vertices, {len(mesh.triangles)} triangles, {skin.shape[-1]}² texture")
 viewer = avatar.write_viewer(mesh, folder / "avatar.html", skins, title="A synthetic test subject")
-figures.page(viewer, "A head that can be turned, with a switch between phone texture, chain and truth",
-             avatar.render(mesh, skins["chain"], yaw=20, size=256))
+figures.page(
+    viewer,
+    "A head that can be turned, with a switch between phone texture, chain and truth",
+    avatar.render(mesh, skins["chain"], yaw=20, size=256),
+)
 
 # %% [markdown]
 # ## What this avatar is not
@@ -481,9 +568,11 @@ figures.page(viewer, "A head that can be turned, with a switch between phone tex
 # %%
 close = [avatar.render(mesh, skin, yaw=20, size=640)[:, 200:440, 230:470] for skin in (skins["chain"], skins["truth"])]
 flat = avatar.render(mesh, skins["truth"], yaw=20, size=640, shading="unlit")[:, 200:440, 230:470]
-figures.show(figures.texture_grid([[*close, flat]], (), ["chain", "truth, same mesh", "truth, no lamps"], tile=2.3),
-             "Close view of the face of the mesh, turned by 20 degrees, with the chain's texture, the true texture, and the true "
-             "texture without lamps. Eyes and lips lie flat in the surface even with the true texture.")
+figures.show(
+    figures.texture_grid([[*close, flat]], (), ["chain", "truth, same mesh", "truth, no lamps"], tile=2.3),
+    "Close view of the face of the mesh, turned by 20 degrees, with the chain's texture, the true texture, and the true "
+    "texture without lamps. Eyes and lips lie flat in the surface even with the true texture.",
+)
 
 # %% [markdown]
 # Even with the *true* texture the eyes and lips lie flat in the surface: this limit is the mesh's, not the network's.
@@ -505,12 +594,26 @@ face = layout.region_mask("face", data.resolution)[None].expand(len(doses), -1, 
 left = {name: evaluation.asymmetry(x, face) for name, x in (("in", shadowed), ("out", answer))}
 quality = evaluation.psnr(answer, truth.expand_as(answer), face)
 heads = [f"light × {d:g}" for d in doses]
-figures.show(figures.texture_grid([list(shadowed), list(answer), list((answer - answer[:1]).abs().mul(3).clamp(0, 1))],
-                                  ["input", "chain", "change × 3"], heads),
-             "The true texture with one half darkened by a hard-edged shadow of growing strength, the chain's answers, and how far "
-             "each answer differs from the one without shadow, three times enlarged.")
-display(Markdown("\n".join(["| shadow | asymmetry of the input | of the output | PSNR to the truth, dB |", "|---|---|---|---|"] + [
-    f"| × {d:g} | {a:.3f} | {b:.3f} | {q:.1f} |" for d, a, b, q in zip(doses, left["in"], left["out"], quality, strict=True)])))
+figures.show(
+    figures.texture_grid(
+        [list(shadowed), list(answer), list((answer - answer[:1]).abs().mul(3).clamp(0, 1))],
+        ["input", "chain", "change × 3"],
+        heads,
+    ),
+    "The true texture with one half darkened by a hard-edged shadow of growing strength, the chain's answers, and how far "
+    "each answer differs from the one without shadow, three times enlarged.",
+)
+display(
+    Markdown(
+        "\n".join(
+            ["| shadow | asymmetry of the input | of the output | PSNR to the truth, dB |", "|---|---|---|---|"]
+            + [
+                f"| × {d:g} | {a:.3f} | {b:.3f} | {q:.1f} |"
+                for d, a, b, q in zip(doses, left["in"], left["out"], quality, strict=True)
+            ]
+        )
+    )
+)
 notebook.glue("ch06_shadow_change", f"{quality[-1] - quality[0]:+.1f} dB")
 notebook.glue("ch06_shadow_left", 100 * (left["out"][-1] - left["out"][0]) / (left["in"][-1] - left["in"][0]))
 
@@ -522,26 +625,55 @@ notebook.glue("ch06_shadow_left", 100 * (left["out"][-1] - left["out"][0]) / (le
 # ## Claims of the paper, tested here
 
 # %%
-spread = "reproduced" if trend_high < 0 and quality[-1] < quality[0] else \
-    "partly reproduced" if trend_high < 0 or quality[-1] < quality[0] else "not reproduced"
+spread = (
+    "reproduced"
+    if trend_high < 0 and quality[-1] < quality[0]
+    else "partly reproduced"
+    if trend_high < 0 or quality[-1] < quality[0]
+    else "not reproduced"
+)
 removes = {m: verdict("nothing", m) for m in ("asymmetry", "variance_ratio")}
-delit = "reproduced" if set(removes.values()) == {"better"} else "partly reproduced" if "better" in removes.values() else "not reproduced"
+delit = (
+    "reproduced"
+    if set(removes.values()) == {"better"}
+    else "partly reproduced"
+    if "better" in removes.values()
+    else "not reproduced"
+)
 holes = {m: verdict("nothing", m) for m in ("psnr/holes", "perceptual/holes")}
-whole = "reproduced" if set(holes.values()) == {"better"} else "partly reproduced" if "better" in holes.values() else "not reproduced"
+whole = (
+    "reproduced" if set(holes.values()) == {"better"} else "partly reproduced" if "better" in holes.values() else "not reproduced"
+)
 keeps = "reproduced" if table.beats("chain", "mean_studio", "faceid_cosine") else "not reproduced"
 kids = f"chain {table.kid['chain']}, nothing {table.kid['nothing']}" if table.kid else "too few subjects for KID"
 claims = [
-    ("The result is uniformly lit (the authors state it)", delit, f"against doing nothing: residual light {removes['asymmetry']}, "
-     f"variance over lights {removes['variance_ratio']}"),
-    ("The result is complete (the authors state it)", whole, f"against doing nothing, in the holes: PSNR {holes['psnr/holes']}, "
-     f"perceptual {holes['perceptual/holes']}"),
-    ("The person stays the same (the authors state it)", keeps, "identity cosine against a mean face for everybody: "
-     + verdict("mean_studio", "faceid_cosine")),
-    ("Strongly uneven light degrades it (reported of the paper)", spread, f"rank correlation {trend:.2f}; hardest shadow "
-     f"{quality[-1] - quality[0]:+.1f} dB"),
+    (
+        "The result is uniformly lit (the authors state it)",
+        delit,
+        f"against doing nothing: residual light {removes['asymmetry']}, variance over lights {removes['variance_ratio']}",
+    ),
+    (
+        "The result is complete (the authors state it)",
+        whole,
+        f"against doing nothing, in the holes: PSNR {holes['psnr/holes']}, perceptual {holes['perceptual/holes']}",
+    ),
+    (
+        "The person stays the same (the authors state it)",
+        keeps,
+        "identity cosine against a mean face for everybody: " + verdict("mean_studio", "faceid_cosine"),
+    ),
+    (
+        "Strongly uneven light degrades it (reported of the paper)",
+        spread,
+        f"rank correlation {trend:.2f}; hardest shadow {quality[-1] - quality[0]:+.1f} dB",
+    ),
     ("KID and FaceID of the paper's tables", "not testable", "other data, other networks: " + kids),
 ]
-display(Markdown("\n".join(["| claim | on synthetic heads | evidence |", "|---|---|---|"] + ["| " + " | ".join(c) + " |" for c in claims])))
+display(
+    Markdown(
+        "\n".join(["| claim | on synthetic heads | evidence |", "|---|---|---|"] + ["| " + " | ".join(c) + " |" for c in claims])
+    )
+)
 for key, (_, word, _) in zip(("light", "complete", "identity", "limits"), claims, strict=False):
     notebook.glue(f"ch06_claim_{key}", word)
 

@@ -103,8 +103,11 @@ axes[2].plot(points[:, 0], points[:, 1], ".", color=figures.PALETTE[3], ms=1.2)
 for ax, title in zip(axes, ("photo, 512 × 512", "the face in it", "468 landmarks, 898 triangles"), strict=True):
     ax.set_axis_off()
     ax.set_title(title)
-figures.show(fig, "NASA's portrait of an astronaut, the part of it that shows the face, and the same part with the stored "
-                  "landmarks and the triangles between them.")
+figures.show(
+    fig,
+    "NASA's portrait of an astronaut, the part of it that shows the face, and the same part with the stored "
+    "landmarks and the triangles between them.",
+)
 
 # %% [markdown]
 # ## Unwrapping
@@ -127,11 +130,18 @@ notebook.source(unwrap.visibility_map)
 # %%
 shot = capture.capture_photo(photo, size, stored)
 surface = unwrap.face_surface(points, capture.fit_pose(points), size)
-pictures = [io.resize(torch.from_numpy(photo[box].copy()).permute(2, 0, 1)[None].float() / 255, 256)[0],
-            surface.facing.clamp(0, 1), shot.visibility[0], (shot.texture * shot.visibility)[0], shot.texture[0]]
-figures.show(figures.texture_grid([pictures], (), ["photo", "facing the camera", "visibility", "what was seen", "filled smoothly"]),
-             "The photo's face; how squarely each texel faces the camera; the visibility map; the texture where it was seen; and the "
-             "texture with a smooth fill elsewhere.")
+pictures = [
+    io.resize(torch.from_numpy(photo[box].copy()).permute(2, 0, 1)[None].float() / 255, 256)[0],
+    surface.facing.clamp(0, 1),
+    shot.visibility[0],
+    (shot.texture * shot.visibility)[0],
+    shot.texture[0],
+]
+figures.show(
+    figures.texture_grid([pictures], (), ["photo", "facing the camera", "visibility", "what was seen", "filled smoothly"]),
+    "The photo's face; how squarely each texel faces the camera; the visibility map; the texture where it was seen; and the "
+    "texture with a smooth fill elsewhere.",
+)
 facts = {name: value for name, value in shot.quality.items() if name != "warnings"}
 display(Markdown("\n".join(["| measured of the capture | |", "|---|---|"] + [f"| {k} | {v} |" for k, v in facts.items()])))
 for warning in shot.quality["warnings"]:
@@ -139,8 +149,11 @@ for warning in shot.quality["warnings"]:
 covered = float(shot.visibility.gt(0.3).float().mean())
 notebook.glue("ch07_covered", 100 * covered)
 notebook.glue("ch07_face_pixels", facts["face_pixels"])
-blurred = "so this texture is blurred before any network sees it" if facts["oversampling"] > 1 else \
-    "so at this small size the texture loses nothing; at 256² and more it would be blurred"
+blurred = (
+    "so this texture is blurred before any network sees it"
+    if facts["oversampling"] > 1
+    else "so at this small size the texture loses nothing; at 256² and more it would be blurred"
+)
 notebook.glue("ch07_oversampling", f"{facts['oversampling']:.2g} texels a side, {blurred}")
 notebook.glue("ch07_mouth", facts["mouth_opening"])
 
@@ -160,8 +173,14 @@ pipe = StudioPipeline.released()
 
 
 def run(texture, visibility):
-    return pipe(texture, visibility, resolution=size, inversion=settings.inversion, steps=settings.detail.sample_steps,
-                guidance=settings.detail.guidance)
+    return pipe(
+        texture,
+        visibility,
+        resolution=size,
+        inversion=settings.inversion,
+        steps=settings.detail.sample_steps,
+        guidance=settings.detail.guidance,
+    )
 
 
 forbidden = mock.Mock(side_effect=AssertionError("something tried to open a connection"))
@@ -171,10 +190,13 @@ assert not forbidden.called
 print("connections opened:", forbidden.call_count)
 stages = [shot.texture[0], out.reconstruction[0], out.studio_lr[0], out.texture[0]]
 low = out.studio_lr.shape[-1]
-figures.show(figures.texture_grid([stages], (), [f"phone, {size}²", f"G_phone(w+), {low}²", f"G_studio(w+), {low}²",
-                                                 f"detailed, {size}²"], tile=1.8),
-             "The four stages on the astronaut: phone texture, its reconstruction by G_phone, the same code through G_studio, and "
-             "the detailed result.")
+figures.show(
+    figures.texture_grid(
+        [stages], (), [f"phone, {size}²", f"G_phone(w+), {low}²", f"G_studio(w+), {low}²", f"detailed, {size}²"], tile=1.8
+    ),
+    "The four stages on the astronaut: phone texture, its reconstruction by G_phone, the same code through G_studio, and "
+    "the detailed result.",
+)
 
 # %% [markdown]
 # Read it from left to right, and blame the right stage.
@@ -186,8 +208,9 @@ figures.show(figures.texture_grid([stages], (), [f"phone, {size}²", f"G_phone(w
 # The next slider wipes between the photo's texture and the result.
 
 # %%
-figures.before_after(shot.texture[0], out.texture[0], "The astronaut's phone texture and the chain's result",
-                     labels=("phone texture", "result"))
+figures.before_after(
+    shot.texture[0], out.texture[0], "The astronaut's phone texture and the chain's result", labels=("phone texture", "result")
+)
 
 # %% [markdown]
 # ## On a head
@@ -201,14 +224,23 @@ skins = {"phone texture": shot.texture[0], "result": out.texture[0]}
 angles = [-90, -60, -40, -20, 0, 20, 40, 60, 90, 180]
 turns = [avatar.turntable(mesh, skin, angles, size=256) for skin in skins.values()]
 frames = [torch.cat(views, -1) for views in zip(*turns, strict=True)]
-figures.image_slider(frames, [f"{angle}°" for angle in angles], "The base head with the phone texture on the left and with the result "
-                     "on the right, turned from one profile to the other and to the back", name="Turn", width=600)
+figures.image_slider(
+    frames,
+    [f"{angle}°" for angle in angles],
+    "The base head with the phone texture on the left and with the result "
+    "on the right, turned from one profile to the other and to the back",
+    name="Turn",
+    width=600,
+)
 
 # %%
 avatar.write_glb(mesh, skins["result"], folder / "astronaut.glb")
 viewer = avatar.write_viewer(mesh, folder / "astronaut.html", skins, title="Astronaut, base head")
-figures.page(viewer, "A head that can be turned, with a switch between the phone texture and the result",
-             avatar.render(mesh, skins["result"], yaw=20, size=256))
+figures.page(
+    viewer,
+    "A head that can be turned, with a switch between the phone texture and the result",
+    avatar.render(mesh, skins["result"], yaw=20, size=256),
+)
 
 # %% [markdown]
 # Only the face comes from the photograph.
@@ -238,10 +270,14 @@ net, prior = weights.load("identity_eval"), WPrior.from_generator(pipe.g_phone)
 def describe(phone, mask, output):
     """What can be said of each capture without its truth."""
     face = layout.region_mask("face", size)[None] * mask
-    return {"inversion PSNR, dB": output.psnr_observed.cpu(), "length of the code": prior.energy(output.w_plus).sqrt(),
-            "identity cosine": evaluation.faceid(net, output.texture, phone, mask)["cosine"],
-            "SSIM to the input": evaluation.ssim(output.texture, phone, mask),
-            "asymmetry before": evaluation.asymmetry(phone, face), "asymmetry after": evaluation.asymmetry(output.texture, face)}
+    return {
+        "inversion PSNR, dB": output.psnr_observed.cpu(),
+        "length of the code": prior.energy(output.w_plus).sqrt(),
+        "identity cosine": evaluation.faceid(net, output.texture, phone, mask)["cosine"],
+        "SSIM to the input": evaluation.ssim(output.texture, phone, mask),
+        "asymmetry before": evaluation.asymmetry(phone, face),
+        "asymmetry after": evaluation.asymmetry(output.texture, face),
+    }
 
 
 home = {k: v.numpy() for k, v in describe(io.resize(texture, size), seen, others).items()}
@@ -256,8 +292,11 @@ for ax, (name, values) in zip(axes, home.items(), strict=True):
 axes[-1].legend(fontsize=6, loc="upper right")
 for ax in axes[4:]:  # one scale for before and after
     ax.set_ylim(0, 1.1 * max(max(home[k].max(), real[k]) for k in list(home)[4:]))
-figures.show(fig, "Six panels, one per measure. Dots are unseen synthetic captures seen through the astronaut's mask, a line is their "
-                  "median, and a star is the astronaut.")
+figures.show(
+    fig,
+    "Six panels, one per measure. Dots are unseen synthetic captures seen through the astronaut's mask, a line is their "
+    "median, and a star is the astronaut.",
+)
 lines = ["| measure | astronaut | synthetic median | synthetic captures below the astronaut |", "|---|---|---|---|"]
 for name, values in home.items():
     lines.append(f"| {name} | {real[name]:.3g} | {np.median(values):.3g} | {(values < real[name]).mean():.0%} |")
@@ -330,20 +369,30 @@ def developed(picture):
 
 hat = photo.copy()
 hat[30:88, 172:284] = (28, 34, 70)
-photos = {"as taken": photo, "light from one side": developed(linear * (0.06 + 0.94 / (1 + np.exp((226 - across) / 14)))),
-          "hard shadow": developed(linear * np.where(across < 226, 0.12, 1.0)), "hat": hat}
+photos = {
+    "as taken": photo,
+    "light from one side": developed(linear * (0.06 + 0.94 / (1 + np.exp((226 - across) / 14)))),
+    "hard shadow": developed(linear * np.where(across < 226, 0.12, 1.0)),
+    "hat": hat,
+}
 worse = {name: capture.capture_photo(picture, size, points) for name, picture in photos.items()}
 answers = run(torch.cat([s.texture for s in worse.values()]), torch.cat([s.visibility for s in worse.values()])).texture
 cropped = [torch.from_numpy(picture[box].copy()).permute(2, 0, 1).float() / 255 for picture in photos.values()]
-figures.show(figures.texture_grid([cropped, [s.texture[0] for s in worse.values()], list(answers)],
-                                  ["photo", "phone texture", "result"], list(worse), tile=1.7),
-             "Four photographs, as taken and made worse in three ways; their phone textures; and the chain's results.")
+figures.show(
+    figures.texture_grid(
+        [cropped, [s.texture[0] for s in worse.values()], list(answers)],
+        ["photo", "phone texture", "result"],
+        list(worse),
+        tile=1.7,
+    ),
+    "Four photographs, as taken and made worse in three ways; their phone textures; and the chain's results.",
+)
 face = layout.region_mask("face", size)[None]
 same = evaluation.faceid(net, answers, answers[:1].expand_as(answers))["cosine"]
 lines = ["| photograph | asymmetry before | after | cosine to the result of the photo as taken |", "|---|---|---|---|"]
 for k, (name, s) in enumerate(worse.items()):
     mask = face * s.visibility
-    before, after = evaluation.asymmetry(s.texture, mask).item(), evaluation.asymmetry(answers[k:k + 1], mask).item()
+    before, after = evaluation.asymmetry(s.texture, mask).item(), evaluation.asymmetry(answers[k : k + 1], mask).item()
     lines.append(f"| {name} | {before:.3f} | {after:.3f} | {same[k]:.3f} |")
     if name == "hard shadow":
         notebook.glue("ch07_shadow_before", before)
@@ -398,7 +447,14 @@ notebook.source(quality.refuse_exposure)
 # %%
 Image.fromarray(photo).save(folder / "photo.png")
 (folder / "notes.png").write_text("this is no picture")
-options = ["--size", str(size), "--inversion-steps", str(settings.inversion.steps), "--detail-steps", str(settings.detail.sample_steps)]
+options = [
+    "--size",
+    str(size),
+    "--inversion-steps",
+    str(settings.inversion.steps),
+    "--detail-steps",
+    str(settings.detail.sample_steps),
+]
 printed, started = text_io.StringIO(), time.perf_counter()
 with contextlib.redirect_stdout(printed):
     code = cli.main(["convert", str(folder / "photo.png"), "-o", str(folder / "studio.png"), "--json", *options])
@@ -410,8 +466,12 @@ for name, value in report["metrics"].items():
 assert cli.main(["view", str(folder / "studio.png"), "-o", str(folder / "avatar.glb")]) == 0
 
 # %%
-bad = [["convert", str(folder / "nobody.png")], ["convert", str(folder / "notes.png")],
-       ["convert", str(folder / "photo.png"), "--size", "100"], ["convert", str(folder / "photo.png"), "-o", str(folder / "out.txt")]]
+bad = [
+    ["convert", str(folder / "nobody.png")],
+    ["convert", str(folder / "notes.png")],
+    ["convert", str(folder / "photo.png"), "--size", "100"],
+    ["convert", str(folder / "photo.png"), "-o", str(folder / "out.txt")],
+]
 for words in bad:
     with contextlib.redirect_stderr(text_io.StringIO()) as told:
         code = cli.main(words)
@@ -471,14 +531,29 @@ for words in bad:
 # %%
 less, kept = real["asymmetry after"] < real["asymmetry before"], real["identity cosine"] > card["val_threshold"]
 claims = [
-    ("A monocular capture of a real person gives a studio-like texture (the authors state it)", "not testable",
-     "one photograph, no truth, synthetic training data; here asymmetry fell: " + ("yes" if less else "no")
-     + ", identity above the threshold of a judge that knows synthetic heads only: " + ("yes" if kept else "no")),
-    ("Near-perfect reconstruction in W+ (the authors state it)", "not testable",
-     f"{real['inversion PSNR, dB']:.1f} dB at {low}² on a face outside of our training domain"),
-    ("Hats fail (reported of the paper)", "see the picture", "no truth to measure against; the hat is not removed by design, for it is never recognised"),
-    ("Strongly uneven light degrades the result (reported of the paper)", "see the picture and the table",
-     "one person, so no interval; measured on many subjects in chapter 6"),
+    (
+        "A monocular capture of a real person gives a studio-like texture (the authors state it)",
+        "not testable",
+        "one photograph, no truth, synthetic training data; here asymmetry fell: "
+        + ("yes" if less else "no")
+        + ", identity above the threshold of a judge that knows synthetic heads only: "
+        + ("yes" if kept else "no"),
+    ),
+    (
+        "Near-perfect reconstruction in W+ (the authors state it)",
+        "not testable",
+        f"{real['inversion PSNR, dB']:.1f} dB at {low}² on a face outside of our training domain",
+    ),
+    (
+        "Hats fail (reported of the paper)",
+        "see the picture",
+        "no truth to measure against; the hat is not removed by design, for it is never recognised",
+    ),
+    (
+        "Strongly uneven light degrades the result (reported of the paper)",
+        "see the picture and the table",
+        "one person, so no interval; measured on many subjects in chapter 6",
+    ),
 ]
 display(Markdown("\n".join(["| claim | here | evidence |", "|---|---|---|"] + ["| " + " | ".join(c) + " |" for c in claims])))
 

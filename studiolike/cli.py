@@ -2,6 +2,7 @@
 
 A wrong input gives one line on standard error and exit code 2; an interrupt gives 130 and leaves a resumable state.
 """
+
 from __future__ import annotations
 
 import json
@@ -130,8 +131,16 @@ class Train:
     def run(self) -> None:
         from .recipes import train
 
-        train(self.stage, self.set, self.runs, release=self.release, warm=self.warm,
-              device=self.device, seed=self.seed, studio=self.studio_set)
+        train(
+            self.stage,
+            self.set,
+            self.runs,
+            release=self.release,
+            warm=self.warm,
+            device=self.device,
+            seed=self.seed,
+            studio=self.studio_set,
+        )
 
 
 @dataclass(frozen=True)
@@ -217,8 +226,7 @@ class Retarget:
     def run(self) -> None:
         from .sets import retarget_path
 
-        written, notes = retarget_path(self.input, self.out, self.size, self.set, self.landmarks, self.save_landmarks,
-                                       self.limit)
+        written, notes = retarget_path(self.input, self.out, self.size, self.set, self.landmarks, self.save_landmarks, self.limit)
         for note in notes:
             _say(f"note: {note}")
         _say(f"wrote {self.out}" if written == [self.out] else f"wrote {len(written)} textures into {self.out}")
@@ -244,17 +252,23 @@ class Import:
 
         data = collect(self.out, studio=self.studio, phone=self.phone, size=self.size, held_out=self.held_out)
         splits = ", ".join(f"{count} {name}" for name, count in data.manifest["splits"].items() if count)
-        _say(f"{data.path}: {len(data.studio)} studio and {len(data.phone)} phone textures at {data.resolution}²; "
-             f"subjects: {splits}")
+        _say(
+            f"{data.path}: {len(data.studio)} studio and {len(data.phone)} phone textures at {data.resolution}²; "
+            f"subjects: {splits}"
+        )
 
 
 @dataclass(frozen=True)
 class Data:
     """Make synthetic sets, or plug in real ones: fetch, retarget, import."""
 
-    verb: Annotated[Annotated[Synth, subcommand("synth")] | Annotated[Fetch, subcommand("fetch")]
-                    | Annotated[Retarget, subcommand("retarget")] | Annotated[Import, subcommand("import")],
-                    arg(name="")]
+    verb: Annotated[
+        Annotated[Synth, subcommand("synth")]
+        | Annotated[Fetch, subcommand("fetch")]
+        | Annotated[Retarget, subcommand("retarget")]
+        | Annotated[Import, subcommand("import")],
+        arg(name=""),
+    ]
 
     def run(self) -> None:
         self.verb.run()
@@ -270,8 +284,15 @@ class Doctor:
         print(report())
 
 
-VERBS = {"capture": Capture, "convert": Convert, "view": View, "train": Train, "evaluate": Evaluate, "data": Data,
-         "doctor": Doctor}
+VERBS = {
+    "capture": Capture,
+    "convert": Convert,
+    "view": View,
+    "train": Train,
+    "evaluate": Evaluate,
+    "data": Data,
+    "doctor": Doctor,
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -280,7 +301,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         _profile.set(_named_profile(argv))
         command = tyro.extras.subcommand_cli_from_dict(
-            VERBS, prog="studiolike", args=argv, description="Studio-like face textures from phone captures.")
+            VERBS, prog="studiolike", args=argv, description="Studio-like face textures from phone captures."
+        )
         command.run()
     except StudioError as error:
         _say(f"studiolike: {' '.join(str(error).split())}")

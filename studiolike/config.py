@@ -4,6 +4,7 @@
 on two cores), ``gpu`` (one Colab T4, under an hour for the whole book) and ``paper`` (the paper's scale). Profiles
 change sizes, never code paths. Amounts of training are counted in *images*, so that they mean the same at any batch.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
@@ -158,8 +159,9 @@ class Profile:
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     detail: DetailConfig = field(default_factory=DetailConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
-    chapter: DataConfig = field(default_factory=lambda: DataConfig(phone_subjects=64, lightings=2, detail_subjects=32,
-                                                                   test_lightings=2))
+    chapter: DataConfig = field(
+        default_factory=lambda: DataConfig(phone_subjects=64, lightings=2, detail_subjects=32, test_lightings=2)
+    )
     live_images: int = 320  # how many images a chapter trains on before it loads the released weights
     precision: str = "no"  # accelerate's mixed precision: "no", "fp16" or "bf16"
 
@@ -168,23 +170,51 @@ _CPU = Profile()
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         name="smoke",
-        data=DataConfig(resolution=128, detail_resolution=256, phone_subjects=12, lightings=2, studio_subjects=6,
-                        pair_subjects=4, val_subjects=4, test_subjects=4, test_lightings=2, detail_subjects=8),
+        data=DataConfig(
+            resolution=128,
+            detail_resolution=256,
+            phone_subjects=12,
+            lightings=2,
+            studio_subjects=6,
+            pair_subjects=4,
+            val_subjects=4,
+            test_subjects=4,
+            test_lightings=2,
+            detail_subjects=8,
+        ),
         pretrain=PretrainConfig(images=32, batch=8, warm_up=16),
         encoder=EncoderConfig(images=16),
         inversion=InversionConfig(steps=8, batch=8),
         adapt=AdaptConfig(images=16, bank=8),
         detail=DetailConfig(resolution=256, crop=64, channels=(16, 32), images=16, batch=4, sample_steps=4),
         identity=IdentityConfig(images=64, batch=16),
-        chapter=DataConfig(resolution=128, detail_resolution=256, phone_subjects=12, lightings=2, studio_subjects=6,
-                           pair_subjects=4, val_subjects=4, test_subjects=4, test_lightings=2, detail_subjects=8),
+        chapter=DataConfig(
+            resolution=128,
+            detail_resolution=256,
+            phone_subjects=12,
+            lightings=2,
+            studio_subjects=6,
+            pair_subjects=4,
+            val_subjects=4,
+            test_subjects=4,
+            test_lightings=2,
+            detail_subjects=8,
+        ),
         live_images=16,
     ),
     "cpu": _CPU,
     "gpu": Profile(
         name="gpu",
-        data=replace(_CPU.data, resolution=256, detail_resolution=512, phone_subjects=3000, studio_subjects=200,
-                     detail_subjects=600, test_subjects=64, test_lightings=8),
+        data=replace(
+            _CPU.data,
+            resolution=256,
+            detail_resolution=512,
+            phone_subjects=3000,
+            studio_subjects=200,
+            detail_subjects=600,
+            test_subjects=64,
+            test_lightings=8,
+        ),
         generator=GeneratorConfig(256, 256, 8, 8192, 256),
         pretrain=PretrainConfig(images=600_000, batch=32, warm_up=100_000),
         encoder=EncoderConfig(images=200_000, batch=32),

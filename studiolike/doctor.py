@@ -1,4 +1,5 @@
 """`studiolike doctor`: what is installed, which device and profile fit, what to do about what is missing."""
+
 from __future__ import annotations
 
 import os
@@ -8,9 +9,13 @@ from importlib import metadata, util
 
 CORE = ("torch", "diffusers", "accelerate", "safetensors", "numpy", "scipy", "scikit-image", "torchmetrics")
 EXTRAS = {  # extra → (distribution, module, what for)
-    "book": (("jupyter-book", "jupyter_book", "the book"), ("papermill", "papermill", "running chapters"),
-             ("lpips", "lpips", "LPIPS with pretrained trunks"), ("matplotlib", "matplotlib", "figures"),
-             ("ipywidgets", "ipywidgets", "sliders that compute")),
+    "book": (
+        ("jupyter-book", "jupyter_book", "the book"),
+        ("papermill", "papermill", "running chapters"),
+        ("lpips", "lpips", "LPIPS with pretrained trunks"),
+        ("matplotlib", "matplotlib", "figures"),
+        ("ipywidgets", "ipywidgets", "sliders that compute"),
+    ),
     "capture": (("mediapipe", "mediapipe", "landmarks of new photos"), ("av", "av", "video")),
     "dev": (("pytest", "pytest", "the tests"), ("nbval", "nbval", "notebook tests")),
 }

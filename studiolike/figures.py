@@ -5,6 +5,7 @@ some padding, so that they read the same on light and dark pages. Colours are th
 Universal Design*, 2008), which stay apart for colour-blind readers; `MARKERS` and `DASHES` back them up in print.
 Matplotlib, and IPython for display, are imported inside the functions.
 """
+
 from __future__ import annotations
 
 import base64
@@ -29,8 +30,13 @@ if TYPE_CHECKING:
 
 # Okabe–Ito, ordered so that neighbours differ in lightness too
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
-COLOURS = {"phone": "#D55E00", "studio": "#0072B2", "detailed": "#009E73", "truth": "#000000",
-           "baseline": "#CC79A7"}  # one meaning, one colour, in every chapter
+COLOURS = {
+    "phone": "#D55E00",
+    "studio": "#0072B2",
+    "detailed": "#009E73",
+    "truth": "#000000",
+    "baseline": "#CC79A7",
+}  # one meaning, one colour, in every chapter
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 2)))
 MAP = "viridis"  # for one-signed fields
@@ -42,17 +48,42 @@ PADDING = 0.12  # inches of white around every figure
 PAPER, INK, QUIET = "#FFFFFF", "#1B1B1B", "#5A5A5A"
 
 STYLE = {
-    "figure.facecolor": PAPER, "savefig.facecolor": PAPER, "axes.facecolor": PAPER,
-    "figure.dpi": DPI, "savefig.dpi": DPI, "figure.figsize": (WIDTH, 2.8), "figure.constrained_layout.use": True,
+    "figure.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+    "figure.figsize": (WIDTH, 2.8),
+    "figure.constrained_layout.use": True,
     "font.family": "DejaVu Sans",  # comes with matplotlib, so it is everywhere
-    "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9,
-    "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8,
-    "legend.facecolor": PAPER, "legend.edgecolor": "none", "legend.framealpha": 0.85,
-    "text.color": INK, "axes.labelcolor": INK, "axes.titlecolor": INK, "axes.edgecolor": QUIET,
-    "xtick.color": QUIET, "ytick.color": QUIET, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
-    "grid.color": "#DDDDDD", "grid.linewidth": 0.6, "lines.linewidth": 1.8, "lines.markersize": 4,
-    "image.cmap": MAP, "image.interpolation": "nearest", "axes.titlelocation": "left",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.facecolor": PAPER,
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.85,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.edgecolor": QUIET,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 4,
+    "image.cmap": MAP,
+    "image.interpolation": "nearest",
+    "axes.titlelocation": "left",
 }
 
 
@@ -78,8 +109,7 @@ def png_bytes(fig: Figure) -> bytes:
     """A figure as PNG on a white, padded card; the same figure gives the same bytes."""
     stream = bytes_io.BytesIO()
     with style():
-        fig.savefig(stream, format="png", bbox_inches="tight", pad_inches=PADDING, facecolor=PAPER,
-                    metadata={"Software": None})
+        fig.savefig(stream, format="png", bbox_inches="tight", pad_inches=PADDING, facecolor=PAPER, metadata={"Software": None})
     return stream.getvalue()
 
 
@@ -106,8 +136,13 @@ def show(fig: Figure, alt: str) -> None:
         pyplot.close(fig)
 
 
-def texture_grid(rows: Sequence[Sequence[Tensor | None] | Tensor], row_titles: Sequence[str] = (),
-                 col_titles: Sequence[str] = (), *, tile: float = TILE) -> Figure:
+def texture_grid(
+    rows: Sequence[Sequence[Tensor | None] | Tensor],
+    row_titles: Sequence[str] = (),
+    col_titles: Sequence[str] = (),
+    *,
+    tile: float = TILE,
+) -> Figure:
     """Textures side by side.
 
     Args:
@@ -165,22 +200,29 @@ class Html:
         return flavours, {"image/png": {"alt": self.alt}}
 
 
-CARD = "display:inline-block;max-width:100%;box-sizing:border-box;margin:0;padding:12px;color-scheme:light;" \
-       f"background:{PAPER};color:{INK};border-radius:6px;font:13px/1.4 system-ui,sans-serif"
+CARD = (
+    "display:inline-block;max-width:100%;box-sizing:border-box;margin:0;padding:12px;color-scheme:light;"
+    f"background:{PAPER};color:{INK};border-radius:6px;font:13px/1.4 system-ui,sans-serif"
+)
 CONTROL = f"width:100%;margin:8px 0 0;accent-color:{PALETTE[0]};min-height:24px"
 
 # `this` is the range input; its figure is found from it, so no script block and no global name is needed
-SLIDE = ("const k=+this.value,p=[...this.closest('figure').querySelectorAll('img')];"
-         "p.forEach((m,i)=>{m.style.display=i===k?'block':'none'});const t=p[k].dataset.label;"
-         "this.setAttribute('aria-valuetext',t);this.closest('figure').querySelector('output').textContent=t")
-WIPE = ("const f=this.closest('figure');"
-        "f.querySelectorAll('img')[1].style.clipPath='inset(0 0 0 '+this.value+'%)';"
-        "f.querySelector('i').style.left=this.value+'%';"
-        "this.setAttribute('aria-valuetext',this.value+' % '+this.dataset.first)")
+SLIDE = (
+    "const k=+this.value,p=[...this.closest('figure').querySelectorAll('img')];"
+    "p.forEach((m,i)=>{m.style.display=i===k?'block':'none'});const t=p[k].dataset.label;"
+    "this.setAttribute('aria-valuetext',t);this.closest('figure').querySelector('output').textContent=t"
+)
+WIPE = (
+    "const f=this.closest('figure');"
+    "f.querySelectorAll('img')[1].style.clipPath='inset(0 0 0 '+this.value+'%)';"
+    "f.querySelector('i').style.left=this.value+'%';"
+    "this.setAttribute('aria-valuetext',this.value+' % '+this.dataset.first)"
+)
 
 
-def image_slider(frames: Sequence[Tensor] | Tensor, labels: Sequence[str], alt: str, *, name: str = "Frame",
-                 width: int = 384, key: str = "") -> Html:
+def image_slider(
+    frames: Sequence[Tensor] | Tensor, labels: Sequence[str], alt: str, *, name: str = "Frame", width: int = 384, key: str = ""
+) -> Html:
     """A stack of pictures with a slider under it: plain HTML that lives in a static page, Jupyter and Colab.
 
     Args:
@@ -204,17 +246,20 @@ def image_slider(frames: Sequence[Tensor] | Tensor, labels: Sequence[str], alt: 
         look = f"display:{'none' if k else 'block'};width:{width}px;max-width:100%"
         images += _picture(data, "jpeg", f"{alt}: {label}", look, f' data-label="{html.escape(label)}"')
     first = html.escape(labels[0])
-    body = (f'<figure id="{mark}" role="group" aria-label="{html.escape(alt)}" style="{CARD}">{images}'
-            f'<label for="{mark}-at" style="display:block;margin-top:8px">{html.escape(name)}: '
-            f'<output for="{mark}-at" style="font-weight:600">{first}</output></label>'
-            f'<input id="{mark}-at" type="range" min="0" max="{len(frames) - 1}" step="1" value="0" '
-            f'aria-valuetext="{first}" oninput="{html.escape(SLIDE)}" style="{CONTROL}"></figure>')
+    body = (
+        f'<figure id="{mark}" role="group" aria-label="{html.escape(alt)}" style="{CARD}">{images}'
+        f'<label for="{mark}-at" style="display:block;margin-top:8px">{html.escape(name)}: '
+        f'<output for="{mark}-at" style="font-weight:600">{first}</output></label>'
+        f'<input id="{mark}-at" type="range" min="0" max="{len(frames) - 1}" step="1" value="0" '
+        f'aria-valuetext="{first}" oninput="{html.escape(SLIDE)}" style="{CONTROL}"></figure>'
+    )
     chosen = sorted({round(k * (len(frames) - 1) / 4) for k in range(5)})
     return Html(body, _strip([frames[k] for k in chosen]), f"{alt} ({', '.join(labels[k] for k in chosen)})")
 
 
-def before_after(before: Tensor, after: Tensor, alt: str, *, labels: tuple[str, str] = ("before", "after"),
-                 width: int = 384, key: str = "") -> Html:
+def before_after(
+    before: Tensor, after: Tensor, alt: str, *, labels: tuple[str, str] = ("before", "after"), width: int = 384, key: str = ""
+) -> Html:
     """Two pictures on top of each other, and a slider that wipes from one to the other.
 
     Args:
@@ -232,16 +277,18 @@ def before_after(before: Tensor, after: Tensor, alt: str, *, labels: tuple[str, 
     mark = _mark("wipe", pictures, [*labels, alt, key])
     left, right = (html.escape(label) for label in labels)
     over = "position:absolute;inset:0;width:100%;height:100%;clip-path:inset(0 0 0 50%)"
-    body = (f'<figure id="{mark}" role="group" aria-label="{html.escape(alt)}" style="{CARD}">'
-            f'<div style="position:relative;width:{width}px;max-width:100%">'
-            + _picture(pictures[0], "jpeg", f"{alt}: {labels[0]}", "display:block;width:100%")
-            + _picture(pictures[1], "jpeg", f"{alt}: {labels[1]}", over)
-            + '<i aria-hidden="true" style="position:absolute;top:0;bottom:0;left:50%;width:2px;'
-            f'margin-left:-1px;background:{PAPER};box-shadow:0 0 2px {INK};pointer-events:none"></i></div>'
-            f'<input type="range" min="0" max="100" step="5" value="50" aria-label="share of {left}" '
-            f'data-first="{left}" aria-valuetext="50 % {left}" oninput="{html.escape(WIPE)}" style="{CONTROL}">'
-            f'<div aria-hidden="true" style="display:flex;justify-content:space-between"><span>{left}</span>'
-            f'<span>{right}</span></div></figure>')
+    body = (
+        f'<figure id="{mark}" role="group" aria-label="{html.escape(alt)}" style="{CARD}">'
+        f'<div style="position:relative;width:{width}px;max-width:100%">'
+        + _picture(pictures[0], "jpeg", f"{alt}: {labels[0]}", "display:block;width:100%")
+        + _picture(pictures[1], "jpeg", f"{alt}: {labels[1]}", over)
+        + '<i aria-hidden="true" style="position:absolute;top:0;bottom:0;left:50%;width:2px;'
+        f'margin-left:-1px;background:{PAPER};box-shadow:0 0 2px {INK};pointer-events:none"></i></div>'
+        f'<input type="range" min="0" max="100" step="5" value="50" aria-label="share of {left}" '
+        f'data-first="{left}" aria-valuetext="50 % {left}" oninput="{html.escape(WIPE)}" style="{CONTROL}">'
+        f'<div aria-hidden="true" style="display:flex;justify-content:space-between"><span>{left}</span>'
+        f"<span>{right}</span></div></figure>"
+    )
     return Html(body, _strip([before, after]), f"{alt} ({labels[0]}, {labels[1]})")
 
 
@@ -259,8 +306,7 @@ def page(path: str | os.PathLike, title: str, still: Tensor, *, height: int = 56
         raise InputError(f"no such file: {path}")
     source = html.escape(path.read_text("utf-8"))
     look = f"width:100%;height:{height}px;border:1px solid {QUIET};border-radius:6px"
-    body = (f'<iframe title="{html.escape(_checked(title))}" sandbox="allow-scripts" style="{look}" '
-            f'srcdoc="{source}"></iframe>')
+    body = f'<iframe title="{html.escape(_checked(title))}" sandbox="allow-scripts" style="{look}" srcdoc="{source}"></iframe>'
     return Html(body, _strip([still]), title)
 
 

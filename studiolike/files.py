@@ -1,4 +1,5 @@
 """What the command line does with files: photos to textures, textures to studio textures, studio textures to avatars."""
+
 from __future__ import annotations
 
 import os
@@ -44,8 +45,9 @@ def check_size(size: int, low: int = 64, high: int = 2048) -> None:
         raise InputError(f"--size {size} is not possible: use a power of two from {low} to {high}")
 
 
-def capture_files(photos: tuple[Path, ...], out: Path, size: int, landmarks: Path | None = None,
-                  save_landmarks: Path | None = None) -> dict:
+def capture_files(
+    photos: tuple[Path, ...], out: Path, size: int, landmarks: Path | None = None, save_landmarks: Path | None = None
+) -> dict:
     """Unwrap photos of one person, or a video, into ``out`` and its visibility map; returns the quality facts.
 
     Raises:
@@ -138,8 +140,8 @@ def convert_path(command: Convert) -> list[dict]:
     pipe = _pipeline(command)
     reports = []
     for path, target, (texture, visibility, facts) in tqdm(
-            list(zip(inputs, outputs, loaded, strict=True)), desc="convert", unit="face",
-            disable=command.quiet or len(inputs) < 2):
+        list(zip(inputs, outputs, loaded, strict=True)), desc="convert", unit="face", disable=command.quiet or len(inputs) < 2
+    ):
         reports.append(_convert_one(pipe, command, path, target, texture, visibility, facts))
     return reports
 
@@ -160,24 +162,35 @@ def _pipeline(command: Convert):
         raise WeightsError(f"cannot load {command.weights}: {str(error).splitlines()[0]}") from error
 
 
-def _convert_one(pipe, command: Convert, path: Path, target: Path, texture: Tensor, visibility: Tensor | None,
-                 facts: dict) -> dict:
+def _convert_one(
+    pipe, command: Convert, path: Path, target: Path, texture: Tensor, visibility: Tensor | None, facts: dict
+) -> dict:
     from .config import InversionConfig
 
     started = time.perf_counter()
-    result = pipe(texture, visibility, resolution=command.size, steps=command.detail_steps, guidance=command.guidance,
-                  inversion=InversionConfig(steps=command.inversion_steps), seed=command.seed,
-                  progress=not command.quiet and not command.json)
+    result = pipe(
+        texture,
+        visibility,
+        resolution=command.size,
+        steps=command.detail_steps,
+        guidance=command.guidance,
+        inversion=InversionConfig(steps=command.inversion_steps),
+        seed=command.seed,
+        progress=not command.quiet and not command.json,
+    )
     io.write_image(result.texture[0].cpu(), target)
     report = {"input": str(path), "out": str(target), **facts}
     if command.json:
         from .evaluation.report import measure
 
         truth = io.read_texture(command.truth, command.size)[None] if command.truth else None
-        report["metrics"] = {"inversion_psnr_observed": round(float(result.psnr_observed[0]), 2),
-                             **measure(texture, visibility, result.texture.cpu(), truth)}
-    report["seconds"] = {name: round(value, 3) for name, value in
-                         {**result.seconds, "conversion": time.perf_counter() - started}.items()}
+        report["metrics"] = {
+            "inversion_psnr_observed": round(float(result.psnr_observed[0]), 2),
+            **measure(texture, visibility, result.texture.cpu(), truth),
+        }
+    report["seconds"] = {
+        name: round(value, 3) for name, value in {**result.seconds, "conversion": time.perf_counter() - started}.items()
+    }
     return report
 
 

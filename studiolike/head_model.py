@@ -5,6 +5,7 @@
 Two things are computed once and shipped: landmark places without folded triangles, and the base head's position map,
 in which a thin-plate spline carries the face smoothly into an ellipsoidal skull, a neck and ears.
 """
+
 from __future__ import annotations
 
 import sys
@@ -81,11 +82,11 @@ def ear_relief(azimuth: Tensor, height: Tensor) -> Tensor:
     a = (azimuth.abs() - layout.EAR_AZIMUTH) / layout.EAR_WIDTH + 0.04 * (height - 1)
     b = (height - layout.EAR_HEIGHT) / layout.EAR_SIZE
     rho = torch.hypot(a * (1 + 0.25 * (-b).clamp(0, 1)), b)
-    ridge = lambda centre, width, r=rho: torch.exp(-((r - centre) / width) ** 2)  # noqa: E731
+    ridge = lambda centre, width, r=rho: torch.exp(-(((r - centre) / width) ** 2))  # noqa: E731
     rim = 1.1 * ridge(0.80, 0.17) * (0.35 + 0.65 * (0.7 * a + 0.3 * b + 0.5).clamp(0, 1))
     fold = 0.5 * ridge(0.48, 0.13) * (a + 0.55).clamp(0, 1) * (b + 0.75).clamp(0, 1)
-    lobe = 0.35 * torch.exp(-(torch.hypot(a, (b + 0.8) * 1.2) / 0.3) ** 2)
-    hollow = 0.7 * torch.exp(-(torch.hypot((a + 0.22) * 1.2, b + 0.12) / 0.26) ** 2)
+    lobe = 0.35 * torch.exp(-((torch.hypot(a, (b + 0.8) * 1.2) / 0.3) ** 2))
+    hollow = 0.7 * torch.exp(-((torch.hypot((a + 0.22) * 1.2, b + 0.12) / 0.26) ** 2))
     return (rim + fold + lobe - hollow) * ((1.08 - rho) / 0.15).clamp(0, 1)
 
 
@@ -93,8 +94,10 @@ def base_head(vertices: np.ndarray, landmark_uv: np.ndarray, resolution: int) ->
     """Position map ``(3, H, W)`` float32: skull + thin-plate spline of the face's offsets from it + ears."""
     on_skull = skull(*layout.cylinder_of(torch.from_numpy(landmark_uv))).numpy()
     step = np.linspace(0.02, 0.98, 13)
-    anchors = np.array([(u, v) for u in (-0.02, 0.02, 0.06, 0.94, 0.98, 1.02) for v in step]
-                       + [(u, v) for u in step for v in (0.0, 0.05, 0.98, 1.03)])
+    anchors = np.array(
+        [(u, v) for u in (-0.02, 0.02, 0.06, 0.94, 0.98, 1.02) for v in step]
+        + [(u, v) for u in step for v in (0.0, 0.05, 0.98, 1.03)]
+    )
     places = np.concatenate([landmark_uv, anchors])
     offsets = np.concatenate([vertices - on_skull, np.zeros((len(anchors), 3))])
     spline = RBFInterpolator(places, offsets, kernel="thin_plate_spline", smoothing=1e-6)
@@ -115,9 +118,12 @@ def build(obj: str | Path, out: str | Path, resolution: int = 256) -> None:
     vertices, triangles = read_obj(obj)
     flat = layout.uv_of(torch.from_numpy(vertices)).numpy()
     landmark_uv = unfold(flat, triangles)
-    arrays = dict(vertices=vertices.astype(np.float32), triangles=triangles.astype(np.int64),
-                  landmark_uv=landmark_uv.astype(np.float32),
-                  position_map=base_head(vertices, landmark_uv, resolution))
+    arrays = dict(
+        vertices=vertices.astype(np.float32),
+        triangles=triangles.astype(np.int64),
+        landmark_uv=landmark_uv.astype(np.float32),
+        position_map=base_head(vertices, landmark_uv, resolution),
+    )
     with atomic(out) as temporary:
         np.savez_compressed(temporary, **arrays)
 

@@ -3,6 +3,7 @@
 A *texture* is a float32 tensor ``(B, 3, H, W)`` or ``(3, H, W)`` in [0, 1], sRGB-encoded unless a name says
 linear. A *visibility* map is ``(B, 1, H, W)`` or ``(1, H, W)`` in [0, 1]; 0 means that no frame ever saw the texel.
 """
+
 from __future__ import annotations
 
 import os

@@ -8,6 +8,7 @@ Head space: centimetres of the canonical face mesh; x to the subject's left, y u
 both in [0, 1]; the centre of texel (row i, column j) of an N×N map is ((j + .5)/N, (i + .5)/N).
 Source of the mesh: MediaPipe canonical face model (Apache-2.0, see NOTICE).
 """
+
 from __future__ import annotations
 
 import math
@@ -28,8 +29,44 @@ FRONT = 0.62  # 0 = even in azimuth; the face's middle gets 1 + FRONT, the back 
 
 # landmark rings of the canonical face mesh (MediaPipe's own numbering)
 REGIONS: dict[str, list[int]] = {
-    "face": [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149,
-             150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109],
+    "face": [
+        10,
+        338,
+        297,
+        332,
+        284,
+        251,
+        389,
+        356,
+        454,
+        323,
+        361,
+        288,
+        397,
+        365,
+        379,
+        378,
+        400,
+        377,
+        152,
+        148,
+        176,
+        149,
+        150,
+        136,
+        172,
+        58,
+        132,
+        93,
+        234,
+        127,
+        162,
+        21,
+        54,
+        103,
+        67,
+        109,
+    ],
     "lips": [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185],
     "inner_lips": [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191],
     "left_eye": [263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466],
@@ -106,7 +143,7 @@ def position_map(resolution: int) -> Tensor:
     size = resolution * wrapped.shape[-1] // base.shape[-1]
     big = F.interpolate(wrapped, (size, size), mode="bicubic", antialias=resolution < base.shape[-1], align_corners=False)
     edge = (size - resolution) // 2
-    return big[0, :, edge:edge + resolution, edge:edge + resolution].contiguous()
+    return big[0, :, edge : edge + resolution, edge : edge + resolution].contiguous()
 
 
 def rasterise(uv: Tensor, triangles: Tensor, attributes: Tensor, resolution: int) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 A static page shows `figures.image_slider`, whose frames are made beforehand; beside it, `explore` lets whoever runs the
 notebook ask for what no frame shows. Works with ipywidgets 7 (Colab) and 8.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable

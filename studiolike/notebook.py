@@ -2,6 +2,7 @@
 
 Figures are in `figures`. All of it also works where the book's tools are missing, in Colab for example.
 """
+
 from __future__ import annotations
 
 import inspect

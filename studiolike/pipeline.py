@@ -7,6 +7,7 @@ w+ = invert(G_phone, phone), started by the encoder → G_studio(w+) → detaile
 gradients. No network is tuned to a person. `from_pretrained`, `save_pretrained`, `push_to_hub` and `.to(device)` work as
 in diffusers.
 """
+
 from __future__ import annotations
 
 import time
@@ -64,11 +65,26 @@ class StudioPipeline(DiffusionPipeline):
 
     model_cpu_offload_seq = "g_phone->g_studio->detailer"
 
-    def __init__(self, g_phone: Generator, d_phone: Discriminator, g_studio: Generator, detailer: Detailer,
-                 scheduler: DDIMScheduler, encoder: Encoder | None = None, curvature: Curvature | None = None):
+    def __init__(
+        self,
+        g_phone: Generator,
+        d_phone: Discriminator,
+        g_studio: Generator,
+        detailer: Detailer,
+        scheduler: DDIMScheduler,
+        encoder: Encoder | None = None,
+        curvature: Curvature | None = None,
+    ):
         super().__init__()
-        self.register_modules(g_phone=g_phone, d_phone=d_phone, g_studio=g_studio, detailer=detailer,
-                              scheduler=scheduler, encoder=encoder, curvature=curvature)
+        self.register_modules(
+            g_phone=g_phone,
+            d_phone=d_phone,
+            g_studio=g_studio,
+            detailer=detailer,
+            scheduler=scheduler,
+            encoder=encoder,
+            curvature=curvature,
+        )
 
     @classmethod
     def released(cls, device: str | torch.device = "cpu") -> StudioPipeline:
@@ -79,12 +95,21 @@ class StudioPipeline(DiffusionPipeline):
         networks = {name: weights.load(name, device=device) for name in names}
         return cls(**networks, scheduler=make_scheduler())
 
-    def invert(self, texture: Tensor, visibility: Tensor, config: InversionConfig | None = None,
-               progress: bool = False) -> Inversion:
+    def invert(
+        self, texture: Tensor, visibility: Tensor, config: InversionConfig | None = None, progress: bool = False
+    ) -> Inversion:
         """Codes of ``texture`` ``(B, 3, H, W)``; it is brought to the generator's resolution first."""
         texture, visibility = resize_observed(texture, visibility, self.g_phone.config.resolution)
-        return invert(self.g_phone, texture, visibility, config or InversionConfig(), feature_net=self.d_phone,
-                      start=self.encode(texture, visibility), curvature=self.curvature, progress=progress)
+        return invert(
+            self.g_phone,
+            texture,
+            visibility,
+            config or InversionConfig(),
+            feature_net=self.d_phone,
+            start=self.encode(texture, visibility),
+            curvature=self.curvature,
+            progress=progress,
+        )
 
     def encode(self, texture: Tensor, visibility: Tensor) -> Tensor | None:
         """The encoder's codes ``(B, L, D)`` of textures in [0, 1] at the generator's resolution; None without an encoder."""
@@ -97,9 +122,18 @@ class StudioPipeline(DiffusionPipeline):
         Without noise: what the fixed maps paint belongs to nobody, and fine detail is the next stage's to find."""
         return from_signed(self.g_studio.synthesis(w_plus, "none"))
 
-    def __call__(self, texture: Tensor, visibility: Tensor | None = None, *, resolution: int = DetailConfig.resolution,
-                 inversion: InversionConfig | None = None, steps: int = DetailConfig.sample_steps,
-                 guidance: float = DetailConfig.guidance, seed: int = 0, progress: bool = False) -> StudioOutput:
+    def __call__(
+        self,
+        texture: Tensor,
+        visibility: Tensor | None = None,
+        *,
+        resolution: int = DetailConfig.resolution,
+        inversion: InversionConfig | None = None,
+        steps: int = DetailConfig.sample_steps,
+        guidance: float = DetailConfig.guidance,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> StudioOutput:
         """Translate phone textures.
 
         Args:
@@ -122,13 +156,27 @@ class StudioPipeline(DiffusionPipeline):
         studio_lr = self.translate(inverted.w_plus)
         clock.append(time.perf_counter())
         noise = torch.Generator().manual_seed(seed)
-        result = detail(self.detailer, studio_lr, resize(texture, resolution), resize(visibility, resolution),
-                        steps=steps, guidance_scale=guidance, generator=noise, scheduler=self.scheduler)
+        result = detail(
+            self.detailer,
+            studio_lr,
+            resize(texture, resolution),
+            resize(visibility, resolution),
+            steps=steps,
+            guidance_scale=guidance,
+            generator=noise,
+            scheduler=self.scheduler,
+        )
         clock.append(time.perf_counter())
         names = ("inversion", "translation", "detailing")
         seconds = {name: b - a for name, a, b in zip(names, clock, clock[1:], strict=False)}
-        return StudioOutput(texture=result, studio_lr=studio_lr, reconstruction=inverted.reconstruction,
-                            w_plus=inverted.w_plus, psnr_observed=inverted.psnr_observed, seconds=seconds)
+        return StudioOutput(
+            texture=result,
+            studio_lr=studio_lr,
+            reconstruction=inverted.reconstruction,
+            w_plus=inverted.w_plus,
+            psnr_observed=inverted.psnr_observed,
+            seconds=seconds,
+        )
 
 
 def check_input(texture: Tensor, visibility: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@
 → detailer. Every step resumes where it was stopped and does nothing when it is done. Under ``accelerate launch`` the
 processes train together; sets, code banks and releases are the main one's to write.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -36,16 +37,22 @@ def set_spec(config: DataConfig, detailed: bool) -> SetSpec:
     from .synth import SetSpec
 
     return SetSpec(
-        first_seed=config.first_seed, resolution=config.detail_resolution if detailed else config.resolution,
+        first_seed=config.first_seed,
+        resolution=config.detail_resolution if detailed else config.resolution,
         phone_subjects=config.detail_subjects if detailed else config.phone_subjects,
-        studio_subjects=config.studio_subjects, pair_subjects=config.pair_subjects,
-        val_subjects=config.val_subjects, test_subjects=config.test_subjects,
-        lightings=min(config.lightings, 2) if detailed else config.lightings, test_lightings=config.test_lightings,
-        shared_test_light=False)
+        studio_subjects=config.studio_subjects,
+        pair_subjects=config.pair_subjects,
+        val_subjects=config.val_subjects,
+        test_subjects=config.test_subjects,
+        lightings=min(config.lightings, 2) if detailed else config.lightings,
+        test_lightings=config.test_lightings,
+        shared_test_light=False,
+    )
 
 
-def make_set(config: DataConfig, root: str | Path, detailed: bool = False, *, device: str = "cpu",
-             progress: bool = True) -> TextureSet:
+def make_set(
+    config: DataConfig, root: str | Path, detailed: bool = False, *, device: str = "cpu", progress: bool = True
+) -> TextureSet:
     """Open the set of ``config`` under ``root``; make it first (or finish making it) if it is not there."""
     from .synth import write_set
 
@@ -57,8 +64,10 @@ def make_set(config: DataConfig, root: str | Path, detailed: bool = False, *, de
 def data_sets(profile: Profile, runs: str | Path, *, device: str = "cpu", progress: bool = True) -> tuple[TextureSet, TextureSet]:
     """Both sets of a profile's training, under ``runs/data``."""
     root = Path(runs) / "data"
-    return (make_set(profile.data, root, device=device, progress=progress),
-            make_set(profile.data, root, detailed=True, device=device, progress=progress))
+    return (
+        make_set(profile.data, root, device=device, progress=progress),
+        make_set(profile.data, root, detailed=True, device=device, progress=progress),
+    )
 
 
 def chapter_set(profile: Profile, detailed: bool = False, runs: str | Path = "runs", *, progress: bool = True) -> TextureSet:
@@ -70,8 +79,18 @@ def chapter_set(profile: Profile, detailed: bool = False, runs: str | Path = "ru
     return make_set(profile.chapter, root, detailed, progress=progress)
 
 
-def train(stage: str, profile: Profile, runs: str | Path, *, release: bool = False, warm: bool = False,
-          device: str | None = None, seed: int = 0, progress: bool = True, studio: Path | None = None) -> None:
+def train(
+    stage: str,
+    profile: Profile,
+    runs: str | Path,
+    *,
+    release: bool = False,
+    warm: bool = False,
+    device: str | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    studio: Path | None = None,
+) -> None:
     """Train one stage, or all in order; with ``release`` the result replaces the released weights.
 
     A single stage starts from the networks of the stages before it: this profile's own runs where they exist, else
@@ -110,8 +129,9 @@ class Context:
 
     def set_of(self, detailed: bool) -> TextureSet:
         with self.processes.main_process_first():  # the others open what it wrote
-            return make_set(self.profile.data, self.runs.parent / "data", detailed=detailed, device=self.data_device,
-                            progress=self.progress)
+            return make_set(
+                self.profile.data, self.runs.parent / "data", detailed=detailed, device=self.data_device, progress=self.progress
+            )
 
     @property
     def data(self) -> TextureSet:
@@ -156,16 +176,25 @@ class Context:
         before = weights.read_card(name)
         return {"started_from": {k: before.get(k) for k in ("data", "images", "seed", "commit", "started_from")}}
 
-    def keep(self, model: nn.Module, name: str, data: TextureSet, metrics: dict[str, float], run: str | None = None,
-             extra: dict[str, Any] | None = None) -> None:
+    def keep(
+        self,
+        model: nn.Module,
+        name: str,
+        data: TextureSet,
+        metrics: dict[str, float],
+        run: str | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
         """Store a trained network for the next stages, and release it if asked."""
         record = self.runs / (run or name) / "record.json"
         facts = json.loads(record.read_text()) if record.is_file() else {}
         card = {
-            "profile": self.profile.name, "data": f"synthetic heads, generator {data.manifest['generator']}, "
+            "profile": self.profile.name,
+            "data": f"synthetic heads, generator {data.manifest['generator']}, "
             f"{len(data.phone)} phone textures of {len(data.studio)} subjects at {data.resolution}²",
             **{key: facts.get(key) for key in ("images", "seconds", "seed", "device", "commit", "torch", "settings")},
-            "metrics": {k: round(float(v), 5) for k, v in {**facts.get("metrics", {}), **metrics}.items()}, **(extra or {}),
+            "metrics": {k: round(float(v), 5) for k, v in {**facts.get("metrics", {}), **metrics}.items()},
+            **(extra or {}),
         }
         with self.processes.main_process_first():  # the next stage reads it, in every process
             if self.processes.is_main_process:
@@ -180,9 +209,18 @@ class Context:
         device = self.data_device
         encoder, curvature = (self.network(n).to(device) if self.has(n) else None for n in ("encoder", "curvature"))
         with self.processes.main_process_first():
-            return build_bank(g_phone.to(device), data, rows, self.profile.inversion, self.runs / f"{name}.safetensors",
-                              feature_net=d_phone.to(device), encoder=encoder, curvature=curvature,
-                              progress=self.progress, overwrite=True)
+            return build_bank(
+                g_phone.to(device),
+                data,
+                rows,
+                self.profile.inversion,
+                self.runs / f"{name}.safetensors",
+                feature_net=d_phone.to(device),
+                encoder=encoder,
+                curvature=curvature,
+                progress=self.progress,
+                overwrite=True,
+            )
 
 
 def train_identity_networks(context: Context) -> None:
@@ -190,8 +228,9 @@ def train_identity_networks(context: Context) -> None:
     from .features import train_identity
 
     for seed, role in enumerate(("identity", "identity_eval")):
-        net = train_identity(context.profile, role, context.data, context.runs / role,
-                             **context.options | {"seed": context.seed + seed})
+        net = train_identity(
+            context.profile, role, context.data, context.runs / role, **context.options | {"seed": context.seed + seed}
+        )
         context.keep(net, role, context.data, {})
 
 
@@ -209,10 +248,20 @@ def train_phone(context: Context) -> None:
         for model in (stage.encoder, stage.ema_encoder):
             context.start("encoder", model)
     stage.quality = lambda generator: phone_quality(context, generator, data)
-    settings = {"pretrain": dataclasses.asdict(profile.pretrain) | {"images": None, "compile": None}, "warm": start,
-                "generator": dataclasses.asdict(profile.generator), "data": data.manifest["spec"]}
-    fit(stage, profile.pretrain.images, context.runs / "g_phone", settings=settings, precision=profile.precision,
-        **context.options)
+    settings = {
+        "pretrain": dataclasses.asdict(profile.pretrain) | {"images": None, "compile": None},
+        "warm": start,
+        "generator": dataclasses.asdict(profile.generator),
+        "data": data.manifest["spec"],
+    }
+    fit(
+        stage,
+        profile.pretrain.images,
+        context.runs / "g_phone",
+        settings=settings,
+        precision=profile.precision,
+        **context.options,
+    )
     g_phone, d_phone = stage.ema.cpu(), stage.discriminator.cpu().eval()
     context.keep(g_phone, "g_phone", data, phone_quality(context, g_phone, data), extra=start)
     context.keep(d_phone, "d_phone", data, {}, run="g_phone", extra=start)
@@ -231,11 +280,16 @@ def train_encoder(context: Context, encoder: nn.Module, g_phone: nn.Module, extr
     # the encoder of the game tells one G_phone from another; G's mapping network was fit a moment ago, not loaded
     settings = {"encoder": dataclasses.asdict(config), "data": data.manifest["spec"], "start": fingerprint(encoder)}
     stage = EncoderStage(config, encoder, g_phone, data)
-    fit(stage, config.images, context.runs / "encoder", settings=settings, precision=context.profile.precision,
-        **context.options)
+    fit(stage, config.images, context.runs / "encoder", settings=settings, precision=context.profile.precision, **context.options)
     encoder, g_phone = encoder.cpu().eval(), g_phone.cpu()
-    context.keep(encoder, "encoder", data, encoder_quality(encoder, g_phone, data), extra=extra | {
-        "remark": "images, seconds and settings are those after the game; the card of g_phone has those of the game"})
+    context.keep(
+        encoder,
+        "encoder",
+        data,
+        encoder_quality(encoder, g_phone, data),
+        extra=extra
+        | {"remark": "images, seconds and settings are those after the game; the card of g_phone has those of the game"},
+    )
 
 
 @torch.no_grad()
@@ -279,8 +333,10 @@ def adapt_inputs(context: Context, g_phone: nn.Module, d_phone: nn.Module) -> tu
     rows = data.captures("phone")
     if wanted and wanted < len(rows):  # spread over the subjects, not the first few of them
         rows = rows[torch.linspace(0, len(rows) - 1, wanted).long()]
-    return (context.bank(g_phone, d_phone, data, rows, "bank"),
-            context.bank(g_phone, d_phone, data, data.captures("pairs"), "pairs"))
+    return (
+        context.bank(g_phone, d_phone, data, rows, "bank"),
+        context.bank(g_phone, d_phone, data, data.captures("pairs"), "pairs"),
+    )
 
 
 def imported_studio(path: Path, resolution: int) -> tuple[Tensor, Tensor, str]:
@@ -293,11 +349,14 @@ def imported_studio(path: Path, resolution: int) -> tuple[Tensor, Tensor, str]:
 
     data = TextureSet.open(path)
     if data.resolution != resolution:
-        raise InputError(f"{path} has {data.resolution}² texels, this profile needs {resolution}: "
-                         f"import it with --size {resolution}")
+        raise InputError(
+            f"{path} has {data.resolution}² texels, this profile needs {resolution}: import it with --size {resolution}"
+        )
     known = torch.arange(len(data.studio))
-    parts = [torch.from_numpy(data.studio[rows[torch.isin(rows, known)].numpy()])
-             for rows in (torch.cat([data.subjects("studio"), data.subjects("pairs")]), data.subjects("val"))]
+    parts = [
+        torch.from_numpy(data.studio[rows[torch.isin(rows, known)].numpy()])
+        for rows in (torch.cat([data.subjects("studio"), data.subjects("pairs")]), data.subjects("val"))
+    ]
     if not len(parts[0]):
         raise InputError(f"{path} has no studio textures to learn from: import some with --studio")
     return parts[0], parts[1], data.manifest["sha256"]["studio"]
@@ -316,10 +375,26 @@ def train_adapt(context: Context) -> None:
         studio, held_out, digest = own
         run = f"g_studio-{digest[:8]}"  # never go on with a run of other textures
         extra = {"studio_textures": f"{len(studio)} of an imported set, sha256 {digest}"}
-    g_studio = train_studio(context.profile, g_phone.cpu(), d_phone.cpu(), bank, pairs, studio, context.runs / run,
-                            identity=context.network("identity"), held_out=held_out, **context.options)
-    context.keep(g_studio, "g_studio", context.data, run=run, extra=extra, metrics={
-        "inversion_psnr": bank.psnr.mean().item(), "pairs_inversion_psnr": pair_bank.psnr.mean().item()})
+    g_studio = train_studio(
+        context.profile,
+        g_phone.cpu(),
+        d_phone.cpu(),
+        bank,
+        pairs,
+        studio,
+        context.runs / run,
+        identity=context.network("identity"),
+        held_out=held_out,
+        **context.options,
+    )
+    context.keep(
+        g_studio,
+        "g_studio",
+        context.data,
+        run=run,
+        extra=extra,
+        metrics={"inversion_psnr": bank.psnr.mean().item(), "pairs_inversion_psnr": pair_bank.psnr.mean().item()},
+    )
     if not context.processes.is_main_process:
         return
     bank.save(context.runs / "networks" / "bank.safetensors")
@@ -337,12 +412,25 @@ def train_detail_alone(context: Context) -> tuple[nn.Module, dict[str, Any]]:
 
     config, data = context.profile.detail, context.detailed
     config = dataclasses.replace(config, images=round(config.images * (1 - config.paired_fraction)), paired_fraction=0.0)
-    stage = DetailStage(config, data.studio, data.phone, data.visibility, data.subject,
-                        rows=torch.cat([data.captures("phone"), data.captures("pairs")]),
-                        low_resolution=context.profile.generator.resolution, seed=context.seed)
+    stage = DetailStage(
+        config,
+        data.studio,
+        data.phone,
+        data.visibility,
+        data.subject,
+        rows=torch.cat([data.captures("phone"), data.captures("pairs")]),
+        low_resolution=context.profile.generator.resolution,
+        seed=context.seed,
+    )
     start = context.start("detailer", stage.model)
-    fit(stage, config.images, context.runs / "detailer-self", precision=context.profile.precision,
-        settings={"detail": dataclasses.asdict(config), "data": data.manifest["spec"]}, **context.options)
+    fit(
+        stage,
+        config.images,
+        context.runs / "detailer-self",
+        precision=context.profile.precision,
+        settings={"detail": dataclasses.asdict(config), "data": data.manifest["spec"]},
+        **context.options,
+    )
     return stage.average.cpu(), start
 
 
@@ -353,27 +441,52 @@ def train_detail(context: Context) -> None:
     model, start = train_detail_alone(context)
     model.requires_grad_(True)
     profile, data = context.profile, context.detailed
-    config = dataclasses.replace(profile.detail, images=round(profile.detail.images * profile.detail.paired_fraction),
-                                 paired_fraction=1.0, lr=profile.detail.lr / 4)
+    config = dataclasses.replace(
+        profile.detail,
+        images=round(profile.detail.images * profile.detail.paired_fraction),
+        paired_fraction=1.0,
+        lr=profile.detail.lr / 4,
+    )
     g_phone, d_phone, g_studio = (context.network(n) for n in ("g_phone", "d_phone", "g_studio"))
     # G_studio's own outputs are shown only for subjects whose studio texture a real few-shot set-up would have
     pairs = data.captures("pairs")
     bank = context.bank(g_phone, d_phone, data, pairs, "detail-pairs")
     with torch.no_grad():
         coarse = torch.cat([from_signed(g_studio.synthesis(part, "none")) for part in bank.w_plus.cpu().split(16)])
-    stage = DetailStage(config, data.studio, data.phone, data.visibility, data.subject, rows=pairs, coarse=coarse.numpy(),
-                        paired_rows=pairs, low_resolution=g_studio.config.resolution, model=model, seed=context.seed)
+    stage = DetailStage(
+        config,
+        data.studio,
+        data.phone,
+        data.visibility,
+        data.subject,
+        rows=pairs,
+        coarse=coarse.numpy(),
+        paired_rows=pairs,
+        low_resolution=g_studio.config.resolution,
+        model=model,
+        seed=context.seed,
+    )
     settings = {"detail": dataclasses.asdict(config), "data": data.manifest["spec"]}
     fit(stage, config.images, context.runs / "detailer", settings=settings, precision=profile.precision, **context.options)
     context.keep(stage.average.cpu(), "detailer", data, {}, extra=start)
 
 
 STEPS: dict[str, Callable[[Context], None]] = {
-    "identity": train_identity_networks, "phone": train_phone, "adapt": train_adapt, "detail": train_detail}
+    "identity": train_identity_networks,
+    "phone": train_phone,
+    "adapt": train_adapt,
+    "detail": train_detail,
+}
 
 
-def evaluate_chain(profile: Profile, runs: str | Path, *, subjects: int | None = None, config: DataConfig | None = None,
-                   progress: bool = True, ) -> EvaluationTable:
+def evaluate_chain(
+    profile: Profile,
+    runs: str | Path,
+    *,
+    subjects: int | None = None,
+    config: DataConfig | None = None,
+    progress: bool = True,
+) -> EvaluationTable:
     """Chain against doing nothing, colour transfer and the quotient, on the test subjects of ``config``.
 
     Args:
@@ -392,10 +505,14 @@ def evaluate_chain(profile: Profile, runs: str | Path, *, subjects: int | None =
     size = profile.detail.resolution
 
     def chain(texture: Tensor, visibility: Tensor) -> Tensor:
-        return pipe(texture, visibility, resolution=size, inversion=profile.inversion,
-                    steps=profile.detail.sample_steps, guidance=profile.detail.guidance).texture
+        return pipe(
+            texture,
+            visibility,
+            resolution=size,
+            inversion=profile.inversion,
+            steps=profile.detail.sample_steps,
+            guidance=profile.detail.guidance,
+        ).texture
 
     methods = bound(StudioReference.from_set(data)) | {"chain": chain}
     return evaluate(methods, data, rows, eval_net=weights.load("identity_eval"), batch=16, progress=progress)
-
-

@@ -3,6 +3,7 @@
 Progress is counted in images. Every step draws its randomness from generators seeded by (seed, images seen, rank),
 so an interrupted and resumed run is the uninterrupted run: nothing but weights, optimisers and the count is state.
 """
+
 from __future__ import annotations
 
 import ctypes
@@ -111,8 +112,9 @@ def package_hash() -> str:
 def commit() -> str:
     """Commit of the checkout the package runs from, or "" outside one."""
     try:
-        return subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=Path(__file__).parent, capture_output=True,
-                              text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
 
@@ -170,7 +172,9 @@ def step_seed(seed: int, images: int, rank: int = 0) -> int:
 def _save(path: Path, stage: Stage, images: int, seconds: float, settings: dict) -> None:
     unwrap = stage.accelerator.unwrap_model
     state = {
-        "images": images, "seconds": seconds, "settings": json.dumps(settings, sort_keys=True, default=str),
+        "images": images,
+        "seconds": seconds,
+        "settings": json.dumps(settings, sort_keys=True, default=str),
         "modules": {k: unwrap(m).state_dict() for k, m in stage.modules.items()},
         "optimizers": {k: o.state_dict() for k, o in stage.optimizers.items()},
         "stage": stage.state_dict(),
@@ -219,14 +223,18 @@ def prepare(stage: Stage, *, device: str | None = None, precision: str = "no", s
     AcceleratorState._reset_state(reset_partial_state=True)  # one process may run several stages in a row
     stage.accelerator = accelerator = Accelerator(mixed_precision=precision, cpu=device == "cpu", **options)
     if stage.batch % accelerator.num_processes:
-        raise InputError(f"a batch of {stage.batch} does not divide among {accelerator.num_processes} processes; "
-                         "choose a multiple, or another number of processes")
+        raise InputError(
+            f"a batch of {stage.batch} does not divide among {accelerator.num_processes} processes; "
+            "choose a multiple, or another number of processes"
+        )
     if accelerator.device.type == "cpu":
         keep_memory()
     seed_everything(seed)
     # a network that nothing trains, an average for example, has no gradients to share between processes
-    stage.modules = {k: accelerator.prepare_model(m, evaluation_mode=not any(p.requires_grad for p in m.parameters()))
-                     for k, m in stage.modules.items()}
+    stage.modules = {
+        k: accelerator.prepare_model(m, evaluation_mode=not any(p.requires_grad for p in m.parameters()))
+        for k, m in stage.modules.items()
+    }
     stage.optimizers = {k: accelerator.prepare(o) for k, o in stage.optimizers.items()}
     return accelerator
 
@@ -249,10 +257,22 @@ def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Paramete
             grad.copy_(part.view_as(grad))
 
 
-def fit(stage: Stage, images: int, run_dir: str | os.PathLike, *, seed: int = 0, settings: dict | None = None,
-        checkpoint_every: int | None = None, preview_every: int | None = None, log_every: int | None = None,
-        device: str | None = None, precision: str = "no", resume: bool = True, progress: bool = True,
-        tensorboard: bool = False) -> RunRecord:
+def fit(
+    stage: Stage,
+    images: int,
+    run_dir: str | os.PathLike,
+    *,
+    seed: int = 0,
+    settings: dict | None = None,
+    checkpoint_every: int | None = None,
+    preview_every: int | None = None,
+    log_every: int | None = None,
+    device: str | None = None,
+    precision: str = "no",
+    resume: bool = True,
+    progress: bool = True,
+    tensorboard: bool = False,
+) -> RunRecord:
     """Train ``stage`` until it has seen ``images`` images; resume from ``run_dir`` if a run was stopped there.
 
     Writes ``checkpoint.pt`` (exact state), ``log.jsonl`` (one line of scalars per interval), ``preview-*.png`` and,
@@ -270,8 +290,9 @@ def fit(stage: Stage, images: int, run_dir: str | os.PathLike, *, seed: int = 0,
     run_dir = Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     settings = settings or {}
-    accelerator = prepare(stage, device=device, precision=precision, seed=seed, project_dir=run_dir,
-                          log_with="tensorboard" if tensorboard else None)
+    accelerator = prepare(
+        stage, device=device, precision=precision, seed=seed, project_dir=run_dir, log_with="tensorboard" if tensorboard else None
+    )
     if tensorboard:
         accelerator.init_trackers(stage.name)
     checkpoint, log = run_dir / "checkpoint.pt", run_dir / "log.jsonl"
@@ -287,8 +308,15 @@ def fit(stage: Stage, images: int, run_dir: str | os.PathLike, *, seed: int = 0,
     preview_every = preview_every or max(images // 4, stage.batch)
     log_every = log_every or max(images // 50, stage.batch)
     started = time.perf_counter()
-    bar = tqdm(total=images, initial=min(seen, images), unit="img", desc=stage.name, disable=not (progress and main),
-               mininterval=2.0, smoothing=0.05)
+    bar = tqdm(
+        total=images,
+        initial=min(seen, images),
+        unit="img",
+        desc=stage.name,
+        disable=not (progress and main),
+        mininterval=2.0,
+        smoothing=0.05,
+    )
     scalars: dict[str, float] = {}
 
     first = seen
@@ -310,8 +338,15 @@ def fit(stage: Stage, images: int, run_dir: str | os.PathLike, *, seed: int = 0,
             bar.update(min(stage.batch, max(images - seen + stage.batch, 0)))
             if main and (seen // log_every > passed[0] or seen >= images):
                 speed = (seen - first) / max(time.perf_counter() - started, 1e-9)
-                write({"images": seen, "seconds": round(elapsed(), 1), "images_per_second": speed,
-                       "peak_gib": peak_gib(accelerator.device), **scalars})
+                write(
+                    {
+                        "images": seen,
+                        "seconds": round(elapsed(), 1),
+                        "images_per_second": speed,
+                        "peak_gib": peak_gib(accelerator.device),
+                        **scalars,
+                    }
+                )
                 accelerator.log(scalars, step=seen)
                 bar.set_postfix({k: f"{v:.3g}" for k, v in list(scalars.items())[:4]}, refresh=False)
             if main and (seen // checkpoint_every > passed[1] or seen >= images):
@@ -332,8 +367,15 @@ def fit(stage: Stage, images: int, run_dir: str | os.PathLike, *, seed: int = 0,
         if tensorboard:
             accelerator.end_training()
     final = {**scalars, **(stage.finish() or {})}
-    record = RunRecord(stage.name, seen, round(elapsed(), 1), seed, device_name(accelerator.device), settings,
-                       {k: float(v) for k, v in final.items()})
+    record = RunRecord(
+        stage.name,
+        seen,
+        round(elapsed(), 1),
+        seed,
+        device_name(accelerator.device),
+        settings,
+        {k: float(v) for k, v in final.items()},
+    )
     if main:
         record.write(run_dir / "record.json")
     accelerator.wait_for_everyone()  # whoever comes back finds the files written

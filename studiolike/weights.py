@@ -3,6 +3,7 @@
 They are package data (`studiolike/weights/<name>/`), laid out as `save_pretrained` writes them; the environment
 variable STUDIOLIKE_WEIGHTS names another folder, for weights you trained yourself with ``make weights``.
 """
+
 from __future__ import annotations
 
 import copy
@@ -47,8 +48,9 @@ def network_class(name: str) -> type[nn.Module]:
     return getattr(import_module(module), cls)
 
 
-def load(name: str, *, root: Path | None = None, dtype: torch.dtype = torch.float32,
-         device: torch.device | str = "cpu") -> nn.Module:
+def load(
+    name: str, *, root: Path | None = None, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> nn.Module:
     """Load a released network in evaluation mode.
 
     Args:
@@ -63,8 +65,9 @@ def load(name: str, *, root: Path | None = None, dtype: torch.dtype = torch.floa
         raise WeightsError(f"no weights in {folder}: run  make weights  or reinstall the package")
     verify(folder)
     try:
-        model = cls.from_pretrained(str(folder), torch_dtype=dtype, local_files_only=True, use_safetensors=True,
-                                    low_cpu_mem_usage=False)
+        model = cls.from_pretrained(
+            str(folder), torch_dtype=dtype, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
+        )
     except Exception as error:  # diffusers and safetensors raise many kinds
         raise WeightsError(f"cannot load {folder / FILE}: {str(error).splitlines()[0]}; reinstall the package") from error
     return model.to(device).eval()
@@ -106,8 +109,13 @@ def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None
         config.pop("_name_or_path", None)  # a path of this machine is nobody's business
         (temporary / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
         parameters = sum(p.numel() for p in model.parameters())
-        facts = {"name": name, "what": NETWORKS[name][2], "parameters": parameters, **card,
-                 "sha256": hashlib.sha256((temporary / FILE).read_bytes()).hexdigest()}
+        facts = {
+            "name": name,
+            "what": NETWORKS[name][2],
+            "parameters": parameters,
+            **card,
+            "sha256": hashlib.sha256((temporary / FILE).read_bytes()).hexdigest(),
+        }
         (temporary / "card.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
         (temporary / "README.md").write_text(_readme(facts))
         temporary.chmod(0o755)
@@ -144,17 +152,40 @@ def write_studio_mean(data: Any) -> None:
 
 
 def _readme(facts: dict[str, Any]) -> str:
-    rows = [f"| {key} | {_cell(value)} |" for key, value in facts.items()
-            if key not in ("name", "what", "metrics", "settings", "sha256")]
+    rows = [
+        f"| {key} | {_cell(value)} |"
+        for key, value in facts.items()
+        if key not in ("name", "what", "metrics", "settings", "sha256")
+    ]
     quality = [f"| {key} | {value:.4g} |" for key, value in facts.get("metrics", {}).items()]
     settings = json.dumps(facts.get("settings", {}), indent=2, sort_keys=True, default=str)
-    return "\n".join([
-        f"# {facts['name']}", "", f"{facts['what'][0].upper()}{facts['what'][1:]}.", "",
-        "Trained on synthetic heads only: a declared stand-in for people, which shows that the method works where the",
-        "truth is known. Not for identifying anyone, and not measured on real people beyond what the book shows.", "",
-        "| fact | value |", "|---|---|", *rows, "",
-        "## Measured", "", "| measure | value |", "|---|---|", *(quality or ["| – | – |"]), "",
-        "## Settings", "", "```json", settings, "```", ""])
+    return "\n".join(
+        [
+            f"# {facts['name']}",
+            "",
+            f"{facts['what'][0].upper()}{facts['what'][1:]}.",
+            "",
+            "Trained on synthetic heads only: a declared stand-in for people, which shows that the method works where the",
+            "truth is known. Not for identifying anyone, and not measured on real people beyond what the book shows.",
+            "",
+            "| fact | value |",
+            "|---|---|",
+            *rows,
+            "",
+            "## Measured",
+            "",
+            "| measure | value |",
+            "|---|---|",
+            *(quality or ["| – | – |"]),
+            "",
+            "## Settings",
+            "",
+            "```json",
+            settings,
+            "```",
+            "",
+        ]
+    )
 
 
 def _cell(value: Any) -> str:

@@ -1,4 +1,5 @@
 """Two workers on two cores: one thread each, or torch's threads would fight over them."""
+
 import os
 
 if "PYTEST_XDIST_WORKER" in os.environ:

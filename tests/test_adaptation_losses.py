@@ -1,4 +1,5 @@
 """The five terms: each says what the paper's table says it acts on."""
+
 from dataclasses import replace
 
 import pytest
@@ -23,8 +24,14 @@ from studiolike.features.network import IdentityNet
 from studiolike.layout import face_mask
 from studiolike.stylegan2 import Discriminator
 
-TERMS = {"adversarial": "adv", "perceptual": "percp", "identity": "face_id", "recons": "recons",
-         "recons_pixels": "recons_pixels", "recons_detail": "recons_detail"}
+TERMS = {
+    "adversarial": "adv",
+    "perceptual": "percp",
+    "identity": "face_id",
+    "recons": "recons",
+    "recons_pixels": "recons_pixels",
+    "recons_detail": "recons_detail",
+}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +96,8 @@ def test_each_term_is_zero_when_its_aim_is_met(identity, discriminator):
 def test_references_get_no_gradient(identity, discriminator):
     a, reference = images(0).requires_grad_(), images(1).requires_grad_()
     loss = perceptual_loss(StudioDistance(discriminator), a, reference) + identity_loss(
-        identity.embed(a * 0.5 + 0.5), identity.embed(reference * 0.5 + 0.5))
+        identity.embed(a * 0.5 + 0.5), identity.embed(reference * 0.5 + 0.5)
+    )
     loss.backward()
     assert a.grad.abs().sum() > 0 and reference.grad is None
 

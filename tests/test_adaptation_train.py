@@ -1,4 +1,5 @@
 """Few-shot training: what moves, what stays, and that a stopped run continues exactly."""
+
 from dataclasses import replace
 
 import pytest
@@ -27,20 +28,38 @@ def parts():
     bank = CodeBank(codes, torch.arange(10), torch.full((10,), 30.0), {})
     textures = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
     identity = IdentityNet(resolution=16, widths=(8, 8, 8), embedding=8).eval()
-    return dict(g_phone=g_phone, d_phone=d_phone, bank=bank, pairs=Pairs(codes[:3], textures[:3]), studio=textures[:6],
-                held_out=textures[6:], identity=identity)
+    return dict(
+        g_phone=g_phone,
+        d_phone=d_phone,
+        bank=bank,
+        pairs=Pairs(codes[:3], textures[:3]),
+        studio=textures[:6],
+        held_out=textures[6:],
+        identity=identity,
+    )
 
 
 def make_stage(parts, config=CONFIG, **changes):
     p = parts | changes
     sampler = CodeSampler(config.codes, p["g_phone"], p["bank"])
-    return AdaptStage(config, p["g_phone"], p["d_phone"], sampler, p["studio"], p["pairs"], identity=p["identity"],
-                      held_out=p["held_out"])
+    return AdaptStage(
+        config, p["g_phone"], p["d_phone"], sampler, p["studio"], p["pairs"], identity=p["identity"], held_out=p["held_out"]
+    )
 
 
 def train(parts, run_dir, config=CONFIG, **options):
-    return train_studio(Profile(adapt=config), parts["g_phone"], parts["d_phone"], parts["bank"], parts["pairs"],
-                        parts["studio"], run_dir, identity=parts["identity"], held_out=parts["held_out"], **QUIET | options)
+    return train_studio(
+        Profile(adapt=config),
+        parts["g_phone"],
+        parts["d_phone"],
+        parts["bank"],
+        parts["pairs"],
+        parts["studio"],
+        run_dir,
+        identity=parts["identity"],
+        held_out=parts["held_out"],
+        **QUIET | options,
+    )
 
 
 def state(module):
@@ -196,15 +215,26 @@ def test_terms_of_weight_zero_leave_no_trace_in_the_log(parts, tmp_path):
 def test_the_log_compares_training_held_out_and_generated_textures(parts, tmp_path):
     fit(make_stage(parts), 4, tmp_path, **QUIET)
     log = read_log(tmp_path)
-    for key in ("d_train", "d_held_out", "d_fake", "overfit", "colour_shift", "g_adv", "g_percp", "g_face_id", "g_recons",
-                "g_recons_pixels", "g_recons_detail", "d_adv"):
+    for key in (
+        "d_train",
+        "d_held_out",
+        "d_fake",
+        "overfit",
+        "colour_shift",
+        "g_adv",
+        "g_percp",
+        "g_face_id",
+        "g_recons",
+        "g_recons_pixels",
+        "g_recons_detail",
+        "d_adv",
+    ):
         assert len(log[key]) == 1 and torch.isfinite(torch.tensor(log[key])).all(), key
     assert list(tmp_path.glob("preview-*.png"))
 
 
 def test_the_pair_terms_pull_the_output_to_the_pairs(parts, tmp_path):
-    config = replace(CONFIG, adversarial=0.0, perceptual=0.0, identity=0.0, train_from=0, lr=0.01, ema_kimg=0.01,
-                     images=120)
+    config = replace(CONFIG, adversarial=0.0, perceptual=0.0, identity=0.0, train_from=0, lr=0.01, ema_kimg=0.01, images=120)
     stage = make_stage(parts, config)
     fit(stage, 120, tmp_path, log_every=4, **QUIET)
     log = read_log(tmp_path)

@@ -1,4 +1,5 @@
 """GLB files: valid glTF 2.0, readable by another library and by ourselves."""
+
 import json
 import struct
 
@@ -29,7 +30,7 @@ def chunks(data):
     binary_size, binary_kind = struct.unpack_from("<I4s", data, 20 + size)
     assert binary_kind == b"BIN\0" and binary_size % 4 == 0
     assert 28 + size + binary_size == len(data)
-    return json.loads(data[20:20 + size]), data[28 + size:]
+    return json.loads(data[20 : 20 + size]), data[28 + size :]
 
 
 def test_chunks_views_and_accessors_are_aligned_and_inside_the_buffer(glb, head):
@@ -84,8 +85,16 @@ def test_the_same_head_gives_the_same_bytes(glb, head, tmp_path):
     assert write_glb(*head, tmp_path / "again.glb").read_bytes() == glb.read_bytes()
 
 
-@pytest.mark.parametrize("damage", [lambda d: d[:50], lambda d: b"", lambda d: b"x" * 200, lambda d: d[:-8],
-                                    lambda d: d.replace(b'"bufferViews"', b'"bufferWiews"')])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda d: d[:50],
+        lambda d: b"",
+        lambda d: b"x" * 200,
+        lambda d: d[:-8],
+        lambda d: d.replace(b'"bufferViews"', b'"bufferWiews"'),
+    ],
+)
 def test_a_damaged_file_is_named_in_one_line(glb, tmp_path, damage):
     broken = tmp_path / "broken.glb"
     broken.write_bytes(damage(glb.read_bytes()))

@@ -1,4 +1,5 @@
 """The head mesh: closed where it must be, oriented outward, in the layout's own UV."""
+
 import pytest
 import torch
 

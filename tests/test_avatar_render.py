@@ -1,4 +1,5 @@
 """The software renderer: the right side up, the right side left, no cracks, nothing outside the frame."""
+
 import pytest
 import torch
 from scipy.ndimage import binary_fill_holes

@@ -1,4 +1,5 @@
 """The viewer page: self-contained, labelled, and carrying the head it was given."""
+
 import base64
 import io
 import json
@@ -24,8 +25,11 @@ def mesh():
 @pytest.fixture(scope="module")
 def textures():
     rng = torch.Generator().manual_seed(0)
-    return {"phone": torch.rand(3, 32, 32, generator=rng), "studio": torch.rand(3, 32, 32, generator=rng),
-            "detailed": torch.rand(3, 640, 640, generator=rng)}
+    return {
+        "phone": torch.rand(3, 32, 32, generator=rng),
+        "studio": torch.rand(3, 32, 32, generator=rng),
+        "detailed": torch.rand(3, 640, 640, generator=rng),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -106,14 +110,15 @@ def test_quantised_vertices_are_the_heads_own(text, mesh):
 def test_every_template_mark_is_filled_and_the_script_is_complete(text):
     assert not re.search(r"\$(title|description|still|data)\b", text)
     assert "`${" in text and "$${" not in text
-    script = text[text.rindex("<script>"):]
+    script = text[text.rindex("<script>") :]
     for opened, closed in ("()", "[]", "{}"):
         assert script.count(opened) == script.count(closed)
 
 
 def test_names_and_titles_cannot_break_out_of_their_place(mesh, tmp_path):
-    text = write_viewer(mesh, tmp_path / "x.html", {HOSTILE: torch.zeros(3, 8, 8)}, title=HOSTILE,
-                        description=HOSTILE).read_text("utf-8")
+    text = write_viewer(mesh, tmp_path / "x.html", {HOSTILE: torch.zeros(3, 8, 8)}, title=HOSTILE, description=HOSTILE).read_text(
+        "utf-8"
+    )
     page = Page(text)
     assert len(page.find("script")) == 2 and len(page.find("img")) == 1
     assert data_of(text)["textures"][0][0] == HOSTILE

@@ -1,4 +1,5 @@
 """The benchmarks' own logic; what they measure is not tested, a machine under load would fail."""
+
 import sys
 from pathlib import Path
 
@@ -44,8 +45,11 @@ def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
 def test_the_cost_curve_is_drawn_from_records(tmp_path):
     from plot import draw
 
-    rows = [{"curve": "training", "resolution": size, "batch": batch, "seconds_per_image": size / 1e4, "peak_gib": 0.1 * batch}
-            for size in (32, 64) for batch in (4, 8)]
+    rows = [
+        {"curve": "training", "resolution": size, "batch": batch, "seconds_per_image": size / 1e4, "peak_gib": 0.1 * batch}
+        for size in (32, 64)
+        for batch in (4, 8)
+    ]
     facts = {"device": "cpu", "torch": "2"}
     draw({"facts": facts, "rows": rows}, tmp_path / "new" / "cost.svg")
     assert "<svg" in (tmp_path / "new" / "cost.svg").read_text()

@@ -1,4 +1,5 @@
 """MyST becomes plain Markdown for notebooks that are opened outside of the book."""
+
 import pytest
 
 from lowering import lower
@@ -75,8 +76,7 @@ def test_the_list_of_references_holds_what_the_chapter_cites(plain):
 
 
 def test_references_become_titles_and_links_to_the_book(plain):
-    assert plain("See {ref}`deep`.") == (
-        "See [Deep down](https://someone.example/studiolike/notebooks/ch02-second.html#deep).")
+    assert plain("See {ref}`deep`.") == ("See [Deep down](https://someone.example/studiolike/notebooks/ch02-second.html#deep).")
     assert "[that part](https" in plain("See {ref}`that part <deep>`.")
     assert "[The second](https" in plain("See {doc}`ch02-second`.")
     assert "(https://someone.example/studiolike/timings.html)" in plain("[times](../timings.md)")
@@ -99,8 +99,10 @@ def test_figures_become_pictures_with_an_address_and_their_text(plain):
 
 
 def test_exercises_and_solutions_keep_their_titles(plain):
-    text = ("```{exercise-start} Halves\n:label: ex-a\n```\nHalve it.\n```{exercise-end}\n```\n\n"
-            "```{solution} ex-a\n:class: dropdown\nDone.\n```")
+    text = (
+        "```{exercise-start} Halves\n:label: ex-a\n```\nHalve it.\n```{exercise-end}\n```\n\n"
+        "```{solution} ex-a\n:class: dropdown\nDone.\n```"
+    )
     shown = plain(text)
     assert shown.startswith("> **Exercise. Halves**\n\nHalve it.")
     assert "<summary><b>Solution: Halves</b></summary>" in shown
@@ -120,10 +122,18 @@ def test_code_that_looks_like_myst_is_left_alone(plain):
     assert plain("Use `{name}` here.") == "Use `{name}` here."
 
 
-@pytest.mark.parametrize("text", [
-    "```{wavedrom}\nx\n```", "{unheard}`x`", "{eq}`eq-none`", "{ref}`none`", "{cite}`nobody1900`", "```{note}\nopen",
-    "$$\nopen",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```{wavedrom}\nx\n```",
+        "{unheard}`x`",
+        "{eq}`eq-none`",
+        "{ref}`none`",
+        "{cite}`nobody1900`",
+        "```{note}\nopen",
+        "$$\nopen",
+    ],
+)
 def test_what_cannot_be_lowered_is_an_error_that_names_the_chapter(plain, text):
     with pytest.raises(BookError, match="ch01-first"):
         plain(text)

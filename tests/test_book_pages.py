@@ -1,4 +1,5 @@
 """The rendered pages: what Sphinx does not check, and that a warning of Sphinx stops the build."""
+
 import importlib.metadata
 import re
 
@@ -27,16 +28,19 @@ def test_a_good_page_passes(site):
     assert problems(site(GOOD)) == []
 
 
-@pytest.mark.parametrize("bad, said", [
-    ('<script src="https://cdn.example/x.js"></script>', "from elsewhere"),
-    ('<link rel="stylesheet" href="//cdn.example/x.css">', "from elsewhere"),
-    ('<article><img src="https://pictures.example/x.png" alt="x"></article>', "from elsewhere"),
-    ('<article><img src="_images/x.png"></article>', "no text"),
-    ('<article><img src="_images/x.png" alt="_images/x.png"></article>', "no text"),
-    ("<article><h1>A</h1><h3>C</h3></article>", "jumps from level 1 to 3"),
-    ('<a href="missing.html">x</a>', "leads nowhere"),
-    ('<a href="index.html#missing">x</a>', "not on its page"),
-])
+@pytest.mark.parametrize(
+    "bad, said",
+    [
+        ('<script src="https://cdn.example/x.js"></script>', "from elsewhere"),
+        ('<link rel="stylesheet" href="//cdn.example/x.css">', "from elsewhere"),
+        ('<article><img src="https://pictures.example/x.png" alt="x"></article>', "from elsewhere"),
+        ('<article><img src="_images/x.png"></article>', "no text"),
+        ('<article><img src="_images/x.png" alt="_images/x.png"></article>', "no text"),
+        ("<article><h1>A</h1><h3>C</h3></article>", "jumps from level 1 to 3"),
+        ('<a href="missing.html">x</a>', "leads nowhere"),
+        ('<a href="index.html#missing">x</a>', "not on its page"),
+    ],
+)
 def test_a_bad_page_is_named_with_its_fault(site, bad, said):
     (problem,) = problems(site(bad))
     assert problem.startswith("index.html: ") and said in problem
@@ -52,14 +56,28 @@ def test_links_to_other_sites_are_allowed(site):
 
 
 def test_the_run_box_and_the_references_are_filled_in():
-    record = {"profile": "smoke", "cores": 2, "device": "CPU", "seconds": 100.0, "peak_memory": 512, "torch": "2",
-              "package": "abc", "commit": "def"}
-    notebook = {"cells": [
-        {"cell_type": "markdown", "metadata": {}, "source": ["# T\n", "\n", "<!-- run box -->"]},
-        {"cell_type": "markdown", "metadata": {}, "source": ["<!-- references -->"]},
-        {"cell_type": "code", "metadata": {}, "source": [], "outputs": [
-            {"output_type": "display_data", "data": {}, "metadata": {"image/png": {"alt": "A head"}}}]},
-    ]}
+    record = {
+        "profile": "smoke",
+        "cores": 2,
+        "device": "CPU",
+        "seconds": 100.0,
+        "peak_memory": 512,
+        "torch": "2",
+        "package": "abc",
+        "commit": "def",
+    }
+    notebook = {
+        "cells": [
+            {"cell_type": "markdown", "metadata": {}, "source": ["# T\n", "\n", "<!-- run box -->"]},
+            {"cell_type": "markdown", "metadata": {}, "source": ["<!-- references -->"]},
+            {
+                "cell_type": "code",
+                "metadata": {},
+                "source": [],
+                "outputs": [{"output_type": "display_data", "data": {}, "metadata": {"image/png": {"alt": "A head"}}}],
+            },
+        ]
+    }
     page = build.page_of(notebook, record, ["- One.", "- Two."])
     assert "**1.7 min**, at most **0.5 GB**" in page["cells"][0]["source"]
     assert page["cells"][1]["source"] == "- One.\n- Two."
@@ -96,8 +114,15 @@ def test_the_bibliography_has_what_the_method_stands_on():
     from pybtex.database import parse_file
 
     entries = parse_file(str(ROOT / "book" / "references.bib")).entries
-    assert {"athar2024bridging", "karras2020analyzing", "abdal2019image2stylegan", "saharia2022sr3", "binkowski2018kid",
-            "donner2006skin", "chen2000invariants"} <= set(entries)
+    assert {
+        "athar2024bridging",
+        "karras2020analyzing",
+        "abdal2019image2stylegan",
+        "saharia2022sr3",
+        "binkowski2018kid",
+        "donner2006skin",
+        "chen2000invariants",
+    } <= set(entries)
     for key, entry in entries.items():
         assert entry.persons.get("author") and entry.fields.get("year", "").isdigit() and entry.fields["title"], key
 
@@ -118,6 +143,11 @@ def test_a_warning_of_sphinx_fails_the_build_and_is_told(tmp_path, monkeypatch):
 
 
 def test_markup_that_stayed_markup_is_found(site):
-    (problem,) = problems(site(GOOD.replace("</body>", "<p>it is {glue:text}`ch01_x`.</p></body>") if "</body>" in GOOD
-                               else GOOD + "<p>it is {glue:text}`ch01_x`.</p>"))
+    (problem,) = problems(
+        site(
+            GOOD.replace("</body>", "<p>it is {glue:text}`ch01_x`.</p></body>")
+            if "</body>" in GOOD
+            else GOOD + "<p>it is {glue:text}`ch01_x`.</p>"
+        )
+    )
     assert "raw markup" in problem

@@ -1,4 +1,5 @@
 """The command line as a user meets it: bad input gives one clear line, code 2, and no partial file."""
+
 import json
 import subprocess
 import sys
@@ -59,10 +60,25 @@ def bad_inputs(folder):
     }
 
 
-@pytest.mark.parametrize("case", [
-    "missing file", "not an image", "truncated image", "not square", "size no power of two", "no steps", "empty folder",
-    "unknown format", "output below a file", "output is a folder", "unknown profile", "no landmarks file",
-    "foreign weights", "avatar of a missing texture"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "missing file",
+        "not an image",
+        "truncated image",
+        "not square",
+        "size no power of two",
+        "no steps",
+        "empty folder",
+        "unknown format",
+        "output below a file",
+        "output is a folder",
+        "unknown profile",
+        "no landmarks file",
+        "foreign weights",
+        "avatar of a missing texture",
+    ],
+)
 def test_bad_input_gives_one_line_and_code_2(case, tmp_path, capsys):
     argv, message = bad_inputs(tmp_path)[case]
     before = sorted(p.name for p in tmp_path.rglob("*"))
@@ -76,6 +92,7 @@ def test_bad_input_gives_one_line_and_code_2(case, tmp_path, capsys):
 
 def test_damaged_released_weights_are_named(tmp_path, capsys, monkeypatch, texture_file):
     import shutil
+
     shutil.copytree(weights.weights_dir(), tmp_path / "weights")
     victim = tmp_path / "weights" / "g_studio" / weights.FILE
     content = bytearray(victim.read_bytes())
@@ -93,8 +110,21 @@ def test_an_unknown_option_is_refused_by_a_fresh_process_with_code_2():
 
 def test_convert_writes_a_texture_and_reports_metrics_and_timings(tmp_path, capsys, texture_file):
     target = tmp_path / "deep" / "studio.png"
-    code, out, _ = run(capsys, "convert", texture_file, "-o", target, "--size", "128", "--inversion-steps", "4",
-                       "--detail-steps", "2", "--json", "--quiet")
+    code, out, _ = run(
+        capsys,
+        "convert",
+        texture_file,
+        "-o",
+        target,
+        "--size",
+        "128",
+        "--inversion-steps",
+        "4",
+        "--detail-steps",
+        "2",
+        "--json",
+        "--quiet",
+    )
     report = json.loads(out)["results"][0]
     assert code == 0 and io.read_texture(target).shape == (3, 128, 128)
     assert {"inversion", "translation", "detailing"} <= report["seconds"].keys()
@@ -105,8 +135,20 @@ def test_convert_writes_a_texture_and_reports_metrics_and_timings(tmp_path, caps
 
 
 def test_a_folder_is_converted_picture_by_picture(tmp_path, capsys, texture_file):
-    code, _, _ = run(capsys, "convert", texture_file.parent, "-o", tmp_path / "out", "--size", "128", "--inversion-steps", "2",
-                     "--detail-steps", "1", "--quiet")
+    code, _, _ = run(
+        capsys,
+        "convert",
+        texture_file.parent,
+        "-o",
+        tmp_path / "out",
+        "--size",
+        "128",
+        "--inversion-steps",
+        "2",
+        "--detail-steps",
+        "1",
+        "--quiet",
+    )
     assert code == 0 and [p.name for p in (tmp_path / "out").iterdir()] == ["phone.png"]
 
 

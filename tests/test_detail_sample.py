@@ -31,9 +31,7 @@ def seeded(seed=0):
 
 @pytest.mark.parametrize("scheduler", ["ddim", "dpm++"])
 def test_one_seed_gives_one_result_and_another_seed_another(model, scheduler):
-    first, again, other = (
-        detail(model, *inputs(), steps=3, generator=seeded(s), scheduler=scheduler) for s in (0, 0, 1)
-    )
+    first, again, other = (detail(model, *inputs(), steps=3, generator=seeded(s), scheduler=scheduler) for s in (0, 0, 1))
     assert torch.equal(first, again)
     assert (first - other).abs().mean() > 1e-3
     assert torch.isfinite(first).all() and first.min() >= 0 and first.max() <= 1
@@ -82,10 +80,7 @@ def test_guidance_zero_ignores_the_phone_and_guidance_one_does_not(model):
     coarse, phone, seen = inputs()
     other = phone.flip(3)
     for scale, same in ((0.0, True), (1.0, False), (1.5, False)):
-        a, b = (
-            detail(model, coarse, p, seen, steps=2, guidance_scale=scale, generator=seeded())
-            for p in (phone, other)
-        )
+        a, b = (detail(model, coarse, p, seen, steps=2, guidance_scale=scale, generator=seeded()) for p in (phone, other))
         assert torch.equal(a, b) == same
 
 

@@ -118,9 +118,7 @@ def losses(run):
 def test_a_few_steps_on_one_texture_reduce_the_loss_and_bring_detail_back(tmp_path):
     torch.set_num_threads(1)
     truth, phone, seen, _ = made_up(1)
-    config = DetailConfig(
-        resolution=32, crop=32, channels=(12, 24), images=320, batch=8, lr=5e-3, sample_steps=4
-    )
+    config = DetailConfig(resolution=32, crop=32, channels=(12, 24), images=320, batch=8, lr=5e-3, sample_steps=4)
     s = DetailStage(config, truth, phone, seen, np.zeros(2, int), low_resolution=8, relit=0.0,
                     model_settings={"groups": 4, "lock": 1.0})  # fmt: skip
     fit(s, config.images, tmp_path, device="cpu", progress=False, log_every=8, preview_every=320)

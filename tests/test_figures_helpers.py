@@ -1,4 +1,5 @@
 """Figures: shown once, with a text alternative, on white; sliders that need nothing but the page."""
+
 import io
 import re
 from html.parser import HTMLParser
@@ -90,7 +91,7 @@ def test_the_style_ends_with_its_block_and_applies_when_asked():
 
 def test_colours_with_a_meaning_stand_out_from_white_and_from_each_other():
     def light(colour):
-        rgb = torch.tensor([int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)])
+        rgb = torch.tensor([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
         linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
         return float(linear @ torch.tensor([0.2126, 0.7152, 0.0722]))
 
@@ -114,8 +115,9 @@ def test_a_texture_grid_shows_every_picture_upright_at_its_place():
     assert wide.get_figwidth() <= figures.WIDTH + 1e-6
 
 
-@pytest.mark.parametrize("rows, titles", [([], ()), ([[]], ()), ([[FRAMES[0]], [FRAMES[0]] * 2], ()),
-                                          ([[FRAMES[0]]], ("a", "b")), ([[FRAMES]], ())])
+@pytest.mark.parametrize(
+    "rows, titles", [([], ()), ([[]], ()), ([[FRAMES[0]], [FRAMES[0]] * 2], ()), ([[FRAMES[0]]], ("a", "b")), ([[FRAMES]], ())]
+)
 def test_a_grid_that_does_not_fit_is_refused(rows, titles):
     with pytest.raises(InputError):
         figures.texture_grid(rows, titles)
@@ -160,8 +162,9 @@ def test_pieces_of_html_bring_a_still_picture_for_print():
     assert pixels(figures.before_after(FRAMES[0], FRAMES[1], "x").still).shape == (272, 536, 3)
 
 
-@pytest.mark.parametrize("frames, labels, alt", [([], [], "x"), (FRAMES, ["a"], "x"), (FRAMES, LABELS, ""),
-                                                 ([FRAMES], ["a"], "x")])
+@pytest.mark.parametrize(
+    "frames, labels, alt", [([], [], "x"), (FRAMES, ["a"], "x"), (FRAMES, LABELS, ""), ([FRAMES], ["a"], "x")]
+)
 def test_a_slider_that_lacks_something_is_refused(frames, labels, alt):
     with pytest.raises(InputError):
         figures.image_slider(frames, labels, alt)

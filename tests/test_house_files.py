@@ -1,4 +1,5 @@
 """The files at the top: one address, one version, nothing of a machine, commands that explain themselves."""
+
 import re
 import subprocess
 import tomllib
@@ -30,9 +31,13 @@ def text_of(path):
 
 
 def test_tracked_files_name_no_machine_path_and_no_package_registry():
-    found = {path.relative_to(ROOT).as_posix(): match.group()
-             for path in tracked() if path != Path(__file__)
-             for match in [MACHINE.search(text_of(path))] if match}
+    found = {
+        path.relative_to(ROOT).as_posix(): match.group()
+        for path in tracked()
+        if path != Path(__file__)
+        for match in [MACHINE.search(text_of(path))]
+        if match
+    }
     assert not found
 
 
@@ -84,10 +89,10 @@ def test_an_unknown_profile_is_refused_before_anything_runs():
     assert stop.value.code == 2
 
 
-def test_ci_runs_the_two_commands_of_the_readme():
+def test_ci_checks_the_style_and_runs_the_two_commands_of_the_readme():
     script = ROOT / ".ci" / "run"
     commands = [line for line in script.read_text().splitlines() if line.startswith("make ")]
-    assert commands == ["make test", "make book PROFILE=smoke"]
+    assert commands == ["make lint", "make test", "make book PROFILE=smoke"]
     assert "set -euo pipefail" in script.read_text()
     assert script.stat().st_mode & 0o111
     readme = (ROOT / "README.md").read_text()

@@ -1,4 +1,5 @@
 """The code bank: built in chunks, resumable, and sampled with known provenance."""
+
 from dataclasses import replace
 
 import pytest

@@ -1,4 +1,5 @@
 """The encoder against a generator at rest: it learns to see, stays near the prior, and resumes exactly."""
+
 import pytest
 import torch
 

@@ -1,4 +1,5 @@
 """W+ inversion: what may influence a code and what may not."""
+
 import pytest
 import torch
 
@@ -28,8 +29,11 @@ def discriminator():
 def captures(generator):
     rng = torch.Generator().manual_seed(2)
     with torch.no_grad():
-        texture = from_signed(generator.synthesis(generator.mapping(torch.randn(3, 16, generator=rng))[:, None].expand(
-            -1, generator.num_ws, -1), noise="const"))
+        texture = from_signed(
+            generator.synthesis(
+                generator.mapping(torch.randn(3, 16, generator=rng))[:, None].expand(-1, generator.num_ws, -1), noise="const"
+            )
+        )
     visibility = torch.ones(3, 1, 16, 16)
     visibility[:, :, :, 10:] = 0
     visibility[1, :, :5] = 0.5
@@ -52,8 +56,8 @@ def test_a_code_does_not_depend_on_its_neighbours_in_the_batch(generator, discri
     texture, visibility = captures
     together = invert(generator, texture, visibility, CONFIG, feature_net=discriminator).w_plus
     for i in range(3):
-        alone = invert(generator, texture[i:i + 1], visibility[i:i + 1], CONFIG, feature_net=discriminator).w_plus
-        assert torch.allclose(together[i:i + 1], alone, atol=2e-3), (together[i:i + 1] - alone).abs().max()
+        alone = invert(generator, texture[i : i + 1], visibility[i : i + 1], CONFIG, feature_net=discriminator).w_plus
+        assert torch.allclose(together[i : i + 1], alone, atol=2e-3), (together[i : i + 1] - alone).abs().max()
 
 
 def test_inversion_improves_the_picture_and_leaves_the_generator_alone(generator, discriminator, captures):

@@ -1,4 +1,5 @@
 """Few-step inversion: the quasi-Newton method alone, the measured curvature, and both on a generator."""
+
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +21,7 @@ def quadratic(condition: float, problems: int = 3, size: int = 20):
     def evaluate(x):
         slope = torch.einsum("bij,bj->bi", matrix, x - goal)
         return 0.5 * ((x - goal) * slope).sum(1), slope
+
     return evaluate, matrix, goal
 
 
@@ -117,8 +119,9 @@ def test_the_best_point_is_returned_and_an_empty_texture_draws_towards_the_mean(
     torch.testing.assert_close(again.history["loss"][0], result.history["loss"].amin(0), rtol=1e-3, atol=0)
     prior = WPrior.from_generator(generator)
     start = prior.sample(3, torch.Generator().manual_seed(2))[:, None].expand(-1, generator.num_ws, -1)
-    nothing = invert(generator, texture, torch.zeros_like(visibility), InversionConfig(steps=15), start=start,
-                     curvature=curvature)
+    nothing = invert(
+        generator, texture, torch.zeros_like(visibility), InversionConfig(steps=15), start=start, curvature=curvature
+    )
     assert (prior.energy(nothing.w_plus) < 0.4 * prior.energy(start)).all()  # slower than seen texels: no pixel is curved
 
 

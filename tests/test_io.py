@@ -1,4 +1,5 @@
 """Pictures and files: ranges hold, bad files are refused in one line, nothing is half written."""
+
 import numpy as np
 import pytest
 import torch
@@ -22,13 +23,16 @@ def test_a_written_texture_reads_back_within_half_a_level(tmp_path):
     assert io.read_texture(tmp_path / "t.png", 32).shape == (3, 32, 32)
 
 
-@pytest.mark.parametrize("name, make, message", [
-    ("missing.png", lambda p: None, "no such file"),
-    ("text.png", lambda p: p.write_text("hello"), "not a readable image"),
-    ("cut.png", lambda p: p.write_bytes(_png()[:200]), "not a readable image"),
-    ("wide.png", lambda p: Image.new("RGB", (64, 32)).save(p), "must be square"),
-    ("tiny.png", lambda p: Image.new("RGB", (8, 8)).save(p), "at least 32"),
-])
+@pytest.mark.parametrize(
+    "name, make, message",
+    [
+        ("missing.png", lambda p: None, "no such file"),
+        ("text.png", lambda p: p.write_text("hello"), "not a readable image"),
+        ("cut.png", lambda p: p.write_bytes(_png()[:200]), "not a readable image"),
+        ("wide.png", lambda p: Image.new("RGB", (64, 32)).save(p), "must be square"),
+        ("tiny.png", lambda p: Image.new("RGB", (8, 8)).save(p), "at least 32"),
+    ],
+)
 def test_bad_textures_are_refused_with_the_reason(tmp_path, name, make, message):
     make(tmp_path / name)
     with pytest.raises(InputError, match=message):
@@ -37,6 +41,7 @@ def test_bad_textures_are_refused_with_the_reason(tmp_path, name, make, message)
 
 def _png() -> bytes:
     import io as stdio
+
     buffer = stdio.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(buffer, "png")
     return buffer.getvalue()

@@ -1,4 +1,5 @@
 """The head layout: places are fixed, the map is its own inverse, masks mean what they say."""
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -74,6 +75,7 @@ def test_rasterising_a_linear_field_reproduces_it():
 
 def test_the_shipped_geometry_is_what_its_builder_makes():
     from studiolike.head_model import base_head, unfold
+
     vertices, triangles = layout.face_vertices().double().numpy(), layout.face_triangles().numpy()
     uv = unfold(layout.uv_of(torch.from_numpy(vertices)).numpy(), triangles)
     assert abs(uv - layout.landmark_uv().numpy()).max() < 1e-5

@@ -1,4 +1,5 @@
 """Live controls: a picture is drawn at once, and again when a control moves."""
+
 import io
 
 import numpy as np
@@ -39,8 +40,9 @@ def test_integers_make_whole_steps_and_floats_twenty():
     assert not box.children[2].continuous_update  # a picture may cost seconds
 
 
-@pytest.mark.parametrize("controls", [{}, {"level": (0.0, 1.0)}, {"level": (1.0, 0.0, 0.5)}, {"level": (0.0, 1.0, 2.0)},
-                                      {"colour": []}, {"level": 3}])
+@pytest.mark.parametrize(
+    "controls", [{}, {"level": (0.0, 1.0)}, {"level": (1.0, 0.0, 0.5)}, {"level": (0.0, 1.0, 2.0)}, {"colour": []}, {"level": 3}]
+)
 def test_controls_of_another_form_are_refused(controls):
     with pytest.raises(InputError):
         live.explore(flat, "a flat picture", **controls)

@@ -1,4 +1,5 @@
 """Chapters are text; the committed notebooks are made from it, one way, always the same bytes."""
+
 import json
 import re
 from pathlib import Path
@@ -10,7 +11,7 @@ from notebooks import SETUP, book_flavour, colab_flavour, names_of
 from project import NOTEBOOKS, ROOT, BookError, chapters, project
 
 SOURCES = chapters()
-CHAPTER = '''\
+CHAPTER = """\
 # %% [markdown]
 # (ch01)=
 # # The title
@@ -27,7 +28,7 @@ profile = "auto"
 
 # %% tags=["hide-input"]
 1 + 1
-'''
+"""
 
 
 @pytest.fixture
@@ -88,8 +89,11 @@ def test_the_colab_notebook_begins_with_title_badge_and_set_up(source):
 
 def test_both_flavours_have_the_same_code(source):
     def code(text):
-        return [(cell["id"], cell["source"]) for cell in json.loads(text)["cells"]
-                if cell["cell_type"] == "code" and "setup" not in cell["metadata"].get("tags", [])]
+        return [
+            (cell["id"], cell["source"])
+            for cell in json.loads(text)["cells"]
+            if cell["cell_type"] == "code" and "setup" not in cell["metadata"].get("tags", [])
+        ]
 
     assert code(book_flavour(source)) == code(colab_flavour(source, names_of([source])))
 
@@ -109,8 +113,9 @@ def test_the_set_up_cell_keeps_the_torch_that_is_there(tmp_path, monkeypatch, ca
         def run_line_magic(self, name, line):
             calls.append((name, line))
 
-    monkeypatch.setattr(importlib.util, "find_spec",
-                        lambda name, *rest: None if name == "studiolike" and not calls else found(name, *rest))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "studiolike" and not calls else found(name, *rest)
+    )
     versions = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0" if name == "studiolike" else versions(name))
     monkeypatch.chdir(tmp_path)
@@ -167,7 +172,8 @@ def test_no_directive_is_left_in_the_committed_notebook(source):
 
 def test_the_table_of_contents_lists_the_chapters_in_order():
     toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
-    listed = [Path(entry["file"]).name for part in toc["parts"] for entry in part["chapters"]
-              if entry["file"].startswith("notebooks/")]
+    listed = [
+        Path(entry["file"]).name for part in toc["parts"] for entry in part["chapters"] if entry["file"].startswith("notebooks/")
+    ]
     assert listed == sorted(listed)
     assert [source.stem for source in SOURCES] == [name for name in listed if NOTEBOOKS.joinpath(name + ".py").exists()]

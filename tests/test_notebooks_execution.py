@@ -1,4 +1,5 @@
 """Running chapters: a failing cell fails, an unknown parameter fails, what was shown can be checked again."""
+
 import json
 
 import pytest
@@ -8,7 +9,7 @@ import validate
 from notebooks import colab_flavour, names_of
 from project import BookError
 
-CHAPTER = '''\
+CHAPTER = """\
 # %% [markdown]
 # # The title
 
@@ -21,7 +22,7 @@ print(f"profile {{profile}}, {{steps}} steps")
 
 # %%
 {last}
-'''
+"""
 
 
 def write(folder, last, name="ch01-title"):
@@ -31,8 +32,11 @@ def write(folder, last, name="ch01-title"):
 
 
 def outputs(path):
-    return ["".join(output.get("text", output.get("data", {}).get("text/plain", "")))
-            for cell in json.loads(path.read_text())["cells"] for output in cell.get("outputs", [])]
+    return [
+        "".join(output.get("text", output.get("data", {}).get("text/plain", "")))
+        for cell in json.loads(path.read_text())["cells"]
+        for output in cell.get("outputs", [])
+    ]
 
 
 @pytest.mark.slow
@@ -112,8 +116,14 @@ def executed(source, results):
     for cell, text in zip(code, results, strict=True):
         cell["execution_count"] = 1
         cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": [text]}]
-    injected = {"cell_type": "code", "execution_count": 1, "id": "injected-parameters", "outputs": [],
-                "metadata": {"tags": ["injected-parameters", "remove-cell"]}, "source": ['profile = "smoke"\n']}
+    injected = {
+        "cell_type": "code",
+        "execution_count": 1,
+        "id": "injected-parameters",
+        "outputs": [],
+        "metadata": {"tags": ["injected-parameters", "remove-cell"]},
+        "source": ['profile = "smoke"\n'],
+    }
     notebook["cells"].insert(2, injected)
     return notebook
 

@@ -1,4 +1,5 @@
 """Numbers for the prose and code beside equations, inside the book and outside of it."""
+
 import sys
 
 import numpy as np
@@ -17,9 +18,17 @@ def stored(monkeypatch):
     return values
 
 
-@pytest.mark.parametrize("value, plain", [
-    (np.float32(0.5), 0.5), (np.array([2.0]), 2.0), (np.int64(3), 3), (4, 4), ("better", "better"), (True, True),
-])
+@pytest.mark.parametrize(
+    "value, plain",
+    [
+        (np.float32(0.5), 0.5),
+        (np.array([2.0]), 2.0),
+        (np.int64(3), 3),
+        (4, 4),
+        ("better", "better"),
+        (True, True),
+    ],
+)
 def test_glue_stores_plain_values(stored, value, plain):
     notebook.glue("ch01_x", value)
     assert stored == {"ch01_x": plain} and type(stored["ch01_x"]) is type(plain)

@@ -1,4 +1,5 @@
 """The whole chain with the released weights: it runs, repeats, saves and loads like any diffusers pipeline."""
+
 import pytest
 import torch
 
@@ -45,14 +46,17 @@ def test_a_saved_pipeline_loads_and_gives_the_same_texture(pipe, phone, tmp_path
     assert all(p.suffix != ".bin" for p in tmp_path.rglob("*"))
 
 
-@pytest.mark.parametrize("texture, visibility, message", [
-    (torch.zeros(1, 3, 64, 32), None, "must be"),
-    (torch.zeros(1, 3, 48, 48), None, "power of two"),
-    (torch.full((1, 3, 64, 64), 1.5), None, r"\[0, 1\]"),
-    (torch.full((1, 3, 64, 64), float("nan")), None, r"\[0, 1\]"),
-    (torch.full((1, 3, 64, 64), 0.5), torch.zeros(1, 1, 64, 64), "nothing is observed"),
-    (torch.full((1, 3, 64, 64), 0.5), torch.ones(1, 1, 32, 32), "visibility must be"),
-])
+@pytest.mark.parametrize(
+    "texture, visibility, message",
+    [
+        (torch.zeros(1, 3, 64, 32), None, "must be"),
+        (torch.zeros(1, 3, 48, 48), None, "power of two"),
+        (torch.full((1, 3, 64, 64), 1.5), None, r"\[0, 1\]"),
+        (torch.full((1, 3, 64, 64), float("nan")), None, r"\[0, 1\]"),
+        (torch.full((1, 3, 64, 64), 0.5), torch.zeros(1, 1, 64, 64), "nothing is observed"),
+        (torch.full((1, 3, 64, 64), 0.5), torch.ones(1, 1, 32, 32), "visibility must be"),
+    ],
+)
 def test_impossible_inputs_are_refused_with_the_reason(pipe, texture, visibility, message):
     with pytest.raises(InputError, match=message):
         pipe(texture, visibility, **QUICK)

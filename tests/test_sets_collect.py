@@ -90,8 +90,12 @@ def test_a_texture_is_resampled_and_a_map_that_does_not_fit_is_refused(folders):
 
 
 def test_impossible_wishes_are_refused(folders):
-    for options in ({}, {"studio": folders / "nowhere"}, {"studio": folders / "studio", "size": 48},
-                    {"studio": folders / "studio", "held_out": 0.7}):
+    for options in (
+        {},
+        {"studio": folders / "nowhere"},
+        {"studio": folders / "studio", "size": 48},
+        {"studio": folders / "studio", "held_out": 0.7},
+    ):
         with pytest.raises(InputError):
             collect(folders / "set", **options, progress=False)
     collect(folders / "set", studio=folders / "studio", size=32, progress=False)
@@ -100,8 +104,23 @@ def test_impossible_wishes_are_refused(folders):
 
 
 def test_the_command_says_what_it_made(folders, capsys):
-    assert main(["data", "import", "--studio", str(folders / "studio"), "--phone", str(folders / "phone"),
-                 "-o", str(folders / "set"), "--size", "32"]) == 0
+    assert (
+        main(
+            [
+                "data",
+                "import",
+                "--studio",
+                str(folders / "studio"),
+                "--phone",
+                str(folders / "phone"),
+                "-o",
+                str(folders / "set"),
+                "--size",
+                "32",
+            ]
+        )
+        == 0
+    )
     assert "20 studio and 13 phone textures at 32²" in capsys.readouterr().err
 
 

@@ -41,7 +41,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(200)
         self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
-        self.wfile.write(body[start:][:server.cut])
+        self.wfile.write(body[start:][: server.cut])
 
     def log_message(self, *_):
         pass
@@ -60,8 +60,17 @@ def server(monkeypatch):
 
 
 def one_file(server, sha256=None, path="/file.bin"):
-    return SetEntry("tiny", "studio", "A tiny set", "CC BY 3.0", "name its source", "Nobody, 2026", "none", "one file",
-                    files=(RemoteFile("deep/file.bin", server.url + path, sha256),))
+    return SetEntry(
+        "tiny",
+        "studio",
+        "A tiny set",
+        "CC BY 3.0",
+        "name its source",
+        "Nobody, 2026",
+        "none",
+        "one file",
+        files=(RemoteFile("deep/file.bin", server.url + path, sha256),),
+    )
 
 
 def get(entry, folder, **options):
@@ -155,8 +164,19 @@ def test_a_folder_of_another_set_is_refused(server, tmp_path):
 
 
 def people_set(server):
-    return SetEntry("people", "studio", "", "", "", "", "", "", ids=RemoteFile("ids.csv", server.url + "/ids.csv"),
-                    template="{mcd}--{mct}--{sid}/mean.png", base=server.url + "/")
+    return SetEntry(
+        "people",
+        "studio",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "",
+        ids=RemoteFile("ids.csv", server.url + "/ids.csv"),
+        template="{mcd}--{mct}--{sid}/mean.png",
+        base=server.url + "/",
+    )
 
 
 def test_the_list_of_people_is_fetched_first_and_a_limit_holds(server, tmp_path):
@@ -176,7 +196,7 @@ def test_a_foreign_or_hostile_list_of_people_is_refused(tmp_path, text):
 
 def test_ava_256_addresses_follow_the_template(tmp_path):
     (tmp_path / "ids.csv").write_text("mcd,sid,mct\n20230405,AAN112,1635\n")
-    file, = people_files(CATALOGUE["ava-256"], tmp_path / "ids.csv")
+    (file,) = people_files(CATALOGUE["ava-256"], tmp_path / "ids.csv")
     assert file.url.endswith(".s3.amazonaws.com/ava-256/4TB/20230405--1635--AAN112/decoder/uv_image/color_mean.png")
 
 
@@ -195,8 +215,13 @@ def test_every_entry_names_its_licence_and_can_be_fetched_loaded_or_asked_for():
 def test_the_hugging_face_client_is_asked_for_the_maps_only(tmp_path, monkeypatch):
     import huggingface_hub
 
-    names = ["ffhq-uv/uv-maps/000.png", "ffhq-uv/uv-maps/001.png", "ffhq-uv/latents.zip",
-             "ffhq-uv-interpolate/uv-maps/000.png", "README.md"]
+    names = [
+        "ffhq-uv/uv-maps/000.png",
+        "ffhq-uv/uv-maps/001.png",
+        "ffhq-uv/latents.zip",
+        "ffhq-uv-interpolate/uv-maps/000.png",
+        "README.md",
+    ]
 
     def hf_hub_download(repo, name, *, repo_type, local_dir):
         assert (repo, repo_type) == ("csbhr/FFHQ-UV", "dataset")
@@ -224,10 +249,15 @@ def test_the_command_shows_the_licence_first_and_refuses_with_one_line_and_code_
     assert (tmp_path / "set" / "deep" / "file.bin").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("argv, message", [
-    (["goliath-4", "--accept-licence"], "not a download"), (["nothing"], "unknown set"),
-    (["ava-256", "--accept-licence", "--limit", "0"], "use 1 or more"),
-    (["leeperrysmith", "--accept-licence", "--ids", "x.csv"], "no list of people")])
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["goliath-4", "--accept-licence"], "not a download"),
+        (["nothing"], "unknown set"),
+        (["ava-256", "--accept-licence", "--limit", "0"], "use 1 or more"),
+        (["leeperrysmith", "--accept-licence", "--ids", "x.csv"], "no list of people"),
+    ],
+)
 def test_impossible_wishes_give_one_line_and_code_2(argv, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["data", "fetch", *argv]) == 2

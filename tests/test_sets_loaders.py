@@ -75,8 +75,14 @@ def test_multiface_is_read_out_of_its_archives_or_unpacked(tmp_path):
     assert sorted(p.name for p in (tmp_path / "6674443").iterdir()) == ["metadata.tar"]  # nothing was unpacked
 
 
-@pytest.mark.parametrize("content, message", [(b"no archive", "damaged"), (tar_of("KRT", b"x"), "no tex_mean.png"),
-                                              (tar_of("tex_mean.png", b"x"), "not a readable image")])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"no archive", "damaged"),
+        (tar_of("KRT", b"x"), "no tex_mean.png"),
+        (tar_of("tex_mean.png", b"x"), "not a readable image"),
+    ],
+)
 def test_a_damaged_multiface_archive_is_named(tmp_path, content, message):
     save(tmp_path / "6674443" / "metadata.tar", content)
     with pytest.raises(InputError, match=message):
@@ -99,7 +105,7 @@ def test_goliath_gives_the_dome_texture_and_names_the_phone_videos(tmp_path):
     save(tmp_path / "m--20240101--0900--QVC422--pilot--ProjectGoliath--Head" / "uv_image" / "color_mean.png", png((51, 51, 51)))
     video = save(tmp_path / "i--20240101--QVC422--iPhone" / "Head" / "NeutralScan" / "rgb.mov", b"")
     save(tmp_path / "i--20240101--XXX000--iPhone" / "Head" / "NeutralScan" / "rgb.mov", b"")
-    sample, = load(tmp_path, "goliath-4")
+    (sample,) = load(tmp_path, "goliath-4")
     assert checked(sample).name == "QVC422--dome" and sample.metadata["phone_videos"] == [str(video)]
 
 

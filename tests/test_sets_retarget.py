@@ -80,9 +80,9 @@ def test_visibility_is_whole_in_the_face_and_gone_far_from_it(foreign):
 def test_what_the_foreign_texture_does_not_know_stays_unknown(foreign):
     texture, points = foreign
     known = torch.ones(1, SIDE, SIDE)
-    known[:, :, SIDE // 2:] = 0
+    known[:, :, SIDE // 2 :] = 0
     marked = texture.clone()
-    marked[:, :, SIDE // 2:] = torch.tensor([0.0, 1.0, 0.0]).view(3, 1, 1)  # a colour that must not come through
+    marked[:, :, SIDE // 2 :] = torch.tensor([0.0, 1.0, 0.0]).view(3, 1, 1)  # a colour that must not come through
     result = retarget(marked, 128, points, known)
     assert result.visibility[0, 0, 64, 20:58].min() > 0.5 and result.visibility[0, 0, :, 75:].max() == 0
     assert (result.texture[0, 1] - result.texture[0, 0]).max() < 0.3
@@ -110,10 +110,14 @@ def test_a_coarse_source_is_told(foreign):
     assert not retarget(foreign[0], 256, foreign[1]).quality["warnings"]
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda p: p[np.random.default_rng(0).permutation(468)], "resemble no unwrapped face"),
-    (lambda p: np.stack([SIDE - p[:, 0], p[:, 1]], 1), "mirrored"),
-    (lambda p: np.stack([p[:, 0], SIDE - p[:, 1]], 1), "upside down")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda p: p[np.random.default_rng(0).permutation(468)], "resemble no unwrapped face"),
+        (lambda p: np.stack([SIDE - p[:, 0], p[:, 1]], 1), "mirrored"),
+        (lambda p: np.stack([p[:, 0], SIDE - p[:, 1]], 1), "upside down"),
+    ],
+)
 def test_landmarks_of_no_upright_face_are_refused(foreign, change, message):
     with pytest.raises(CaptureError, match=message):
         retarget(foreign[0], 64, change(foreign[1]))
@@ -137,8 +141,24 @@ def write(foreign, folder, name="anna"):
 def test_the_command_writes_a_texture_and_its_visibility_from_stored_landmarks(foreign, subject, tmp_path, capsys):
     picture, stored = write(foreign, tmp_path / "in")
     out = tmp_path / "out" / "anna.png"
-    assert main(["data", "retarget", str(picture), "-o", str(out), "--size", "256", "--landmarks", str(stored),
-                 "--save-landmarks", str(tmp_path / "again.json")]) == 0
+    assert (
+        main(
+            [
+                "data",
+                "retarget",
+                str(picture),
+                "-o",
+                str(out),
+                "--size",
+                "256",
+                "--landmarks",
+                str(stored),
+                "--save-landmarks",
+                str(tmp_path / "again.json"),
+            ]
+        )
+        == 0
+    )
     assert "belong" not in capsys.readouterr().err and (tmp_path / "again.json").is_file()
     assert io.read_visibility(visibility_path(out)).shape == (1, 256, 256)
     truth, written = io.resize(subject[None], 256)[0], io.read_texture(out)
@@ -179,8 +199,14 @@ def test_without_mediapipe_the_extra_is_named(foreign, monkeypatch):
         retarget(foreign[0], 64)
 
 
-@pytest.mark.parametrize("extra, message", [(["-o", "out.xyz"], "ending must be"), (["--size", "100"], "power of two"),
-                                            (["--landmarks", "none.json"], "no such landmark file")])
+@pytest.mark.parametrize(
+    "extra, message",
+    [
+        (["-o", "out.xyz"], "ending must be"),
+        (["--size", "100"], "power of two"),
+        (["--landmarks", "none.json"], "no such landmark file"),
+    ],
+)
 def test_bad_wishes_give_one_line_and_leave_nothing(foreign, tmp_path, monkeypatch, capsys, extra, message):
     monkeypatch.chdir(tmp_path)
     picture, stored = write(foreign, tmp_path)

@@ -1,4 +1,5 @@
 """Bands: only the finest octaves, only where something was observed, as large as colours."""
+
 import torch
 
 from studiolike.stylegan2 import Discriminator, discriminator
@@ -21,8 +22,10 @@ def test_each_octave_is_found_where_it_belongs():
     fine = torch.tensor([1.0, -1.0]).repeat(64).expand(size)
     coarse = torch.cos(torch.arange(128) * torch.pi / 4).expand(size)  # eight texels a period
     smooth = torch.linspace(-1, 1, 128).expand(size)
-    energy = {name: bands(x, ones).unflatten(1, (2, 3)).square().mean((0, 2, 3, 4)) / GAIN**2
-              for name, x in (("fine", fine), ("coarse", coarse), ("smooth", smooth))}
+    energy = {
+        name: bands(x, ones).unflatten(1, (2, 3)).square().mean((0, 2, 3, 4)) / GAIN**2
+        for name, x in (("fine", fine), ("coarse", coarse), ("smooth", smooth))
+    }
     assert energy["fine"][0] > 0.5 and energy["fine"][1] < 0.1
     assert energy["coarse"][1] > energy["coarse"][0] and energy["coarse"][1] > 0.05
     assert energy["smooth"].max() < 0.01

@@ -1,4 +1,5 @@
 """The encoder: blind to holes, starts in W, learns to reconstruct, and costs the generator nothing when switched off."""
+
 import torch
 
 from studiolike.stylegan2 import Encoder, Generator, encode

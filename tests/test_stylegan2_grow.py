@@ -1,4 +1,5 @@
 """Growing: the larger network begins as the smaller one, enlarged, and can learn more."""
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -53,16 +54,21 @@ def test_every_new_layer_can_learn(kind, picture):
     grow(large, small)
     out = large(torch.randn(2, 128)) if kind is Generator else large(picture[:, :, ::2, ::2])
     out.square().mean().backward()
-    new = large.blocks["64"].to_rgb.weight if kind is Generator else (
-        large.blocks["64"] if kind is Discriminator else large.blocks[0]).conv1.weight
+    new = (
+        large.blocks["64"].to_rgb.weight
+        if kind is Generator
+        else (large.blocks["64"] if kind is Discriminator else large.blocks[0]).conv1.weight
+    )
     assert new.grad is not None and float(new.grad.abs().max()) > 0
 
 
 def test_what_does_not_fit_is_refused():
     small = make(Generator, 32, 0, w_dim=16)
-    for model, text in ((make(Generator, 32, 1, w_dim=16), "from 32² to 32²"),
-                        (make(Generator, 64, 1, w_dim=24), "other channels"),
-                        (make(Discriminator, 64, 1), "into a Discriminator")):
+    for model, text in (
+        (make(Generator, 32, 1, w_dim=16), "from 32² to 32²"),
+        (make(Generator, 64, 1, w_dim=24), "other channels"),
+        (make(Discriminator, 64, 1), "into a Discriminator"),
+    ):
         with pytest.raises(InputError, match=text):
             grow(model, small)
     wide = Discriminator(64, channel_base=2048, channel_max=128)

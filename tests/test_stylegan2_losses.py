@@ -1,4 +1,5 @@
 """Losses and augmentation against what they are defined to be."""
+
 import math
 
 import pytest
@@ -26,7 +27,8 @@ def test_the_two_players_have_the_cross_entropies():
     real, fake = torch.tensor([[0.3], [-1.0]]), torch.tensor([[2.0], [-0.5]])
     sure = torch.sigmoid
     assert discriminator_loss(real, fake).item() == pytest.approx(
-        (-sure(real).log().mean() - (1 - sure(fake)).log().mean()).item(), rel=1e-5)
+        (-sure(real).log().mean() - (1 - sure(fake)).log().mean()).item(), rel=1e-5
+    )
     assert generator_loss(fake).item() == pytest.approx(-sure(fake).log().mean().item(), rel=1e-5)
 
 

@@ -1,4 +1,5 @@
 """Generator and discriminator: shapes, which w feeds which layer, noise, masks, files."""
+
 import pytest
 import torch
 

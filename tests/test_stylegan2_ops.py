@@ -1,4 +1,5 @@
 """Every fast form equals its plain definition: values, first and second derivatives, in double precision."""
+
 import math
 
 import pytest

@@ -1,4 +1,5 @@
 """A new basis of W changes the names of codes and no picture, and makes one w for all layers a face again."""
+
 import copy
 
 import pytest

@@ -1,4 +1,5 @@
 """Pre-training: a stopped run ends like a straight one, masks do their work, and something is learnt."""
+
 import warnings
 from dataclasses import replace
 
@@ -12,8 +13,11 @@ from studiolike.stylegan2.losses import discriminator_loss, generator_loss
 from studiolike.stylegan2.train import image_grid, update_ema
 from studiolike.training import compiled, fit, prepare, read_log
 
-TINY = replace(profile("smoke"), generator=GeneratorConfig(16, 12, 2, 128, 12),
-               pretrain=PretrainConfig(images=48, batch=4, r1_every=4, warm_up=16))
+TINY = replace(
+    profile("smoke"),
+    generator=GeneratorConfig(16, 12, 2, 128, 12),
+    pretrain=PretrainConfig(images=48, batch=4, r1_every=4, warm_up=16),
+)
 
 
 class Textures:
@@ -76,8 +80,9 @@ def test_one_call_trains_saves_both_networks_and_returns_the_average(tmp_path):
     assert len(list(tmp_path.glob("preview-*.png"))) >= 1
     log = read_log(tmp_path)
     assert all(log[key][-1] == log[key][-1] for key in ("loss_d", "loss_g", "r1", "recons"))
-    torch.testing.assert_close(generator.w_mean, generator.mapping(
-        torch.randn(4096, 12, generator=torch.Generator().manual_seed(0))).mean(0))
+    torch.testing.assert_close(
+        generator.w_mean, generator.mapping(torch.randn(4096, 12, generator=torch.Generator().manual_seed(0))).mean(0)
+    )
 
 
 def test_after_the_warm_up_random_codes_follow_the_encoders(tmp_path):
@@ -95,8 +100,11 @@ def test_after_the_warm_up_random_codes_follow_the_encoders(tmp_path):
 
 
 def test_the_generator_learns_the_colour_of_observed_texels(tmp_path):
-    tiny = replace(TINY, generator=GeneratorConfig(8, 8, 1, 128, 16),
-                   pretrain=PretrainConfig(batch=8, lr=0.01, augment=0.0, ema_kimg=0.1, warm_up=0))
+    tiny = replace(
+        TINY,
+        generator=GeneratorConfig(8, 8, 1, 128, 16),
+        pretrain=PretrainConfig(batch=8, lr=0.01, augment=0.0, ema_kimg=0.1, warm_up=0),
+    )
     stage = phone_stage(tiny, Textures(8), seed=0)
     z = torch.randn(64, 8, generator=torch.Generator().manual_seed(2))
 

@@ -1,4 +1,5 @@
 """Texture sets on disk: splits, manifests, resuming."""
+
 import json
 
 import numpy as np
@@ -10,8 +11,15 @@ from studiolike.synth import SetSpec, TextureSet, dataset, write_set
 from studiolike.synth.dataset import ARRAYS, SPLITS
 
 SPEC = SetSpec(
-    resolution=32, phone_subjects=2, studio_subjects=1, pair_subjects=1, val_subjects=1, test_subjects=2, lightings=1,
-    test_lightings=2, first_seed=7,
+    resolution=32,
+    phone_subjects=2,
+    studio_subjects=1,
+    pair_subjects=1,
+    val_subjects=1,
+    test_subjects=2,
+    lightings=1,
+    test_lightings=2,
+    first_seed=7,
 )
 
 

@@ -1,4 +1,5 @@
 """The head generator: seeds, tones, identity, and the light's bookkeeping."""
+
 import pytest
 import torch
 

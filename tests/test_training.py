@@ -1,4 +1,5 @@
 """The trainer: a stopped run continues as if nothing had happened."""
+
 import json
 import platform
 import subprocess

@@ -1,4 +1,5 @@
 """Two processes that share a batch train like one process that has it all, and write things once."""
+
 import json
 import os
 import socket
@@ -65,12 +66,16 @@ class Textures:
 def pretrain():
     """Plain StyleGAN2 with R1, whose draws are parts of global ones; gradient descent, as Adam's first steps are signs,
     which the last bit of a small gradient decides."""
-    settings = replace(profile("smoke"), generator=GeneratorConfig(16, 8, 2, 128, 8), pretrain=PretrainConfig(
-        batch=BATCH, encoded=0.0, augment=0.0, portrait=0.0, r1_every=2))
+    settings = replace(
+        profile("smoke"),
+        generator=GeneratorConfig(16, 8, 2, 128, 8),
+        pretrain=PretrainConfig(batch=BATCH, encoded=0.0, augment=0.0, portrait=0.0, r1_every=2),
+    )
     stage = phone_stage(settings, Textures())
     stage.optimizers = {name: torch.optim.SGD(stage.modules[name].parameters(), lr=0.01) for name in stage.optimizers}
-    stage._codes = lambda count, rng: stage.generator.expand(stage.generator.mapping(
-        share(draw(count * stage.accelerator.num_processes, 8, seed=6), stage.accelerator)))
+    stage._codes = lambda count, rng: stage.generator.expand(
+        stage.generator.mapping(share(draw(count * stage.accelerator.num_processes, 8, seed=6), stage.accelerator))
+    )
     return stage
 
 
@@ -101,11 +106,23 @@ def free_port():
 def two_processes(task, folder):
     """Run ``compare`` or ``recipe`` (see the end of this file) in two processes of one training; when the block is left,
     they have succeeded."""
-    shared = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
-                           "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    shared = os.environ | {
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+    }
     folder.mkdir()
-    children = [subprocess.Popen([sys.executable, __file__, task, str(folder)], stderr=subprocess.PIPE, text=True,
-                                 env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in (0, 1)]
+    children = [
+        subprocess.Popen(
+            [sys.executable, __file__, task, str(folder)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in (0, 1)
+    ]
     try:
         yield
         for child in children:
@@ -132,10 +149,23 @@ def test_two_processes_train_like_one(tmp_path, monkeypatch):
 
 def recipe(folder):
     """Stage 1 as the command line runs it, data and all, in the smallest size."""
-    data = DataConfig(resolution=32, detail_resolution=64, phone_subjects=4, lightings=1, studio_subjects=1, pair_subjects=1,
-                      val_subjects=4, test_subjects=4, test_lightings=1)
-    small = replace(profile("smoke"), data=data, generator=GeneratorConfig(32, 16, 2, 256, 16),
-                    pretrain=PretrainConfig(images=16, batch=4, warm_up=8))
+    data = DataConfig(
+        resolution=32,
+        detail_resolution=64,
+        phone_subjects=4,
+        lightings=1,
+        studio_subjects=1,
+        pair_subjects=1,
+        val_subjects=4,
+        test_subjects=4,
+        test_lightings=1,
+    )
+    small = replace(
+        profile("smoke"),
+        data=data,
+        generator=GeneratorConfig(32, 16, 2, 256, 16),
+        pretrain=PretrainConfig(images=16, batch=4, warm_up=8),
+    )
     recipes.train("phone", small, folder / "runs", device="cpu", progress=False)
     return recipes.Context(small, folder / "runs" / small.name, False, False, "cpu", 0, False).network("encoder").state_dict()
 

@@ -7,6 +7,7 @@ lightest, the middle and the darkest skin), each in a capture of middling severi
 (public domain). Columns: phone texture, studio result, true studio texture where there is one, and the head with each.
 The same weights give the same picture.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -51,8 +52,14 @@ def draw(resolution: int = 256, settings: config.Profile | None = None):
     shot = capture.capture_photo(astronaut(), resolution, capture.astronaut_landmarks())
     textures, maps = torch.cat([textures, shot.texture]), torch.cat([maps, shot.visibility])
     results = StudioPipeline.released()(
-        textures, maps, resolution=resolution, inversion=settings.inversion, steps=settings.detail.sample_steps,
-        guidance=settings.detail.guidance, progress=True).texture
+        textures,
+        maps,
+        resolution=resolution,
+        inversion=settings.inversion,
+        steps=settings.detail.sample_steps,
+        guidance=settings.detail.guidance,
+        progress=True,
+    ).texture
 
     def head(mesh: avatar.HeadMesh, skin: Tensor) -> Tensor:
         picture = avatar.render(mesh, skin, yaw=YAW, size=320)
@@ -61,12 +68,21 @@ def draw(resolution: int = 256, settings: config.Profile | None = None):
     grid: list[list[Tensor | None]] = []
     for k, mesh in enumerate([*meshes, avatar.head_mesh(grid=128)]):
         truth = truths[k] if k < len(truths) else None
-        grid.append([textures[k], results[k], truth, head(mesh, textures[k]), head(mesh, results[k]),
-                     None if truth is None else head(mesh, truth)])
+        grid.append(
+            [
+                textures[k],
+                results[k],
+                truth,
+                head(mesh, textures[k]),
+                head(mesh, results[k]),
+                None if truth is None else head(mesh, truth),
+            ]
+        )
     figure = figures.texture_grid(grid, [*names, "photograph\n(base head)"], COLUMNS)
     for axes in (figure.axes[len(COLUMNS) * len(names) + 2], figure.axes[len(COLUMNS) * len(names) + 5]):
-        axes.text(0.5, 0.5, "no truth\nis known", ha="center", va="center", color=figures.QUIET, fontsize=9,
-                  transform=axes.transAxes)
+        axes.text(
+            0.5, 0.5, "no truth\nis known", ha="center", va="center", color=figures.QUIET, fontsize=9, transform=axes.transAxes
+        )
     return figure
 
 

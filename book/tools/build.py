@@ -5,6 +5,7 @@
 Sphinx warnings are errors. The site goes to _build/html only when everything is right, so a failing
 build leaves the last good one in place.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -49,11 +50,13 @@ def duration(seconds: float) -> str:
 
 def run_box(record: dict[str, Any]) -> str:
     """The note on top of a chapter: what running it cost here."""
-    return (f"```{{admonition}} This page was computed\n:class: run-box\n"
-            f"Profile `{record['profile']}` on {record['cores']} cores, {record['device']}: "
-            f"**{duration(record['seconds'])}**, at most **{record['peak_memory'] / 1024:.1f} GB** of memory. "
-            f"torch {record['torch']}, package `{record['package']}`, commit `{record['commit']}`. "
-            f"[All chapters](../timings.md).\n```")
+    return (
+        f"```{{admonition}} This page was computed\n:class: run-box\n"
+        f"Profile `{record['profile']}` on {record['cores']} cores, {record['device']}: "
+        f"**{duration(record['seconds'])}**, at most **{record['peak_memory'] / 1024:.1f} GB** of memory. "
+        f"torch {record['torch']}, package `{record['package']}`, commit `{record['commit']}`. "
+        f"[All chapters](../timings.md).\n```"
+    )
 
 
 def page_of(executed: dict[str, Any], record: dict[str, Any], references: list[str]) -> dict[str, Any]:
@@ -74,15 +77,19 @@ def timings(records: dict[str, dict[str, Any]], titles: dict[str, str]) -> str:
     if not records:
         return "# Run times\n\nNo chapter has been executed.\n"
     first = next(iter(records.values()))
-    rows = "\n".join(f"| [{titles[name]}](notebooks/{name}.ipynb) | {duration(record['seconds'])} | "
-                     f"{record['peak_memory'] / 1024:.1f} GB |" for name, record in records.items())
+    rows = "\n".join(
+        f"| [{titles[name]}](notebooks/{name}.ipynb) | {duration(record['seconds'])} | {record['peak_memory'] / 1024:.1f} GB |"
+        for name, record in records.items()
+    )
     total = sum(record["seconds"] for record in records.values())
     peak = max(record["peak_memory"] for record in records.values())
-    return (f"# Run times\n\nMeasured while this book was built: profile `{first['profile']}`, {first['cores']} cores, "
-            f"{first['device']}, Python {first['python']}, torch {first['torch']}.\n\n"
-            "Memory is the largest resident size of the process that ran the chapter.\n\n"
-            f"| chapter | time | memory |\n| --- | ---: | ---: |\n{rows}\n"
-            f"| **all** | **{duration(total)}** | **{peak / 1024:.1f} GB** |\n")
+    return (
+        f"# Run times\n\nMeasured while this book was built: profile `{first['profile']}`, {first['cores']} cores, "
+        f"{first['device']}, Python {first['python']}, torch {first['torch']}.\n\n"
+        "Memory is the largest resident size of the process that ran the chapter.\n\n"
+        f"| chapter | time | memory |\n| --- | ---: | ---: |\n{rows}\n"
+        f"| **all** | **{duration(total)}** | **{peak / 1024:.1f} GB** |\n"
+    )
 
 
 def assemble(profile: str, sources: list[Path]) -> Path:
@@ -119,8 +126,9 @@ def write_toc(target: Path, present: set[str]) -> None:
     """The table of contents, with the chapters that are being built (all of them, but for an author's partial build)."""
     toc = yaml.safe_load((BOOK / "_toc.yml").read_text())
     for part in toc["parts"]:
-        part["chapters"] = [entry for entry in part["chapters"]
-                            if entry["file"] in present or not entry["file"].startswith("notebooks/")]
+        part["chapters"] = [
+            entry for entry in part["chapters"] if entry["file"] in present or not entry["file"].startswith("notebooks/")
+        ]
     toc["parts"] = [part for part in toc["parts"] if part["chapters"]]
     (target / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False))
 
@@ -135,8 +143,22 @@ def render(source: Path, strict: bool = True) -> Path:
     out = BUILD / "jupyter-book"
     shutil.rmtree(out, ignore_errors=True)
     start = "from jupyter_book.cli.main import main; main()"
-    command = [sys.executable, "-c", start, "build", str(source), "--config", str(ROOT / "_config.yml"),
-               "--toc", str(source / "_toc.yml"), "--path-output", str(out), "-n", "--keep-going", *(["-W"] if strict else [])]
+    command = [
+        sys.executable,
+        "-c",
+        start,
+        "build",
+        str(source),
+        "--config",
+        str(ROOT / "_config.yml"),
+        "--toc",
+        str(source / "_toc.yml"),
+        "--path-output",
+        str(out),
+        "-n",
+        "--keep-going",
+        *(["-W"] if strict else []),
+    ]
     print("rendering with Jupyter Book", flush=True)
     done = subprocess.run(command, cwd=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     told = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)  # Sphinx colours even what is not a terminal

@@ -7,6 +7,7 @@ that fails fails the run. A parameter that a chapter does not have fails the run
 executed (papermill alone would only warn). A chapter is run again only if something changed that it
 depends on: its text, the package with its weights, the lock, the parameters, the device.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -111,9 +112,16 @@ def device_name() -> str:
 
 def key_of(notebook: str, profile: str, parameters: dict[str, Any]) -> str:
     """Hash of all that can change what a chapter shows."""
-    parts = [notebook, profile, json.dumps(parameters, sort_keys=True), package_hash(), device_name(),
-             (ROOT / "requirements.lock").read_text(), platform.python_version(),
-             os.environ.get("STUDIOLIKE_WEIGHTS", "")]
+    parts = [
+        notebook,
+        profile,
+        json.dumps(parameters, sort_keys=True),
+        package_hash(),
+        device_name(),
+        (ROOT / "requirements.lock").read_text(),
+        platform.python_version(),
+        os.environ.get("STUDIOLIKE_WEIGHTS", ""),
+    ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -136,8 +144,9 @@ def _work(source: str, target: str, folder: str, parameters: dict[str, Any], res
     error = ""
     start = time.perf_counter()
     try:
-        papermill.execute_notebook(source, target, parameters, kernel_name="python3", cwd=folder, log_output=False,
-                                   progress_bar=True, start_timeout=120)
+        papermill.execute_notebook(
+            source, target, parameters, kernel_name="python3", cwd=folder, log_output=False, progress_bar=True, start_timeout=120
+        )
     except PapermillExecutionError as failure:
         error = f"cell {failure.exec_count} failed with {failure.ename}: {failure.evalue}\n\n{failure.source}"
     except Exception as failure:  # a dead kernel, a full disk: told to the parent, which stops
@@ -149,8 +158,12 @@ def _work(source: str, target: str, folder: str, parameters: dict[str, Any], res
 
 def warnings_in(notebook: dict[str, Any]) -> str:
     """What the cells wrote to stderr, if there is a warning in it; else nothing."""
-    told = ["".join(output["text"]) for cell in notebook["cells"] for output in cell.get("outputs", [])
-            if output.get("name") == "stderr"]
+    told = [
+        "".join(output["text"])
+        for cell in notebook["cells"]
+        for output in cell.get("outputs", [])
+        if output.get("name") == "stderr"
+    ]
     return "\n".join(text for text in told if "Warning" in text)
 
 
@@ -167,8 +180,7 @@ def _tidy(path: Path) -> str:
     return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def run_chapter(source: Path, profile: str, parameters: dict[str, Any], *, build: Path = BUILD,
-                force: bool = False) -> Record:
+def run_chapter(source: Path, profile: str, parameters: dict[str, Any], *, build: Path = BUILD, force: bool = False) -> Record:
     """Execute one chapter and store its notebook and record; nothing to do if they are up to date.
 
     Raises:
@@ -196,7 +208,8 @@ def run_chapter(source: Path, profile: str, parameters: dict[str, Any], *, build
     result.unlink(missing_ok=True)
     print(f"{name}: running, profile {profile}", flush=True)
     worker = multiprocessing.get_context("spawn").Process(
-        target=_work, args=(str(raw), str(half), str(folder), parameters, str(result)))
+        target=_work, args=(str(raw), str(half), str(folder), parameters, str(result))
+    )
     worker.start()
     worker.join()
     if not result.exists():
@@ -207,9 +220,19 @@ def run_chapter(source: Path, profile: str, parameters: dict[str, Any], *, build
         if half.exists():
             os.replace(half, failed)
         raise BookError(f"{name}: {outcome['error']}\n\nSee {failed.relative_to(build.parent)}")
-    record = Record(name, profile, round(outcome["seconds"], 1), round(outcome["peak_memory"]), device_name(),
-                    os.cpu_count() or 1, platform.python_version(), importlib.metadata.version("torch"), _commit(),
-                    package_hash()[:12], key)
+    record = Record(
+        name,
+        profile,
+        round(outcome["seconds"], 1),
+        round(outcome["peak_memory"]),
+        device_name(),
+        os.cpu_count() or 1,
+        platform.python_version(),
+        importlib.metadata.version("torch"),
+        _commit(),
+        package_hash()[:12],
+        key,
+    )
     warned = warnings_in(json.loads(half.read_text(encoding="utf-8")))
     if warned:
         raise BookError(f"{name}: a cell warned, and readers would see it:\n\n{warned}")
@@ -244,8 +267,10 @@ def main(arguments: list[str] | None = None) -> int:
     except BookError as error:
         print(f"\nFAILED {error}", file=sys.stderr)
         return 1
-    print(f"{len(records)} chapters, {sum(record.seconds for record in records):.0f} s altogether, "
-          f"at most {max((record.peak_memory for record in records), default=0):.0f} MB")
+    print(
+        f"{len(records)} chapters, {sum(record.seconds for record in records):.0f} s altogether, "
+        f"at most {max((record.peak_memory for record in records), default=0):.0f} MB"
+    )
     return 0
 
 

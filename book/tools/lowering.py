@@ -6,6 +6,7 @@ and would print them raw. Here they become plain Markdown: boxes become quotes w
 references become readable text, pictures become image links. What is not known here is an error,
 so that nothing slips through.
 """
+
 from __future__ import annotations
 
 import re
@@ -20,11 +21,32 @@ LINK = re.compile(r"(?P<before>!?\[[^\]]*\]\()(?P<target>[^)\s]+)(?P<after>[^)]*
 INLINE_CODE = re.compile(r"(?<![`}])(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
 
 # the argument of these is the beginning of their text; the others' argument is a title
-SPEAKING = {"note": "Note", "tip": "Tip", "hint": "Hint", "important": "Important", "warning": "Warning",
-            "caution": "Caution", "attention": "Attention", "danger": "Danger", "error": "Error",
-            "seealso": "See also", "margin": "", "epigraph": "", "pull-quote": ""}
-TITLED = {"admonition": "", "dropdown": "", "topic": "", "sidebar": "", "card": "", "tab-item": "",
-          "grid-item-card": "", "exercise": "Exercise", "exercise-start": "Exercise"}
+SPEAKING = {
+    "note": "Note",
+    "tip": "Tip",
+    "hint": "Hint",
+    "important": "Important",
+    "warning": "Warning",
+    "caution": "Caution",
+    "attention": "Attention",
+    "danger": "Danger",
+    "error": "Error",
+    "seealso": "See also",
+    "margin": "",
+    "epigraph": "",
+    "pull-quote": "",
+}
+TITLED = {
+    "admonition": "",
+    "dropdown": "",
+    "topic": "",
+    "sidebar": "",
+    "card": "",
+    "tab-item": "",
+    "grid-item-card": "",
+    "exercise": "Exercise",
+    "exercise-start": "Exercise",
+}
 WRAPPERS = {"grid", "grid-item", "tab-set", "div", "align"}
 CODE = {"code", "code-block", "sourcecode"}
 DROPPED = {"glue", "glue:figure", "index", "contents", "tableofcontents", "exercise-end", "solution-end"}
@@ -77,12 +99,12 @@ class _Lowering:
             if found := DIRECTIVE.match(line):
                 flush()
                 end = self.closing(lines, index, found["marks"])
-                out += ["", *self.directive(found["name"], found["argument"], lines[index + 1:end]), ""]
+                out += ["", *self.directive(found["name"], found["argument"], lines[index + 1 : end]), ""]
                 index = end + 1
             elif found := PLAIN_FENCE.match(line):
                 flush()
                 end = self.closing(lines, index, found["marks"])
-                out += lines[index:end + 1]
+                out += lines[index : end + 1]
                 index = end + 1
             elif line.strip().startswith("$$"):
                 flush()
@@ -91,7 +113,7 @@ class _Lowering:
                     end += 1
                     if end == len(lines):
                         raise self.fail(f"a formula is opened and never closed: {line}")
-                out += self.formula(lines[index:end + 1])
+                out += self.formula(lines[index : end + 1])
                 index = end + 1
             elif line.strip() == REFERENCES:
                 flush()

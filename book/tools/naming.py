@@ -2,6 +2,7 @@
 
 The book's builder resolves references itself; notebooks opened elsewhere get the text from here.
 """
+
 from __future__ import annotations
 
 import re
@@ -71,7 +72,7 @@ def _labels(text: str) -> Iterator[tuple[str, str, str]]:
         elif found := MATH_LABEL.search(line):
             yield "equation", found["label"], ""
         elif found := DIRECTIVE.match(line):
-            options, _ = split_options(lines[index + 1:])
+            options, _ = split_options(lines[index + 1 :])
             if label := options.get("label") or options.get("name"):
                 kind = "equation" if found["name"] == "math" else "label"
                 picture = found["name"] in ("figure", "image")

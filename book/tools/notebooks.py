@@ -8,6 +8,7 @@ are the same in both. Converting twice gives the same bytes.
     python book/tools/notebooks.py            write notebooks/*.ipynb
     python book/tools/notebooks.py --check    fail if one is not what its source gives
 """
+
 from __future__ import annotations
 
 import argparse
@@ -27,7 +28,7 @@ METADATA = {
 }
 COLAB_METADATA = {"accelerator": "GPU", "colab": {"gpuType": "T4", "provenance": []}}
 
-SETUP = '''\
+SETUP = """\
 # Set-up, only where studiolike is missing (Colab, Kaggle …): it keeps the machine's own torch.
 import importlib.util
 
@@ -55,7 +56,7 @@ if importlib.util.find_spec("studiolike") is None:
     device = torch.cuda.get_device_name() if gpu else "CPU"
     memory = f", {torch.cuda.get_device_properties(0).total_memory / 2**30:.0f} GB" if gpu else ""
     print(f"studiolike {version('studiolike')} · torch {version('torch')} · {device}{memory} · "
-          f"profile {'gpu' if gpu else 'cpu'}")'''
+          f"profile {'gpu' if gpu else 'cpu'}")"""
 
 
 def read_cells(source: Path) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Checks on the rendered pages that Sphinx does not make: they load nothing from elsewhere, pictures have texts,
 headings go down one step at a time, links inside the site lead somewhere."""
+
 from __future__ import annotations
 
 import re
@@ -66,15 +67,17 @@ def problems(site: Path) -> list[str]:
     found, pages = [], read_pages(site)
     for path, page in pages.items():
         name = path.relative_to(site).as_posix()
-        found += [f"{name}: loads {address} from elsewhere" for address in page.loads
-                  if re.match(r"(https?:)?//", address)]
+        found += [f"{name}: loads {address} from elsewhere" for address in page.loads if re.match(r"(https?:)?//", address)]
         if name in SYSTEM:
             continue
         found += [f"{name}: a picture has no text: {address}" for address in page.without_text]
         # a role inside other backticks is no role; comments of cells may speak of one
         found += [f"{name}: raw markup reaches the reader: {role}" for role in RAW_ROLE.findall(path.read_text(encoding="utf-8"))]
-        found += [f"{name}: a heading jumps from level {above} to {below}"
-                  for above, below in zip([0, *page.headings], page.headings, strict=False) if below > above + 1]
+        found += [
+            f"{name}: a heading jumps from level {above} to {below}"
+            for above, below in zip([0, *page.headings], page.headings, strict=False)
+            if below > above + 1
+        ]
         for address in page.links:
             parts = urlsplit(address)
             if parts.scheme or parts.netloc or not parts.path:

@@ -2,6 +2,7 @@
 
 The address of the repository and the version are read from the project's own files, never repeated.
 """
+
 from __future__ import annotations
 
 import re

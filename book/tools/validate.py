@@ -9,6 +9,7 @@ further run per chapter answers three questions: do the committed notebooks run,
 the same, are the results repeatable. Pictures are not compared. Times and the like are replaced by
 patterns (nbval.cfg); a cell whose output cannot repeat carries the tag ``nbval-ignore-output``.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -36,8 +37,10 @@ def reference(committed: dict[str, Any], executed: dict[str, Any], name: str) ->
         tags = cell["metadata"].get("tags", [])
         if cell["cell_type"] == "code" and "setup" not in tags:
             if cell["id"] not in by_id:
-                raise BookError(f"{name}: a code cell of the committed notebook was not executed: "
-                                "run `make notebooks` and execute the chapter again")
+                raise BookError(
+                    f"{name}: a code cell of the committed notebook was not executed: "
+                    "run `make notebooks` and execute the chapter again"
+                )
             run = by_id.pop(cell["id"])
             cell = cell | {"outputs": run["outputs"], "execution_count": run["execution_count"]}
         cells.append(cell)
@@ -72,9 +75,25 @@ def main(arguments: list[str] | None = None) -> int:
     if not paths:
         print("there are no chapters to validate")
         return 0
-    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-cell-timeout", "600", "--nbval-sanitize-with",
-               str(ROOT / "book" / "tools" / "nbval.cfg"), "-p", "no:cacheprovider", "-p", "no:xdist",
-               "--timeout", "0", "--rootdir", str(folder), *map(str, paths)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval",
+        "--nbval-cell-timeout",
+        "600",
+        "--nbval-sanitize-with",
+        str(ROOT / "book" / "tools" / "nbval.cfg"),
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "--timeout",
+        "0",
+        "--rootdir",
+        str(folder),
+        *map(str, paths),
+    ]
     # as in execute.py: no progress bars, whose number of lines depends on the machine's mood
     return subprocess.run(command, cwd=folder, env=os.environ | {"TQDM_DISABLE": "1"}).returncode
 

@@ -3,6 +3,7 @@
 In: G_phone, D_phone, the code bank, a few studio textures, fewer pairs. Out: G_studio, which turns the w+
 code of a phone texture into the same person's uniformly lit, complete texture.
 """
+
 from .losses import (
     AdaptLoss,
     StudioDistance,
@@ -19,7 +20,20 @@ from .sampling import CODES, CodeSampler
 from .train import AdaptStage, Pairs, few_shot_sets, train_studio
 
 __all__ = [
-    "CODES", "AdaptLoss", "AdaptStage", "CodeSampler", "Pairs", "StudioDistance", "adversarial_loss", "colour_loss",
-    "detail_loss", "discriminator_loss", "few_shot_sets", "identity_loss", "pair_loss", "perceptual_loss", "r1_loss",
+    "CODES",
+    "AdaptLoss",
+    "AdaptStage",
+    "CodeSampler",
+    "Pairs",
+    "StudioDistance",
+    "adversarial_loss",
+    "colour_loss",
+    "detail_loss",
+    "discriminator_loss",
+    "few_shot_sets",
+    "identity_loss",
+    "pair_loss",
+    "perceptual_loss",
+    "r1_loss",
     "train_studio",
 ]

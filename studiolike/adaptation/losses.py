@@ -8,6 +8,7 @@ stands here is our choice, marked where it matters. Images are signed ``(B, 3, H
 one number, the mean over the batch. L_R1 belongs to the discriminator, which minimises it, although the
 printed min-max hides that.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -23,8 +24,19 @@ from ..inversion.distance import halve, perceptual
 from ..stylegan2.encoder import reconstruction_loss
 from ..stylegan2.losses import discriminator_loss, generator_loss, r1_penalty
 
-__all__ = ["AdaptLoss", "StudioDistance", "adversarial_loss", "colour_loss", "detail_loss", "discriminator_loss",
-           "identity_loss", "laplacian_distance", "pair_loss", "perceptual_loss", "r1_loss"]
+__all__ = [
+    "AdaptLoss",
+    "StudioDistance",
+    "adversarial_loss",
+    "colour_loss",
+    "detail_loss",
+    "discriminator_loss",
+    "identity_loss",
+    "laplacian_distance",
+    "pair_loss",
+    "perceptual_loss",
+    "r1_loss",
+]
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """``(a, b signed (B,3,H,W)) -> (B,)``."""
@@ -182,7 +194,8 @@ class AdaptLoss:
             with torch.no_grad():
                 wanted = self.identity.embed(reference * 0.5 + 0.5)
             parts["face_id"] = weights.identity * identity_loss(
-                self.identity.embed(fake * 0.5 + 0.5), wanted, weights.identity_kind)
+                self.identity.embed(fake * 0.5 + 0.5), wanted, weights.identity_kind
+            )
         return sum(parts.values(), fake.new_zeros(())), parts
 
     def pairs(self, fake: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

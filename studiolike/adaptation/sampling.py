@@ -4,6 +4,7 @@ The paper samples "in the W+ parameterised space"; how is unknown to us, so the 
 test time G_studio meets inverted phone captures. Training on those and on mixtures of them keeps the two
 alike; drawing z or w instead trains on codes that inversion never produces.
 """
+
 from __future__ import annotations
 
 from typing import Literal, get_args

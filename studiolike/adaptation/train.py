@@ -7,6 +7,7 @@ learning rates fall to zero while it plays. D_studio starts as D_phone with its 
 discriminators overfit early, so D's opinion of textures it has never seen is logged from the first interval on: when
 D(train) leaves D(held out) behind, it has begun to recite.
 """
+
 from __future__ import annotations
 
 import copy
@@ -71,9 +72,19 @@ class AdaptStage(Stage):
 
     name = "adapt"
 
-    def __init__(self, config: AdaptConfig, g_phone: nn.Module, d_phone: nn.Module, sampler: CodeSampler, studio: Tensor,
-                 pairs: Pairs | None = None, *, identity: nn.Module | None = None, held_out: Tensor | None = None,
-                 distance: Distance | None = None):
+    def __init__(
+        self,
+        config: AdaptConfig,
+        g_phone: nn.Module,
+        d_phone: nn.Module,
+        sampler: CodeSampler,
+        studio: Tensor,
+        pairs: Pairs | None = None,
+        *,
+        identity: nn.Module | None = None,
+        held_out: Tensor | None = None,
+        distance: Distance | None = None,
+    ):
         self.config, self.batch, self.sampler = config, config.batch, sampler
         self.studio, self.pairs, self.held_out = studio, pairs, held_out
         size = g_phone.config.resolution
@@ -99,8 +110,7 @@ class AdaptStage(Stage):
             parameter.requires_grad_(True)
         freeze_image_side(d_studio, config.freeze_d)
         self.judged = [p for p in d_studio.parameters() if p.requires_grad]
-        self.modules = {"g_studio": g_studio, "d_studio": d_studio,
-                        "ema": copy.deepcopy(g_studio).eval().requires_grad_(False)}
+        self.modules = {"g_studio": g_studio, "d_studio": d_studio, "ema": copy.deepcopy(g_studio).eval().requires_grad_(False)}
         self.optimizers = {
             "g": torch.optim.Adam(self.trained, lr=config.lr, betas=BETAS, eps=1e-8),
             "d": torch.optim.Adam(self.judged, eps=1e-8, **lazy(config.lr, BETAS, config.r1_every)),
@@ -171,6 +181,7 @@ class AdaptStage(Stage):
         self._update("d", self.judged)
         out = {"d_adv": loss.detach()}
         if self.gamma > 0 and index % self.config.r1_every == 0:
+
             def judge(image: Tensor) -> Tensor:  # in full precision: squared gradients leave the range of float16
                 with torch.autocast(image.device.type, enabled=False):
                     return type(d_studio).forward(d_studio, image, _ones(image))
@@ -212,6 +223,7 @@ class AdaptStage(Stage):
     @torch.no_grad()
     def _opinions(self, d_studio: nn.Module, fake: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """D's mean logit on unaugmented training, held-out and generated textures, and ADA's overfitting measure."""
+
         def opinion(textures: Tensor) -> Tensor:
             chosen = torch.randperm(len(textures), generator=rng)[:STATS_IMAGES]
             image = _signed(textures[chosen], fake.device)
@@ -264,6 +276,7 @@ def few_shot_sets(data: Any, pair_bank: CodeBank) -> tuple[Tensor, Pairs, Tensor
     Raises:
         InputError: the bank lacks a capture of the "pairs" split.
     """
+
     def textures(subjects: Tensor) -> Tensor:
         return torch.as_tensor(data.studio[torch.as_tensor(subjects).numpy()])
 
@@ -273,10 +286,22 @@ def few_shot_sets(data: Any, pair_bank: CodeBank) -> tuple[Tensor, Pairs, Tensor
     return textures(data.subjects("studio")), pairs, textures(data.subjects("val"))
 
 
-def train_studio(profile: Profile, g_phone: nn.Module, d_phone: nn.Module, bank: CodeBank | None, pairs: Pairs | None,
-                 studio: Tensor, run_dir: str | Path, *, identity: nn.Module | None = None,
-                 held_out: Tensor | None = None, distance: Distance | None = None, images: int | None = None,
-                 seed: int = 0, **options: Any) -> nn.Module:
+def train_studio(
+    profile: Profile,
+    g_phone: nn.Module,
+    d_phone: nn.Module,
+    bank: CodeBank | None,
+    pairs: Pairs | None,
+    studio: Tensor,
+    run_dir: str | Path,
+    *,
+    identity: nn.Module | None = None,
+    held_out: Tensor | None = None,
+    distance: Distance | None = None,
+    images: int | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> nn.Module:
     """Run stage 3 and return G_studio (its running average), on the CPU, in evaluation mode, frozen.
 
     Args:
@@ -291,10 +316,13 @@ def train_studio(profile: Profile, g_phone: nn.Module, d_phone: nn.Module, bank:
     """
     config = profile.adapt
     sampler = CodeSampler(config.codes, g_phone, bank)
-    stage = AdaptStage(config, g_phone, d_phone, sampler, studio, pairs, identity=identity, held_out=held_out,
-                       distance=distance)
-    settings = asdict(config) | {"resolution": g_phone.config.resolution, "studio": len(studio),
-                                 "pairs": 0 if pairs is None else len(pairs), "bank": 0 if bank is None else len(bank)}
+    stage = AdaptStage(config, g_phone, d_phone, sampler, studio, pairs, identity=identity, held_out=held_out, distance=distance)
+    settings = asdict(config) | {
+        "resolution": g_phone.config.resolution,
+        "studio": len(studio),
+        "pairs": 0 if pairs is None else len(pairs),
+        "bank": 0 if bank is None else len(bank),
+    }
     settings.pop("images")  # a longer run continues a shorter one
     # a checkpoint holds G_studio's frozen layers too: never continue it on another G_phone
     settings["start"] = fingerprint(g_phone, d_phone, identity)

@@ -5,6 +5,7 @@ glTF 2.0 file that any 3D program opens, and `viewer` writes one HTML page that 
 feeds its texture to a pretrained universal avatar model that is not public; a textured mesh stands in for
 it here.
 """
+
 from .glb import read_glb, write_glb
 from .mesh import HeadMesh, head_mesh
 from .render import render, silhouette, turntable

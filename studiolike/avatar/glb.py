@@ -4,6 +4,7 @@ One mesh, one embedded PNG, one material. In a GLB file everything is little-end
 on a multiple of four bytes. glTF wants metres, y up and the front along +z; the layout's v already runs
 down as glTF's does.
 """
+
 from __future__ import annotations
 
 import io as bytes_io
@@ -64,12 +65,26 @@ def write_glb(mesh: HeadMesh, texture: Tensor, path: str | os.PathLike) -> Path:
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, "name": "head"}],
-        "meshes": [{"name": "head", "primitives": [{
-            "attributes": {"POSITION": 0, "NORMAL": 1, "TEXCOORD_0": 2},
-            "indices": 3, "material": 0, "mode": 4}]}],
+        "meshes": [
+            {
+                "name": "head",
+                "primitives": [
+                    {"attributes": {"POSITION": 0, "NORMAL": 1, "TEXCOORD_0": 2}, "indices": 3, "material": 0, "mode": 4}
+                ],
+            }
+        ],
         # no metal, rather rough: close to unlit in a viewer's soft light; both sides, as the neck is open
-        "materials": [{"name": "skin", "doubleSided": True, "pbrMetallicRoughness": {
-            "baseColorTexture": {"index": 0, "texCoord": 0}, "metallicFactor": 0.0, "roughnessFactor": 0.7}}],
+        "materials": [
+            {
+                "name": "skin",
+                "doubleSided": True,
+                "pbrMetallicRoughness": {
+                    "baseColorTexture": {"index": 0, "texCoord": 0},
+                    "metallicFactor": 0.0,
+                    "roughnessFactor": 0.7,
+                },
+            }
+        ],
         "textures": [{"source": 0, "sampler": 0}],
         "images": [{"name": "texture", "bufferView": 4, "mimeType": "image/png"}],
         "samplers": [{"wrapS": REPEAT, "wrapT": CLAMP, "magFilter": LINEAR, "minFilter": MIPMAPS}],
@@ -79,8 +94,7 @@ def write_glb(mesh: HeadMesh, texture: Tensor, path: str | os.PathLike) -> Path:
     }
     header = json.dumps(document, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 4)
-    chunks = (struct.pack("<II", len(header), JSON_CHUNK) + header
-              + struct.pack("<II", len(buffer), BIN_CHUNK) + bytes(buffer))
+    chunks = struct.pack("<II", len(header), JSON_CHUNK) + header + struct.pack("<II", len(buffer), BIN_CHUNK) + bytes(buffer)
     with io.atomic(path) as temporary:
         temporary.write_bytes(struct.pack("<III", MAGIC, VERSION, 12 + len(chunks)) + chunks)
     return Path(path)
@@ -103,8 +117,8 @@ def read_glb(path: str | os.PathLike) -> tuple[HeadMesh, Tensor]:
         header_length, kind = struct.unpack_from("<II", data, 12)
         if (magic, version, length, kind) != (MAGIC, VERSION, len(data), JSON_CHUNK):
             raise ValueError("wrong header")
-        document = json.loads(data[20:20 + header_length])
-        buffer = data[28 + header_length:]
+        document = json.loads(data[20 : 20 + header_length])
+        buffer = data[28 + header_length :]
         if document["asset"].get("generator") != "studiolike":
             raise ValueError("written by another program")
 
@@ -114,11 +128,15 @@ def read_glb(path: str | os.PathLike) -> tuple[HeadMesh, Tensor]:
             return torch.from_numpy(values.reshape(-1, width).astype(dtype[1:]))
 
         view = document["bufferViews"][document["images"][0]["bufferView"]]
-        png = buffer[view["byteOffset"]:view["byteOffset"] + view["byteLength"]]
+        png = buffer[view["byteOffset"] : view["byteOffset"] + view["byteLength"]]
         with Image.open(bytes_io.BytesIO(png)) as picture:
             pixels = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).float() / 255
-        mesh = HeadMesh(vertices=array(0, "<f4", 3) / CM, uv=array(2, "<f4", 2),
-                        triangles=array(3, "<u4", 3).long(), normals=array(1, "<f4", 3))
+        mesh = HeadMesh(
+            vertices=array(0, "<f4", 3) / CM,
+            uv=array(2, "<f4", 2),
+            triangles=array(3, "<u4", 3).long(),
+            normals=array(1, "<f4", 3),
+        )
     except (struct.error, ValueError, LookupError, TypeError, OSError, SyntaxError) as error:
         raise InputError(f"{path} is not a head that studiolike wrote; make one: studiolike view") from error
     return mesh, pixels

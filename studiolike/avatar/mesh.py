@@ -5,6 +5,7 @@ coordinates are the layout's own, so that every texture of the project fits it. 
 regular in (u, v); three places need care: u = 0 and u = 1 are the same line at the back of the head, the
 whole row v = 0 is the crown, and v = 1 is the end of the neck, which stays open.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -5,6 +5,7 @@ are rasterised all at once into a z-buffer, the texture is read trilinearly from
 *Pyramidal parametrics*, SIGGRAPH 1983), and light is added up in linear space. The camera and the lights
 stand still, the head turns: so a light that is baked into a texture turns with the head and shows itself.
 """
+
 from __future__ import annotations
 
 import math
@@ -38,9 +39,17 @@ class _Hits:
     front: Tensor  # (P,) bool: the outer side is seen
 
 
-def render(mesh: HeadMesh, texture: Tensor, yaw: float = 0.0, pitch: float = 0.0, size: int = 256, *,
-           shading: str = "studio", background: float | tuple[float, float, float] = 0.95,
-           supersample: int = 2) -> Tensor:
+def render(
+    mesh: HeadMesh,
+    texture: Tensor,
+    yaw: float = 0.0,
+    pitch: float = 0.0,
+    size: int = 256,
+    *,
+    shading: str = "studio",
+    background: float | tuple[float, float, float] = 0.95,
+    supersample: int = 2,
+) -> Tensor:
     """Draw one view.
 
     Args:
@@ -60,8 +69,9 @@ def render(mesh: HeadMesh, texture: Tensor, yaw: float = 0.0, pitch: float = 0.0
     return _draw(mesh, _mip_maps(texture), yaw, pitch, size, shading, background, supersample)
 
 
-def turntable(mesh: HeadMesh, texture: Tensor, views: int | Iterable[float] = 8, size: int = 256, *,
-              pitch: float = 0.0, **options) -> Tensor:
+def turntable(
+    mesh: HeadMesh, texture: Tensor, views: int | Iterable[float] = 8, size: int = 256, *, pitch: float = 0.0, **options
+) -> Tensor:
     """Draw several views at one scale.
 
     Args:
@@ -78,8 +88,7 @@ def turntable(mesh: HeadMesh, texture: Tensor, views: int | Iterable[float] = 8,
     return torch.stack([_draw(mesh, mips, yaw, pitch, size, **settings) for yaw in angles])
 
 
-def silhouette(mesh: HeadMesh, yaw: float = 0.0, pitch: float = 0.0, size: int = 256, *,
-               supersample: int = 2) -> Tensor:
+def silhouette(mesh: HeadMesh, yaw: float = 0.0, pitch: float = 0.0, size: int = 256, *, supersample: int = 2) -> Tensor:
     """How much of each pixel the head covers, ``(1, size, size)`` in [0, 1]."""
     edge = size * supersample
     points, _ = _place(mesh, yaw, pitch)
@@ -233,6 +242,7 @@ def _rasterise(screen: Tensor, triangles: Tensor, edge: int, inside_too: bool) -
 
 def _detail_level(screen: Tensor, mesh: HeadMesh, resolution: int) -> Tensor:
     """Mip level per vertex ``(V,)``: half the log2 of texels per pixel, mean of the triangles around it."""
+
     def doubled_area(points: Tensor) -> Tensor:
         a, b, c = points[mesh.triangles][..., :2].unbind(1)
         return ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]).abs()

@@ -5,6 +5,7 @@ the very lamps of `render`, and a still picture for browsers without WebGL or Ja
 security policy forbids every outside request. The page itself is the template ``viewer.html`` beside this
 file.
 """
+
 from __future__ import annotations
 
 import base64
@@ -31,9 +32,14 @@ LARGEST_PNG = 512  # textures above this edge travel as JPEG: a 1024² PNG of sk
 JPEG_QUALITY = 93
 
 
-def write_viewer(head: HeadMesh | str | os.PathLike, path: str | os.PathLike,
-                 textures: Tensor | Mapping[str, Tensor] | None = None, *, title: str = "Studio-like head",
-                 description: str = "A head that can be turned, seen from the front") -> Path:
+def write_viewer(
+    head: HeadMesh | str | os.PathLike,
+    path: str | os.PathLike,
+    textures: Tensor | Mapping[str, Tensor] | None = None,
+    *,
+    title: str = "Studio-like head",
+    description: str = "A head that can be turned, seen from the front",
+) -> Path:
     """Write the viewer page.
 
     Args:
@@ -69,13 +75,19 @@ def write_viewer(head: HeadMesh | str | os.PathLike, path: str | os.PathLike,
         "extent": [round(v, 5) for v in extent.tolist()],
         "distance": round(camera_distance(head), 3),
         "fov": FIELD_OF_VIEW,
-        "lamps": LAMPS, "sky": SKY, "floor": FLOOR, "inside": INSIDE,
+        "lamps": LAMPS,
+        "sky": SKY,
+        "floor": FLOOR,
+        "inside": INSIDE,
         "textures": [[name, _data_address(texture)] for name, texture in textures.items()],
     }
     still = render(head, next(iter(textures.values())), yaw=20, size=384)
     page = Template(resources.files(__package__).joinpath("viewer.html").read_text("utf-8")).substitute(
-        title=html.escape(title), description=html.escape(description), still=_data_address(still),
-        data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))  # names stay data
+        title=html.escape(title),
+        description=html.escape(description),
+        still=_data_address(still),
+        data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+    )  # names stay data
     with io.atomic(path) as temporary:
         temporary.write_text(page, "utf-8")
     return Path(path)

@@ -153,9 +153,7 @@ def screened_poisson(image: Tensor, field: Tensor, mask: Tensor, screen: float =
     return image + rows.T @ spectrum @ columns
 
 
-def impose_gradients(
-    texture: Tensor, field: Tensor, mask: Tensor, screen: float = 0.02, strength: float = 1.0
-) -> Tensor:
+def impose_gradients(texture: Tensor, field: Tensor, mask: Tensor, screen: float = 0.02, strength: float = 1.0) -> Tensor:
     """Put a log-gradient field into a texture's luminance by `screened_poisson`; chromaticity stays.
 
     Args:

@@ -55,9 +55,7 @@ def make_scheduler(kind: str = "ddim") -> DDIMScheduler | DPMSolverMultistepSche
     )
     if kind == "ddim":
         return DDIMScheduler(**common, clip_sample=False, set_alpha_to_one=True)
-    return DPMSolverMultistepScheduler(
-        **common, algorithm_type="dpmsolver++", solver_order=2, final_sigmas_type="zero"
-    )
+    return DPMSolverMultistepScheduler(**common, algorithm_type="dpmsolver++", solver_order=2, final_sigmas_type="zero")
 
 
 @lru_cache(1)
@@ -73,12 +71,8 @@ def blur(x: Tensor, sigma: float | Tensor) -> Tensor:
     kernel = torch.exp(-0.5 * (offsets / sigma[:, None]) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(x.shape[1], 0)
     planes = x.reshape(1, -1, *x.shape[-2:])
-    planes = F.conv2d(
-        F.pad(planes, (radius, radius, 0, 0), "replicate"), kernel[:, None, None], groups=len(kernel)
-    )
-    planes = F.conv2d(
-        F.pad(planes, (0, 0, radius, radius), "replicate"), kernel[:, None, :, None], groups=len(kernel)
-    )
+    planes = F.conv2d(F.pad(planes, (radius, radius, 0, 0), "replicate"), kernel[:, None, None], groups=len(kernel))
+    planes = F.conv2d(F.pad(planes, (0, 0, radius, radius), "replicate"), kernel[:, None, :, None], groups=len(kernel))
     return planes.reshape(x.shape)
 
 
@@ -108,9 +102,7 @@ def haar_matrix() -> Tensor:
     the order of `torch.nn.functional.pixel_unshuffle`.
     """
     colour = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [0.5, -1.0, 0.5]])
-    haar = torch.tensor(
-        [[1.0, 1.0, 1.0, 1.0], [1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0], [1.0, -1.0, -1.0, 1.0]]
-    )
+    haar = torch.tensor([[1.0, 1.0, 1.0, 1.0], [1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0], [1.0, -1.0, -1.0, 1.0]])
     return torch.kron(F.normalize(colour, dim=1), haar / 2)
 
 
@@ -227,9 +219,7 @@ class Detailer(ModelMixin, ConfigMixin):
         keep[silent, 3:6] = 0
         return conditions * keep
 
-    def forward(
-        self, noisy: Tensor, timestep: Tensor | int, conditions: Tensor, level: Tensor | float = 0.0
-    ) -> Tensor:
+    def forward(self, noisy: Tensor, timestep: Tensor | int, conditions: Tensor, level: Tensor | float = 0.0) -> Tensor:
         """Velocity ``(B, 3, H, W)`` of the scaled residual.
 
         Args:

@@ -24,9 +24,7 @@ from .model import Detailer, lock_grid, low_frequencies, make_scheduler, upsampl
 LEVEL = 0.03  # noise put on the coarse texture when sampling: hides the generator's own fine artefacts
 
 
-def lock_colours(
-    texture: Tensor, coarse: Tensor, grid: tuple[int, int], width: float, passes: int = 3
-) -> Tensor:
+def lock_colours(texture: Tensor, coarse: Tensor, grid: tuple[int, int], width: float, passes: int = 3) -> Tensor:
     """``texture`` with the low frequencies of ``coarse`` (both ``(B, 3, H, W)``), in [0, 1].
 
     The low pass is smooth, so one pass leaves a little of the band around its cutoff, and clamping undoes a
@@ -37,9 +35,7 @@ def lock_colours(
     return texture
 
 
-def _noise(
-    generator: torch.Generator | list[torch.Generator] | None, shape: tuple[int, ...], like: Tensor
-) -> Tensor:
+def _noise(generator: torch.Generator | list[torch.Generator] | None, shape: tuple[int, ...], like: Tensor) -> Tensor:
     """Standard normal noise; a single generator gives every texture of the batch the same field."""
     if isinstance(generator, (list, tuple)):
         if len(generator) != shape[0]:
@@ -103,9 +99,7 @@ def detail(
     named = isinstance(scheduler, str)
     schedule = make_scheduler(scheduler) if named else type(scheduler).from_config(scheduler.config)
     if schedule.config.prediction_type != "v_prediction":
-        raise InputError(
-            f"use a v_prediction scheduler, not {schedule.config.prediction_type}: see make_scheduler"
-        )
+        raise InputError(f"use a v_prediction scheduler, not {schedule.config.prediction_type}: see make_scheduler")
     with warnings.catch_warnings():  # diffusers hands tensors to numpy in a way that numpy 2 deprecates
         warnings.simplefilter("ignore", DeprecationWarning)
         schedule.set_timesteps(steps, device=model.device)

@@ -108,12 +108,8 @@ class DetailStage(Stage):
         self.relit = 1.0 if phone is None else relit
         self.full = int(studio.shape[-1])
         if self.full % low_resolution:
-            raise InputError(
-                f"textures of {self.full} texels are no multiple of the coarse side {low_resolution}"
-            )
-        if coarse is not None and (
-            coarse.shape[-1] != low_resolution or len(coarse) != len(self.paired_rows)
-        ):
+            raise InputError(f"textures of {self.full} texels are no multiple of the coarse side {low_resolution}")
+        if coarse is not None and (coarse.shape[-1] != low_resolution or len(coarse) != len(self.paired_rows)):
             raise InputError(
                 f"coarse textures {tuple(coarse.shape)} do not fit {len(self.paired_rows)} paired captures "
                 f"of side {low_resolution}"
@@ -128,16 +124,12 @@ class DetailStage(Stage):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 settings = {"residual_scale": 1.0, **(model_settings or {})}
-                model = Detailer(
-                    tuple(config.channels), low_resolution=low_resolution, resolution=self.full, **settings
-                )
+                model = Detailer(tuple(config.channels), low_resolution=low_resolution, resolution=self.full, **settings)
             self._measure(model, seed, keep=model_settings or {})
         self.model = model.train()
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self.modules = {"detailer": model}
-        self.optimizers = {
-            "detailer": torch.optim.AdamW(model.parameters(), config.lr, (0.9, 0.99), weight_decay=1e-3)
-        }
+        self.optimizers = {"detailer": torch.optim.AdamW(model.parameters(), config.lr, (0.9, 0.99), weight_decay=1e-3)}
         self.powers = make_scheduler().alphas_cumprod
 
     # data
@@ -194,10 +186,7 @@ class DetailStage(Stage):
         conditions = model.conditions(upsample(hidden, size), phone, seen, place, reference)
         drop = torch.rand(count, generator=rng) < self.config.gradient_dropout
         conditions = model.without_gradients(conditions, drop.to(conditions.device))
-        inside = [
-            (slice(None), slice(y, y + self.crop), slice(x, x + self.crop))
-            for y, x in (places - origins).tolist()
-        ]
+        inside = [(slice(None), slice(y, y + self.crop), slice(x, x + self.crop)) for y, x in (places - origins).tolist()]
         return (
             torch.stack([c[i] for c, i in zip(clean, inside, strict=True)]),
             torch.stack([c[i] for c, i in zip(conditions, inside, strict=True)]),

@@ -31,9 +31,7 @@ class Estimate:
         return f"{self:.3g}"
 
 
-def clustered_mean(
-    values: np.ndarray, cluster: np.ndarray, *, draws: int = 2000, level: float = 0.95, seed: int = 0
-) -> Estimate:
+def clustered_mean(values: np.ndarray, cluster: np.ndarray, *, draws: int = 2000, level: float = 0.95, seed: int = 0) -> Estimate:
     """Mean of ``values (N,)`` with a bootstrap interval over ``cluster (N,)`` (the subjects).
 
     Values that are ``nan`` (nothing to measure) are left out. With fewer than two subjects the interval is

@@ -87,10 +87,7 @@ def colour_error(output: Tensor, target: Tensor, mask: Tensor | None = None, sig
     metrics.
     """
     size = sigma * output.shape[-1]
-    low = [
-        srgb_to_lab(linear_to_srgb(masked_blur(srgb_to_linear(x), mask, size)).clamp(0, 1))
-        for x in (output, target)
-    ]
+    low = [srgb_to_lab(linear_to_srgb(masked_blur(srgb_to_linear(x), mask, size)).clamp(0, 1)) for x in (output, target)]
     return masked_mean(delta_e(*low)[:, None], mask)
 
 

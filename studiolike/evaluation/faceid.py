@@ -14,9 +14,7 @@ from ..features import IdentityNet
 
 
 @torch.no_grad()
-def faceid(
-    net: IdentityNet, output: Tensor, target: Tensor, visibility: Tensor | None = None
-) -> dict[str, Tensor]:
+def faceid(net: IdentityNet, output: Tensor, target: Tensor, visibility: Tensor | None = None) -> dict[str, Tensor]:
     """Embedding distance of two textures.
 
     Args:

@@ -82,14 +82,10 @@ def kid(
 
     smaller = min(len(outputs), len(references))
     if smaller < 4:
-        raise InputError(
-            f"KID needs at least 4 textures on each side, got {len(outputs)} and {len(references)}"
-        )
+        raise InputError(f"KID needs at least 4 textures on each side, got {len(outputs)} and {len(references)}")
     subset_size = subset_size or min(max(2 * smaller // 3, 3), 100)
     if not 2 <= subset_size <= smaller:
-        raise InputError(
-            f"KID subset size {subset_size} does not fit sets of {len(outputs)} and {len(references)}"
-        )
+        raise InputError(f"KID subset size {subset_size} does not fit sets of {len(outputs)} and {len(references)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a note on memory, meant for Inception and large sets
         # sync off: one process of a training may measure alone, it must not wait for the others

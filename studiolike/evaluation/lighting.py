@@ -33,9 +33,7 @@ def asymmetry(texture: Tensor, mask: Tensor | None = None, sigma: float = 0.04) 
     return masked_mean((low - low.flip(-1)).square(), mask * mask.flip(-1)).sqrt()
 
 
-def variance_over_lights(
-    textures: Tensor, subject: Tensor, mask: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def variance_over_lights(textures: Tensor, subject: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Mean variance of a subject's textures over its captures.
 
     Args:
@@ -58,9 +56,7 @@ def variance_over_lights(
     return torch.stack(variance), ids
 
 
-def variance_ratio(
-    outputs: Tensor, inputs: Tensor, subject: Tensor, mask: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def variance_ratio(outputs: Tensor, inputs: Tensor, subject: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Variance over lights of the outputs ÷ that of the inputs, per subject; 0 is perfect de-lighting, 1 is
     none.
 

@@ -44,9 +44,7 @@ def gaussian_matrix(size: int, sigma: float, wrap: bool, like: Tensor) -> Tensor
 def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
     """Plain Gaussian blur of ``(B, C, H, W)``; ``sigma`` in texels. Columns wrap around: left and right edge
     of the head layout meet at the back of the head."""
-    down, across = (
-        gaussian_matrix(n, sigma, wrap, x) for n, wrap in zip(x.shape[-2:], (False, True), strict=True)
-    )
+    down, across = (gaussian_matrix(n, sigma, wrap, x) for n, wrap in zip(x.shape[-2:], (False, True), strict=True))
     return down @ x @ across.T
 
 

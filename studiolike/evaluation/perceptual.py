@@ -10,9 +10,7 @@ from .masked import EMPTY, full
 
 
 @torch.no_grad()
-def perceptual(
-    distance: PerceptualDistance | nn.Module, output: Tensor, target: Tensor, mask: Tensor | None = None
-) -> Tensor:
+def perceptual(distance: PerceptualDistance | nn.Module, output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     """LPIPS-form distance, ``(B,)``, 0 for equal pictures; ``nan`` for an empty mask.
 
     Args:

@@ -1,4 +1,5 @@
 """The numbers that go with one converted texture: what can be said without the truth, and more with it."""
+
 from __future__ import annotations
 
 from torch import Tensor
@@ -31,7 +32,8 @@ def measure(texture: Tensor, visibility: Tensor | None, result: Tensor, truth: T
     seen = face if visibility is None else face * resize(visibility, size)
     net = weights.load("identity_eval")
     numbers: dict[str, float | str] = {
-        "asymmetry_input": asymmetry(phone, seen).item(), "asymmetry_output": asymmetry(result, seen).item(),
+        "asymmetry_input": asymmetry(phone, seen).item(),
+        "asymmetry_output": asymmetry(result, seen).item(),
         "identity_cosine_to_input": faceid(net, result, phone, seen)["cosine"].item(),
     }
     if truth is not None:

@@ -73,14 +73,11 @@ class EvaluationTable:
     def _column(self, method: str, metric: str) -> np.ndarray:
         if method not in self.values or metric not in self.values[method]:
             raise InputError(
-                f"no '{metric}' of '{method}' here; methods: {', '.join(self.methods)}; "
-                f"metrics: {', '.join(self.metrics)}"
+                f"no '{metric}' of '{method}' here; methods: {', '.join(self.methods)}; metrics: {', '.join(self.metrics)}"
             )
         return self.values[method][metric]
 
-    def estimate(
-        self, method: str, metric: str, *, seed: int = 0, among: np.ndarray | None = None
-    ) -> Estimate:
+    def estimate(self, method: str, metric: str, *, seed: int = 0, among: np.ndarray | None = None) -> Estimate:
         """Mean and 95 % interval of one metric, over all captures or over those of a boolean mask ``among
         (N,)``."""
         chosen = slice(None) if among is None else among
@@ -105,10 +102,7 @@ class EvaluationTable:
 
     def summary(self) -> dict[str, dict[str, Estimate]]:
         """``summary()[method][metric]``: means with 95 % intervals."""
-        return {
-            method: {metric: self.estimate(method, metric) for metric in columns}
-            for method, columns in self.values.items()
-        }
+        return {method: {metric: self.estimate(method, metric) for metric in columns} for method, columns in self.values.items()}
 
     def by_severity(self, method: str, metric: str, bins: int = 3) -> dict[str, Estimate]:
         """One metric from mild to severe captures: ``bins`` groups of about equal size, named by their
@@ -126,11 +120,7 @@ class EvaluationTable:
         tones themselves if there are no more than ``groups`` different ones)."""
         _, first = np.unique(self.subject, return_index=True)
         tones = np.unique(self.tone[first])
-        edges = (
-            tones[1:]
-            if len(tones) <= groups
-            else np.quantile(self.tone[first], np.arange(1, groups) / groups)
-        )
+        edges = tones[1:] if len(tones) <= groups else np.quantile(self.tone[first], np.arange(1, groups) / groups)
         return np.searchsorted(edges, self.tone, side="right")
 
     def by_tone(self, method: str, metric: str, groups: int = 3) -> dict[int, Estimate]:
@@ -161,9 +151,7 @@ class EvaluationTable:
         summary = self.summary()
         best = {}
         for metric in metrics:
-            means = {
-                m: summary[m][metric].mean for m in self.methods if not math.isnan(summary[m][metric].mean)
-            }
+            means = {m: summary[m][metric].mean for m in self.methods if not math.isnan(summary[m][metric].mean)}
             best[metric] = (max if higher_is_better(metric) else min)(means, key=means.get, default=None)
         arrows = [f"{metric} {'↑' if higher_is_better(metric) else '↓'}" for metric in metrics]
         head = ["method", *arrows, *(["KID ↓"] if self.kid else [])]
@@ -185,8 +173,7 @@ class EvaluationTable:
         return (
             f"{len(self.rows)} captures of {len(np.unique(self.subject))} subjects at {self.resolution}², "
             f"mean [95 % interval over subjects], measured on {self.device or 'cpu'}. "
-            f"Networks: {networks or 'none'}."
-            + (f" KID (± over subsets) against {self.kid_reference}." if self.kid else "")
+            f"Networks: {networks or 'none'}." + (f" KID (± over subsets) against {self.kid_reference}." if self.kid else "")
         )
 
     def to_json(self, path: str | Path) -> Path:
@@ -203,9 +190,7 @@ class EvaluationTable:
             "networks": self.networks,
             "resolution": self.resolution,
             "device": self.device,
-            "summary": {
-                m: {k: dataclasses.asdict(e) for k, e in c.items()} for m, c in self.summary().items()
-            },
+            "summary": {m: {k: dataclasses.asdict(e) for k, e in c.items()} for m, c in self.summary().items()},
         }
         with atomic(path) as temporary:
             temporary.write_text(json.dumps(_safe(plain), indent=1, allow_nan=False) + "\n")
@@ -222,15 +207,11 @@ class EvaluationTable:
             plain = json.loads(Path(path).read_text())
             arrays = {k: np.asarray(plain[k]) for k in ("rows", "subject", "severity", "tone")}
             # "nan" and "inf" are read back by numpy's own conversion
-            values = {
-                m: {k: np.asarray(v, dtype=float) for k, v in c.items()} for m, c in plain["values"].items()
-            }
+            values = {m: {k: np.asarray(v, dtype=float) for k, v in c.items()} for m, c in plain["values"].items()}
             measured = {m: KID(**k) for m, k in plain["kid"].items()}
             rest = {k: plain[k] for k in ("kid_reference", "networks", "resolution", "device")}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path} is not an evaluation table; make one with  studiolike evaluate"
-            ) from error
+            raise InputError(f"{path} is not an evaluation table; make one with  studiolike evaluate") from error
         return cls(**arrays, values=values, kid=measured, **rest)
 
 

@@ -5,6 +5,7 @@ The paper parameterises every phone texture by one w vector per layer of the gen
 the prior here are our choices. In: phone textures with visibility. Out: w+ codes, alone (`invert`) or as a
 dataset (`CodeBank`).
 """
+
 from .bank import BankSample, CodeBank, build_bank
 from .curvature import Curvature
 from .distance import observed_psnr, perceptual, pyramid_distance, resize_observed
@@ -13,6 +14,17 @@ from .optimise import Inversion, frozen, invert
 from .prior import WPrior
 
 __all__ = [
-    "BankSample", "CodeBank", "Curvature", "EncoderStage", "Inversion", "WPrior", "build_bank", "frozen", "invert",
-    "observed_psnr", "perceptual", "pyramid_distance", "resize_observed",
+    "BankSample",
+    "CodeBank",
+    "Curvature",
+    "EncoderStage",
+    "Inversion",
+    "WPrior",
+    "build_bank",
+    "frozen",
+    "invert",
+    "observed_psnr",
+    "perceptual",
+    "pyramid_distance",
+    "resize_observed",
 ]

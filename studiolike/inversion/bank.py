@@ -5,6 +5,7 @@ and convex mixtures of a few of them. A bank is one safetensors file; while it i
 beside it in ``<name>.parts/``, so an interrupted build goes on where it stopped and several processes can
 share the work.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -113,10 +114,22 @@ class CodeBank:
 
 
 def build_bank(
-    generator: nn.Module, data: Any, rows: Tensor, config: InversionConfig | None, path: str | Path, *,
-    feature_net: Any = None, prior: WPrior | None = None, encoder: nn.Module | None = None,
-    curvature: nn.Module | None = None, space: Literal["w+", "w"] | None = None, chunk: int | None = None,
-    overwrite: bool = False, worker: int = 0, workers: int = 1, progress: bool = True,
+    generator: nn.Module,
+    data: Any,
+    rows: Tensor,
+    config: InversionConfig | None,
+    path: str | Path,
+    *,
+    feature_net: Any = None,
+    prior: WPrior | None = None,
+    encoder: nn.Module | None = None,
+    curvature: nn.Module | None = None,
+    space: Literal["w+", "w"] | None = None,
+    chunk: int | None = None,
+    overwrite: bool = False,
+    worker: int = 0,
+    workers: int = 1,
+    progress: bool = True,
 ) -> CodeBank | None:
     """Invert captures ``rows`` of a texture set chunk by chunk; resumable, and finished work is never redone.
 
@@ -154,15 +167,29 @@ def build_bank(
     names = [parts / f"{number:06d}.safetensors" for number in range(len(chunks))]
     # parts of another build (or damaged ones) are worthless: they are computed again
     todo = [i for i in range(worker, len(chunks), workers) if _part(names[i], key) is None]
-    bar = tqdm(total=len(chunks[worker::workers]), initial=len(chunks[worker::workers]) - len(todo), desc="code bank",
-               unit="chunk", disable=not progress)
+    bar = tqdm(
+        total=len(chunks[worker::workers]),
+        initial=len(chunks[worker::workers]) - len(todo),
+        desc="code bank",
+        unit="chunk",
+        disable=not progress,
+    )
     with bar:
         for i in todo:
             texture, visibility = data.phone_batch(chunks[i], generator.w_mean.device)
             texture, visibility = resize_observed(texture, visibility, generator.config.resolution)
             start = None if encoder is None else encode(encoder, generator, texture, visibility)
-            result = invert(generator, texture, visibility, config, feature_net=feature_net, prior=prior, start=start,
-                            curvature=curvature, space=space)
+            result = invert(
+                generator,
+                texture,
+                visibility,
+                config,
+                feature_net=feature_net,
+                prior=prior,
+                start=start,
+                curvature=curvature,
+                space=space,
+            )
             _write({"w_plus": result.w_plus, "psnr": result.psnr_observed}, names[i], {"fingerprint": key})
             bar.set_postfix(dB=f"{result.psnr_observed.nanmean().item():.1f}")
             bar.update()

@@ -10,6 +10,7 @@ J does differ from face to face, so where the mean matrix is flat a single face 
 Singer, ICML 2018) takes the square root of such a matrix; we take a power between that and the matrix itself, scaled so
 that the largest eigenvalue stays: never below the mean matrix, and gentler the less it is to be trusted.
 """
+
 from __future__ import annotations
 
 import torch

@@ -4,6 +4,7 @@ The functions take signed images ``(B, 3, H, W)`` and a visibility map ``(B, 1, 
 one number per image ``(B,)``. A texel with visibility 0 has exactly no influence on the value or on its
 gradient: it is multiplied by zero *before* anything is averaged, filtered or fed to a network.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -5,6 +5,7 @@ its codes likely. With G at rest it can minimise what `invert` minimises, pixels
 textures instead of for each one: it learns where a descent should begin. Each texture counts by the *root* of its loss, so
 that a capture which is easy to reconstruct is no less worth improving than a hard one, as in decibels.
 """
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -44,8 +45,9 @@ class EncoderStage(Stage):
 
     name = "encoder"
 
-    def __init__(self, config: EncoderConfig, encoder: Encoder, generator: Generator, data: TextureSet,
-                 rows: Tensor | None = None):
+    def __init__(
+        self, config: EncoderConfig, encoder: Encoder, generator: Generator, data: TextureSet, rows: Tensor | None = None
+    ):
         self.config, self.batch, self.data = config, config.batch, data
         self.rows = data.captures("phone") if rows is None else rows
         self.encoder, self.generator = encoder.requires_grad_(True).train(), generator.requires_grad_(False).eval()
@@ -69,9 +71,14 @@ class EncoderStage(Stage):
             picture = self.generator.synthesis(codes)
             better = self.encoder(real[again], visibility[again], picture[again].detach(), codes[again].detach())
             corrected = self.generator.synthesis(better)
-        loss, energy = (torch.cat(parts) for parts in zip(
-            self._losses(picture, codes, real, visibility),
-            self._losses(corrected, better, real[again], visibility[again]), strict=True))
+        loss, energy = (
+            torch.cat(parts)
+            for parts in zip(
+                self._losses(picture, codes, real, visibility),
+                self._losses(corrected, better, real[again], visibility[again]),
+                strict=True,
+            )
+        )
         accelerator.backward(loss.mean())
         average_gradients(accelerator, self.encoder.parameters())
         optimizer.step()

@@ -9,6 +9,7 @@ neighbours. With a `Curvature` of the generator the problems are solved by a qua
 from it; without one by Adam, along the prior's axes, which needs many more steps. The noise maps stay the
 generator's constants: optimised noise would store detail that bypasses G and is lost in translation.
 """
+
 from __future__ import annotations
 
 import math
@@ -83,9 +84,17 @@ def warm_cosine(step: int, steps: int) -> float:
 
 
 def invert(
-    generator: nn.Module, texture: Tensor, visibility: Tensor, config: InversionConfig | None = None, *,
-    feature_net: Any = None, prior: WPrior | None = None, start: Tensor | None = None, curvature: Curvature | None = None,
-    space: Literal["w+", "w"] | None = None, progress: bool = False,
+    generator: nn.Module,
+    texture: Tensor,
+    visibility: Tensor,
+    config: InversionConfig | None = None,
+    *,
+    feature_net: Any = None,
+    prior: WPrior | None = None,
+    start: Tensor | None = None,
+    curvature: Curvature | None = None,
+    space: Literal["w+", "w"] | None = None,
+    progress: bool = False,
 ) -> Inversion:
     """Invert a batch of phone textures.
 

@@ -6,6 +6,7 @@ measured in standard deviations along the principal axes of W, keeps the codes u
 which is the only thing that counts (PCA whitening of W: Härkönen et al., GANSpace, 2020; Wulff & Torralba,
 2020).
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace

@@ -5,6 +5,7 @@ two-loop recursion begins from M⁻¹ with M given, instead of a multiple of the
 one per problem, so that a problem's path does not depend on its neighbours. One evaluation a step: a step that makes a
 problem worse is taken back, shortened, and has still taught it something about its curvature.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -22,8 +23,9 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(tuple(range(1, a.ndim)), keepdim=True)
 
 
-def minimise(evaluate: Callable[[Tensor], tuple[Tensor, Tensor]], start: Tensor, precondition: Callable[[Tensor], Tensor],
-             steps: int) -> Tensor:
+def minimise(
+    evaluate: Callable[[Tensor], tuple[Tensor, Tensor]], start: Tensor, precondition: Callable[[Tensor], Tensor], steps: int
+) -> Tensor:
     """Lower a function of each of B problems.
 
     Args:
@@ -33,6 +35,7 @@ def minimise(evaluate: Callable[[Tensor], tuple[Tensor, Tensor]], start: Tensor,
     Returns:
         the best point of every problem, ``(B, …)``; values never rise from ``start``.
     """
+
     def shaped(x: Tensor) -> Tensor:
         return x.view(-1, *[1] * (start.ndim - 1))
 

@@ -5,6 +5,7 @@ non-commercial purposes only. Addresses were written from the sets' own pages; t
 written. A SHA-256 stands beside a file where it is known; for the others the first download decides and is
 remembered (`fetch`).
 """
+
 from __future__ import annotations
 
 import csv
@@ -15,8 +16,21 @@ from ..errors import InputError
 
 BUCKET = "https://fb-baas-f32eacb9-8abb-11eb-b2b8-4857dd089e15.s3.amazonaws.com"
 AVA_PAGE = "https://github.com/facebookresearch/ava-256"
-MULTIFACE_PEOPLE = ("002421669", "002539136", "002643814", "002645310", "002757580", "002914589", "2183941", "5067077",
-                    "5372021", "6674443", "6795937", "7889059", "8870559")
+MULTIFACE_PEOPLE = (
+    "002421669",
+    "002539136",
+    "002643814",
+    "002645310",
+    "002757580",
+    "002914589",
+    "2183941",
+    "5067077",
+    "5372021",
+    "6674443",
+    "6795937",
+    "7889059",
+    "8870559",
+)
 THREE = "https://raw.githubusercontent.com/mrdoob/three.js/r160/examples/models/gltf/LeePerrySmith"
 NON_COMMERCIAL = "you may use and share it with credit, for non-commercial purposes only"
 
@@ -73,59 +87,91 @@ class SetEntry:
 
     def notice(self) -> str:
         """What a user must read before the download: licence, meaning, citation, home page; four lines."""
-        return (f"{self.title}\nlicence:  {self.licence}: {self.means}\ncite:     {self.citation}\n"
-                f"homepage: {self.homepage}")
+        return f"{self.title}\nlicence:  {self.licence}: {self.means}\ncite:     {self.citation}\nhomepage: {self.homepage}"
 
 
 ENTRIES = (
     SetEntry(
-        name="ava-256", role="studio", title="Ava-256: mean textures of 256 people from a capture dome",
-        licence="CC BY-NC 4.0", means=NON_COMMERCIAL,
+        name="ava-256",
+        role="studio",
+        title="Ava-256: mean textures of 256 people from a capture dome",
+        licence="CC BY-NC 4.0",
+        means=NON_COMMERCIAL,
         citation="Martinez et al., Codec Avatar Studio, NeurIPS Datasets and Benchmarks 2024",
         homepage=AVA_PAGE,
         layout="{mcd}--{mct}--{sid}/decoder/uv_image/color_mean.png, linear camera RGB; 256_ids.csv lists the people",
-        ids=RemoteFile("256_ids.csv", "https://raw.githubusercontent.com/facebookresearch/ava-256/"
-                       "a9d2fbe85c2139d1c072212287b484309f3460e7/256_ids.csv",
-                       "c6bed7016305dc4d686f297f0254bc4b56e9d5fca24950c8e643e231a9167513", 5388),
-        template="{mcd}--{mct}--{sid}/decoder/uv_image/color_mean.png", base=f"{BUCKET}/ava-256/4TB/"),
+        ids=RemoteFile(
+            "256_ids.csv",
+            "https://raw.githubusercontent.com/facebookresearch/ava-256/a9d2fbe85c2139d1c072212287b484309f3460e7/256_ids.csv",
+            "c6bed7016305dc4d686f297f0254bc4b56e9d5fca24950c8e643e231a9167513",
+            5388,
+        ),
+        template="{mcd}--{mct}--{sid}/decoder/uv_image/color_mean.png",
+        base=f"{BUCKET}/ava-256/4TB/",
+    ),
     SetEntry(
-        name="multiface", role="studio", title="Multiface: mean textures of 13 people from a capture dome",
-        licence="CC BY-NC 4.0", means=NON_COMMERCIAL,
+        name="multiface",
+        role="studio",
+        title="Multiface: mean textures of 13 people from a capture dome",
+        licence="CC BY-NC 4.0",
+        means=NON_COMMERCIAL,
         citation="Wuu et al., Multiface: A Dataset for Neural Face Rendering, arXiv 2207.11243, 2022",
         homepage="https://github.com/facebookresearch/multiface",
         layout="{person}/metadata.tar, which holds tex_mean.png",
-        files=tuple(RemoteFile(f"{person}/metadata.tar", f"{BUCKET}/MugsyDataRelease/v0.0/identities/{person}/metadata.tar")
-                    for person in MULTIFACE_PEOPLE)),
+        files=tuple(
+            RemoteFile(f"{person}/metadata.tar", f"{BUCKET}/MugsyDataRelease/v0.0/identities/{person}/metadata.tar")
+            for person in MULTIFACE_PEOPLE
+        ),
+    ),
     SetEntry(
-        name="ffhq-uv", role="studio", title="FFHQ-UV: 54,165 evenly lit maps, made by a GAN from FFHQ photographs",
+        name="ffhq-uv",
+        role="studio",
+        title="FFHQ-UV: 54,165 evenly lit maps, made by a GAN from FFHQ photographs",
         licence="none stated for the maps; derived from FFHQ (CC BY-NC-SA 4.0)",
         means="treat it as non-commercial, with credit, and pass it on under the same terms",
         citation="Bai et al., FFHQ-UV: Normalized Facial UV-Texture Dataset, CVPR 2023",
         homepage="https://github.com/csbhr/FFHQ-UV",
         layout="any folders of PNG files, or zip archives of them, named uv-maps; sRGB; ears, hair and neck are one template",
-        hugging_face="csbhr/FFHQ-UV"),
+        hugging_face="csbhr/FFHQ-UV",
+    ),
     SetEntry(
-        name="leeperrysmith", role="studio", title="Infinite, 3D Head Scan by Lee Perry-Smith: one head",
-        licence="CC BY 3.0", means="you may use, change and share it, also commercially, if you name its source",
+        name="leeperrysmith",
+        role="studio",
+        title="Infinite, 3D Head Scan by Lee Perry-Smith: one head",
+        licence="CC BY 3.0",
+        means="you may use, change and share it, also commercially, if you name its source",
         citation="Infinite, 3D Head Scan by Lee Perry-Smith, based on a work at triplegangers.com",
         homepage="https://github.com/mrdoob/three.js/tree/r160/examples/models/gltf/LeePerrySmith",
         layout="Map-COL.jpg, sRGB, and the licence text",
-        files=(RemoteFile("Map-COL.jpg", f"{THREE}/Map-COL.jpg",
-                          "e976d73b31407f8d0967412bf468019ed26a5d5a32cf5811aabff7e816458a65", 148269),
-               RemoteFile("LeePerrySmith_License.txt", f"{THREE}/LeePerrySmith_License.txt"))),
+        files=(
+            RemoteFile(
+                "Map-COL.jpg", f"{THREE}/Map-COL.jpg", "e976d73b31407f8d0967412bf468019ed26a5d5a32cf5811aabff7e816458a65", 148269
+            ),
+            RemoteFile("LeePerrySmith_License.txt", f"{THREE}/LeePerrySmith_License.txt"),
+        ),
+    ),
     SetEntry(
-        name="goliath-4", role="pairs", title="Goliath-4: four people, in a capture dome and by phone",
-        licence="CC BY-NC 4.0", means=NON_COMMERCIAL,
+        name="goliath-4",
+        role="pairs",
+        title="Goliath-4: four people, in a capture dome and by phone",
+        licence="CC BY-NC 4.0",
+        means=NON_COMMERCIAL,
         citation="Martinez et al., Codec Avatar Studio, NeurIPS Datasets and Benchmarks 2024",
         homepage="https://github.com/facebookresearch/goliath",
         layout="m--{mcd}--{mct}--{sid}--pilot--ProjectGoliath--Head/uv_image/color_mean.png; phone videos beside",
-        ask="write to its authors from an institutional address (see the homepage), then load the folder they give you"),
+        ask="write to its authors from an institutional address (see the homepage), then load the folder they give you",
+    ),
     SetEntry(
-        name="imagefolder", role="any", title="Your own folder of textures",
-        licence="yours", means="what you agreed on with the people in it",
-        citation="none", homepage="none",
+        name="imagefolder",
+        role="any",
+        title="Your own folder of textures",
+        licence="yours",
+        means="what you agreed on with the people in it",
+        citation="none",
+        homepage="none",
         layout="one picture per texture, optionally <name>.visibility.png or <name>.mask.png beside it (white = seen)",
-        ask="it is already on your disk: name the folder to  studiolike data retarget"),
+        ask="it is already on your disk: name the folder to  studiolike data retarget",
+    ),
 )
 CATALOGUE: dict[str, SetEntry] = {entry.name: entry for entry in ENTRIES}
 

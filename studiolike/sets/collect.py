@@ -4,6 +4,7 @@ A subject is what a file's name begins with, up to the first ``--``. Subjects se
 of them are kept for validation and test), all others go to the split of their domain, of which studio-only subjects
 also give validation and test. No subject is in two splits; the order by a hash of the name decides, not chance.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -28,8 +29,11 @@ def textures_of(folder: Path | None) -> dict[str, list[Path]]:
     """Textures of a folder by subject, both in name order. Raises ``InputError`` for a folder without any."""
     if folder is None:
         return {}
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES and not p.stem.endswith(".visibility")
-                   ) if folder.is_dir() else []
+    found = (
+        sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES and not p.stem.endswith(".visibility"))
+        if folder.is_dir()
+        else []
+    )
     if not found:
         raise InputError(f"no textures in {folder}: make them with  studiolike data retarget, or  studiolike capture")
     people: dict[str, list[Path]] = {}
@@ -50,8 +54,15 @@ def splits_of(studio: set[str], phone: set[str], held_out: float) -> dict[str, s
     return splits
 
 
-def collect(out: Path, *, studio: Path | None = None, phone: Path | None = None, size: int = 256, held_out: float = 0.1,
-            progress: bool = True) -> TextureSet:
+def collect(
+    out: Path,
+    *,
+    studio: Path | None = None,
+    phone: Path | None = None,
+    size: int = 256,
+    held_out: float = 0.1,
+    progress: bool = True,
+) -> TextureSet:
     """Write folders of textures in the head layout as one `TextureSet`.
 
     Rows of ``studio`` are the subjects that have a studio texture (their first one: it is one truth per person); every
@@ -80,12 +91,19 @@ def collect(out: Path, *, studio: Path | None = None, phone: Path | None = None,
     captures = [(row, k, path) for row, name in enumerate(people) for k, path in enumerate(phones.get(name, []))]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        arrays = {name: _new(out / f"{name}.npy", (count, channels, size, size)) for name, count, channels in
-                  (("phone", len(captures), 3), ("visibility", len(captures), 1), ("studio", len(studios), 3))}
+        arrays = {
+            name: _new(out / f"{name}.npy", (count, channels, size, size))
+            for name, count, channels in (
+                ("phone", len(captures), 3),
+                ("visibility", len(captures), 1),
+                ("studio", len(studios), 3),
+            )
+        }
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}; choose another folder") from error
-    with tqdm(total=len(studios) + len(captures), desc="collect", unit="texture",
-              **({} if progress else {"disable": True})) as bar:
+    with tqdm(
+        total=len(studios) + len(captures), desc="collect", unit="texture", **({} if progress else {"disable": True})
+    ) as bar:
         for row, name in enumerate(sorted(studios)):
             arrays["studio"][row] = _bytes(io.read_texture(studios[name][0], size))
             bar.update()
@@ -97,18 +115,27 @@ def collect(out: Path, *, studio: Path | None = None, phone: Path | None = None,
         if isinstance(array, np.memmap):
             array.flush()
     del arrays
-    index = {"subject": np.array([row for row, _, _ in captures], np.int64),
-             "lighting": np.array([k for _, k, _ in captures], np.int64),
-             "severity": np.full(len(captures), np.nan, np.float32), "tone": np.full(len(people), np.nan, np.float32),
-             "seeds": np.full(len(people), -1, np.int64),
-             "split": np.array([SPLITS.index(splits[name]) for name in people], np.int64)}
+    index = {
+        "subject": np.array([row for row, _, _ in captures], np.int64),
+        "lighting": np.array([k for _, k, _ in captures], np.int64),
+        "severity": np.full(len(captures), np.nan, np.float32),
+        "tone": np.full(len(people), np.nan, np.float32),
+        "seeds": np.full(len(people), -1, np.int64),
+        "split": np.array([SPLITS.index(splits[name]) for name in people], np.int64),
+    }
     with atomic(out / "index.npz") as temporary:
         np.savez(temporary, **index)
     counts = {name: sum(split == name for split in splits.values()) for name in SPLITS}
     hashes = {name: _sha256(out / f"{name}.npy") for name in ARRAYS}
     # the spec stands for the data where runs compare their settings, so it must change with the pictures
-    manifest = {"generator": FORMAT, "spec": {"resolution": size, "version": FORMAT, "held_out": held_out, "sha256": hashes},
-                "splits": counts, "captures": len(captures), "sha256": hashes, "subjects": people}
+    manifest = {
+        "generator": FORMAT,
+        "spec": {"resolution": size, "version": FORMAT, "held_out": held_out, "sha256": hashes},
+        "splits": counts,
+        "captures": len(captures),
+        "sha256": hashes,
+        "subjects": people,
+    }
     with atomic(out / "manifest.json") as temporary:  # last: a set without it is unfinished
         temporary.write_text(json.dumps(manifest, indent=2) + "\n")
     return TextureSet.open(out)

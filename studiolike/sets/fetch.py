@@ -3,6 +3,7 @@
 What was fetched is recorded in ``fetched.json`` beside the data, file by file: address, bytes, SHA-256. Where the
 catalogue knows no checksum, the first download is trusted and recorded, and every later one must equal it.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -26,8 +27,15 @@ BLOCK = 1 << 16
 TIMEOUT = 60  # seconds without a byte
 
 
-def fetch(chosen: SetEntry, folder: Path, *, accept_licence: bool = False, ids: Path | None = None, limit: int | None = None,
-          progress: bool = True) -> list[Path]:
+def fetch(
+    chosen: SetEntry,
+    folder: Path,
+    *,
+    accept_licence: bool = False,
+    ids: Path | None = None,
+    limit: int | None = None,
+    progress: bool = True,
+) -> list[Path]:
     """Download a set, or what is missing of it, into ``folder``.
 
     Args:
@@ -58,8 +66,9 @@ def fetch(chosen: SetEntry, folder: Path, *, accept_licence: bool = False, ids: 
             ids = download(chosen.ids, folder, lock, progress=progress)
         files = people_files(chosen, ids)
     files = list(files)[:limit]
-    return [download(file, folder, lock, progress=progress, label=f"{k}/{len(files)} {file.path}")
-            for k, file in enumerate(files, 1)]
+    return [
+        download(file, folder, lock, progress=progress, label=f"{k}/{len(files)} {file.path}") for k, file in enumerate(files, 1)
+    ]
 
 
 class Lock:
@@ -121,8 +130,10 @@ def download(file: RemoteFile, folder: Path, lock: Lock, *, progress: bool = Tru
             digest = sha256_of(part)
             if expected and digest != expected:
                 part.unlink()
-                raise FetchError(f"{file.url} sent another content than expected (SHA-256 {digest[:12]}… instead of "
-                                 f"{expected[:12]}…); it was removed, try again, and do not use the file if this repeats")
+                raise FetchError(
+                    f"{file.url} sent another content than expected (SHA-256 {digest[:12]}… instead of "
+                    f"{expected[:12]}…); it was removed, try again, and do not use the file if this repeats"
+                )
             os.replace(part, target)
         except OSError as error:
             raise OutputError(f"cannot write {target}: {error.strerror or error}; choose another folder") from error
@@ -143,9 +154,12 @@ def _transfer(url: str, part: Path, label: str, progress: bool) -> None:
             have = have if response.status == 206 and answered else 0
             length = response.headers.get("Content-Length")
             total = have + int(length) if length else None
-            with part.open("ab" if have else "wb") as handle, tqdm(
-                    total=total, initial=have, unit="B", unit_scale=True, desc=label,
-                    **({} if progress else {"disable": True})) as bar:
+            with (
+                part.open("ab" if have else "wb") as handle,
+                tqdm(
+                    total=total, initial=have, unit="B", unit_scale=True, desc=label, **({} if progress else {"disable": True})
+                ) as bar,
+            ):
                 while block := response.read(BLOCK):
                     handle.write(block)
                     bar.update(len(block))
@@ -155,11 +169,14 @@ def _transfer(url: str, part: Path, label: str, progress: bool) -> None:
             return _transfer(url, part, label, progress)
         raise FetchError(f"{url} answers {error.code} {error.reason}; it may have moved: see the set's homepage") from error
     except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException, ValueError) as error:
-        raise FetchError(f"no connection to {url} ({getattr(error, 'reason', None) or error}); run the command again, "
-                         "it goes on where it stopped") from error
+        raise FetchError(
+            f"no connection to {url} ({getattr(error, 'reason', None) or error}); run the command again, "
+            "it goes on where it stopped"
+        ) from error
     if total is not None and part.stat().st_size != total:
-        raise FetchError(f"{url} broke off after {part.stat().st_size} of {total} bytes; run the command again, it goes on "
-                         "where it stopped")
+        raise FetchError(
+            f"{url} broke off after {part.stat().st_size} of {total} bytes; run the command again, it goes on where it stopped"
+        )
 
 
 def fetch_hugging_face(chosen: SetEntry, folder: Path, lock: Lock, limit: int | None) -> list[Path]:
@@ -190,6 +207,8 @@ def fetch_hugging_face(chosen: SetEntry, folder: Path, lock: Lock, limit: int | 
         raise
     except Exception as error:  # the client raises many kinds, of two HTTP libraries
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FetchError(f"cannot fetch {chosen.hugging_face} from the Hugging Face hub ({reason}); or download it by hand, "
-                         f"see {chosen.homepage}") from error
+        raise FetchError(
+            f"cannot fetch {chosen.hugging_face} from the Hugging Face hub ({reason}); or download it by hand, "
+            f"see {chosen.homepage}"
+        ) from error
     return found

@@ -4,6 +4,7 @@ A loader takes the set's folder and yields `Sample`: name, texture float32 ``(3,
 float32 ``(1, H, W)`` in [0, 1]; facts. Names begin with the subject, up to the first ``--``, because data is split by
 subject. Archives are read in memory, nothing of them is unpacked to the disk.
 """
+
 from __future__ import annotations
 
 import io as streams
@@ -113,8 +114,12 @@ def ffhq_uv(folder: Path) -> Iterator[Sample]:
         try:
             with zipfile.ZipFile(path) as archive:
                 for name in sorted(n for n in archive.namelist() if n.lower().endswith(".png")):
-                    yield _sample(Path(name).stem, _picture(archive.read(name), f"{name} of {path}"),
-                                  subject=Path(name).stem, file=f"{path}:{name}")
+                    yield _sample(
+                        Path(name).stem,
+                        _picture(archive.read(name), f"{name} of {path}"),
+                        subject=Path(name).stem,
+                        file=f"{path}:{name}",
+                    )
         except (zipfile.BadZipFile, OSError, RuntimeError) as error:
             raise InputError(f"{path} is damaged ({error}); delete it and fetch the set again") from error
 
@@ -135,8 +140,9 @@ def goliath_4(folder: Path) -> Iterator[Sample]:
         parts = path.parents[1].name.split("--")
         subject = parts[3] if len(parts) > 3 else parts[-1]
         videos = [str(video) for video in sorted(folder.rglob("rgb.mov")) if subject in str(video) and "Head" in str(video)]
-        yield _sample(f"{subject}--dome", ava_display(_picture(path, str(path))), subject=subject, file=str(path),
-                      phone_videos=videos)
+        yield _sample(
+            f"{subject}--dome", ava_display(_picture(path, str(path))), subject=subject, file=str(path), phone_videos=videos
+        )
 
 
 def imagefolder(folder: Path) -> Iterator[Sample]:
@@ -145,6 +151,7 @@ def imagefolder(folder: Path) -> Iterator[Sample]:
     Raises:
         InputError: an unreadable picture, or a map of another size than its texture.
     """
+
     def is_map(path: Path) -> bool:
         return path.stem.endswith((".visibility", ".mask"))
 
@@ -161,8 +168,13 @@ def imagefolder(folder: Path) -> Iterator[Sample]:
 
 
 LOADERS: dict[str, Callable[[Path], Iterator[Sample]]] = {
-    "ava-256": ava_256, "multiface": multiface, "ffhq-uv": ffhq_uv, "leeperrysmith": leeperrysmith, "goliath-4": goliath_4,
-    "imagefolder": imagefolder}
+    "ava-256": ava_256,
+    "multiface": multiface,
+    "ffhq-uv": ffhq_uv,
+    "leeperrysmith": leeperrysmith,
+    "goliath-4": goliath_4,
+    "imagefolder": imagefolder,
+}
 
 
 def subject_of(name: str) -> str:

@@ -10,6 +10,7 @@ Beyond the face nothing ties it down: ears and scalp come out roughly, so visibi
 the face oval, and is 0 where the map folds over or leaves the picture.
 In: float32 ``(3, H, W)`` in [0, 1], sRGB. Out: a `Capture`, like that of a photograph.
 """
+
 from __future__ import annotations
 
 import math
@@ -41,8 +42,14 @@ BARELY = 0.25  # below this visibility a texel's colour is mostly its neighbours
 STRETCH = 12.0  # texels stretched so many times more than the face's middle carry no picture
 
 
-def retarget(texture: Tensor, size: int = 512, landmarks: np.ndarray | StoredLandmarks | None = None,
-             visibility: Tensor | None = None, *, finder: Finder | None = None) -> Capture:
+def retarget(
+    texture: Tensor,
+    size: int = 512,
+    landmarks: np.ndarray | StoredLandmarks | None = None,
+    visibility: Tensor | None = None,
+    *,
+    finder: Finder | None = None,
+) -> Capture:
     """Bring one texture into the head layout.
 
     Args:
@@ -76,8 +83,9 @@ def retarget(texture: Tensor, size: int = 512, landmarks: np.ndarray | StoredLan
         colours = (look_up(texture * visibility, position, density) / seen.clamp_min(BARELY)).clamp(0, 1)
         trust = trust * ((seen - BARELY) / (1 - BARELY)).clamp(0, 1)
     if density < 0.5:
-        warnings.append(f"a texel of the source is spread over {1 / density:.1f} texels a side at {size}; "
-                        "a smaller --size would be honest")
+        warnings.append(
+            f"a texel of the source is spread over {1 / density:.1f} texels a side at {size}; a smaller --size would be honest"
+        )
     filled = io.fill_unobserved(colours[None], (trust[None] * OPAQUE).clamp(0, 1)).clamp(0, 1)
     facts = {"oversampling": round(1 / density, 2), "misfit": round(misfit, 4), "warnings": warnings}
     return Capture(filled, trust[None], points, facts)
@@ -99,8 +107,10 @@ def refuse_misfit(points: np.ndarray) -> float:
     width = float(np.ptp((places @ affine)[:, 0]))
     misfit = float(np.sqrt(((places @ affine - points[:, :2]) ** 2).sum(1).mean())) / max(width, 1e-6)
     if misfit > MISFIT:
-        raise CaptureError(f"these landmarks resemble no unwrapped face (off by {misfit:.0%} of its width, at most "
-                           f"{MISFIT:.0%} is usual); check that the texture shows the face upright")
+        raise CaptureError(
+            f"these landmarks resemble no unwrapped face (off by {misfit:.0%} of its width, at most "
+            f"{MISFIT:.0%} is usual); check that the texture shows the face upright"
+        )
     if np.linalg.det(affine[:2]) < 0:
         raise CaptureError("the face in this texture is mirrored or upside down; flip the picture first")
     return misfit
@@ -161,8 +171,16 @@ def look_up(picture: Tensor, position: Tensor, density: float) -> Tensor:
     return F.grid_sample(small, grid, mode="bicubic", padding_mode="border", align_corners=False)[0].clamp(0, 1)
 
 
-def retarget_path(source: Path, out: Path, size: int = 512, set_name: str = "auto", landmarks: Path | None = None,
-                  save: Path | None = None, limit: int | None = None, progress: bool = True) -> tuple[list[Path], list[str]]:
+def retarget_path(
+    source: Path,
+    out: Path,
+    size: int = 512,
+    set_name: str = "auto",
+    landmarks: Path | None = None,
+    save: Path | None = None,
+    limit: int | None = None,
+    progress: bool = True,
+) -> tuple[list[Path], list[str]]:
     """Bring a file, or all textures of a set's folder, into the head layout and write them.
 
     Args:

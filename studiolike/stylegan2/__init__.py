@@ -1,4 +1,5 @@
 """Stage 1, StyleGAN2: generator and discriminator from the papers, and the training of G_phone."""
+
 from .discriminator import Discriminator
 from .encoder import Encoder, encode
 from .generator import Generator

@@ -8,6 +8,7 @@ textures are registered, and neither a mirror image nor a rotation is a possible
 Visibility travels along: texels that translation brings in from outside, or that cutout takes away, are *unobserved*,
 which the masked discriminator already knows how to read.
 """
+
 from __future__ import annotations
 
 import torch

@@ -6,6 +6,7 @@ has grain: a fresh discriminator that saw colours alone was still at chance afte
 So the discriminator and the encoder also read the bands of the Laplacian pyramid (Burt and Adelson 1983), amplified.
 Discriminators on wavelet bands: Gal et al., *SWAGAN* (TOG 2021).
 """
+
 from __future__ import annotations
 
 import torch

@@ -5,6 +5,7 @@ deviation). Ours: a fourth input channel is the visibility map, and unobserved t
 sees them, so that no decision can rest on what stands in a hole. Real and generated images are looked at through maps
 of the same distribution (in the spirit of AmbientGAN, Bora et al., ICLR 2018), so the maps give nothing away.
 """
+
 from __future__ import annotations
 
 import math

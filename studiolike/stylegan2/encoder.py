@@ -9,6 +9,7 @@ missed: Alaluf et al. (ReStyle, ICCV 2021). The mapping network is in turn drawn
 codes, so that random codes fall where G knows faces (see also `rebase`). After the game the encoder is trained on alone
 (`inversion.EncoderStage`). The paper we follow does not mention any of it: this is our choice.
 """
+
 from __future__ import annotations
 
 import torch
@@ -42,8 +43,9 @@ class Encoder(ModelMixin, ConfigMixin):
     """
 
     @register_to_config
-    def __init__(self, resolution: int = 64, w_dim: int = 128, channel_base: int = 2048, channel_max: int = 128,
-                 hidden: int = 384):
+    def __init__(
+        self, resolution: int = 64, w_dim: int = 128, channel_base: int = 2048, channel_max: int = 128, hidden: int = 384
+    ):
         super().__init__()
         check_resolution(resolution)
         sizes = [2**k for k in range(resolution.bit_length() - 1, 2, -1)]
@@ -60,8 +62,9 @@ class Encoder(ModelMixin, ConfigMixin):
         nn.init.zeros_(self.rows.weight)
         nn.init.zeros_(self.correction.weight)
 
-    def forward(self, rgb: Tensor, visibility: Tensor | None = None, current: Tensor | None = None,
-                w_plus: Tensor | None = None) -> Tensor:
+    def forward(
+        self, rgb: Tensor, visibility: Tensor | None = None, current: Tensor | None = None, w_plus: Tensor | None = None
+    ) -> Tensor:
         """Codes of textures: a first guess, or with ``current`` and ``w_plus`` a better one.
 
         Args:
@@ -111,6 +114,7 @@ def reconstruction_loss(image: Tensor, target: Tensor, visibility: Tensor, level
         image, target: signed ``(B, 3, H, W)``. visibility: ``(B, 1, H, W)`` in [0, 1].
         face_weight: how much a texel of the face counts, against the rest.
     """
+
     def mean(error: Tensor) -> Tensor:
         return error.abs().mean(1).sum() / weight.sum().clamp_min(1e-6)
 

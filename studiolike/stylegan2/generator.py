@@ -14,6 +14,7 @@ is also the row of the next block's first convolution; only the last toRGB has a
 So "keep everything up to 8²" means different things by module (train `modules_from(8)`: the toRGB of 8² stays frozen) and
 by row (change rows ≥ 3: the toRGB of 8² sees the change). `rows` gives the table.
 """
+
 from __future__ import annotations
 
 import math
@@ -114,8 +115,9 @@ class SynthesisBlock(nn.Module):
         self.convs = nn.ModuleList([*convs, SynthesisLayer(outputs, outputs, w_dim, resolution)])
         self.to_rgb = ToRGB(outputs, w_dim)
 
-    def forward(self, x: Tensor, image: Tensor | None, ws: Tensor, noise: Noise,
-                rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, image: Tensor | None, ws: Tensor, noise: Noise, rng: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
         """``ws`` holds the block's rows of w+, one per convolution and one for toRGB."""
         for k, conv in enumerate(self.convs):
             x = conv(x, ws[:, k], noise, rng)
@@ -140,18 +142,21 @@ class Generator(ModelMixin, ConfigMixin):
     """
 
     @register_to_config
-    def __init__(self, resolution: int = 64, w_dim: int = 128, mapping_layers: int = 4, channel_base: int = 2048,
-                 channel_max: int = 128):
+    def __init__(
+        self, resolution: int = 64, w_dim: int = 128, mapping_layers: int = 4, channel_base: int = 2048, channel_max: int = 128
+    ):
         super().__init__()
         check_resolution(resolution)
         self.mapping = MappingNetwork(w_dim, mapping_layers)
         sizes = [2**k for k in range(2, resolution.bit_length())]
         channels = [channels_at(size, channel_base, channel_max) for size in sizes]
         self.const = nn.Parameter(torch.randn(1, channels[0], 4, 4))
-        self.blocks = nn.ModuleDict({
-            str(size): SynthesisBlock(before, now, w_dim, size)
-            for size, before, now in zip(sizes, [None, *channels[:-1]], channels, strict=True)
-        })
+        self.blocks = nn.ModuleDict(
+            {
+                str(size): SynthesisBlock(before, now, w_dim, size)
+                for size, before, now in zip(sizes, [None, *channels[:-1]], channels, strict=True)
+            }
+        )
         self.num_ws = 2 * len(sizes)
         self.register_buffer("w_mean", torch.zeros(w_dim))
 
@@ -199,7 +204,6 @@ class Generator(ModelMixin, ConfigMixin):
         """One w for all layers: ``(B, D)`` → ``(B, L, D)``."""
         return w[:, None].expand(-1, self.num_ws, -1)
 
-    def forward(self, z: Tensor, truncation: float = 1.0, noise: Noise = "const",
-                rng: torch.Generator | None = None) -> Tensor:
+    def forward(self, z: Tensor, truncation: float = 1.0, noise: Noise = "const", rng: torch.Generator | None = None) -> Tensor:
         """z ``(B, D)``, standard normal → signed image ``(B, 3, H, W)``; arguments as in `synthesis`."""
         return self.synthesis(self.expand(self.truncate(self.mapping(z), truncation)), noise, rng)

@@ -4,6 +4,7 @@ Progressive growing (Karras et al., ICLR 2018) with the skip architecture of Kar
 generator adds a picture to the up-sampled one, so it begins by adding nothing; a new block of the discriminator or the
 encoder begins as the filter that halves the picture. Nothing is faded in; what was learnt is there from the first image.
 """
+
 from __future__ import annotations
 
 import math
@@ -44,8 +45,11 @@ def grow(model: nn.Module, small: nn.Module) -> None:
         weights["from_rgb.weight"] = _more_bands(weights["from_rgb.weight"], small.config.resolution, model.config.resolution)
     if isinstance(model, Encoder):
         weights = _later_blocks(weights, new)
-        weights |= {f"{head}.{kind}": _more_rows(weights[f"{head}.{kind}"], small.num_ws, model.num_ws)
-                    for head in ("rows", "correction") for kind in ("weight", "bias")}
+        weights |= {
+            f"{head}.{kind}": _more_rows(weights[f"{head}.{kind}"], small.num_ws, model.num_ws)
+            for head in ("rows", "correction")
+            for kind in ("weight", "bias")
+        }
     try:
         missing, unknown = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:

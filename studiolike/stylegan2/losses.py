@@ -3,6 +3,7 @@
 Non-saturating loss: Goodfellow et al. 2014, section 3. R1: Mescheder et al., *Which Training Methods for GANs do actually
 Converge?* (ICML 2018), equation 9. Path length and lazy regularisation: Karras et al. 2020, section 3.
 """
+
 from __future__ import annotations
 
 import math

@@ -11,6 +11,7 @@ StyleGAN* (CVPR 2020). Three things differ from the textbook, and each has a tes
 
 Everything runs channels-last: on a CPU depthwise filters are several times slower in the other layout.
 """
+
 from __future__ import annotations
 
 import math
@@ -177,8 +178,7 @@ class EqualConv(nn.Module):
         gain: further factor of the output; a leaky ReLU lets positive factors through.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, down: bool = False, activate: bool = True,
-                 gain: float = 1.0):
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, down: bool = False, activate: bool = True, gain: float = 1.0):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(outputs)) if activate else None

@@ -8,6 +8,7 @@ B_l can be folded into it, exactly, and into the encoder's heads. From then on u
 span of the codes, with unit variance along every axis, and W+ is still every combination of rows. Principal components of
 codes as directions of W: Härkönen et al. (GANSpace, NeurIPS 2020). The paper we follow does not mention any of it.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -48,8 +49,11 @@ class Frame:
         variance, axes = variance.flip(0).clamp_min(0), axes.flip(1)
         scale = variance[:width].sqrt()
         scale = scale.clamp_min(FLOOR * scale[0])
-        return cls(mean.view(rows, width), (axes[:, :width] * scale).view(rows, width, width),
-                   (variance[:width].sum() / variance.sum()).item())
+        return cls(
+            mean.view(rows, width),
+            (axes[:, :width] * scale).view(rows, width, width),
+            (variance[:width].sum() / variance.sum()).item(),
+        )
 
     @property
     def inverse(self) -> Tensor:
@@ -120,7 +124,7 @@ def fit_mapping(generator: Generator, codes: Tensor, rng: torch.Generator, steps
             distances.append(distance.item())
         for parameter, before in zip(mapping.parameters(), wanted, strict=True):
             parameter.requires_grad_(before).grad = None
-    last = distances[-max(1, steps // 10):]
+    last = distances[-max(1, steps // 10) :]
     return sum(last) / len(last)
 
 

@@ -8,6 +8,7 @@ generated, is seen through a visibility map of the real data, so D cannot win on
 wherever anyone was observed. One forward pass of G, and one look of D at its fakes, serve both players of a step.
 Augmentation changes the maps as well (`augment`). And D and the encoder read faint octaves amplified (`bands`).
 """
+
 from __future__ import annotations
 
 import copy
@@ -110,8 +111,15 @@ class PretrainStage(Stage):
 
     name = "pretrain"
 
-    def __init__(self, config: PretrainConfig, generator: Generator, discriminator: Discriminator, data: TextureSet,
-                 rows: Tensor | None = None, encoder: Encoder | None = None):
+    def __init__(
+        self,
+        config: PretrainConfig,
+        generator: Generator,
+        discriminator: Discriminator,
+        data: TextureSet,
+        rows: Tensor | None = None,
+        encoder: Encoder | None = None,
+    ):
         self.config, self.batch, self.data = config, config.batch, data
         self.rows = data.captures("phone") if rows is None else rows
         self.generator, self.discriminator, self.encoder = generator, discriminator, encoder
@@ -127,8 +135,9 @@ class PretrainStage(Stage):
         self.modules = {"generator": generator, "discriminator": discriminator, "ema": self.ema}
         self.optimizers = {
             "generator": torch.optim.Adam(generator.parameters(), eps=1e-8, fused=True, **path),
-            "discriminator": torch.optim.Adam(discriminator.parameters(), eps=1e-8, fused=True,
-                                              **lazy(config.lr * config.d_rate, BETAS, config.r1_every)),
+            "discriminator": torch.optim.Adam(
+                discriminator.parameters(), eps=1e-8, fused=True, **lazy(config.lr * config.d_rate, BETAS, config.r1_every)
+            ),
         }
         self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
         self.quality: Callable[[Generator], dict[str, float]] | None = None
@@ -215,8 +224,12 @@ class PretrainStage(Stage):
         """The averaged encoder's codes of some captures, the same in every process, and the generator that drew them."""
         rng = torch.Generator().manual_seed(0)
         chosen = self.rows[torch.randperm(len(self.rows), generator=rng)[:CAPTURED]]
-        return torch.cat([encode(self.ema_encoder, self.ema, *self.data.phone_batch(part, self.accelerator.device))
-                          for part in chosen.split(self.batch)]), rng
+        return torch.cat(
+            [
+                encode(self.ema_encoder, self.ema, *self.data.phone_batch(part, self.accelerator.device))
+                for part in chosen.split(self.batch)
+            ]
+        ), rng
 
     def _codes(self, batch: int, rng: torch.Generator) -> Tensor:
         """w+ of random z; with probability ``mixing`` an image takes its later rows from a second z (2019, section 3.1)."""
@@ -265,8 +278,9 @@ class PretrainStage(Stage):
         with self.accelerator.autocast():
             return self.look(*augment(image, visibility, self.config.augment, rng)).float()
 
-    def _game_turn(self, real: Tensor, visibility: Tensor, fake: Tensor, seen: Tensor, extra: dict[str, Tensor],
-                   rng: torch.Generator) -> dict[str, Tensor]:
+    def _game_turn(
+        self, real: Tensor, visibility: Tensor, fake: Tensor, seen: Tensor, extra: dict[str, Tensor], rng: torch.Generator
+    ) -> dict[str, Tensor]:
         """Both players move, each by its gradient at where the other stands: D looks at the fakes once for the two."""
         logits_fake, logits_real = self._judge(fake, seen, rng), self._judge(real, visibility, rng)
         loss_d, loss_g = discriminator_loss(logits_real, logits_fake), generator_loss(logits_fake)
@@ -359,12 +373,19 @@ def phone_stage(profile: Profile, data: TextureSet, *, seed: int = 0, rows: Tens
         generator = Generator(**asdict(size))
         discriminator = Discriminator(size.resolution, size.channel_base, size.channel_max)
         encoder = Encoder(size.resolution, size.w_dim, size.channel_base, size.channel_max)
-    return PretrainStage(profile.pretrain, generator, discriminator, data, rows,
-                         encoder if profile.pretrain.encoded else None)
+    return PretrainStage(profile.pretrain, generator, discriminator, data, rows, encoder if profile.pretrain.encoded else None)
 
 
-def train_phone(profile: Profile, data: TextureSet, run_dir: str | os.PathLike, *, images: int | None = None, seed: int = 0,
-                device: str | None = None, **options) -> Generator:
+def train_phone(
+    profile: Profile,
+    data: TextureSet,
+    run_dir: str | os.PathLike,
+    *,
+    images: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    **options,
+) -> Generator:
     """Train G_phone; an interrupted run in ``run_dir`` goes on where it stopped.
 
     Writes ``generator/`` (averaged weights) and ``discriminator/`` beside the run's own files, both for `from_pretrained`.
@@ -379,8 +400,12 @@ def train_phone(profile: Profile, data: TextureSet, run_dir: str | os.PathLike, 
     """
     images = profile.pretrain.images if images is None else images
     stage = phone_stage(profile, data, seed=seed)
-    settings = {"profile": profile.name, "generator": asdict(profile.generator), "pretrain": asdict(profile.pretrain),
-                "data": getattr(data, "manifest", {}).get("spec")}
+    settings = {
+        "profile": profile.name,
+        "generator": asdict(profile.generator),
+        "pretrain": asdict(profile.pretrain),
+        "data": getattr(data, "manifest", {}).get("spec"),
+    }
     options.setdefault("precision", profile.precision)
     fit(stage, images, run_dir, seed=seed, settings=settings, device=device, **options)
     stage.ema.save_pretrained(str(Path(run_dir) / "generator"))

@@ -62,12 +62,7 @@ class SetSpec:
     def __post_init__(self):
         if self.resolution not in (32, 64, 128, 256, 512, 1024):
             raise InputError(f"resolution {self.resolution}: use 32, 64, 128, 256, 512 or 1024")
-        if (
-            min(self.counts().values()) < 0
-            or self.lightings < 1
-            or self.test_lightings < 1
-            or not sum(self.counts().values())
-        ):
+        if min(self.counts().values()) < 0 or self.lightings < 1 or self.test_lightings < 1 or not sum(self.counts().values()):
             raise InputError("a set needs at least one subject, one lighting, and no negative counts")
 
     def counts(self) -> dict[str, int]:
@@ -82,9 +77,7 @@ class SetSpec:
 
     def seeds(self) -> Tensor:
         """Seed of every subject, int64 ``(S,)``."""
-        return torch.cat(
-            [self.first_seed + k * SPLIT_SEEDS + torch.arange(c) for k, c in enumerate(self.counts().values())]
-        )
+        return torch.cat([self.first_seed + k * SPLIT_SEEDS + torch.arange(c) for k, c in enumerate(self.counts().values())])
 
     def digest(self) -> str:
         """SHA-256 of the spec, for names of folders."""

@@ -23,9 +23,7 @@ def over(albedo: Tensor, colour: Tensor, alpha: Tensor) -> Tensor:
     return torch.lerp(albedo, colour[..., None, None].expand_as(albedo) if colour.ndim == 2 else colour, alpha)
 
 
-def paint_lips(
-    albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: Placement, melanin: Tensor
-) -> tuple[Tensor, ...]:
+def paint_lips(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: Placement, melanin: Tensor) -> tuple[Tensor, ...]:
     """Vermilion with vertical furrows, its soft border, the dark line between the lips, and lipstick on some."""
     n = albedo.shape[-1]
     rng = Draws(traits.seeds, "lips", albedo.device)
@@ -36,12 +34,8 @@ def paint_lips(
     furrow = fbm(rng, n, 64, 3, 0.8)
     shifted = at.canonical * torch.tensor([1.6, 0.35], device=albedo.device)
     furrow = 0.6 * furrow + sample(furrow, shifted.remainder(1.0))
-    pigment = (melanin * column(traits["lip_melanin"]) * 0.75 + 0.05 + 0.05 * traits.tone.view(-1, 1, 1, 1)).clamp(
-        0.02, 4
-    )
-    blood = column(traits["lip_blood"]) * (
-        1 + 0.10 * furrow + 0.25 * (at.canonical[..., 1] > landmark_uv()[14][1])[:, None]
-    )
+    pigment = (melanin * column(traits["lip_melanin"]) * 0.75 + 0.05 + 0.05 * traits.tone.view(-1, 1, 1, 1)).clamp(0.02, 4)
+    blood = column(traits["lip_blood"]) * (1 + 0.10 * furrow + 0.25 * (at.canonical[..., 1] > landmark_uv()[14][1])[:, None])
     colour = skin_colour(pigment, blood.clamp(0.004, 0.16)) * albedo.new_tensor([0.98, 0.90, 0.95]).view(1, 3, 1, 1)
     # the upper lip turns from the light of its own accord; the lower one is fullest and reddest in its middle
     v = at.canonical[..., 1][:, None]
@@ -117,45 +111,29 @@ def paint_eyes(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
         # upper lid: fold, its shade; lower lid: wet rim and pink
         upper, lower = smoothstep(-y * 4 + 0.5 - 0.6 * (x.abs() - 0.7).clamp_min(0)), smoothstep(y * 4 + 0.5)
         fold_at = 0.0125 + 0.006 * column(traits["lid_fold"])
-        fold = (
-            torch.exp(-(((distance + fold_at) / max(0.0028, 0.6 / n)) ** 2))
-            * upper
-            * smoothstep((1.15 - x.abs()) / 0.3)
-        )
+        fold = torch.exp(-(((distance + fold_at) / max(0.0028, 0.6 / n)) ** 2)) * upper * smoothstep((1.15 - x.abs()) / 0.3)
         fold = fold * (0.35 + 0.65 * column(traits["lid_fold"])) * min(1, 0.0028 * n / 0.6 + 0.2)
         skin = skin * (1 - fold * albedo.new_tensor([0.30, 0.40, 0.40]).view(1, 3, 1, 1))
         lid = torch.exp(-(((distance + 0.006) / 0.006) ** 2))
         skin = skin * (1 - lid * albedo.new_tensor([0.10, 0.20, 0.18]).view(1, 3, 1, 1))
         rim = torch.exp(-(((distance + 0.0022) / max(0.0022, 0.5 / n)) ** 2)) * min(1, 0.0022 * n / 0.5 + 0.2)
-        skin = torch.lerp(
-            skin, skin * 0.75 + albedo.new_tensor([0.10, 0.045, 0.04]).view(1, 3, 1, 1), 0.6 * rim * lower
-        )
+        skin = torch.lerp(skin, skin * 0.75 + albedo.new_tensor([0.10, 0.045, 0.04]).view(1, 3, 1, 1), 0.6 * rim * lower)
         albedo = over(skin, ball, mask)
         # lashes: a dark line at the upper lid's edge and fine hairs leaving it
         lash = torch.exp(-(((distance + 0.0008) / max(0.0030, 0.6 / n)) ** 2)) * min(1, 0.0030 * n / 0.6 + 0.15)
-        lash = (
-            lash
-            * (upper * (0.45 + 0.45 * column(traits["lashes"])) + lower * 0.16)
-            * smoothstep((1.12 - x.abs()) / 0.2)
-        )
+        lash = lash * (upper * (0.45 + 0.45 * column(traits["lashes"])) + lower * 0.16) * smoothstep((1.12 - x.abs()) / 0.2)
         ring = landmark_uv()[REGIONS[name]].to(device)
-        upper_lid = (
-            torch.cat([ring[:1], ring[8:].flip(0)]) if name == "left_eye" else torch.cat([ring[:1], ring[8:].flip(0)])
-        )
+        upper_lid = torch.cat([ring[:1], ring[8:].flip(0)]) if name == "left_eye" else torch.cat([ring[:1], ring[8:].flip(0)])
         t = rng.uniform(0.5, len(upper_lid) - 1.5, 46)
         k = t.long()
         root = torch.lerp(upper_lid[k], upper_lid[k + 1], (t - k)[..., None])
         out = (root[..., 0] - centre[0].to(device)) / half
         heading = -math.pi / 2 + out * 0.8 + rng.normal(46, scale=0.12)
         length = (0.009 + 0.007 * traits["lashes"])[:, None] * rng.uniform(0.6, 1.1, 46)
-        hairs = strokes(
-            at.to_subject(root), heading, length, torch.full_like(length, 0.0011), n, bend=0.5 * out, points=6
-        )
+        hairs = strokes(at.to_subject(root), heading, length, torch.full_like(length, 0.0011), n, bend=0.5 * out, points=6)
         lash = torch.maximum(lash, 1 - torch.exp(-hairs * (0.45 + 0.5 * traits["lashes"]).view(-1, 1, 1, 1)))
         albedo = over(albedo, (traits["brow_colour"] * 0.5).clamp_max(0.03), lash.clamp(0, 0.92))
-        bump = (
-            torch.lerp(bump, 0.10 * (1 - 0.55 * (x**2 + y**2)).clamp_min(0), mask) - 0.07 * fold + 0.045 * lid * upper
-        )
+        bump = torch.lerp(bump, 0.10 * (1 - 0.55 * (x**2 + y**2)).clamp_min(0), mask) - 0.07 * fold + 0.045 * lid * upper
         gloss = torch.lerp(gloss, torch.full_like(gloss, 1.5), mask)
         eyes = torch.maximum(eyes, mask)
     return albedo, bump, gloss, eyes
@@ -189,12 +167,7 @@ def paint_brows(albedo: Tensor, bump: Tensor, traits: Traits, at: Placement) -> 
         lift = traits["brow_height"][:, None] + 0.0012 * traits["side"][:, k, 1:2] - arch
         root = spine + torch.stack([torch.zeros_like(across), across * half + lift + 0.003], -1)
         # hairs rise at the nose, lie along the brow further out, the upper ones turning down
-        heading = (
-            -1.35
-            + 1.25 * smoothstep(along / 0.55)
-            + 0.35 * smoothstep((along - 0.5) / 0.5)
-            - 0.45 * across * (1 - along)
-        )
+        heading = -1.35 + 1.25 * smoothstep(along / 0.55) + 0.35 * smoothstep((along - 0.5) / 0.5) - 0.45 * across * (1 - along)
         heading = heading + rng.normal(count, scale=0.24)
         heading = torch.where(torch.tensor(mirror > 0, device=device), heading, math.pi - heading)
         length = (0.010 + 0.0065 * smoothstep(along / 0.4)) * rng.uniform(0.4, 1.35, count)
@@ -210,9 +183,7 @@ def paint_brows(albedo: Tensor, bump: Tensor, traits: Traits, at: Placement) -> 
             points=7,
             opacity=keep,
         )
-        shade = shade + spots(
-            root[:, ::6], half[:, ::6] * 0.55 + 0.0022, torch.full_like(half[:, ::6], 0.05) * keep[:, ::6], n
-        )
+        shade = shade + spots(root[:, ::6], half[:, ::6] * 0.55 + 0.0022, torch.full_like(half[:, ::6], 0.05) * keep[:, ::6], n)
     alpha = 1 - torch.exp(-0.95 * total)
     under = 1 - torch.exp(-shade * column(0.5 + 1.0 * traits["brow_density"]))
     albedo = over(albedo, 0.35 * albedo + 0.65 * traits["brow_colour"][..., None, None], 0.75 * under)

@@ -103,9 +103,9 @@ def _directions(traits: Traits, at: Placement) -> Tensor:
     part = side * rng.uniform(0.15, 0.5).view(-1, 1, 1, 1)
     back = -math.pi / 2 + 0.55 * torch.sin(az) + 0.2 * column(rng.normal())  # from the forehead over the crown
     down = math.pi / 2 - 0.25 * torch.sin(az)
-    sideways = torch.where(az > part, torch.full_like(az, 0.35), torch.full_like(az, math.pi - 0.35)) + 0.5 * (
-        az - part
-    ).clamp(-1, 1)
+    sideways = torch.where(az > part, torch.full_like(az, 0.35), torch.full_like(az, math.pi - 0.35)) + 0.5 * (az - part).clamp(
+        -1, 1
+    )
     low = smoothstep((az.abs() - 1.0) / 0.5)
     sideways = torch.lerp(sideways, down.expand_as(sideways), low)
     fields = {
@@ -147,8 +147,9 @@ def _stray_hairs(rng: Draws, angle: Tensor, at: Placement, depth: Tensor, n: int
     # against the comb as often as with it: hair combed back starts at its edge, a fringe ends there
     heading = heading + math.pi * rng.chance(0.35, STRAY_HAIRS)
     length = rng.uniform(0.008, 0.034, STRAY_HAIRS)
-    hairs = strokes(root, heading, length, torch.full_like(length, 0.0011), n, bend=rng.normal(STRAY_HAIRS, scale=0.5),
-                    points=9, opacity=keep)
+    hairs = strokes(
+        root, heading, length, torch.full_like(length, 0.0011), n, bend=rng.normal(STRAY_HAIRS, scale=0.5), points=9, opacity=keep
+    )
     return 1 - torch.exp(-1.6 * hairs)
 
 
@@ -209,17 +210,13 @@ def paint_hair(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
     silver = smoothstep((strand * 0.5 + locks * 0.3 + column(traits["grey"]) * 3 - 1.6) / 1.2) * column(
         (traits["grey"] > 0.02).float()
     )
-    colour = torch.lerp(
-        colour, albedo.new_tensor([0.34, 0.335, 0.33]).view(1, 3, 1, 1) * shade.clamp(0.6, 1.3), 0.5 * silver
-    )
+    colour = torch.lerp(colour, albedo.new_tensor([0.34, 0.335, 0.33]).view(1, 3, 1, 1) * shade.clamp(0.6, 1.3), 0.5 * silver)
     roots = torch.exp(-((at.height - line) / 0.8).clamp_min(0)) * cover
     albedo = albedo * (1 - 0.18 * blur(cover, 0.006) * (1 - cover))  # hair shades the skin beside it
     albedo = over(albedo, 0.5 * traits["brow_colour"][..., None, None] + 0.25 * albedo, stubble)
     albedo = over(albedo, colour * (1 - 0.2 * roots), cover)
     tall = _by_style(LIFT, style)
-    bump = bump * (1 - 0.8 * cover) + cover * (0.024 * strand + 0.035 * locks * tall.clamp(0.3, 1)) * (
-        0.4 + tall
-    ).clamp_max(1.2)
+    bump = bump * (1 - 0.8 * cover) + cover * (0.024 * strand + 0.035 * locks * tall.clamp(0.3, 1)) * (0.4 + tall).clamp_max(1.2)
     gloss = torch.lerp(gloss, (0.60 + 0.35 * strand).clamp(0.05, 1.4) * (1 - 0.7 * torch.maximum(coily, buzz)), cover)
     lift = blur(cover, 0.012) * tall * smoothstep((at.height - line) / 2.5 + 0.25)
     return albedo, bump, gloss, cover, lift
@@ -238,11 +235,7 @@ def beard_map(traits: Traits, at: Placement) -> Tensor:
     bottom = smoothstep((high + 11.2 - 2.7 * az**2 + column(rng.uniform(-0.9, 0.9)) + 0.25 * uneven) / 2.4)
     jaw = cheek * bottom * smoothstep((1.50 - az.abs()) / 0.22)
     moustache = smoothstep(at.field("moustache") / 0.012 + 0.55)
-    chin = (
-        torch.exp(-(((az.abs() / (0.30 + 0.06 * column(rng.normal()))) ** 2) ** 2))
-        * smoothstep((-5.3 - high) / 0.7)
-        * bottom
-    )
+    chin = torch.exp(-(((az.abs() / (0.30 + 0.06 * column(rng.normal()))) ** 2) ** 2)) * smoothstep((-5.3 - high) / 0.7) * bottom
     u, v = (at.canonical[..., k][:, None] for k in (0, 1))
     beside = column(0.060 + 0.010 * rng.normal().clamp(-1.5, 1.5))
     round_mouth = smoothstep((1.0 - ((u - 0.5) / beside) ** 2 - ((v - 0.755) / 0.105) ** 2) / 0.45)

@@ -173,9 +173,6 @@ def synthesise_subjects(seeds: Tensor, resolution: int, device: torch.device | s
 
 
 def _reduce(s: Subjects, resolution: int) -> Subjects:
-    maps = {
-        name: resize(getattr(s, name), resolution)
-        for name in ("albedo_linear", "position", "occlusion", "gloss", "hair")
-    }
+    maps = {name: resize(getattr(s, name), resolution) for name in ("albedo_linear", "position", "occlusion", "gloss", "hair")}
     maps |= {name: unit(resize(getattr(s, name), resolution)) for name in ("normals", "smooth_normals")}
     return Subjects(**{f.name: getattr(s, f.name) for f in fields(s)} | maps)

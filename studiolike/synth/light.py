@@ -49,9 +49,7 @@ def _frame(direction: Tensor) -> tuple[Tensor, Tensor]:
     up = torch.tensor([0.0, 1.0, 0.0], device=direction.device).expand_as(direction)
     side = torch.tensor([1.0, 0.0, 0.0], device=direction.device).expand_as(direction)
     a = F.normalize(
-        torch.where(
-            direction[:, 1:2].abs() < 0.95, torch.cross(up, direction, dim=1), torch.cross(side, direction, dim=1)
-        ),
+        torch.where(direction[:, 1:2].abs() < 0.95, torch.cross(up, direction, dim=1), torch.cross(side, direction, dim=1)),
         dim=1,
     )
     return a, torch.cross(direction, a, dim=1)
@@ -80,9 +78,7 @@ def shadow(
         q = frame @ (p.flatten(2) - centre)
         return (q[:, 0] / SPAN + 0.5) * size, (q[:, 1] / SPAN + 0.5) * size, q[:, 2]
 
-    dense = (
-        F.interpolate(position, scale_factor=2, mode="bilinear", align_corners=False) if h <= 1.2 * size else position
-    )
+    dense = F.interpolate(position, scale_factor=2, mode="bilinear", align_corners=False) if h <= 1.2 * size else position
     x, y, z = project(dense)
     index = y.long().clamp(0, size - 1) * size + x.long().clamp(0, size - 1)
     depth = torch.full((b, size * size), -100.0, device=position.device).scatter_reduce_(1, index, z, "amax")

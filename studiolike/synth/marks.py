@@ -39,9 +39,7 @@ def ear_mask(at: Placement) -> Tensor:
 
 def _blob(at: Placement, landmark: int, wide: float, high: float, shift: tuple[float, float] = (0, 0)) -> Tensor:
     centre = landmark_uv()[landmark].tolist()
-    x, y = (
-        (at.canonical[..., k] - centre[k]).sub_(shift[k]).div_(size).square_() for k, size in enumerate((wide, high))
-    )
+    x, y = ((at.canonical[..., k] - centre[k]).sub_(shift[k]).div_(size).square_() for k, size in enumerate((wide, high)))
     return x.add_(y).mul_(-0.5).exp_()[:, None]  # in place: a face has many blobs
 
 
@@ -56,10 +54,7 @@ def skin_maps(traits: Traits, at: Placement) -> SkinMaps:
     tone_map = melanin_of_tone(column(traits.tone))
     mottle = column(traits["mottle"])
     melanin = tone_map * (mottle * (0.050 * noise("melanin", 4, 4) + 0.040 * noise("melanin fine", 32, 4, 0.75))).exp()
-    blood = (
-        column(traits["blood"])
-        * (mottle * (0.10 * noise("blood", 4, 4) + 0.12 * noise("blood fine", 32, 4, 0.8))).exp()
-    )
+    blood = column(traits["blood"]) * (mottle * (0.10 * noise("blood", 4, 4) + 0.12 * noise("blood fine", 32, 4, 0.8))).exp()
 
     cheeks = _blob(at, 50, 0.062, 0.050) + _blob(at, 280, 0.062, 0.050)
     wings = _blob(at, 48, 0.020, 0.022) + _blob(at, 278, 0.020, 0.022)
@@ -100,16 +95,12 @@ def skin_maps(traits: Traits, at: Placement) -> SkinMaps:
     middle = 0.6 * uv[torch.where(rng.uniform(0, 1, FRECKLES) < 0.5, 50, 280)] + 0.4 * uv[4]
     place = middle + rng.normal(FRECKLES, 2) * uv.new_tensor([0.072, 0.044])
     keep = rng.chance((traits["freckles"] ** 0.7)[:, None], FRECKLES)
-    melanin = melanin + spots(
-        place, rng.uniform(0.0011, 0.0026, FRECKLES), keep * rng.uniform(0.10, 0.55, FRECKLES), n, 1.3
-    )
+    melanin = melanin + spots(place, rng.uniform(0.0011, 0.0026, FRECKLES), keep * rng.uniform(0.10, 0.55, FRECKLES), n, 1.3)
     # age spots
     rng = Draws(seeds, "age spots", device)
     place = torch.stack([rng.uniform(0.2, 0.8, AGE_SPOTS), rng.uniform(0.18, 0.80, AGE_SPOTS)], -1)
     keep = rng.chance((traits["spots"] * 0.9)[:, None], AGE_SPOTS)
-    melanin = melanin + spots(
-        place, rng.uniform(0.002, 0.007, AGE_SPOTS), keep * rng.uniform(0.05, 0.30, AGE_SPOTS), n, 2
-    )
+    melanin = melanin + spots(place, rng.uniform(0.002, 0.007, AGE_SPOTS), keep * rng.uniform(0.05, 0.30, AGE_SPOTS), n, 2)
     # moles, pigmented and a little raised
     rng = Draws(seeds, "moles", device)
     place = torch.stack([rng.uniform(0.22, 0.78, MOLES), rng.uniform(0.25, 0.95, MOLES)], -1)
@@ -174,9 +165,7 @@ def wrinkle_maps(traits: Traits, at: Placement) -> tuple[Tensor, Tensor]:
     for wing, corner, outer, inner, lower, out in ((358, 291, 263, 362, 374, 1.0), (129, 61, 33, 133, 145, -1.0)):
         side = up([out, 1.0])
         start, stop = uv[wing] + up([0.012, -0.006]) * side, uv[corner] + up([0.022, 0.002]) * side
-        wide.append(
-            (curve(start, 0.5 * (start + stop) + up([0.012, -0.006]) * side, stop, 0.0022), 0.30 + 0.75 * amount)
-        )
+        wide.append((curve(start, 0.5 * (start + stop) + up([0.012, -0.006]) * side, stop, 0.0022), 0.30 + 0.75 * amount))
         chin = uv[corner] + up([0.014, 0.055]) * side
         wide.append(
             (
@@ -185,18 +174,12 @@ def wrinkle_maps(traits: Traits, at: Placement) -> tuple[Tensor, Tensor]:
             )
         )
         bag = up([0.0, 0.026])
-        wide.append(
-            (curve(uv[inner] + bag * 0.45, uv[lower] + bag, uv[outer] + bag * 0.5, 0.0018), 0.30 + 0.65 * amount)
-        )
-        thin.append(
-            (curve(uv[inner] + bag * 0.3, uv[lower] + bag * 0.62, uv[outer] + bag * 0.25, 0.0015), 0.9 * amount)
-        )
+        wide.append((curve(uv[inner] + bag * 0.45, uv[lower] + bag, uv[outer] + bag * 0.5, 0.0018), 0.30 + 0.65 * amount))
+        thin.append((curve(uv[inner] + bag * 0.3, uv[lower] + bag * 0.62, uv[outer] + bag * 0.25, 0.0015), 0.9 * amount))
         for k in range(4):
             p = uv[outer] + up([0.014, -0.006 + 0.008 * k]) * side
             q = p + up([0.036, (-0.018, -0.005, 0.008, 0.020)[k]]) * side
-            thin.append(
-                (curve(p, 0.5 * (p + q) + up([0.0, 0.002]), q, 0.0028), (1.25 * amount - 0.2) * rng.uniform(0.3, 1.2))
-            )
+            thin.append((curve(p, 0.5 * (p + q) + up([0.0, 0.002]), q, 0.0028), (1.25 * amount - 0.2) * rng.uniform(0.3, 1.2)))
         frown = uv[9] + up([0.013, -0.006]) * side
         thin.append(
             (

@@ -25,8 +25,20 @@ from .light import draw_lighting, gloss, irradiance, severity, shadow
 VIEWS = 3
 FACE_WIDTH = 0.63  # of the layout's width, ear to ear along landmarks 234 and 454
 SEEN = 0.04  # texels that every view saw worse than this count as never observed
-STAGES = ("light", "gloss", "white balance", "views", "background", "misregistration", "blur", "holes filled", "noise",
-          "tone curve", "sharpening", "JPEG")  # in "views", "background", "misregistration" and "blur" holes are black
+STAGES = (
+    "light",
+    "gloss",
+    "white balance",
+    "views",
+    "background",
+    "misregistration",
+    "blur",
+    "holes filled",
+    "noise",
+    "tone curve",
+    "sharpening",
+    "JPEG",
+)  # in "views", "background", "misregistration" and "blur" holes are black
 
 
 @dataclass
@@ -114,9 +126,7 @@ def phone_capture(subjects: Subjects, lighting_seeds: Tensor, stages: dict[str, 
         bleed = away**2 * 0.4 * enlarge(streak, n)
         colour = torch.lerp(colour, background[:, k, :, None, None].expand_as(colour), bleed)
         recorder.blend("background", colour, share)
-        flow = torch.cat(
-            [fbm(Draws(lighting_seeds, f"drift{k}{axis}", device), min(n, 32), 4, 2, 0.4) for axis in "uv"], 1
-        )
+        flow = torch.cat([fbm(Draws(lighting_seeds, f"drift{k}{axis}", device), min(n, 32), 4, 2, 0.4) for axis in "uv"], 1)
         flow = enlarge(flow, n) * column(drift * (0.6 if k == 0 else 1.1))
         # where the surface turns away, few pixels of the photo are pulled over many texels
         pull = away * 0.030 * (0.5 + azimuth[:, k].view(-1, 1, 1, 1) / (2 * math.pi) - uv[None, None, :, :, 0]).sign()
@@ -169,9 +179,7 @@ def _develop(linear: Tensor, seeds: Tensor, recorder: _Recorder) -> Tensor:
     rng = Draws(seeds, "develop", linear.device)
     gain = column(rng.uniform(0.00006, 0.0008) * rng.uniform(0.2, 1.0))
     grain = rng.normal(3, n, n) * min(1.0, n / 256)
-    blotch = (
-        enlarge(rng.normal(3, max(n // 4, 8), max(n // 4, 8)), n) * 0.5
-    )  # chroma noise left by the phone's denoiser
+    blotch = enlarge(rng.normal(3, max(n // 4, 8), max(n // 4, 8)), n) * 0.5  # chroma noise left by the phone's denoiser
     linear = linear + (grain + blotch) * (gain * linear.clamp_min(0) + 0.04 * gain).sqrt()
     recorder.keep("noise", linear)
     shoulder = 0.22

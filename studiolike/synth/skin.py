@@ -85,9 +85,7 @@ def skin_colour(melanin: Tensor, blood: Tensor) -> Tensor:
     dark ≈ 2.2) and blood volume fraction 0…0.16 (skin 0.003–0.017, lips ≈ 0.05). Values outside are clamped."""
     place = torch.cat([(blood / MAX_BLOOD).clamp(0, 1).sqrt(), (melanin / MAX_MELANIN).clamp(0, 1).sqrt()], 1)
     table = _table().to(melanin.device).expand(len(melanin), -1, -1, -1)
-    return F.grid_sample(
-        table, place.permute(0, 2, 3, 1) * 2 - 1, mode="bilinear", padding_mode="border", align_corners=True
-    )
+    return F.grid_sample(table, place.permute(0, 2, 3, 1) * 2 - 1, mode="bilinear", padding_mode="border", align_corners=True)
 
 
 def melanin_of_tone(tone: Tensor) -> Tensor:

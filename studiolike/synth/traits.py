@@ -44,9 +44,7 @@ def canonical_fields() -> Tensor:
     """Signed distances (layout units, inside positive) to `FIELDS`, ``(1, F, CANON, CANON)``; "mouth" is the unsigned
     distance to the line between the lips, negated."""
     uv = landmark_uv()
-    polygons = {name: uv[REGIONS[name]] for name in ("lips", "left_eye", "right_eye", "face")} | {
-        "moustache": uv[MOUSTACHE]
-    }
+    polygons = {name: uv[REGIONS[name]] for name in ("lips", "left_eye", "right_eye", "face")} | {"moustache": uv[MOUSTACHE]}
     upper = uv[[78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308]]
     lower = uv[[78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308]]
     t = torch.linspace(0, 9.999, 300)
