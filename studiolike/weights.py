@@ -32,19 +32,26 @@ NETWORKS: dict[str, tuple[str, str, str]] = {
     "identity": ("studiolike.features", "IdentityNet", "identity network that serves the losses"),
     "identity_eval": ("studiolike.features", "IdentityNet", "identity network no loss ever sees, for evaluation"),
 }
+# networks of others, which only measure; they lie in the package and nowhere else
+JUDGES: dict[str, tuple[str, str, str]] = {
+    "perceptual_judge": ("studiolike.evaluation.lite", "EfficientNetLite", "EfficientNet-Lite0, stem and blocks 0 to 10"),
+    "face_judge": ("studiolike.evaluation.face_net", "FaceNet", "dlib's face-identity ResNet, 8 bit"),
+}
 FILE = "diffusion_pytorch_model.safetensors"
+PACKAGED = Path(__file__).parent / "weights"
 
 
 def weights_dir() -> Path:
     """Folder of the released weights: $STUDIOLIKE_WEIGHTS, or the package's own."""
-    return Path(os.environ.get("STUDIOLIKE_WEIGHTS") or Path(__file__).parent / "weights")
+    return Path(os.environ.get("STUDIOLIKE_WEIGHTS") or PACKAGED)
 
 
 def network_class(name: str) -> type[nn.Module]:
     """Class of a released network. Raises `WeightsError` for an unknown name."""
-    if name not in NETWORKS:
-        raise WeightsError(f"no released network is called '{name}'; there are {', '.join(NETWORKS)}")
-    module, cls, _ = NETWORKS[name]
+    known = NETWORKS | JUDGES
+    if name not in known:
+        raise WeightsError(f"no released network is called '{name}'; there are {', '.join(known)}")
+    module, cls, _ = known[name]
     return getattr(import_module(module), cls)
 
 
@@ -54,13 +61,13 @@ def load(
     """Load a released network in evaluation mode.
 
     Args:
-        name: a key of `NETWORKS`.
-        root: folder that holds one folder per network; default `weights_dir`.
+        name: a key of `NETWORKS` or `JUDGES`.
+        root: folder that holds one folder per network; default `weights_dir`. Judges always come from the package.
     Raises:
         WeightsError: unknown name, missing or damaged file, weights of another network.
     """
     cls = network_class(name)
-    folder = Path(root or weights_dir()) / name
+    folder = Path(PACKAGED if name in JUDGES else root or weights_dir()) / name
     if not (folder / FILE).is_file():
         raise WeightsError(f"no weights in {folder}: run  make weights  or reinstall the package")
     verify(folder)
@@ -124,6 +131,17 @@ def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return root / name
+
+
+def release_judge(model: nn.Module, name: str) -> Path:
+    """Write one of the `JUDGES` into the package, as precise as it comes, with its SHA-256."""
+    folder = PACKAGED / name
+    model.save_pretrained(str(folder), safe_serialization=True)
+    (folder / FILE).chmod(0o644)
+    digest = hashlib.sha256((folder / FILE).read_bytes()).hexdigest()
+    facts = {"name": name, "what": JUDGES[name][2], "origin": "see NOTICE", "sha256": digest}
+    (folder / "card.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
+    return folder
 
 
 STUDIO_MEAN = "studio_mean.png"

@@ -12,10 +12,12 @@ from studiolike.evaluation import (
     EvaluationTable,
     StudioReference,
     bound,
+    chain_quality,
     colour_transfer,
     evaluate,
     mean_studio,
     nothing,
+    quality_lines,
     quotient,
     region,
 )
@@ -162,18 +164,25 @@ def test_reading_back_gives_the_same_table_and_names_the_networks(table, net, tm
             np.testing.assert_array_equal(a, b)
         else:
             assert a == b
-    assert again.networks["perceptual"] == f"LPIPS-form/{net.name}" and "judge" in again.networks["faceid"]
+    assert again.networks["perceptual"] == f"LPIPS-form/EfficientNet-Lite0@{SIDE}" and "judge" in again.networks["faceid"]
     (tmp_path / "broken.json").write_text("{}")
     with pytest.raises(InputError, match="not an evaluation table"):
         EvaluationTable.from_json(tmp_path / "broken.json")
 
 
 def test_the_markdown_names_methods_metrics_intervals_and_networks(table, net):
-    text = table.markdown(["psnr/face", "colour"])
+    text = table.markdown(["psnr/face", "perceptual/face"])
     head, rule, *lines = text.splitlines()
-    assert head == "| method | psnr/face ↑ | colour ↓ | KID ↓ |" and rule.count("---") == 4
+    assert head == "| method | psnr/face ↑ | perceptual@32/face ↓ | KID@32 ↓ |" and rule.count("---") == 4
     assert len([line for line in lines if line.startswith("|")]) == 5
     assert "**" in text and "[" in text and net.name in text and "12 captures of 4 subjects" in text
+
+
+def test_a_table_shows_the_fitted_psnr_and_the_low_band_unless_other_columns_are_asked_for(table):
+    head = table.markdown().splitlines()[0]
+    assert all(f" {name} " in head for name in ("psnr/observed", "psnr_fitted/observed", "low_band", "perceptual@32/holes"))
+    assert (table.values["nothing"]["psnr_fitted/face"] >= table.values["nothing"]["psnr/face"] - 1e-4).all()
+    assert table.beats("oracle", "nothing", "low_band")
 
 
 def test_best_and_worst_rows_are_the_extremes_of_the_metric(table):
@@ -202,3 +211,30 @@ def test_what_cannot_be_evaluated_is_refused_with_a_reason(table, data, net):
         evaluate({"a": lambda t, v: t * float("nan")}, data, rows, eval_net=net)
     with pytest.raises(InputError, match="methods: nothing"):
         table.estimate("nobody", "colour")
+
+
+def test_a_short_look_agrees_with_the_whole_evaluation_and_reads_the_validation_split(data, net, reference):
+    methods = bound(reference)
+    seen = []
+
+    def chain(texture, visibility):
+        seen.append(len(texture))
+        return {name: methods[name](texture, visibility) for name in ("quotient", "mean_studio")}
+
+    quick = chain_quality(chain, data, batch=4)
+    rows = data.captures("val")
+    assert sum(seen) == len(rows)
+    whole = evaluate(methods, data, rows, eval_net=net, reference_subjects=data.subjects("test"))
+    pairs = {
+        "psnr": "psnr/observed",
+        "psnr_fitted": "psnr_fitted/observed",
+        "low_band": "low_band",
+        "perceptual@32": "perceptual/observed",
+    }
+    for name, method in (("input", "nothing"), ("quotient", "quotient"), ("mean_studio", "mean_studio")):
+        for short, full in pairs.items():
+            assert quick[name][short].mean == pytest.approx(whole.estimate(method, full).mean, rel=1e-3)
+    assert quick["input"]["variance_ratio"].mean == pytest.approx(1) and quick["mean_studio"]["variance_ratio"].mean < 1e-6
+    assert len(quality_lines(quick).splitlines()) == 4 and "perceptual@32" in quality_lines(quick)
+    with pytest.raises(InputError, match="no capture rows"):
+        chain_quality(chain, data, [])

@@ -16,10 +16,13 @@ from studiolike.evaluation import (
     colour_error,
     delta_e,
     faceid,
+    gain_fitted,
     kid,
     lab_to_srgb,
+    low_band_error,
     nearest_reference,
     perceptual,
+    perceptual_judge,
     psnr,
     srgb_to_lab,
     ssim,
@@ -61,10 +64,13 @@ def all_metrics(net) -> dict:
         "ssim": ssim,
         "colour": colour_error,
         "perceptual": lambda o, t, m=None: perceptual(PerceptualDistance(net), o, t, m),
+        "public perceptual": lambda o, t, m=None: perceptual(perceptual_judge(), o, t, m),
+        "low band": lambda o, t, m=None: low_band_error(o, t, m)["total"],
+        "fitted psnr": lambda o, t, m=None: psnr(gain_fitted(o, t, m), t, m),
     }
 
 
-@pytest.mark.parametrize("name", ["psnr", "ssim", "colour", "perceptual"])
+@pytest.mark.parametrize("name", ["psnr", "ssim", "colour", "perceptual", "public perceptual", "low band", "fitted psnr"])
 def test_a_full_mask_is_no_mask_an_empty_one_is_nan_and_the_outside_never_counts(name, net, pair, left):
     metric, (output, target) = all_metrics(net)[name], pair
     torch.testing.assert_close(metric(output, target, torch.ones(2, 1, 32, 32)), metric(output, target))
@@ -83,6 +89,45 @@ def test_psnr_of_a_known_error():
     torch.testing.assert_close(psnr(output, target), torch.tensor([10 * math.log10(2 / 0.01)]))
     torch.testing.assert_close(psnr(output, target, mask), torch.tensor([20.0]))
     assert psnr(target, target).isinf().all() and psnr(target, target, mask).isinf().all()
+
+
+def test_the_gain_fit_undoes_exposure_and_white_balance_and_nothing_else():
+    target = 0.2 + 0.4 * noise(2, 3, 16, 16)
+    gain = torch.tensor([0.5, 0.7, 0.9]).view(3, 1, 1)
+    dark = linear_to_srgb(srgb_to_linear(target) * gain)
+    torch.testing.assert_close(gain_fitted(dark, target), target, atol=1e-4, rtol=0)
+    assert psnr(dark, target).max() < 25 < 60 < psnr(gain_fitted(dark, target), target).min()
+    side_lit = linear_to_srgb(srgb_to_linear(target) * torch.linspace(0.3, 1, 16))
+    assert psnr(gain_fitted(side_lit, target), target).max() < 30
+
+
+def test_the_low_band_error_sees_light_and_colour_but_no_detail():
+    flat = torch.full((1, 3, 256, 256), 0.5)
+    light = srgb_to_linear(flat)
+    grain = linear_to_srgb(light * (1 + 0.5 * (noise(1, 3, 256, 256) - 0.5)))
+    brighter = linear_to_srgb(light * 1.1)
+    redder = linear_to_srgb(light * torch.tensor([1.1, 1.0, 1.0]).view(3, 1, 1))
+    assert low_band_error(grain, flat)["total"].item() < 0.012
+    torch.testing.assert_close(low_band_error(brighter, flat)["luminance"], torch.tensor([math.log(1.1)]), atol=2e-3, rtol=0)
+    assert low_band_error(brighter, flat)["chroma"].item() < 1e-3
+    chroma = math.log(1.1) / 2**0.5  # one of the two log ratios is off
+    torch.testing.assert_close(low_band_error(redder, flat)["chroma"], torch.tensor([chroma]), atol=2e-3, rtol=0)
+    half = [low_band_error(x[..., ::2, ::2], flat[..., ::2, ::2])["total"].item() for x in (brighter, redder)]
+    assert half == pytest.approx([low_band_error(x, flat)["total"].item() for x in (brighter, redder)], rel=1e-2)
+
+
+def test_the_judges_see_detail_that_64_texels_cannot_hold(pair):
+    smooth = torch.nn.functional.interpolate(0.3 + 0.3 * noise(6, 3, 16, 16), (256, 256), mode="bicubic")
+    fine = 0.1 * (noise(6, 3, 256, 256, seed=1) - 0.5)
+    fine = fine - torch.nn.functional.avg_pool2d(fine, 4).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    grainy = smooth + fine
+    small = [torch.nn.functional.avg_pool2d(x, 4) for x in (grainy, smooth)]
+    torch.testing.assert_close(*small, atol=1e-5, rtol=0)  # at 64² there is nothing to see
+    blurred = perceptual(perceptual_judge(), gaussian_blur(smooth, 1.0), smooth)
+    assert (perceptual(perceptual_judge(), grainy, smooth) > 3 * blurred).all()
+    features = PooledFeatures()
+    floor = kid(features, smooth[:3].repeat(2, 1, 1, 1), smooth[3:].repeat(2, 1, 1, 1), subset_size=4)
+    assert kid(features, grainy, smooth, subset_size=4).mean > 3 * abs(floor.mean)
 
 
 def test_a_partly_seen_texel_counts_by_its_weight():

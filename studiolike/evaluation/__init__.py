@@ -7,9 +7,10 @@ from .colour import colour_error, delta_e, lab_to_srgb, srgb_to_lab, tone_gap
 from .evaluate import REGIONS, evaluate, region
 from .faceid import faceid
 from .kid import KID, PooledFeatures, kid, nearest_reference
-from .lighting import asymmetry, shading_energy, variance_over_lights, variance_ratio
-from .perceptual import perceptual
-from .psnr import psnr
+from .lighting import asymmetry, low_band_error, shading_energy, variance_over_lights, variance_ratio
+from .perceptual import perceptual, perceptual_judge
+from .psnr import gain_fitted, psnr
+from .quality import chain_quality, quality_lines
 from .ssim import ssim, ssim_map
 from .table import EvaluationTable, higher_is_better
 
@@ -23,20 +24,25 @@ __all__ = [
     "StudioReference",
     "asymmetry",
     "bound",
+    "chain_quality",
     "clustered_mean",
     "colour_error",
     "colour_transfer",
     "delta_e",
     "evaluate",
     "faceid",
+    "gain_fitted",
     "higher_is_better",
     "kid",
     "lab_to_srgb",
+    "low_band_error",
     "mean_studio",
     "nearest_reference",
     "nothing",
     "perceptual",
+    "perceptual_judge",
     "psnr",
+    "quality_lines",
     "quotient",
     "region",
     "shading_energy",

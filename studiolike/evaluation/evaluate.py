@@ -22,9 +22,9 @@ from ..training import device_name
 from .colour import colour_error
 from .faceid import faceid
 from .kid import PooledFeatures, kid
-from .lighting import asymmetry, variance_ratio
-from .perceptual import perceptual
-from .psnr import psnr
+from .lighting import asymmetry, low_band_error, variance_ratio
+from .perceptual import perceptual, perceptual_judge
+from .psnr import gain_fitted, psnr
 from .ssim import ssim
 from .table import EvaluationTable
 
@@ -54,6 +54,7 @@ def evaluate(
     regions: Sequence[str] = REGIONS,
     batch: int = 16,
     resolution: int | None = None,
+    judge: PerceptualDistance | None = None,
     lpips: nn.Module | None = None,
     reference_subjects: Tensor | None = None,
     reference_name: str = "held-out studio textures (val)",
@@ -68,12 +69,12 @@ def evaluate(
             of any side.
         data: a `TextureSet`. rows: its capture rows, for example ``data.captures("test")``; their true studio
             textures are the targets.
-        eval_net: the network no loss has seen; perceptual distance, FaceID and KID use it and are named after
-            it.
+        eval_net: the identity network no loss has seen; FaceID uses it and is named after it.
         regions: regions for PSNR, SSIM and the perceptual distance.
-        resolution: side of the comparison; default that of the set. Outputs of other sides are resampled to
-            it.
-        lpips: a further distance, such as `lpips_pretrained(..., spatial=True)`.
+        resolution: side at which everything is compared and every network but ``eval_net`` looks; default that of the set.
+            Outputs of other sides are resampled to it.
+        judge: the perceptual distance, whose trunk also gives KID its features; default `perceptual_judge`.
+        lpips: a further distance, such as `lpips_pretrained(...)`.
         reference_subjects: studio rows that KID compares with; default the set's "val" subjects. They must
             not be the subjects of ``rows``, nor ones a method was trained on, or copying would look good.
             With fewer than 4, no KID.
@@ -93,9 +94,10 @@ def evaluate(
     if torch.isin(reference_subjects, subject).any():
         raise InputError("KID's reference subjects are among the evaluated ones; choose others")
     eval_net = eval_net.to(device).eval()
-    distances = {"perceptual": PerceptualDistance(eval_net)} | ({"lpips": lpips.to(device)} if lpips is not None else {})
+    judge = judge or perceptual_judge(str(device))
+    distances = {"perceptual": judge} | ({"lpips": lpips.to(device)} if lpips is not None else {})
     collected: dict[str, list[dict[str, Tensor]]] = {name: [] for name in methods}
-    features = PooledFeatures(eval_net)
+    features = PooledFeatures(judge.trunk[0])
     described: dict[str, list[Tensor]] = {name: [] for name in methods}
     outputs: dict[str, list[Tensor]] = {name: [] for name in methods}
     inputs, seen = [], []
@@ -105,6 +107,7 @@ def evaluate(
         target = resize(data.studio_batch(subject[part], device), resolution)
         small = resize(visibility, resolution)
         masks = {name: region(name, small) for name in regions}
+        truth = {key: d.describe(target) for key, d in distances.items() if isinstance(d, PerceptualDistance)}
         inputs.append(_small(resize(texture, resolution)).cpu())
         seen.append(_small(small).cpu())
         for name, method in methods.items():
@@ -114,7 +117,7 @@ def evaluate(
                 torch.cuda.synchronize(device)
             seconds = (time.perf_counter() - started) / len(part)
             output = _checked(name, output, texture, resolution)
-            measured = _measure(output, target, small, masks, distances, eval_net)
+            measured = _measure(output, target, small, masks, distances, truth, eval_net)
             measured["seconds"] = torch.full((len(part),), seconds)
             collected[name].append({key: value.float().cpu() for key, value in measured.items()})
             described[name].append(features(output).cpu())
@@ -135,9 +138,9 @@ def evaluate(
         values[name] = columns
         if len(reference_subjects) >= 4 and len(rows) >= 4:
             scores[name] = kid(nn.Identity(), torch.cat(described[name]), torch.cat(references), seed=seed)
-    networks = {key: distance.name for key, distance in distances.items()} | {"faceid": eval_net.name}
+    networks = {key: f"{distance.name}@{resolution}" for key, distance in distances.items()} | {"faceid": eval_net.name}
     if scores:
-        networks["KID"] = features.name
+        networks["KID"] = f"{features.name}@{resolution}"
     tone = np.asarray(data.tone)[subject.numpy()]
     return EvaluationTable(
         rows.numpy(),
@@ -159,16 +162,20 @@ def _measure(
     seen: Tensor,
     masks: dict[str, Tensor],
     distances: dict[str, nn.Module],
+    described: dict[str, list[Tensor]],
     net: IdentityNet,
 ) -> dict[str, Tensor]:
     """All metrics of one batch, ``(B,)`` each."""
     measured = {}
     for name, mask in masks.items():
         measured[f"psnr/{name}"] = psnr(output, target, mask)
+        measured[f"psnr_fitted/{name}"] = psnr(gain_fitted(output, target, mask), target, mask)
         measured[f"ssim/{name}"] = ssim(output, target, mask)
         for key, distance in distances.items():
-            measured[f"{key}/{name}"] = perceptual(distance, output, target, mask)
+            measured[f"{key}/{name}"] = perceptual(distance, output, target, mask, described.get(key))
     measured |= {f"faceid_{key}": value for key, value in faceid(net, output, target).items()}
+    low = low_band_error(output, target, seen)
+    measured |= {"low_band": low["total"], "low_band_luminance": low["luminance"], "low_band_chroma": low["chroma"]}
     face = region("face", output[:, :1])
     measured["colour"] = colour_error(output, target, face)
     measured["asymmetry"] = asymmetry(output, face * seen)  # a hole is not light

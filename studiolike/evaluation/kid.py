@@ -6,9 +6,8 @@ not; so it is the one to use with few-shot sets. Its value has a spread, which i
 be negative: copies of the reference score *below* zero. Use reference textures of other subjects, and look at
 `nearest_reference`.
 
-Inception weights are a download, and know photographs, not texture maps. The features here are the evaluation
-network's maps of every scale, averaged over a 2×2 grid: fine and coarse, and with the left-right shading that
-the embedding itself was trained to ignore.
+Inception weights are a large download. The features here are the public trunk's maps of every scale (`EfficientNetLite`), at the
+size at which the textures come, averaged over a 2×2 grid: fine and coarse, and with the left-right shading.
 """
 
 from __future__ import annotations
@@ -20,28 +19,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import weights
 from ..errors import InputError
-from ..features import IdentityNet
 
 
 class PooledFeatures(nn.Module):
     """Feature vector of a texture for distances between sets: all maps of a trunk, averaged over ``grid``²
     cells.
 
-    ``(B, 3, H, W)`` in [0, 1] → ``(B, D)``.
+    ``(B, 3, H, W)`` in [0, 1] → ``(B, D)``. Each texel's channels are first divided by their root mean square, so that no map
+    outweighs another by its scale and the kernel's cube has values about one to work on.
+
+    Args:
+        net: a trunk with ``features(texture) -> list of (B, C, h, w)`` and a ``name``; default the public one.
+        batch: textures that are looked at together.
     """
 
-    def __init__(self, net: IdentityNet, grid: int = 2, batch: int = 64):
+    def __init__(self, net: nn.Module | None = None, grid: int = 2, batch: int = 16):
         super().__init__()
-        self.net, self.grid, self.batch = net, grid, batch
-        self.name = f"pooled/{net.name}"
+        self.net, self.grid, self.batch = net or weights.load("perceptual_judge"), grid, batch
+        self.name = f"pooled/{self.net.name}"
 
     @torch.no_grad()
     def forward(self, texture: Tensor) -> Tensor:
         parts = []
         for part in texture.split(self.batch):
-            maps = self.net.features(part)
-            parts.append(torch.cat([F.adaptive_avg_pool2d(x, self.grid).flatten(1) for x in maps], 1).float())
+            maps = [x.float() for x in self.net.features(part)]
+            maps = [x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-4) for x in maps]
+            parts.append(torch.cat([F.adaptive_avg_pool2d(x, self.grid).flatten(1) for x in maps], 1))
         return torch.cat(parts)
 
 

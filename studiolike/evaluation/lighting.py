@@ -1,4 +1,4 @@
-"""How much of the capture's light is left? Two measures that need no ground truth.
+"""How much of the capture's light is left? Two measures that need no ground truth, and one that does.
 
 `asymmetry`: faces are nearly symmetric, light seldom is. `variance_ratio`: one subject under several lights
 should give one output; what still varies is light (and other capture effects) that came through. An output
@@ -13,6 +13,7 @@ from torch import Tensor
 from ..io import luminance, srgb_to_linear
 from .masked import full, masked_blur, masked_mean
 
+LOW_BAND = 6 / 256  # sigma of the blur below which the low band lies, as a share of the width: 6 texels at 256²
 DARK = 1e-3  # added to linear luminance before the logarithm, so that near-black texels do not rule
 
 
@@ -76,3 +77,23 @@ def shading_energy(texture: Tensor, mask: Tensor | None = None, sigma: float = 0
     low = masked_blur(logarithm, mask, sigma * texture.shape[-1])
     mean = masked_mean(low, mask).view(-1, 1, 1, 1)
     return masked_mean((low - mean).square(), mask).sqrt()
+
+
+def low_band_error(output: Tensor, target: Tensor, mask: Tensor | None = None, sigma: float = LOW_BAND) -> dict[str, Tensor]:
+    """Error of light and colour after a blur of linear light that looks at masked-in texels only.
+
+    Args:
+        output, target: ``(B, 3, H, W)`` in [0, 1], sRGB. mask: ``(B, 1, H, W)`` weights, usually the visibility.
+        sigma: of the blur, as a share of the width.
+    Returns:
+        Root mean squares over the mask, ``(B,)`` each, in natural-log units (0.1 is about 10 %), ``nan`` for an empty mask:
+        ``luminance`` of log Y, ``chroma`` of the log ratios R/G and B/G (Finlayson et al. 2006), and ``total``, the root of the
+        sum of their squares.
+    """
+    mask = full(output, mask)
+    low = [masked_blur(srgb_to_linear(x), mask, sigma * x.shape[-1]).clamp_min(0) + DARK for x in (output, target)]
+    ratio = torch.log(low[0] / low[1])
+    luminance_error = torch.log(luminance(low[0]) / luminance(low[1]))
+    chroma_error = ratio[:, [0, 2]] - ratio[:, 1:2]
+    squares = [masked_mean(x.square(), mask) for x in (luminance_error, chroma_error)]
+    return {"luminance": squares[0].sqrt(), "chroma": squares[1].sqrt(), "total": sum(squares).sqrt()}

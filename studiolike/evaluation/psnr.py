@@ -1,4 +1,8 @@
-"""Peak signal-to-noise ratio, per sample, over any part of the texture."""
+"""Peak signal-to-noise ratio, per sample, over any part of the texture, as it is or after a gain fit.
+
+Nobody can read the exposure and the white balance of a studio off one phone capture, so both figures stand side by
+side: the PSNR as it is, and the PSNR after the three gains that would have been the best guess (`gain_fitted`).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,8 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from .masked import masked_mean
+from ..io import linear_to_srgb, srgb_to_linear
+from .masked import full, masked_mean
 
 
 def psnr(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -19,3 +24,19 @@ def psnr(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     if mask is None:
         return peak_signal_noise_ratio(output, target, data_range=1.0, reduction="none", dim=(1, 2, 3))
     return -10 * torch.log10(masked_mean((output - target).square(), mask))
+
+
+def gain_fitted(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """``output`` with one gain per sample and colour channel, fitted to ``target`` by least squares in linear light.
+
+    Args:
+        output, target: ``(B, 3, H, W)`` in [0, 1], sRGB.
+        mask: ``(B, 1, H, W)`` weights in [0, 1] of the texels that decide the gain; all are scaled by it.
+    Returns:
+        ``(B, 3, H, W)`` in [0, 1], sRGB.
+    """
+    mask = full(output, mask)
+    light, wanted = srgb_to_linear(output), srgb_to_linear(target)
+    power = (light.square() * mask).sum((2, 3), keepdim=True).clamp_min(1e-9)
+    gain = (light * wanted * mask).sum((2, 3), keepdim=True) / power
+    return linear_to_srgb((light * gain).clamp(0, 1))

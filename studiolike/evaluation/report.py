@@ -5,14 +5,16 @@ from __future__ import annotations
 from torch import Tensor
 
 from .. import weights
-from ..features import PerceptualDistance
 from ..io import resize
 from ..layout import region_mask
+from . import face_judge
 from .colour import colour_error
+from .face_net import FaceNet
 from .faceid import faceid
-from .lighting import asymmetry
-from .perceptual import perceptual
-from .psnr import psnr
+from .lighting import asymmetry, low_band_error
+from .lite import EfficientNetLite
+from .perceptual import perceptual, perceptual_judge
+from .psnr import gain_fitted, psnr
 
 
 def measure(texture: Tensor, visibility: Tensor | None, result: Tensor, truth: Tensor | None = None) -> dict[str, float | str]:
@@ -22,9 +24,10 @@ def measure(texture: Tensor, visibility: Tensor | None, result: Tensor, truth: T
         texture: phone texture ``(1, 3, N, N)``; visibility ``(1, 1, N, N)`` or None (all observed).
         result: studio-like texture ``(1, 3, M, M)``. truth: true studio texture ``(1, 3, M, M)``, if known.
     Returns:
-        ``asymmetry_*``: left-right light left over (log units, face); ``identity_cosine_to_input``; with the truth
-        also PSNR in dB (face), perceptual distance, identity cosine and colour error (CIEDE2000). The evaluation
-        network that no loss has seen measures identity and perceptual distance.
+        ``asymmetry_*``: left-right light left over (log units, face); ``identity_cosine_to_input`` by the evaluation network
+        that no loss has seen, and ``face_distance_to_input`` by the one that knows real people (below 0.6: one person); with
+        the truth also PSNR in dB (face) as it is and after a gain fit, low-band error, perceptual distance, identity cosine
+        and colour error (CIEDE2000).
     """
     size = result.shape[-1]
     phone = resize(texture, size)
@@ -35,12 +38,16 @@ def measure(texture: Tensor, visibility: Tensor | None, result: Tensor, truth: T
         "asymmetry_input": asymmetry(phone, seen).item(),
         "asymmetry_output": asymmetry(result, seen).item(),
         "identity_cosine_to_input": faceid(net, result, phone, seen)["cosine"].item(),
+        "face_distance_to_input": face_judge.distance(result, phone, visibility).item(),
     }
     if truth is not None:
-        distance = PerceptualDistance(net)
+        distance = perceptual_judge()
         for name, picture in (("input", phone), ("output", result)):
             numbers[f"psnr_{name}"] = psnr(picture, truth, face).item()
+            numbers[f"psnr_fitted_{name}"] = psnr(gain_fitted(picture, truth, face), truth, face).item()
+            numbers[f"low_band_{name}"] = low_band_error(picture, truth, seen)["total"].item()
             numbers[f"perceptual_{name}"] = perceptual(distance, picture, truth, face).item()
             numbers[f"colour_error_{name}"] = colour_error(picture, truth, face).item()
         numbers["identity_cosine_to_truth"] = faceid(net, result, truth)["cosine"].item()
-    return {name: round(value, 5) for name, value in numbers.items()} | {"network": "identity_eval"}
+    networks = f"identity: {net.name}, face: {FaceNet.name}, perceptual: {EfficientNetLite.name}@{size}"
+    return {name: round(value, 5) for name, value in numbers.items()} | {"networks": networks}

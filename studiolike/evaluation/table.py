@@ -18,7 +18,11 @@ from .kid import KID
 # which way is better; every metric's name begins with one of these
 HIGHER_IS_BETTER = {
     "psnr": True,
+    "psnr_fitted": True,
     "ssim": True,
+    "low_band": False,
+    "low_band_luminance": False,
+    "low_band_chroma": False,
     "perceptual": False,
     "lpips": False,
     "faceid_cosine": True,
@@ -28,6 +32,20 @@ HIGHER_IS_BETTER = {
     "variance_ratio": False,
     "seconds": False,
 }
+# the columns of a table unless others are asked for
+COLUMNS = (
+    "psnr/observed",
+    "psnr_fitted/observed",
+    "psnr/holes",
+    "low_band",
+    "perceptual/observed",
+    "perceptual/holes",
+    "lpips/observed",
+    "faceid_cosine",
+    "colour",
+    "asymmetry",
+    "variance_ratio",
+)
 
 
 def higher_is_better(metric: str) -> bool:
@@ -69,6 +87,11 @@ class EvaluationTable:
     def metrics(self) -> list[str]:
         """Names of the metrics."""
         return list(next(iter(self.values.values())))
+
+    def label(self, metric: str) -> str:
+        """How a table calls a metric; a network's distance tells at which side it looked: ``perceptual@256/face``."""
+        base, *rest = metric.split("/")
+        return "/".join([f"{base}@{self.resolution}" if base in ("perceptual", "lpips") else base, *rest])
 
     def _column(self, method: str, metric: str) -> np.ndarray:
         if method not in self.values or metric not in self.values[method]:
@@ -147,14 +170,14 @@ class EvaluationTable:
 
     def markdown(self, metrics: list[str] | None = None, digits: int = 3) -> str:
         """A table of means with 95 % intervals, best mean in bold, and a line that says what measured it."""
-        metrics = metrics or [m for m in self.metrics if m not in ("seconds", "faceid_mse")]
+        metrics = metrics or [m for m in COLUMNS if m in self.metrics] or self.metrics
         summary = self.summary()
         best = {}
         for metric in metrics:
             means = {m: summary[m][metric].mean for m in self.methods if not math.isnan(summary[m][metric].mean)}
             best[metric] = (max if higher_is_better(metric) else min)(means, key=means.get, default=None)
-        arrows = [f"{metric} {'↑' if higher_is_better(metric) else '↓'}" for metric in metrics]
-        head = ["method", *arrows, *(["KID ↓"] if self.kid else [])]
+        arrows = [f"{self.label(metric)} {'↑' if higher_is_better(metric) else '↓'}" for metric in metrics]
+        head = ["method", *arrows, *([f"KID@{self.resolution} ↓"] if self.kid else [])]
         lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
         for method in self.methods:
             cells = []
