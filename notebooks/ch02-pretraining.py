@@ -767,9 +767,10 @@ figures.image_slider(
 # Reconstructions of training captures by encoder and generator, which tell how much of the distance is due to random codes.
 # And known bad samples: truncated ones, and those of the live network.
 # Both sides are always seen through the same kind of visibility maps.
+# The features are those of a public network trained on photographs, EfficientNet-Lite0, at the textures' own size.
 
 # %% tags=["hide-input"]
-look, same = PooledFeatures(eye), torch.nn.Identity()  # features once, then KID on the features
+look, same = PooledFeatures(), torch.nn.Identity()  # features once, then KID on the features
 real_features = look(real * seen)
 owner = data.subject[held_out]
 results = {}

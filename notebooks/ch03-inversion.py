@@ -21,8 +21,7 @@ import torch
 from IPython.display import Markdown, display
 
 from studiolike import config, figures, inversion, notebook, recipes, weights
-from studiolike.evaluation import clustered_mean, faceid, perceptual, psnr
-from studiolike.features import PerceptualDistance
+from studiolike.evaluation import clustered_mean, faceid, perceptual, perceptual_judge, psnr
 from studiolike.inversion import CodeBank, WPrior, invert, observed_psnr, pyramid_distance, resize_observed
 from studiolike.io import fill_unobserved, from_signed, resize, to_signed
 from studiolike.stylegan2 import encode
@@ -323,7 +322,7 @@ for person in range(min(2, len(rows))):
     )
 
 # %% tags=["hide-input"]
-subjects, lpips = data.subject[rows], PerceptualDistance(eye)
+subjects, lpips = data.subject[rows], perceptual_judge()
 measures = {
     "reconstruction, given side, dB ↑": {n: psnr(p, texture, kept) for n, p in painted.items()},
     "reconstruction, hidden side, dB ↑": {n: psnr(p, texture, hidden) for n, p in painted.items()},

@@ -44,8 +44,7 @@ from studiolike.detail.guidance import differences, pair_mask, trusted
 from studiolike.detail.model import lock_grid, low_frequencies, upsample
 from studiolike.detail.sample import lock_colours
 from studiolike.detail.train import FLOOR, clean_from_velocity, min_snr_weight, velocity
-from studiolike.evaluation import clustered_mean, perceptual, psnr
-from studiolike.features import PerceptualDistance
+from studiolike.evaluation import clustered_mean, perceptual, perceptual_judge, psnr
 from studiolike.inversion import invert, resize_observed
 from studiolike.io import from_signed, linear_to_srgb, resize, srgb_to_linear
 from studiolike.live import explore
@@ -426,7 +425,7 @@ explore(
 #
 # ### Measured
 #
-# Three measures, over observed texels of the head only: PSNR, perceptual distance (a network no loss has seen, at full size), and the correlation of the log gradients with those of the truth.
+# Three measures, over observed texels of the head only: PSNR, perceptual distance (a public network no loss has seen, at full size), and the correlation of the log gradients with those of the truth.
 # Two coarse textures: G_studio's output, and the ideal one, the shrunk truth, which takes the generator's own errors out of the comparison.
 # The rival is not a network: a screened Poisson step that puts the phone's log gradients into the coarse texture in closed form {cite}`perez2003poisson`.
 
@@ -434,7 +433,7 @@ explore(
 notebook.source(screened_poisson)
 
 # %%
-distance = PerceptualDistance(weights.load("identity_eval"), size=size)
+distance = perceptual_judge()  # a public trunk; it looks at the size at which the textures come
 counts = visibility * (layout.region_mask("head", size) > 0.5)
 true_field = field_of(truth, "log")
 

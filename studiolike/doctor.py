@@ -63,14 +63,14 @@ def report() -> str:
         missing = [f"{name} ({use})" for name, module, use in packages if util.find_spec(module) is None]
         state = f"missing {', '.join(missing)}: pip install 'studiolike[{extra}]'" if missing else "complete"
         lines.append(f"{extra:8s} {state}")
-    for name in weights.NETWORKS:
+    for name in weights.NETWORKS | weights.JUDGES:
         try:
-            folder = weights.weights_dir() / name
+            folder = weights.folder_of(name)
             if not (folder / weights.FILE).is_file():
                 raise weights.WeightsError("missing: run  make weights  or reinstall the package")
             weights.verify(folder)
             size = (folder / weights.FILE).stat().st_size / 2**20
-            lines.append(f"weights  {name:14s} {size:5.1f} MB ok")
+            lines.append(f"weights  {name:16s} {size:5.1f} MB ok")
         except StudioError as error:
-            lines.append(f"weights  {name:14s} {error}")
+            lines.append(f"weights  {name:16s} {error}")
     return "\n".join(lines)

@@ -303,7 +303,7 @@ def phone_quality(context: Context, g_phone: nn.Module, data: TextureSet, count:
     z = torch.randn(len(rows), g_phone.config.w_dim, generator=rng)
     device = next(g_phone.parameters()).device
     samples = torch.cat([from_signed(g_phone(part.to(device))).cpu() for part in z.split(16)])
-    features = PooledFeatures(context.network("identity_eval"))
+    features = PooledFeatures()
     shuffled = torch.randperm(len(rows), generator=rng)
     half = len(rows) // 2
     value = kid(features, samples * visibility, texture * visibility)

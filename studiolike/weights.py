@@ -46,6 +46,11 @@ def weights_dir() -> Path:
     return Path(os.environ.get("STUDIOLIKE_WEIGHTS") or PACKAGED)
 
 
+def folder_of(name: str, root: Path | None = None) -> Path:
+    """Where a network lies: in ``root``, by default `weights_dir`; judges always in the package."""
+    return Path(PACKAGED if name in JUDGES else root or weights_dir()) / name
+
+
 def network_class(name: str) -> type[nn.Module]:
     """Class of a released network. Raises `WeightsError` for an unknown name."""
     known = NETWORKS | JUDGES
@@ -67,7 +72,7 @@ def load(
         WeightsError: unknown name, missing or damaged file, weights of another network.
     """
     cls = network_class(name)
-    folder = Path(PACKAGED if name in JUDGES else root or weights_dir()) / name
+    folder = folder_of(name, root)
     if not (folder / FILE).is_file():
         raise WeightsError(f"no weights in {folder}: run  make weights  or reinstall the package")
     verify(folder)
