@@ -32,7 +32,8 @@ from peer import peer_rows
 from reading import reading_row
 
 from studiolike.config import DetailConfig, GeneratorConfig, InversionConfig, PretrainConfig, Profile, profile
-from studiolike.training import commit, device_name, package_hash, peak_gib
+from studiolike.device import device_name, peak_gib
+from studiolike.training import commit, package_hash
 
 Row = tuple[str, str, Callable[[], int]]  # name, unit, work that returns how many units it did
 Measured = dict  # a row that measured itself: name, unit, median, min, max, peak_gib and what else it knows

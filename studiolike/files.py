@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from . import io
+from .device import find_device
 from .errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def convert_path(command: Convert) -> list[dict]:
 def _pipeline(command: Convert):
     from .pipeline import StudioPipeline
 
-    device = command.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = find_device(command.device)
     if command.weights is None:
         return StudioPipeline.released(device)
     from .errors import WeightsError

@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import PartialState
 from torch import Tensor, nn
 
 from . import weights
 from .config import DataConfig, Profile
 from .errors import InputError, ProfileError
 from .io import from_signed
-from .training import fit
+from .training import fit, processes
 
 if TYPE_CHECKING:
+    from accelerate import PartialState
+
     from .evaluation import EvaluationTable
     from .inversion import CodeBank
     from .synth import SetSpec, TextureSet
@@ -125,7 +126,7 @@ class Context:
 
     @property
     def processes(self) -> PartialState:
-        return PartialState(cpu=self.device == "cpu")
+        return processes(self.device)
 
     def set_of(self, detailed: bool) -> TextureSet:
         with self.processes.main_process_first():  # the others open what it wrote
@@ -143,7 +144,7 @@ class Context:
 
     @property
     def data_device(self) -> str:
-        return self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return str(self.processes.device)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -6,30 +6,35 @@ so an interrupted and resumed run is the uninterrupted run: nothing but weights,
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import hashlib
 import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
-import sys
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from torch import nn
 from tqdm.auto import tqdm
 
+from .device import device_name, find_device, keep_memory, peak_gib
 from .errors import InputError, WeightsError
 from .io import atomic
+
+PATIENCE = timedelta(days=1)  # of processes for the main one, while it makes a set or inverts a code bank
 
 
 class Stage:
@@ -119,23 +124,6 @@ def commit() -> str:
         return ""
 
 
-def device_name(device: torch.device | str) -> str:
-    """Readable name of a device, with the thread count on a CPU."""
-    device = torch.device(device)
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
-
-
-def peak_gib(device: torch.device | str) -> float:
-    """Peak memory so far in GiB: of the GPU if that is the device, else of this process."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    import resource  # not on Windows, where nobody asked yet
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
-
-
 def compiled(function: Callable[..., Any], name: str, backend: str = "inductor") -> Callable[..., Any]:
     """``torch.compile`` that never stops a training: where it fails, a warning names the reason and ``function`` itself runs.
 
@@ -169,6 +157,41 @@ def step_seed(seed: int, images: int, rank: int = 0) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}/{images}/{rank}".encode(), digest_size=7).digest(), "little")
 
 
+def was_skipped(*optimizers: torch.optim.Optimizer) -> bool:
+    """Whether the latest step of any of these found float16 gradients out of range and changed nothing.
+
+    What follows a step, an average of the weights for example, must then stand still as well.
+    """
+    return any(getattr(optimizer, "step_was_skipped", False) for optimizer in optimizers)
+
+
+@contextmanager
+def whole_steps(accelerator: Accelerator) -> Iterator[None]:
+    """Answer Ctrl-C at the end of the block, so that it leaves a whole step and never half of one; a second one at once.
+
+    Several processes stop together, after the same step.
+    """
+    asked: list[tuple[Any, ...]] = []
+
+    def hold(*caught: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(caught)
+
+    reachable = threading.current_thread() is threading.main_thread()  # no other thread may set or get a signal
+    before = signal.signal(signal.SIGINT, hold) if reachable else None
+    try:
+        yield
+        stop = bool(asked)
+        if accelerator.num_processes > 1:
+            stop = accelerator.reduce(torch.tensor(float(stop), device=accelerator.device)).item() > 0
+    finally:
+        if reachable:
+            signal.signal(signal.SIGINT, before)
+    if stop:
+        raise KeyboardInterrupt
+
+
 def _save(path: Path, stage: Stage, images: int, seconds: float, settings: dict) -> None:
     unwrap = stage.accelerator.unwrap_model
     state = {
@@ -178,6 +201,7 @@ def _save(path: Path, stage: Stage, images: int, seconds: float, settings: dict)
         "modules": {k: unwrap(m).state_dict() for k, m in stage.modules.items()},
         "optimizers": {k: o.state_dict() for k, o in stage.optimizers.items()},
         "stage": stage.state_dict(),
+        "scaler": scaler.state_dict() if (scaler := stage.accelerator.scaler) is not None else {},
     }
     with atomic(path) as temporary:
         torch.save(state, temporary)
@@ -195,19 +219,33 @@ def _load(path: Path, stage: Stage, settings: dict) -> tuple[int, float]:
     for key, optimizer in stage.optimizers.items():
         optimizer.load_state_dict(state["optimizers"][key])
     stage.load_state_dict(state["stage"])
+    if stage.accelerator.scaler is not None:  # a fresh one would begin with steps that overflow and are skipped
+        stage.accelerator.scaler.load_state_dict(state["scaler"])
     return state["images"], state["seconds"]
 
 
-def keep_memory() -> bool:
-    """Let the C library keep what a training step frees for the next one; whether it agreed (glibc does).
+def processes(device: str | None = None) -> PartialState:
+    """The processes that train together, this one alone unless ``accelerate launch`` started several.
 
-    It would return large blocks to the system and get them back as empty pages, thousands of page faults a step: an eighth
-    of the time of a StyleGAN2 step on two cores. The process then stays as large as it once was.
+    Args:
+        device: of this process; None is a GPU where there is one. Among several processes each has its own, so that only "cpu",
+            "cuda" and None can be asked for.
+    Raises:
+        InputError: no such device, or a numbered one for several processes.
     """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    no_maps, never_trim = (-4, 0), (-1, 2**31 - 1)  # M_MMAP_MAX, M_TRIM_THRESHOLD of malloc.h
-    return all(ctypes.CDLL(None).mallopt(*option) for option in (no_maps, never_trim))
+    wanted = None if device is None else find_device(device)
+    state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
+    if wanted is None:
+        return state
+    if state.num_processes == 1:
+        state.device = wanted
+        if wanted.type == "cuda":
+            torch.cuda.set_device(wanted)  # what names no device, a kernel's workspace for example, must not go to another
+    elif wanted.index is not None:
+        raise InputError(
+            f"several processes cannot share {device}: leave --device out and list the devices in CUDA_VISIBLE_DEVICES"
+        )
+    return state
 
 
 def prepare(stage: Stage, *, device: str | None = None, precision: str = "no", seed: int = 0, **options: Any) -> Accelerator:
@@ -218,10 +256,13 @@ def prepare(stage: Stage, *, device: str | None = None, precision: str = "no", s
     Args:
         device, precision: as in `fit`. options: further ones of `accelerate.Accelerator`.
     Raises:
-        InputError: a batch that does not divide among the processes.
+        InputError: a batch that does not divide among the processes, a device that is not there, fp16 without a GPU.
     """
     AcceleratorState._reset_state(reset_partial_state=True)  # one process may run several stages in a row
-    stage.accelerator = accelerator = Accelerator(mixed_precision=precision, cpu=device == "cpu", **options)
+    where = processes(device).device
+    if precision == "fp16" and where.type == "cpu":
+        raise InputError("fp16 needs a GPU; on the CPU use  --set.precision no  or  --set.precision bf16")
+    stage.accelerator = accelerator = Accelerator(mixed_precision=precision, cpu=where.type == "cpu", **options)
     if stage.batch % accelerator.num_processes:
         raise InputError(
             f"a batch of {stage.batch} does not divide among {accelerator.num_processes} processes; "
@@ -276,12 +317,12 @@ def fit(
     """Train ``stage`` until it has seen ``images`` images; resume from ``run_dir`` if a run was stopped there.
 
     Writes ``checkpoint.pt`` (exact state), ``log.jsonl`` (one line of scalars per interval), ``preview-*.png`` and,
-    at the end, ``record.json``. Ctrl-C saves a checkpoint and raises `KeyboardInterrupt` again.
+    at the end, ``record.json``. Ctrl-C ends the step, saves a checkpoint and raises `KeyboardInterrupt`.
 
     Args:
         settings: what makes this run this run; a checkpoint of other settings is refused.
         checkpoint_every, preview_every, log_every: in images; default a tenth, a quarter, a fiftieth of the run.
-        device: "cpu" forces the CPU; None lets `accelerate` choose.
+        device: where, "cpu" or "cuda:1" for example; None is a GPU where there is one.
         precision: "no", "fp16" or "bf16".
         tensorboard: also write TensorBoard events.
     Raises:
@@ -318,8 +359,7 @@ def fit(
         smoothing=0.05,
     )
     scalars: dict[str, float] = {}
-
-    first = seen
+    first, whole = seen, True
 
     def elapsed() -> float:
         return before + time.perf_counter() - started
@@ -330,11 +370,13 @@ def fit(
 
     try:
         while seen < images:
-            number = step_seed(seed, seen, accelerator.process_index)
-            torch.manual_seed(number % 2**63)
-            scalars.update(stage.step(seen, torch.Generator().manual_seed(number % 2**63)))
+            number = step_seed(seed, seen, accelerator.process_index) % 2**63
             passed = seen // log_every, seen // checkpoint_every, seen // preview_every
-            seen += stage.batch
+            with whole_steps(accelerator):
+                whole = False
+                torch.manual_seed(number)
+                scalars.update(stage.step(seen, torch.Generator().manual_seed(number)))
+                seen, whole = seen + stage.batch, True
             bar.update(min(stage.batch, max(images - seen + stage.batch, 0)))
             if main and (seen // log_every > passed[0] or seen >= images):
                 speed = (seen - first) / max(time.perf_counter() - started, 1e-9)
@@ -358,7 +400,7 @@ def fit(
                     write({"images": seen, "seconds": round(elapsed(), 1), **measured})
                     accelerator.log(measured, step=seen)
     except KeyboardInterrupt:
-        if main:
+        if main and whole:  # else the last checkpoint stands
             _save(checkpoint, stage, seen, elapsed(), settings)
             bar.write(f"{stage.name} stopped after {seen} images; the same command resumes it from {run_dir}")
         raise

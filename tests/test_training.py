@@ -1,17 +1,22 @@
 """The trainer: a stopped run continues as if nothing had happened."""
 
 import json
+import os
 import platform
+import signal
 import subprocess
 import sys
 import warnings
 
 import pytest
 import torch
+from accelerate.optimizer import AcceleratedOptimizer
 from torch import nn
 
-from studiolike.errors import WeightsError
-from studiolike.training import Stage, compiled, fit, read_log
+from studiolike import training
+from studiolike.device import find_device
+from studiolike.errors import InputError, WeightsError
+from studiolike.training import Stage, compiled, fit, prepare, read_log, was_skipped
 
 
 class Regression(Stage):
@@ -59,6 +64,93 @@ def test_an_interrupted_run_ends_bit_for_bit_like_a_straight_one(tmp_path):
     machine = {"seconds", "images_per_second", "peak_gib"}
     a, b = ({k: v for k, v in read_log(tmp_path / name).items() if k not in machine} for name in "ab")
     assert a == b
+
+
+def test_ctrl_c_within_a_step_leaves_a_whole_step(tmp_path):
+    class Interrupted(Regression):
+        def step(self, images, rng):
+            if images == 36:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().step(images, rng)
+
+    straight, stopped, resumed = Regression(), Interrupted(), Regression()
+    fit(straight, 80, tmp_path / "a", device="cpu", progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, 80, tmp_path / "b", device="cpu", progress=False)
+    assert stopped.count == 10
+    assert torch.load(tmp_path / "b" / "checkpoint.pt", weights_only=True)["images"] == 40
+    fit(resumed, 80, tmp_path / "b", device="cpu", progress=False)
+    assert torch.equal(weights(straight), weights(resumed)) and resumed.count == 20
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_stops_at_once_and_saves_no_half_step(tmp_path):
+    class Impatient(Regression):
+        def step(self, images, rng):
+            self.count += 1
+            if images == 36:
+                os.kill(os.getpid(), signal.SIGINT)
+                with torch.no_grad():
+                    self.net.weight.fill_(99.0)  # half a step
+                os.kill(os.getpid(), signal.SIGINT)
+            return {"loss": 0.0}
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(Impatient(), 80, tmp_path, device="cpu", progress=False, checkpoint_every=16)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["images"] == 32 and (state["modules"]["net"]["weight"] != 99).all()
+
+
+def scaled(monkeypatch, first_scale):
+    """Loss scaling as in fp16, on the CPU: gradients are float32, but a scale this large sends them out of range."""
+
+    def with_scaler(stage, **options):
+        accelerator = prepare(stage, **options)
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=first_scale, growth_interval=3)
+        stage.optimizers = {k: AcceleratedOptimizer(o.optimizer, scaler=accelerator.scaler) for k, o in stage.optimizers.items()}
+        return accelerator
+
+    monkeypatch.setattr(training, "prepare", with_scaler)
+
+
+class Averaged(Regression):
+    """Counts the steps that moved the weights."""
+
+    def step(self, images, rng):
+        before = weights(self)
+        log = super().step(images, rng)
+        skipped = was_skipped(self.optimizers["adam"])
+        assert skipped == torch.equal(before, weights(self))
+        return log | {"skipped": float(skipped), "scale": self.accelerator.scaler.get_scale()}
+
+
+def test_a_resumed_run_knows_its_loss_scale(tmp_path, monkeypatch):
+    scaled(monkeypatch, 2.0**127)  # at the edge of float32: the first steps overflow until the scale has come down
+    fit(Averaged(), 80, tmp_path / "a", device="cpu", progress=False, log_every=4)
+    with pytest.raises(KeyboardInterrupt):
+        fit(Averaged(stop_at=40), 80, tmp_path / "b", device="cpu", progress=False, log_every=4)
+    fit(Averaged(), 80, tmp_path / "b", device="cpu", progress=False, log_every=4)
+    a, b = (read_log(tmp_path / name) for name in "ab")
+    assert 1 <= sum(a["skipped"]) < 10
+    assert {k: a[k] for k in ("images", "skipped", "scale", "loss")} == {k: b[k] for k in ("images", "skipped", "scale", "loss")}
+
+
+def test_a_device_that_is_not_there_is_an_error_and_one_that_is_there_is_used(tmp_path, monkeypatch):
+    for name in ("cuda", "cuda:1", "gpu7"):
+        with pytest.raises(InputError, match="no device|unknown device"):
+            fit(Regression(), 8, tmp_path, device=name, progress=False)
+    with pytest.raises(InputError, match="fp16 needs a GPU"):
+        fit(Regression(), 8, tmp_path, device="cpu", precision="fp16", progress=False)
+    used = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", used.append)
+    assert find_device() == torch.device("cuda") and find_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(InputError, match="torch finds 2"):
+        find_device("cuda:2")
+    training.AcceleratorState._reset_state(reset_partial_state=True)
+    assert training.processes("cuda:1").device == torch.device("cuda:1") == used[0]
+    training.AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def test_the_log_holds_speed_memory_and_what_the_stage_measures(tmp_path):
@@ -117,7 +209,7 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_says_so_once():
 def test_freed_memory_is_used_again_without_page_faults():
     code = """
 import resource
-from studiolike.training import keep_memory
+from studiolike.device import keep_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

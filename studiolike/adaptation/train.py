@@ -26,7 +26,7 @@ from ..io import from_signed, to_signed, write_image
 from ..stylegan2.augment import augment
 from ..stylegan2.losses import lazy, r1_gamma
 from ..stylegan2.train import BETAS, WARM_BETAS, ema_decay
-from ..training import Stage, average_gradients, cooling, fit
+from ..training import Stage, average_gradients, cooling, fit, was_skipped
 from .losses import AdaptLoss, Distance, StudioDistance, discriminator_loss, r1_loss
 from .sampling import CodeSampler
 
@@ -151,7 +151,8 @@ class AdaptStage(Stage):
         if adversarial:
             out |= self._judge(d_studio, logits, local, index, rng)
         self._update("g", self.trained)
-        self._average(images)
+        if not was_skipped(self.optimizers["g"]):
+            self._average(images)
         out |= {f"g_{name}": value for name, value in parts.items()}
         if index % STATS_EVERY == 0:
             out |= self._opinions(d_studio, fake.detach(), rng)

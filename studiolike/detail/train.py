@@ -25,7 +25,7 @@ from torch import Tensor
 from ..config import DetailConfig
 from ..errors import InputError
 from ..io import write_image
-from ..training import Stage
+from ..training import Stage, was_skipped
 from .augment import degrade, relight
 from .guidance import mean_luminance
 from .model import Detailer, bands, lock_grid, make_scheduler, upsample, uv_channels
@@ -224,7 +224,8 @@ class DetailStage(Stage):
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.modules["detailer"].parameters(), 1.0)
         optimizer.step()
-        self._average(images, total)
+        if not was_skipped(optimizer):
+            self._average(images, total)
         return {"loss": float(loss.detach()), "gradient": float(norm), "paired": float(paired)}
 
     def loss(self, clean: Tensor, conditions: Tensor, level: Tensor, rng: torch.Generator) -> Tensor:

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ..device import device_name
 from ..errors import InputError
 from ..features import IdentityNet, PerceptualDistance
 from ..io import resize
 from ..layout import region_mask
-from ..training import device_name
 from .colour import colour_error
 from .faceid import faceid
 from .kid import PooledFeatures, kid

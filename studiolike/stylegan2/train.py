@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from ..config import PretrainConfig, Profile
 from ..io import from_signed, to_signed, write_image
 from ..layout import face_mask
-from ..training import Stage, average_gradients, compiled, cooling, fit
+from ..training import Stage, average_gradients, compiled, cooling, fit, was_skipped
 from .augment import augment
 from .discriminator import Discriminator
 from .encoder import Encoder, encode, reconstruction_loss, sliced_distance, spread
@@ -143,6 +143,7 @@ class PretrainStage(Stage):
         self.quality: Callable[[Generator], dict[str, float]] | None = None
         self.memory = torch.zeros(0, generator.config.w_dim)  # the encoder's latest codes, means over rows
         self.rebased = False
+        self.drawn: Tensor | None = None  # mean w of this step's random codes
         if encoder is not None:
             self.ema_encoder = average_of(encoder)
             self.modules |= {"encoder": encoder, "ema_encoder": self.ema_encoder}
@@ -182,11 +183,19 @@ class PretrainStage(Stage):
             if self.config.path_length and number % PATH_EVERY == 0:
                 log["path"] = self._path_turn(max(batch // 2, 1), rng)
         log |= {name: value for name, value in extra.items() if name != "total"}
-        decay = ema_decay(images, self.batch, self.half_life)
-        update_ema(self.ema, self.generator, decay)
-        if self.encoder is not None:
-            update_ema(self.ema_encoder, self.encoder, decay)
+        self._follow_up(ema_decay(images, self.batch, self.half_life))
         return dict(zip(log, torch.stack([v.detach().float() for v in log.values()]).tolist(), strict=True))
+
+    @torch.no_grad()
+    def _follow_up(self, decay: float) -> None:
+        """Move the averages of weights and of w, unless the step that they follow was skipped."""
+        if not was_skipped(self.optimizers["generator"]):
+            if self.drawn is not None:
+                self.generator.w_mean.lerp_(self.drawn.to(self.generator.w_mean), W_MEAN_RATE)
+            update_ema(self.ema, self.generator, decay)
+        if self.encoder is not None and not was_skipped(self.optimizers["encoder"]):
+            update_ema(self.ema_encoder, self.encoder, decay)
+        self.drawn = None
 
     def _warming_up(self, images: int) -> bool:
         """Whether G and its encoder are still alone after ``images`` images; sets the learning rates of this step."""
@@ -236,8 +245,7 @@ class PretrainStage(Stage):
         g = self.generator
         z = torch.randn(2 * batch, g.config.w_dim, generator=rng).to(self.accelerator.device)
         w = g.mapping(z)
-        with torch.no_grad():
-            g.w_mean.lerp_(w.detach().mean(0).to(g.w_mean), W_MEAN_RATE)
+        self.drawn = w.detach().float().mean(0)
         draws = torch.rand(batch, 2, generator=rng)
         cut = 1 + (draws[:, 1] * (g.num_ws - 1)).long()
         cut[draws[:, 0] >= self.config.mixing] = g.num_ws
