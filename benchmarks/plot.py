@@ -14,7 +14,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from studiolike.figures import MARKERS, PALETTE, WIDTH, style
+from studiolike.chapters.figures import MARKERS, PALETTE, WIDTH, style
 
 PANELS = (("seconds_per_image", "seconds per image"), ("peak_gib", "peak memory, GiB"))
 

@@ -33,8 +33,9 @@ from scipy.stats import spearmanr
 from skimage.data import astronaut
 from torch import Tensor
 
-from studiolike import avatar, config, figures, io, layout, notebook, recipes, weights
+from studiolike import avatar, config, io, layout, recipes, weights
 from studiolike.capture import astronaut_landmarks, capture_photo
+from studiolike.chapters import figures, notebook
 from studiolike.evaluation import asymmetry, psnr, srgb_to_lab
 from studiolike.evaluation.lighting import variance_over_lights
 from studiolike.evaluation.masked import masked_blur, masked_mean

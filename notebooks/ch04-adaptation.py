@@ -28,7 +28,7 @@ import torch
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
-from studiolike import config, figures, notebook, recipes, weights
+from studiolike import config, recipes, weights
 from studiolike.adaptation import (
     CODES,
     AdaptLoss,
@@ -44,6 +44,7 @@ from studiolike.adaptation import (
     r1_loss,
 )
 from studiolike.adaptation.train import freeze_image_side
+from studiolike.chapters import figures, notebook
 from studiolike.evaluation import StudioReference, bound, evaluate, faceid, variance_ratio
 from studiolike.inversion import CodeBank, invert
 from studiolike.io import from_signed

@@ -29,7 +29,9 @@ from diffusers import DDIMScheduler
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
-from studiolike import config, figures, layout, notebook, recipes, weights
+from studiolike import config, layout, recipes, weights
+from studiolike.chapters import figures, notebook
+from studiolike.chapters.live import explore
 from studiolike.detail import (
     Detailer,
     DetailStage,
@@ -47,7 +49,6 @@ from studiolike.detail.train import FLOOR, clean_from_velocity, min_snr_weight, 
 from studiolike.evaluation import clustered_mean, perceptual, perceptual_judge, psnr
 from studiolike.inversion import invert, resize_observed
 from studiolike.io import from_signed, linear_to_srgb, resize, srgb_to_linear
-from studiolike.live import explore
 from studiolike.stylegan2 import encode
 from studiolike.synth import studio_texture, synthesise_subjects
 from studiolike.synth.light import shadow

@@ -66,8 +66,9 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from studiolike import avatar, config, evaluation, figures, io, layout, notebook, recipes, synth, weights
-from studiolike.live import explore
+from studiolike import avatar, config, evaluation, io, layout, recipes, synth, weights
+from studiolike.chapters import figures, notebook
+from studiolike.chapters.live import explore
 from studiolike.pipeline import StudioPipeline
 
 settings = config.profile(profile)

@@ -71,8 +71,9 @@ from IPython.display import Markdown, display
 from PIL import Image
 from skimage.data import astronaut
 
-from studiolike import avatar, capture, cli, config, evaluation, figures, io, layout, notebook, recipes, weights
+from studiolike import avatar, capture, cli, config, evaluation, io, layout, recipes, weights
 from studiolike.capture import quality, unwrap
+from studiolike.chapters import figures, notebook
 from studiolike.errors import StudioError
 from studiolike.inversion import WPrior
 from studiolike.pipeline import StudioPipeline

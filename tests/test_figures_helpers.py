@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from studiolike import figures
+from studiolike.chapters import figures
 from studiolike.errors import InputError
 
 pytest.importorskip("matplotlib")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from studiolike import live
+from studiolike.chapters import live
 from studiolike.errors import InputError
 
 pytest.importorskip("ipywidgets")

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from studiolike import notebook
+from studiolike.chapters import notebook
 from studiolike.errors import InputError
 
 
@@ -54,4 +54,4 @@ def test_source_shows_the_very_code_of_the_library(monkeypatch):
     monkeypatch.setattr(display, "display", shown.append)
     notebook.source(notebook.glue)
     text = shown[0].data
-    assert text.startswith("`studiolike.notebook.glue`") and "def glue(name: str" in text and text.endswith("```")
+    assert text.startswith("`studiolike.chapters.notebook.glue`") and "def glue(name: str" in text and text.endswith("```")

@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from studiolike import avatar, capture, config, figures, io, synth
+from studiolike import avatar, capture, config, io, synth
+from studiolike.chapters import figures
 from studiolike.pipeline import StudioPipeline
 from studiolike.recipes import set_spec
 

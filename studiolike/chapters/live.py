@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .errors import InputError, MissingExtra
+from ..errors import InputError, MissingExtra
 from .figures import jpeg_bytes
 
 

@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .errors import InputError, MissingExtra
+from ..errors import InputError, MissingExtra
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Callable
 from numbers import Real
 
-from .errors import InputError
+from ..errors import InputError
 
 
 def glue(name: str, value: float | int | str) -> None:
