@@ -4,14 +4,20 @@
     out = pipe(texture, visibility)          # out.texture: (B, 3, 256, 256) in [0, 1]
 
 w+ = invert(G_phone, phone), started by the encoder → G_studio(w+) → detailer guided by the phone texture's log
-gradients. No network is tuned to a person. `from_pretrained`, `save_pretrained`, `push_to_hub` and `.to(device)` work as
-in diffusers.
+gradients. No network is tuned to a person. `from_pretrained`, `save_pretrained`, `push_to_hub` and `.to(device, dtype)` work
+as in diffusers: in half precision the networks compute in half, textures and codes stay float32. diffusers looks for classes
+in its own package only, so its generic loader must be told where ours is, and that it may be run:
+
+    DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_remote_code=True)
 """
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, DiffusionPipeline
@@ -23,7 +29,7 @@ from .config import DetailConfig, InversionConfig
 from .detail import Detailer, detail
 from .errors import InputError
 from .inversion import Curvature, Inversion, invert, resize_observed
-from .io import from_signed, resize
+from .io import atomic, from_signed, resize
 from .stylegan2 import Discriminator, Encoder, Generator, encode
 
 
@@ -63,8 +69,6 @@ class StudioPipeline(DiffusionPipeline):
 
     _optional_components = ["encoder", "curvature"]
 
-    model_cpu_offload_seq = "g_phone->g_studio->detailer"
-
     def __init__(
         self,
         g_phone: Generator,
@@ -95,6 +99,23 @@ class StudioPipeline(DiffusionPipeline):
         networks = {name: weights.load(name, device=device) for name in names}
         return cls(**networks, scheduler=make_scheduler())
 
+    def save_pretrained(self, save_directory: str | os.PathLike, **options: Any) -> None:
+        """Write all networks, and the line of code that the generic loader asks for (see the top of this file)."""
+        super().save_pretrained(save_directory, **{"safe_serialization": True} | options)
+        with atomic(Path(save_directory) / "pipeline.py") as temporary:
+            temporary.write_text(f"from {type(self).__module__} import {type(self).__name__}  # noqa: F401\n")
+
+    def enable_model_cpu_offload(self, *_: Any, **__: Any) -> None:
+        """Not offered: diffusers fetches a network when its ``forward`` is called, and generators are asked by other methods.
+
+        Raises:
+            InputError: always.
+        """
+        size = sum(m.get_memory_footprint() for m in self.components.values() if hasattr(m, "get_memory_footprint"))
+        raise InputError(f"there is nothing to gain from offloading {size / 2**20:.0f} MB of networks: use pipe.to('cuda')")
+
+    enable_sequential_cpu_offload = enable_model_cpu_offload
+
     def invert(
         self, texture: Tensor, visibility: Tensor, config: InversionConfig | None = None, progress: bool = False
     ) -> Inversion:
@@ -120,7 +141,7 @@ class StudioPipeline(DiffusionPipeline):
         """G_studio's low-resolution texture ``(B, 3, h, w)`` in [0, 1] of codes ``(B, L, D)``.
 
         Without noise: what the fixed maps paint belongs to nobody, and fine detail is the next stage's to find."""
-        return from_signed(self.g_studio.synthesis(w_plus, "none"))
+        return from_signed(self.g_studio.synthesis(w_plus, "none").float())
 
     def __call__(
         self,

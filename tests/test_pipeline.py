@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 
 from studiolike import io, weights
 from studiolike.config import InversionConfig
@@ -44,6 +45,48 @@ def test_a_saved_pipeline_loads_and_gives_the_same_texture(pipe, phone, tmp_path
     again = StudioPipeline.from_pretrained(str(tmp_path))
     assert torch.allclose(again(*phone, **QUICK).texture, pipe(*phone, **QUICK).texture, atol=1e-4)
     assert all(p.suffix != ".bin" for p in tmp_path.rglob("*"))
+
+
+@pytest.fixture(scope="module")
+def saved(pipe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pipeline")
+    pipe.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float16, 0.004), (torch.bfloat16, 0.01), (torch.float64, 1e-5)])
+def test_a_pipeline_works_in_other_precisions(pipe, phone, saved, dtype, tolerance):
+    other = StudioPipeline.from_pretrained(saved, torch_dtype=dtype)
+    assert {p.dtype for p in [*other.g_phone.parameters(), *other.detailer.parameters()]} == {dtype}
+    texture, visibility = phone
+    found, wanted = other(texture.to(dtype), visibility.to(dtype), **QUICK), pipe(texture, visibility, **QUICK)
+    for name in ("texture", "studio_lr", "reconstruction"):
+        assert found[name].dtype == torch.float32
+        assert (found[name] - wanted[name]).abs().mean() < tolerance, name
+    assert (found.psnr_observed - wanted.psnr_observed).abs() < 0.5
+    moved = StudioPipeline.from_pretrained(saved).to(dtype)
+    assert (moved(texture, visibility, **QUICK).texture - wanted.texture).abs().mean() < tolerance
+
+
+def test_another_default_precision_changes_nothing(pipe, phone):
+    wanted = pipe(*phone, **QUICK).texture
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.allclose(StudioPipeline.released()(*phone, **QUICK).texture, wanted, atol=1e-3)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_the_generic_loader_of_diffusers_loads_it(pipe, phone, saved):
+    generic = DiffusionPipeline.from_pretrained(saved, custom_pipeline=saved, trust_remote_code=True)
+    assert type(generic) is StudioPipeline
+    assert torch.equal(generic(*phone, **QUICK).texture, pipe(*phone, **QUICK).texture)
+
+
+def test_offloading_is_refused_with_the_reason(pipe):
+    for offload in (pipe.enable_model_cpu_offload, pipe.enable_sequential_cpu_offload):
+        with pytest.raises(InputError, match="nothing to gain"):
+            offload()
 
 
 @pytest.mark.parametrize(

@@ -62,3 +62,12 @@ def test_bands_are_what_lets_a_discriminator_see_faint_grain(monkeypatch):
     assert learns_grain() < 0.5
     monkeypatch.setattr(discriminator, "bands", lambda rgb, visibility: torch.zeros_like(rgb))
     assert learns_grain() > 1.2
+
+
+def test_half_precision_does_not_reach_the_amplified_bands():
+    rgb, visibility = torch.rand(2, 3, 64, 64) * 2 - 1, torch.ones(2, 1, 64, 64)
+    wanted = bands(rgb, visibility)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(bands(rgb, visibility), wanted)
+    half = rgb.half().float()
+    assert torch.equal(bands(rgb.half(), visibility.half()), bands(half, visibility))

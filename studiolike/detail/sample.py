@@ -42,7 +42,7 @@ def _noise(generator: torch.Generator | list[torch.Generator] | None, shape: tup
             raise InputError(f"{len(generator)} generators for {shape[0]} textures; give one, or one each")
         return torch.cat([_noise(g, (1, *shape[1:]), like) for g in generator])
     device = like.device if generator is None else generator.device
-    noise = torch.randn((1, *shape[1:]), generator=generator, device=device).to(like)
+    noise = torch.randn((1, *shape[1:]), generator=generator, device=device, dtype=torch.float32).to(like)
     return noise.expand(shape)
 
 

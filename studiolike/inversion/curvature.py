@@ -45,7 +45,8 @@ class Curvature(ModelMixin, ConfigMixin):
     @property
     def matrix(self) -> Tensor:
         """``(L, D, D)``, symmetric and positive semidefinite."""
-        return self.root @ self.root.transpose(1, 2)
+        root = self.root.float()
+        return root @ root.transpose(1, 2)
 
     @classmethod
     def of(cls, generator: nn.Module, probes: int = 256, rng: torch.Generator | None = None) -> Curvature:
@@ -62,12 +63,12 @@ class Curvature(ModelMixin, ConfigMixin):
         count = 0
         with torch.inference_mode(False), torch.enable_grad():
             while count < probes:
-                z = torch.randn(BATCH, z_size(generator), generator=rng).to(device)
-                apart = SPREAD * torch.randn(BATCH, rows, width, generator=rng).to(device)
-                u = (prior.whiten(generator.mapping(z).detach())[:, None] + apart).requires_grad_()
+                z = torch.randn(BATCH, z_size(generator), generator=rng, dtype=torch.float32).to(device)
+                apart = SPREAD * torch.randn(BATCH, rows, width, generator=rng, dtype=torch.float32).to(prior.mean)
+                u = (prior.whiten(generator.mapping(z).detach().float())[:, None] + apart).requires_grad_()
                 image = generator.synthesis(prior.unwhiten(u), noise="const").float()
                 for _ in range(PROBES_PER_CODE):
-                    y = torch.randn(image.shape, generator=rng).to(device)
+                    y = torch.randn(image.shape, generator=rng, dtype=torch.float32).to(image)
                     (slope,) = torch.autograd.grad((image * y).sum(), u, retain_graph=True)
                     products += torch.einsum("bld,ble->lde", slope.double(), slope.double())
                     count += BATCH

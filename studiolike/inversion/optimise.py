@@ -164,19 +164,22 @@ class _Problem:
     def _evaluate(self, x, code_of, whitened_of) -> tuple[Tensor, Tensor]:
         x = x.detach().requires_grad_()
         image = self.generator.synthesis(code_of(x).expand(-1, self.generator.num_ws, -1), noise="const")
+        # a texel's share of the loss is too small for float16 weights, so that the way back is scaled like their training
+        scale = float(image[0].numel()) if image.dtype is torch.float16 else 1.0
+        image = image.float()
         pixel, mse = pyramid_distance(image, self.target, self.visibility, LEVELS)
         energy = whitened_of(x).square().mean((1, 2))
         loss = self.config.pixels * pixel + self.config.prior * energy
         if self.features is not None:  # not from_signed: its clamp would stop the gradient of overshooting texels
             loss = loss + self.config.features * self.features(image * 0.5 + 0.5)
-        (slope,) = torch.autograd.grad(loss.sum(), [x])
+        (slope,) = torch.autograd.grad(loss.sum() * scale, [x])
         psnr = psnr_from_signed_mse(mse.detach(), self.visibility)
         for name, value in (("psnr", psnr), ("loss", loss.detach()), ("prior", energy.detach())):
             self.record[name].append(value)
         self.bar.update()
         if not self.bar.disable:
             self.bar.set_postfix(dB=f"{psnr.nanmean().item():.1f}")
-        return loss.detach(), slope
+        return loss.detach(), slope / scale
 
     def history(self, best: bool) -> dict[str, Tensor]:
         """The record, ``(evaluations, B)``; with ``best`` of the lowest loss until then."""
@@ -204,7 +207,7 @@ def _second_derivatives(curvature: Curvature, prior: WPrior, config: InversionCo
     pixels = curvature.matrix if rows > 1 else curvature.matrix.sum(0, keepdim=True)
     energy = (prior.basis / prior.scale**2) @ prior.basis.T * (2 / (rows * len(prior.mean)))
     # the floor serves a prior of weight 0, which leaves directions that no probe has met without any curvature
-    floor = FLOOR * pixels.diagonal(dim1=1, dim2=2).mean() * torch.eye(len(prior.mean), device=energy.device)
+    floor = FLOOR * pixels.diagonal(dim1=1, dim2=2).mean() * torch.eye(len(prior.mean)).to(energy)
     return config.pixels * pixels + config.prior * energy + floor
 
 

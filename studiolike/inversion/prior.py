@@ -35,7 +35,7 @@ class WPrior:
     def plain(cls, generator: nn.Module) -> WPrior:
         """The unwhitened prior: unit variance around ``generator.w_mean``."""
         mean = generator.w_mean.detach().float().flatten()
-        return cls(mean, torch.eye(len(mean), device=mean.device), torch.ones_like(mean))
+        return cls(mean, torch.eye(len(mean)).to(mean), torch.ones_like(mean))
 
     @classmethod
     def from_codes(cls, codes: Tensor) -> WPrior:
@@ -53,7 +53,7 @@ class WPrior:
         """Fit to ``n`` outputs of the mapping network; ``rng`` is a CPU generator, None means seed 0."""
         rng = rng or torch.Generator().manual_seed(0)
         w_mean = generator.w_mean
-        z = torch.randn(n, z_size(generator), generator=rng)
+        z = torch.randn(n, z_size(generator), generator=rng, dtype=torch.float32)
         return cls.from_codes(generator.mapping(z.to(w_mean.device, w_mean.dtype)))
 
     def whiten(self, w: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class WPrior:
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         """``(n, D)`` draws from the Gaussian; ``rng`` is a CPU generator."""
-        noise = torch.randn(n, len(self.mean), generator=rng).to(self.mean.device)
+        noise = torch.randn(n, len(self.mean), generator=rng).to(self.mean)
         return self.unwhiten(noise)
 
     def to(self, device: torch.device | str) -> WPrior:

@@ -36,11 +36,19 @@ def bands(rgb: Tensor, visibility: Tensor) -> Tensor:
     Args:
         rgb: signed ``(B, 3, H, W)``. visibility: ``(B, 1, H, W)`` in [0, 1].
     Returns:
-        ``(B, 3 · octaves(H), H, W)``, the finest first; linear in ``rgb``, so differentiable any number of times.
+        ``(B, 3 · octaves(H), H, W)``, the finest first; linear in ``rgb``, so differentiable any number of times. Never in
+        half precision, whose rounding the gain would amplify as well.
     """
-    found = []
     both = torch.cat([rgb * visibility, visibility], 1)  # together: to filter four channels costs no more than three
-    for level in range(octaves(rgb.shape[-1])):
+    both = both.to(torch.promote_types(both.dtype, torch.float32))
+    with torch.autocast(rgb.device.type, enabled=False):
+        found = _octaves(both)
+    return torch.cat(found, 1) * GAIN
+
+
+def _octaves(both: Tensor) -> list[Tensor]:
+    visibility, found = both[:, 3:], []
+    for level in range(octaves(both.shape[-1])):
         smaller = downsample(both)
         coarse = upsample(smaller)
         band = both[:, :3] - coarse[:, :3] * (both[:, 3:] / coarse[:, 3:].clamp_min(1e-4))  # the picture is already weighted
@@ -48,4 +56,4 @@ def bands(rgb: Tensor, visibility: Tensor) -> Tensor:
             band = upsample(band)
         found.append(band if level == 0 else band * visibility)
         both = smaller
-    return torch.cat(found, 1) * GAIN
+    return found

@@ -91,7 +91,8 @@ class Discriminator(ModelMixin, ConfigMixin):
         if visibility is None:
             visibility = torch.ones_like(rgb[:, :1])
         seen = [visibility] if self.config.in_channels == 4 else []
-        return self.from_rgb(channels_last(torch.cat([rgb * visibility, *seen, bands(rgb, visibility)], 1)))
+        x = torch.cat([rgb * visibility, *seen, bands(rgb, visibility)], 1)
+        return self.from_rgb(channels_last(x.to(self.from_rgb.weight.dtype)))
 
     def features(self, rgb: Tensor, visibility: Tensor | None = None) -> list[Tensor]:
         """Output of every block, from half the resolution down to 4²: in-domain features for a perceptual distance."""

@@ -79,7 +79,8 @@ class Encoder(ModelMixin, ConfigMixin):
         rgb = torch.where(visibility > 0, rgb, torch.zeros_like(rgb))
         masked = rgb * visibility
         missed = torch.zeros_like(masked) if current is None else masked - current.to(masked.dtype) * visibility
-        x = self.from_rgb(channels_last(torch.cat([masked, visibility, MISSED * missed, bands(rgb, visibility)], 1)))
+        x = torch.cat([masked, visibility, MISSED * missed, bands(rgb, visibility)], 1)
+        x = self.from_rgb(channels_last(x.to(self.from_rgb.weight.dtype)))
         read = []
         for block in self.blocks:
             x = block(x)

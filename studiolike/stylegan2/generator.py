@@ -54,7 +54,8 @@ class MappingNetwork(nn.Module):
         self.layers = nn.ModuleList(EqualLinear(w_dim, w_dim, activate=True, rate=MAPPING_RATE) for _ in range(layers))
 
     def forward(self, z: Tensor) -> Tensor:
-        """``(B, D)`` → ``(B, D)``."""
+        """``(B, D)`` → ``(B, D)``, in the precision of the weights."""
+        z = z.to(self.layers[0].weight.dtype)
         w = z * (z.square().mean(1, keepdim=True) + EPSILON).rsqrt()
         for layer in self.layers:
             w = layer(w)
@@ -181,7 +182,7 @@ class Generator(ModelMixin, ConfigMixin):
             noise: "const" = the stored maps, the same every time; "random" = fresh ones from ``rng``; "none".
             rng: for random noise; its device may differ from the network's.
         Returns:
-            ``(B, 3, H, W)``, roughly in [-1, 1], not clamped.
+            ``(B, 3, H, W)``, roughly in [-1, 1], not clamped; in the precision of the weights.
         Raises:
             InputError: w+ of another shape, or an unknown ``noise``.
         """
@@ -189,6 +190,7 @@ class Generator(ModelMixin, ConfigMixin):
             raise InputError(f"w+ is {tuple(w_plus.shape)}, expected (B, {self.num_ws}, {self.config.w_dim})")
         if noise not in ("const", "random", "none"):
             raise InputError(f"unknown noise '{noise}'; choose const, random or none")
+        w_plus = w_plus.to(self.const.dtype)
         x = channels_last(self.const.expand(len(w_plus), -1, -1, -1))
         image = None
         for size, block in self.blocks.items():
