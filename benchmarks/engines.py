@@ -66,12 +66,14 @@ class Ours:
 
         only = {"encoded": 0.0, "augment": 0.0} if size.plain else {}
         settings = replace(
-            profile("cpu"),
-            generator=GeneratorConfig(size.resolution, size.w_dim, size.mapping_layers, size.channel_base, size.channel_max),
+            profile("cpu").sized(
+                GeneratorConfig(size.resolution, size.w_dim, size.mapping_layers, size.channel_base, size.channel_max),
+                2 * size.resolution,
+            ),
             pretrain=PretrainConfig(batch=size.batch, r1_every=R1_EVERY, warm_up=0, **only),
         )
         self.stage = phone_stage(settings, RandomSet(size.resolution))
-        prepare(self.stage, device=None if device == "cuda" else "cpu", precision=precision)
+        prepare(self.stage, device=device, precision=precision)
         self.number = 0
 
     def step(self, regularise: bool) -> None:

@@ -70,7 +70,8 @@ def training_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
 
     for resolution in resolutions:
         settings = replace(
-            profile("cpu"), generator=GeneratorConfig(resolution=resolution), pretrain=PretrainConfig(batch=8, warm_up=0)
+            profile("cpu").sized(GeneratorConfig(resolution=resolution), 2 * resolution),
+            pretrain=PretrainConfig(batch=8, warm_up=0),
         )
 
         def work(settings: Profile = settings) -> int:
@@ -81,7 +82,7 @@ def training_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
                     stage,
                     images,
                     folder,
-                    device=None if device == "cuda" else "cpu",
+                    device=device,
                     progress=False,
                     preview_every=10**9,
                     checkpoint_every=10**9,

@@ -1130,7 +1130,7 @@ notebook.glue("ch02_octave_rebuilt", 100 * float(loud["G(E(·))"][0] / loud["rea
 # ```{exercise-start} Switch R1 off
 # :label: ex-ch02-r1
 # ```
-# Train the stage twice for a few thousand images, once with `replace(settings.pretrain, r1_gamma=0.0)`.
+# Train the stage twice for a few thousand images, once with `replace(settings.pretrain, r1=0.0)`.
 # Plot `logit_real − logit_fake` over the images.
 # What do you expect, and what does the generator's loss do?
 # ```{exercise-end}

@@ -120,7 +120,7 @@ class Train:
     release: bool = False
     """write the trained networks into the released weights"""
     warm: bool = False
-    """start from the released networks, as they are or grown to a larger resolution, instead of from noise"""
+    """start from the released networks, which must be of the profile's size, instead of from noise"""
     studio_set: Path | None = None
     """adapt only: learn from the studio textures of a set of data import instead of the synthetic ones"""
     device: str | None = None

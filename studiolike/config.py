@@ -3,6 +3,7 @@
 `profile("cpu")` gives the tree that a command or a chapter runs with: ``smoke`` (seconds, for tests), ``cpu`` (minutes
 on two cores), ``gpu`` (one Colab T4, under an hour for the whole book) and ``paper`` (the paper's scale). Profiles
 change sizes, never code paths. Amounts of training are counted in *images*, so that they mean the same at any batch.
+A profile whose parts disagree, on the size of the textures for example, cannot be made: `ProfileError` says what to change.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from .errors import ProfileError
+
+GROUPS = 8  # of the detailer's group normalisation, which divide its channels
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class PretrainConfig:
     d_rate: float = 2.0  # learning rate of D relative to lr; at 1 it stayed near chance on little compute
     warm_up: int = 24_000  # images on which G learns to reconstruct, with its encoder, before the game with D begins
     warm_up_lr: float = 0.004  # at the start; falls to lr by its end
-    r1_gamma: float | None = 0.03  # None: 0.0002 · resolution² / batch (Karras et al. 2020b); D's amplified bands need less
+    # R1's γ is this · resolution² / batch; the rule of thumb of Karras et al. 2020b is 2e-4, D's amplified bands need less
+    r1: float = 1.5e-5
     r1_every: int = 16
     ema_kimg: float | None = None  # None: batch · 10 / 32 kimg half-life, ramped up
     mixing: float = 0.9  # probability of style mixing
@@ -148,7 +152,11 @@ class IdentityConfig:
 @dataclass(frozen=True)
 class Profile:
     """One size of everything. ``data`` feeds ``make weights``; ``chapter`` is the smaller set that chapters make
-    for themselves: the same subjects by split, only fewer of them."""
+    for themselves: the same subjects by split, only fewer of them.
+
+    Raises:
+        ProfileError: parts that do not fit each other.
+    """
 
     name: str = "cpu"
     data: DataConfig = field(default_factory=DataConfig)
@@ -163,44 +171,71 @@ class Profile:
         default_factory=lambda: DataConfig(phone_subjects=64, lightings=2, detail_subjects=32, test_lightings=2)
     )
     live_images: int = 320  # how many images a chapter trains on before it loads the released weights
+    contest_images: int = 640  # that each of two rivals gets where a chapter compares ways of training
     precision: str = "no"  # accelerate's mixed precision: "no", "fp16" or "bf16"
+
+    def __post_init__(self) -> None:
+        size, fine, data, chapter = self.generator.resolution, self.detail.resolution, self.data, self.chapter
+        counts = [name for name in DataConfig.__dataclass_fields__ if name.endswith(("subjects", "lightings"))]
+        more = [name for name in counts if getattr(chapter, name) > getattr(data, name)]
+        warm_up = self.pretrain.warm_up if self.pretrain.encoded else 0
+        problems = {
+            f"the generator makes {size}², data.resolution is {data.resolution}": data.resolution != size,
+            f"the detailer makes {fine}², data.detail_resolution is {data.detail_resolution}": data.detail_resolution != fine,
+            f"detail.resolution {fine} is no multiple of generator.resolution {size}": fine % size,
+            f"detail.crop {self.detail.crop} is larger than detail.resolution {fine}": self.detail.crop > fine,
+            f"detail.channels {self.detail.channels} are not all multiples of {GROUPS}": any(
+                c % GROUPS for c in self.detail.channels
+            ),
+            f"chapter textures are {chapter.resolution}² and {chapter.detail_resolution}², those of data {data.resolution}² "
+            f"and {data.detail_resolution}²": (chapter.resolution, chapter.detail_resolution)
+            != (data.resolution, data.detail_resolution),
+            f"chapter has more {', '.join(more)} than data": more,
+            f"chapter.first_seed {chapter.first_seed} is not data's {data.first_seed}": chapter.first_seed != data.first_seed,
+            f"pretrain.warm_up {warm_up} leaves no game in {self.pretrain.images} images": warm_up >= self.pretrain.images,
+            f"unknown precision '{self.precision}', choose no, fp16 or bf16": self.precision not in ("no", "fp16", "bf16"),
+        }
+        found = [problem for problem, there in problems.items() if there]
+        if found:
+            raise ProfileError(f"the profile {self.name} contradicts itself: {'; '.join(found)}: set both or neither")
+
+    def sized(self, generator: GeneratorConfig, detail: int) -> Profile:
+        """This profile with another generator and a detailer of ``detail`` texels; textures and crops follow."""
+        sizes = {"resolution": generator.resolution, "detail_resolution": detail}
+        crop = min(self.detail.crop, detail)
+        return replace(
+            self,
+            generator=generator,
+            data=replace(self.data, **sizes),
+            chapter=replace(self.chapter, **sizes),
+            detail=replace(self.detail, resolution=detail, crop=crop),
+        )
 
 
 _CPU = Profile()
+_SMOKE_DATA = DataConfig(
+    phone_subjects=12,
+    lightings=2,
+    studio_subjects=6,
+    pair_subjects=4,
+    val_subjects=4,
+    test_subjects=4,
+    test_lightings=2,
+    detail_subjects=8,
+)
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         name="smoke",
-        data=DataConfig(
-            resolution=128,
-            detail_resolution=256,
-            phone_subjects=12,
-            lightings=2,
-            studio_subjects=6,
-            pair_subjects=4,
-            val_subjects=4,
-            test_subjects=4,
-            test_lightings=2,
-            detail_subjects=8,
-        ),
+        data=_SMOKE_DATA,
         pretrain=PretrainConfig(images=32, batch=8, warm_up=16),
         encoder=EncoderConfig(images=16),
         inversion=InversionConfig(steps=8, batch=8),
         adapt=AdaptConfig(images=16, bank=8),
         detail=DetailConfig(resolution=256, crop=64, channels=(16, 32), images=16, batch=4, sample_steps=4),
         identity=IdentityConfig(images=64, batch=16),
-        chapter=DataConfig(
-            resolution=128,
-            detail_resolution=256,
-            phone_subjects=12,
-            lightings=2,
-            studio_subjects=6,
-            pair_subjects=4,
-            val_subjects=4,
-            test_subjects=4,
-            test_lightings=2,
-            detail_subjects=8,
-        ),
+        chapter=_SMOKE_DATA,
         live_images=16,
+        contest_images=32,
     ),
     "cpu": _CPU,
     "gpu": Profile(
@@ -222,7 +257,9 @@ PROFILES: dict[str, Profile] = {
         adapt=AdaptConfig(images=60_000, batch=16, bank=6000),
         detail=DetailConfig(512, 192, (64, 128, 192), 200_000, 16, 2e-4),
         identity=IdentityConfig(128, 400_000, 128),
+        chapter=replace(_CPU.chapter, resolution=256, detail_resolution=512),
         live_images=20_000,
+        contest_images=2560,
         precision="fp16",
     ),
     "paper": Profile(
@@ -235,7 +272,9 @@ PROFILES: dict[str, Profile] = {
         adapt=AdaptConfig(images=200_000, batch=16, bank=0),
         detail=DetailConfig(1024, 256, (96, 192, 256), 2_000_000, 32, 2e-4),
         identity=IdentityConfig(128, 1_000_000, 256),
+        chapter=replace(_CPU.chapter, resolution=1024, detail_resolution=1024),
         live_images=50_000,
+        contest_images=2560,
         precision="bf16",
     ),
 }

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from . import weights
-from .config import DataConfig, Profile
+from .config import DataConfig, GeneratorConfig, Profile
+from .config import profile as find_profile
 from .errors import InputError, ProfileError
 from .io import from_signed
 from .training import fit, processes
@@ -95,20 +96,51 @@ def train(
     """Train one stage, or all in order; with ``release`` the result replaces the released weights.
 
     A single stage starts from the networks of the stages before it: this profile's own runs where they exist, else
-    the released weights. With ``warm`` a network does not start from noise but from the released one, where the
-    released one has the same shape. ``studio`` is a set whose studio textures the stage "adapt" is to learn from.
+    the released weights. With ``warm`` networks do not start from noise but from the released ones. ``studio`` is a set
+    whose studio textures the stage "adapt" is to learn from.
 
     Raises:
-        ProfileError: unknown stage, or a release of what was trained on ``studio``. InputError: ``studio`` does not fit.
-        WeightsError: a run folder of other settings.
+        ProfileError: unknown stage, a release of what was trained on ``studio``, or ``warm`` and networks of another size.
+        InputError: ``studio`` does not fit. WeightsError: a run folder of other settings.
     """
     if stage != "all" and stage not in ORDER:
         raise ProfileError(f"unknown stage '{stage}'; choose one of {', '.join(ORDER)} or all")
     if studio and (stage != "adapt" or release):  # most real sets forbid what a release under MIT would allow
         raise ProfileError("--studio-set is for the stage adapt alone, and never for a release")
+    if warm:
+        check_size(profile)  # now, not after the hours of the stages before
     context = Context(profile, Path(runs) / profile.name, release, warm, device, seed, progress, studio)
     for name in ORDER if stage == "all" else (stage,):
         STEPS[name](context)
+
+
+def check_size(profile: Profile) -> None:
+    """Raise `ProfileError` if the released networks are not of the profile's size."""
+    generator, resolution = released_sizes()
+    if generator != profile.generator:
+        raise _another_size("g_phone", profile)
+    if resolution != profile.detail.resolution or weights.read_config("detailer")["channels"] != list(profile.detail.channels):
+        raise _another_size("detailer", profile)
+
+
+def _another_size(name: str, profile: Profile) -> ProfileError:
+    return ProfileError(f"the released {name} has not the size that the profile {profile.name} trains: leave --warm out")
+
+
+def released_sizes() -> tuple[GeneratorConfig, int]:
+    """Size of the released generators, and resolution of the released detailer."""
+    generator = weights.read_config("g_phone")
+    size = GeneratorConfig(**{field.name: generator[field.name] for field in dataclasses.fields(GeneratorConfig)})
+    return size, weights.read_config("detailer")["resolution"]
+
+
+def chapter_profile(name: str) -> Profile:
+    """The settings of a chapter: the profile called ``name``, in the size of the networks that the chapter shows.
+
+    Those are the released ones, or the ones that $STUDIOLIKE_WEIGHTS names. Were the textures of another size, a generator
+    could not read them, and a detailer would be judged where it was not trained.
+    """
+    return find_profile(name).sized(*released_sizes())
 
 
 @dataclasses.dataclass
@@ -160,20 +192,17 @@ class Context:
         return any((root / name / weights.FILE).is_file() for root in (self.runs / "networks", weights.weights_dir()))
 
     def start(self, name: str, model: nn.Module) -> dict[str, Any]:
-        """Put the released weights into ``model`` if that is wanted and they fit, as they are or grown to ``model``'s
-        resolution; returns what the card should say."""
-        from .stylegan2 import grow
+        """Put the released weights into ``model`` if that is wanted; returns what the card should say.
 
+        Raises:
+            ProfileError: they are of another size. WeightsError: there are none.
+        """
         if not self.warm:
             return {}
         try:
-            released = weights.load(name)
-            if getattr(released.config, "resolution", 0) < getattr(model.config, "resolution", 0):
-                grow(model, released)
-            else:
-                model.load_state_dict(released.state_dict())
-        except (weights.WeightsError, InputError, RuntimeError):
-            return {}
+            model.load_state_dict(weights.load(name).state_dict())
+        except RuntimeError as error:
+            raise _another_size(name, self.profile) from error
         before = weights.read_card(name)
         return {"started_from": {k: before.get(k) for k in ("data", "images", "seed", "commit", "started_from")}}
 

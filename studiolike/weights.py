@@ -103,6 +103,14 @@ def read_card(name: str, root: Path | None = None) -> dict[str, Any]:
     return json.loads((Path(root or weights_dir()) / name / "card.json").read_text())
 
 
+def read_config(name: str, root: Path | None = None) -> dict[str, Any]:
+    """A network's configuration, without its weights. Raises `WeightsError` if there is none."""
+    path = Path(root or weights_dir()) / name / "config.json"
+    if not path.is_file():
+        raise WeightsError(f"no {path}: run  make weights  or reinstall the package")
+    return json.loads(path.read_text())
+
+
 def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None = None) -> Path:
     """Write a network as half-precision safetensors with its card (``card.json`` and README.md); replaces the old one.
 

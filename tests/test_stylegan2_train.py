@@ -14,8 +14,7 @@ from studiolike.stylegan2.train import image_grid, update_ema
 from studiolike.training import compiled, fit, prepare, read_log
 
 TINY = replace(
-    profile("smoke"),
-    generator=GeneratorConfig(16, 12, 2, 128, 12),
+    profile("smoke").sized(GeneratorConfig(16, 12, 2, 128, 12), 32),
     pretrain=PretrainConfig(images=48, batch=4, r1_every=4, warm_up=16),
 )
 
@@ -101,8 +100,7 @@ def test_after_the_warm_up_random_codes_follow_the_encoders(tmp_path):
 
 def test_the_generator_learns_the_colour_of_observed_texels(tmp_path):
     tiny = replace(
-        TINY,
-        generator=GeneratorConfig(8, 8, 1, 128, 16),
+        TINY.sized(GeneratorConfig(8, 8, 1, 128, 16), 16),
         pretrain=PretrainConfig(batch=8, lr=0.01, augment=0.0, ema_kimg=0.1, warm_up=0),
     )
     stage = phone_stage(tiny, Textures(8), seed=0)

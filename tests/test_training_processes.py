@@ -67,8 +67,7 @@ def pretrain():
     """Plain StyleGAN2 with R1, whose draws are parts of global ones; gradient descent, as Adam's first steps are signs,
     which the last bit of a small gradient decides."""
     settings = replace(
-        profile("smoke"),
-        generator=GeneratorConfig(16, 8, 2, 128, 8),
+        profile("smoke").sized(GeneratorConfig(16, 8, 2, 128, 8), 32),
         pretrain=PretrainConfig(batch=BATCH, encoded=0.0, augment=0.0, portrait=0.0, r1_every=2),
     )
     stage = phone_stage(settings, Textures())
@@ -160,10 +159,11 @@ def recipe(folder):
         test_subjects=4,
         test_lightings=1,
     )
+    small = profile("smoke").sized(GeneratorConfig(32, 16, 2, 256, 16), 64)
     small = replace(
-        profile("smoke"),
+        small,
         data=data,
-        generator=GeneratorConfig(32, 16, 2, 256, 16),
+        chapter=data,
         pretrain=PretrainConfig(images=16, batch=4, warm_up=8),
     )
     recipes.train("phone", small, folder / "runs", device="cpu", progress=False)

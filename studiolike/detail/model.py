@@ -25,6 +25,7 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, ModelMixin, UN
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from torch import Tensor
 
+from ..config import GROUPS
 from ..errors import InputError
 from ..io import to_signed
 from .guidance import gradients, normalise
@@ -162,7 +163,7 @@ class Detailer(ModelMixin, ConfigMixin):
         self,
         channels: tuple[int, ...] = (48, 64, 96),
         layers: int = 1,
-        groups: int = 8,
+        groups: int = GROUPS,
         low_resolution: int = 64,
         resolution: int = 256,
         residual_scale: float = 0.05,

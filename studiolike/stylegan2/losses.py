@@ -37,9 +37,9 @@ def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tenso
     return slope.square().sum((1, 2, 3)).mean()
 
 
-def r1_gamma(resolution: int, batch: int) -> float:
-    """γ = 0.0002 · resolution² / batch, the rule of thumb of Karras et al. 2020b (ADA), appendix C."""
-    return 0.0002 * resolution**2 / batch
+def r1_gamma(resolution: int, batch: int, strength: float = 2e-4) -> float:
+    """γ = strength · resolution² / batch, the rule of thumb of Karras et al. 2020b (ADA), appendix C."""
+    return strength * resolution**2 / batch
 
 
 def path_lengths(image: Tensor, w_plus: Tensor, rng: torch.Generator) -> Tensor:

@@ -129,7 +129,7 @@ class PretrainStage(Stage):
         if config.compile:
             self.paint, self.look = compiled(self.paint, "G"), compiled(self.look, "D")
         resolution = generator.config.resolution
-        self.gamma = r1_gamma(resolution, config.batch) if config.r1_gamma is None else config.r1_gamma
+        self.gamma = r1_gamma(resolution, config.batch, config.r1)
         self.half_life = 1000 * (config.batch * 10 / 32 if config.ema_kimg is None else config.ema_kimg)
         path = lazy(config.lr, BETAS, PATH_EVERY) if config.path_length else {"lr": config.lr, "betas": BETAS}
         self.modules = {"generator": generator, "discriminator": discriminator, "ema": self.ema}
