@@ -44,8 +44,8 @@ def quality_rows(device: str, count: int = 64, few: int = 10, many: int = 400, r
     """
     from studiolike import weights
     from studiolike.config import InversionConfig
+    from studiolike.image import to_signed
     from studiolike.inversion import WPrior, invert, observed_psnr
-    from studiolike.io import to_signed
     from studiolike.stylegan2 import encode
 
     names = ("g_phone", "d_phone", "encoder", "curvature")

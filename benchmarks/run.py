@@ -33,6 +33,7 @@ from reading import reading_row
 
 from studiolike.config import DetailConfig, GeneratorConfig, InversionConfig, PretrainConfig, Profile, profile
 from studiolike.device import device_name, peak_gib
+from studiolike.image import resize
 from studiolike.training import commit, package_hash
 
 Row = tuple[str, str, Callable[[], int]]  # name, unit, work that returns how many units it did
@@ -135,7 +136,7 @@ def convert_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
 
         with tempfile.TemporaryDirectory() as folder:
             phone = Path(folder) / "phone.png"
-            io.write_image(io.resize(weights.studio_mean(), 256)[0], phone)
+            io.write_image(resize(weights.studio_mean(), 256)[0], phone)
             subprocess.run(
                 [
                     sys.executable,

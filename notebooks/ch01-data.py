@@ -33,13 +33,14 @@ from scipy.stats import spearmanr
 from skimage.data import astronaut
 from torch import Tensor
 
-from studiolike import avatar, config, io, layout, recipes, weights
+from studiolike import avatar, config, layout, recipes, weights
 from studiolike.capture import astronaut_landmarks, capture_photo
 from studiolike.chapters import figures, notebook
-from studiolike.evaluation import asymmetry, psnr, srgb_to_lab
+from studiolike.evaluation import asymmetry, psnr
 from studiolike.evaluation.lighting import variance_over_lights
 from studiolike.evaluation.masked import masked_blur, masked_mean
 from studiolike.features.verification import pair_scores, verification
+from studiolike.image import linear_to_srgb, luminance, resize, srgb_to_lab, srgb_to_linear
 from studiolike.stylegan2.train import image_grid
 from studiolike.synth import SetSpec, light, phone_capture, skin, studio_texture, synthesise_subjects, write_set
 from studiolike.synth.dataset import SPLIT_SEEDS, SPLITS
@@ -186,7 +187,7 @@ def jitter(textures: Tensor, rng: torch.Generator) -> Tensor:
 def structure(textures: Tensor) -> Tensor:
     """Fine log luminance of the face, ``(B, texels)``."""
     n = textures.shape[-1]
-    log = torch.log(io.luminance(io.srgb_to_linear(textures)) + 0.02)
+    log = torch.log(luminance(srgb_to_linear(textures)) + 0.02)
     return (log - masked_blur(log, torch.ones_like(log), 0.06 * n))[:, :, 5 * n // 16 : 13 * n // 16, n // 4 : -n // 4].flatten(1)
 
 
@@ -286,14 +287,14 @@ def ita_group(angle: Tensor) -> Tensor:
 tone = torch.linspace(0, 1, 48)
 blood = torch.linspace(0.004, 0.05, 16)
 chart = skin.skin_colour(skin.melanin_of_tone(tone).expand(1, 1, 16, -1), blood[:, None].expand(1, 1, -1, 48))
-chart = io.linear_to_srgb(chart)
+chart = linear_to_srgb(chart)
 skin_mask = (layout.region_mask("skin_face", data.resolution)[0] > 0.9).flatten()
 # the middle skin colour of every subject, read off the studio texture as a camera would
 measured = torch.stack(
     [srgb_to_lab(everyone[k : k + 1])[0].flatten(1)[:, skin_mask].median(1).values for k in range(len(everyone))]
 )
 curve = srgb_to_lab(
-    io.linear_to_srgb(skin.skin_colour(skin.melanin_of_tone(tone).view(1, 1, 1, -1), torch.full((1, 1, 1, 48), 0.012)))
+    linear_to_srgb(skin.skin_colour(skin.melanin_of_tone(tone).view(1, 1, 1, -1), torch.full((1, 1, 1, 48), 0.012)))
 )[0, :, 0]
 fig, axes = plt.subplots(1, 2, figsize=(figures.WIDTH, 2.7))
 axes[0].imshow(chart[0].permute(1, 2, 0), extent=(0, 1, 0.05, 0.004), aspect="auto", interpolation="bilinear")
@@ -350,13 +351,13 @@ with torch.no_grad():
 
 one = 0  # the subject whose maps are shown
 truth = {
-    "albedo": io.linear_to_srgb(heads.albedo_linear[one]),
+    "albedo": linear_to_srgb(heads.albedo_linear[one]),
     "normals": heads.normals[one] * 0.5 + 0.5,
     "distance to base head": (heads.position[one] - layout.position_map(size)).norm(dim=0, keepdim=True) / 3,
     "sky seen (AO)": heads.occlusion[one],
     "gloss": heads.gloss[one] / 2,
     "hair": heads.hair[one],
-    "light": io.linear_to_srgb((shots.irradiance[one] / shots.irradiance[one].amax()).clamp(0, 1)),
+    "light": linear_to_srgb((shots.irradiance[one] / shots.irradiance[one].amax()).clamp(0, 1)),
     "visibility": shots.visibility[one],
     "studio texture": studio[one],
     "phone texture": shots.texture[one],
@@ -410,7 +411,7 @@ figures.show(
 
 def gradient_energy(texture: Tensor, mask: Tensor) -> Tensor:
     """Standard deviation ``(B,)`` of fine log luminance inside the mask: detail, and noise."""
-    log = torch.log(io.luminance(io.srgb_to_linear(texture)) + 0.01)
+    log = torch.log(luminance(srgb_to_linear(texture)) + 0.01)
     fine = log - masked_blur(log, mask, 0.012 * texture.shape[-1])
     return masked_mean(fine.square(), mask).sqrt()
 
@@ -443,7 +444,7 @@ with torch.no_grad():
     many = phone_capture(heads[torch.full((12,), one)], torch.arange(100, 112))
 order = many.severity.argsort()
 lit = many.irradiance[order]
-lit = io.linear_to_srgb((lit / (2.2 * io.luminance(lit).mean((1, 2, 3), keepdim=True))).clamp(0, 1))
+lit = linear_to_srgb((lit / (2.2 * luminance(lit).mean((1, 2, 3), keepdim=True))).clamp(0, 1))
 rows = [many.texture[order][:6], lit[:6], many.texture[order][6:], lit[6:]]
 fig = figures.texture_grid(rows, ["phone", "true light", "phone", "true light"])
 for start, part in ((0, order[:6]), (12, order[6:])):
@@ -458,7 +459,7 @@ figures.show(
 shared = many.visibility.gt(0.3).float() * layout.face_mask(size)
 over_lights = variance_over_lights(many.texture, torch.zeros(12), shared)[0][0]
 people = data.studio_batch(torch.arange(len(data.studio)))
-over_people = masked_mean(people.var(0, keepdim=True), io.resize(shared.amin(0, keepdim=True), data.resolution))[0]
+over_people = masked_mean(people.var(0, keepdim=True), resize(shared.amin(0, keepdim=True), data.resolution))[0]
 notebook.glue("ch01_sd_lights", 255 * over_lights.sqrt())
 notebook.glue("ch01_sd_people", 255 * over_people.sqrt())
 notebook.glue("ch01_variance", "more" if over_lights > over_people else "less")
@@ -505,7 +506,7 @@ WORDS = {
     "sharpening": "sharpening halo",
     "JPEG": "JPEG",
 }
-frames = [io.linear_to_srgb(heads.albedo_linear[one])] + [stages[name][0] for name in STAGES]
+frames = [linear_to_srgb(heads.albedo_linear[one])] + [stages[name][0] for name in STAGES]
 labels = ["0 · albedo, the truth"] + [f"{k} · {WORDS[name]}" for k, name in enumerate(STAGES, 1)]
 figures.image_slider(frames, labels, "one synthetic subject through the phone", name="Step", width=384)
 
@@ -750,7 +751,7 @@ def error(x: Tensor, y: Tensor, mask: Tensor) -> float:
 
 gammas = torch.linspace(0.4, 3.2, 57)
 x, y, mask = pairs_of("phone")
-fits = {"one encoding (sRGB)": lambda t: t, "studio left linear": io.srgb_to_linear}
+fits = {"one encoding (sRGB)": lambda t: t, "studio left linear": srgb_to_linear}
 table, best = (
     ["| studio set | doing nothing | one exponent | gain | and decoded correctly |", "| --- | --- | --- | --- | --- |"],
     {},
@@ -759,7 +760,7 @@ tx, ty, tmask = pairs_of("test")
 for name, store in fits.items():
     gamma = float(gammas[torch.tensor([error(x**g, store(y), mask) for g in gammas]).argmax()])
     before, after = error(tx, store(ty), tmask), error(tx**gamma, store(ty), tmask)
-    shown = tx**gamma if store(torch.tensor(0.5)) == 0.5 else io.linear_to_srgb(tx**gamma)
+    shown = tx**gamma if store(torch.tensor(0.5)) == 0.5 else linear_to_srgb(tx**gamma)
     best[name] = (gamma, before, after, error(shown, ty, tmask), shown)
     table.append(
         f"| {name} | {before:.1f} dB | {after:.1f} dB, γ = {gamma:.2f} | **{after - before:+.1f} dB** | {best[name][3]:.1f} dB |"
@@ -769,7 +770,7 @@ trap, honest = best["studio left linear"], best["one encoding (sRGB)"]
 pick = int(data.severity[data.captures("test")].argmax())
 figures.show(
     figures.texture_grid(
-        [[tx[pick], io.srgb_to_linear(ty)[pick], tx[pick] ** trap[0], trap[4][pick], ty[pick]]],
+        [[tx[pick], srgb_to_linear(ty)[pick], tx[pick] ** trap[0], trap[4][pick], ty[pick]]],
         (),
         ["phone", "studio, linear", f"phone, γ = {trap[0]:.1f}", "… decoded", "studio, sRGB"],
     ),
@@ -799,7 +800,7 @@ notebook.glue("ch01_honest_gain", honest[2] - honest[1])
 def fingerprint(texture: Tensor, visibility: Tensor) -> Tensor:
     """Fine luminance of the face, without light, as unit vectors."""
     mask = (visibility > 0.2).float() * face
-    log = torch.log(io.luminance(io.srgb_to_linear(texture)) + 0.01)
+    log = torch.log(luminance(srgb_to_linear(texture)) + 0.01)
     fine = (log - masked_blur(log, mask, 0.03 * data.resolution)) * mask
     return F.normalize(fine.flatten(1), dim=1)
 

@@ -24,8 +24,8 @@ from studiolike.chapters import figures, notebook
 from studiolike.chapters.live import explore
 from studiolike.config import GeneratorConfig
 from studiolike.evaluation import PooledFeatures, kid, nearest_reference, psnr
+from studiolike.image import from_signed, luminance, resize, to_signed
 from studiolike.inversion import CodeBank
-from studiolike.io import from_signed, luminance, resize, to_signed
 from studiolike.layout import region_mask
 from studiolike.stylegan2 import Discriminator, discriminator, generator, losses, ops, phone_stage
 from studiolike.stylegan2.bands import GAIN, bands, channels_of_bands

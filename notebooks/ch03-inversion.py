@@ -23,8 +23,8 @@ from IPython.display import Markdown, display
 from studiolike import config, inversion, recipes, weights
 from studiolike.chapters import figures, notebook
 from studiolike.evaluation import clustered_mean, faceid, perceptual, perceptual_judge, psnr
+from studiolike.image import fill_unobserved, from_signed, resize, to_signed
 from studiolike.inversion import CodeBank, WPrior, invert, observed_psnr, pyramid_distance, resize_observed
-from studiolike.io import fill_unobserved, from_signed, resize, to_signed
 from studiolike.stylegan2 import encode
 from studiolike.stylegan2.generator import SynthesisLayer
 

@@ -46,8 +46,8 @@ from studiolike.adaptation import (
 from studiolike.adaptation.train import freeze_image_side
 from studiolike.chapters import figures, notebook
 from studiolike.evaluation import StudioReference, bound, evaluate, faceid, variance_ratio
+from studiolike.image import from_signed
 from studiolike.inversion import CodeBank, invert
-from studiolike.io import from_signed
 from studiolike.stylegan2 import encode
 from studiolike.stylegan2.losses import discriminator_loss, generator_loss, r1_penalty
 from studiolike.synth import phone_capture, synthesise_subjects

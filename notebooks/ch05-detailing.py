@@ -47,8 +47,8 @@ from studiolike.detail.model import lock_grid, low_frequencies, upsample
 from studiolike.detail.sample import lock_colours
 from studiolike.detail.train import FLOOR, clean_from_velocity, min_snr_weight, velocity
 from studiolike.evaluation import clustered_mean, perceptual, perceptual_judge, psnr
+from studiolike.image import from_signed, linear_to_srgb, resize, srgb_to_linear
 from studiolike.inversion import invert, resize_observed
-from studiolike.io import from_signed, linear_to_srgb, resize, srgb_to_linear
 from studiolike.stylegan2 import encode
 from studiolike.synth import studio_texture, synthesise_subjects
 from studiolike.synth.light import shadow

@@ -66,9 +66,10 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from studiolike import avatar, config, evaluation, io, layout, recipes, synth, weights
+from studiolike import avatar, config, evaluation, layout, recipes, synth, weights
 from studiolike.chapters import figures, notebook
 from studiolike.chapters.live import explore
+from studiolike.image import linear_to_srgb, srgb_to_linear
 from studiolike.pipeline import StudioPipeline
 
 settings = config.profile(profile)
@@ -588,7 +589,7 @@ figures.show(
 doses = [1.0, 0.5, 0.25, 0.1]
 side = torch.sigmoid((layout.texel_uv(data.resolution)[..., 0] - 0.5) * 120).view(1, 1, data.resolution, data.resolution)
 strength = torch.tensor(doses).view(-1, 1, 1, 1)
-shadowed = io.linear_to_srgb(io.srgb_to_linear(truth) * (1 - side + side * strength)).clamp(0, 1)
+shadowed = linear_to_srgb(srgb_to_linear(truth) * (1 - side + side * strength)).clamp(0, 1)
 everything = torch.ones(len(doses), 1, data.resolution, data.resolution)
 answer = run(shadowed, everything).texture
 face = layout.region_mask("face", data.resolution)[None].expand(len(doses), -1, -1, -1)

@@ -71,10 +71,11 @@ from IPython.display import Markdown, display
 from PIL import Image
 from skimage.data import astronaut
 
-from studiolike import avatar, capture, cli, config, evaluation, io, layout, recipes, weights
+from studiolike import avatar, capture, cli, config, evaluation, layout, recipes, weights
 from studiolike.capture import quality, unwrap
 from studiolike.chapters import figures, notebook
 from studiolike.errors import StudioError
+from studiolike.image import resize
 from studiolike.inversion import WPrior
 from studiolike.pipeline import StudioPipeline
 
@@ -132,7 +133,7 @@ notebook.source(unwrap.visibility_map)
 shot = capture.capture_photo(photo, size, stored)
 surface = unwrap.face_surface(points, capture.fit_pose(points), size)
 pictures = [
-    io.resize(torch.from_numpy(photo[box].copy()).permute(2, 0, 1)[None].float() / 255, 256)[0],
+    resize(torch.from_numpy(photo[box].copy()).permute(2, 0, 1)[None].float() / 255, 256)[0],
     surface.facing.clamp(0, 1),
     shot.visibility[0],
     (shot.texture * shot.visibility)[0],
@@ -263,8 +264,8 @@ figures.page(
 data = recipes.chapter_set(settings, detailed=True)
 rows = data.captures("test")[:16]
 texture, visibility = data.phone_batch(rows)
-seen = io.resize(visibility, size) * shot.visibility
-others = run(io.resize(texture, size), seen)
+seen = resize(visibility, size) * shot.visibility
+others = run(resize(texture, size), seen)
 net, prior = weights.load("identity_eval"), WPrior.from_generator(pipe.g_phone)
 
 
@@ -281,7 +282,7 @@ def describe(phone, mask, output):
     }
 
 
-home = {k: v.numpy() for k, v in describe(io.resize(texture, size), seen, others).items()}
+home = {k: v.numpy() for k, v in describe(resize(texture, size), seen, others).items()}
 real = {k: v.item() for k, v in describe(shot.texture, shot.visibility, out).items()}
 fig, axes = plt.subplots(1, len(home), figsize=(figures.WIDTH, 2.2))
 for ax, (name, values) in zip(axes, home.items(), strict=True):
@@ -573,7 +574,7 @@ display(Markdown("\n".join(["| claim | here | evidence |", "|---|---|---|"] + ["
 #
 # ```{solution} ex-ch07-blur
 # :class: dropdown
-# `io.resize(io.resize(texture, small), size)` with `small` near the width of the face in pixels does it.
+# `resize(resize(texture, small), size)` with `small` near the width of the face in pixels does it.
 # The blurred captures are reproduced better, because a generator of this size reproduces low frequencies first.
 # Only what is left after this correction may be called a domain gap.
 # ```

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from . import io
 from .device import find_device
 from .errors import InputError, OutputError
+from .image import resize
 
 if TYPE_CHECKING:
     from .cli import Convert
@@ -87,7 +88,7 @@ def read_input(path: Path, kind: str, visibility: Path | None, size: int) -> tup
         kind = "texture" if beside.is_file() or _resembles_texture(path) else "photo"
     if kind == "texture":
         texture = io.read_texture(path)
-        texture = io.resize(texture[None], min(max(_power_of_two(texture.shape[-1]), 64), 2048))
+        texture = resize(texture[None], min(max(_power_of_two(texture.shape[-1]), 64), 2048))
         if visibility and not visibility.is_file():
             raise InputError(f"no such file: {visibility}")
         seen = io.read_visibility(beside, texture.shape[-1])[None].clamp(0, 1) if beside.is_file() else None
@@ -110,7 +111,7 @@ def _resembles_texture(path: Path) -> bool:
         return False
 
     def signature(texture: Tensor) -> Tensor:
-        low = io.resize(texture, 16)
+        low = resize(texture, 16)
         return (low - low.mean((2, 3), keepdim=True)).flatten()
 
     mine = signature(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255)

@@ -1,4 +1,4 @@
-"""Pictures in and out, colour spaces, resampling, and files that are never half written.
+"""Pictures in and out, and files that are never half written.
 
 A *texture* is a float32 tensor ``(B, 3, H, W)`` or ``(3, H, W)`` in [0, 1], sRGB-encoded unless a name says
 linear. A *visibility* map is ``(B, 1, H, W)`` or ``(1, H, W)`` in [0, 1]; 0 means that no frame ever saw the texel.
@@ -14,14 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from .errors import InputError, OutputError
+from .image import fill_unobserved, from_signed, linear_to_srgb, luminance, resize, srgb_to_linear, to_signed  # noqa: F401
 
-# Rec. 709 luminance weights (ITU-R BT.709), the primaries of sRGB
-LUMINANCE = (0.2126, 0.7152, 0.0722)
 MAX_PIXELS = 100_000_000  # larger pictures are refused: a guard against decompression bombs
 
 
@@ -118,67 +116,3 @@ def write_image(image: Tensor, path: str | os.PathLike) -> Path:
     with atomic(path) as temporary:
         Image.fromarray(array.squeeze()).save(temporary)
     return path
-
-
-def to_signed(x: Tensor) -> Tensor:
-    """[0, 1] → [-1, 1], the range in which the networks work."""
-    return x * 2 - 1
-
-
-def from_signed(x: Tensor) -> Tensor:
-    """[-1, 1] → [0, 1], clamped."""
-    return (x * 0.5 + 0.5).clamp(0, 1)
-
-
-def srgb_to_linear(x: Tensor) -> Tensor:
-    """sRGB-encoded → linear light, both in [0, 1] (IEC 61966-2-1)."""
-    return torch.where(x <= 0.04045, x / 12.92, ((x.clamp_min(0) + 0.055) / 1.055) ** 2.4)
-
-
-def linear_to_srgb(x: Tensor) -> Tensor:
-    """Linear light → sRGB-encoded, both in [0, 1] (IEC 61966-2-1)."""
-    return torch.where(x <= 0.0031308, x * 12.92, 1.055 * x.clamp_min(1e-8) ** (1 / 2.4) - 0.055)
-
-
-def luminance(rgb: Tensor) -> Tensor:
-    """Rec. 709 luminance ``(B, 1, H, W)`` of linear ``(B, 3, H, W)``; on sRGB input it is luma."""
-    return (rgb * rgb.new_tensor(LUMINANCE).view(3, 1, 1)).sum(-3, keepdim=True)
-
-
-def resize(x: Tensor, size: int) -> Tensor:
-    """Resample ``(B, C, H, W)`` to ``size``×``size``: exact area means by whole factors, else antialiased bicubic.
-
-    Bicubic overshoot is clamped to the input's own range, so [0, 1] stays [0, 1].
-    """
-    if x.shape[-1] == size and x.shape[-2] == size:
-        return x
-    if x.shape[-1] % size == 0 and x.shape[-2] % size == 0:
-        return F.avg_pool2d(x, (x.shape[-2] // size, x.shape[-1] // size))
-    low, high = x.amin(), x.amax()
-    return F.interpolate(x, (size, size), mode="bicubic", antialias=x.shape[-1] > size, align_corners=False).clamp(low, high)
-
-
-def fill_unobserved(texture: Tensor, visibility: Tensor) -> Tensor:
-    """Give unobserved texels a smooth continuation of their observed neighbours (push–pull pyramid).
-
-    Gortler et al., *The Lumigraph*, SIGGRAPH 1996. Observed texels (visibility 1) are returned unchanged, partly
-    observed ones are blended.
-
-    Args:
-        texture: ``(B, 3, H, W)`` in [0, 1]; H and W powers of two.
-        visibility: ``(B, 1, H, W)`` in [0, 1].
-    Returns:
-        ``(B, 3, H, W)``; where nothing at all is observed, the input itself.
-    """
-    colours, weights = [texture * visibility], [visibility]
-    while colours[-1].shape[-1] > 1:
-        colours.append(F.avg_pool2d(colours[-1], 2))
-        weights.append(F.avg_pool2d(weights[-1], 2))
-    filled = torch.where(weights[-1] > 1e-8, colours[-1] / weights[-1].clamp_min(1e-8), texture.mean((2, 3), keepdim=True))
-    for colour, weight in zip(reversed(colours[:-1]), reversed(weights[:-1]), strict=True):
-        around = F.pad(filled, (1, 1, 0, 0), mode="circular")  # the layout's left and right border are one seam
-        size = 2 * filled.shape[-2], 2 * around.shape[-1]
-        filled = F.interpolate(around, size, mode="bilinear", align_corners=False)[..., 2:-2]
-        trust = (weight * 4).clamp(0, 1) if weight is not weights[0] else weight
-        filled = torch.lerp(filled, colour / weight.clamp_min(1e-8), trust)
-    return filled

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from studiolike.io import resize
+from studiolike.image import resize
 
 
 class FakeSet:

@@ -7,10 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from studiolike import io, layout
+from studiolike import layout
 from studiolike.capture import Capture, capture_photos, capture_video, fuse, is_video, read_frames
 from studiolike.capture.fusion import align_gains, weighted_median
 from studiolike.errors import CaptureError, InputError, MissingExtra
+from studiolike.image import linear_to_srgb, srgb_to_linear
 
 RES = 64
 
@@ -26,7 +27,7 @@ def capture(colours: torch.Tensor, visibility: torch.Tensor | None = None, **fac
 
 
 def expose(colours: torch.Tensor, gains: tuple[float, float, float]) -> torch.Tensor:
-    return io.linear_to_srgb((io.srgb_to_linear(colours) * torch.tensor(gains).view(1, 3, 1, 1)).clamp(0, 1))
+    return linear_to_srgb((srgb_to_linear(colours) * torch.tensor(gains).view(1, 3, 1, 1)).clamp(0, 1))
 
 
 def error(result: Capture, truth: torch.Tensor, least: float = 0.9) -> float:

@@ -11,13 +11,14 @@ from PIL import Image
 
 from studiolike import io, weights
 from studiolike.cli import main
+from studiolike.image import resize
 
 
 @pytest.fixture(scope="module")
 def texture_file(tmp_path_factory):
     """A phone texture with holes, made of the released mean: no generator is needed to test files."""
     folder = tmp_path_factory.mktemp("texture")
-    mean = io.resize(weights.studio_mean(), 128)[0]
+    mean = resize(weights.studio_mean(), 128)[0]
     light = torch.linspace(0.5, 1.1, 128).view(1, 1, -1)
     visibility = torch.ones(1, 128, 128)
     visibility[:, 110:] = 0

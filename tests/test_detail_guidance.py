@@ -13,7 +13,7 @@ from studiolike.detail.guidance import (
     screened_poisson,
 )
 from studiolike.errors import InputError
-from studiolike.io import linear_to_srgb, luminance, srgb_to_linear
+from studiolike.image import linear_to_srgb, luminance, srgb_to_linear
 
 
 @pytest.fixture

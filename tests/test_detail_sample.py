@@ -86,7 +86,7 @@ def test_guidance_zero_ignores_the_phone_and_guidance_one_does_not(model):
 
 def test_the_phone_s_colour_and_exposure_cannot_pass(model):
     coarse, phone, seen = inputs()
-    from studiolike.io import linear_to_srgb, srgb_to_linear
+    from studiolike.image import linear_to_srgb, srgb_to_linear
 
     darker = linear_to_srgb(srgb_to_linear(phone) * 0.4)
     a, b = (detail(model, coarse, p, seen, steps=2, generator=seeded()) for p in (phone, darker))

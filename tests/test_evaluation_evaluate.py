@@ -23,7 +23,7 @@ from studiolike.evaluation import (
 )
 from studiolike.evaluation.table import HIGHER_IS_BETTER
 from studiolike.features import IdentityNet
-from studiolike.io import linear_to_srgb, srgb_to_linear
+from studiolike.image import linear_to_srgb, srgb_to_linear
 
 SIDE = 32
 

@@ -18,22 +18,20 @@ from studiolike.evaluation import (
     faceid,
     gain_fitted,
     kid,
-    lab_to_srgb,
     low_band_error,
     nearest_reference,
     perceptual,
     perceptual_judge,
     psnr,
-    srgb_to_lab,
     ssim,
     ssim_map,
     tone_gap,
     variance_over_lights,
     variance_ratio,
 )
-from studiolike.evaluation.masked import gaussian_blur, masked_blur, masked_mean
+from studiolike.evaluation.masked import masked_blur, masked_mean
 from studiolike.features import IdentityNet, PerceptualDistance
-from studiolike.io import linear_to_srgb, srgb_to_linear
+from studiolike.image import blur, lab_to_srgb, linear_to_srgb, srgb_to_lab, srgb_to_linear
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -123,7 +121,7 @@ def test_the_judges_see_detail_that_64_texels_cannot_hold(pair):
     grainy = smooth + fine
     small = [torch.nn.functional.avg_pool2d(x, 4) for x in (grainy, smooth)]
     torch.testing.assert_close(*small, atol=1e-5, rtol=0)  # at 64² there is nothing to see
-    blurred = perceptual(perceptual_judge(), gaussian_blur(smooth, 1.0), smooth)
+    blurred = perceptual(perceptual_judge(), blur(smooth, 1.0), smooth)
     assert (perceptual(perceptual_judge(), grainy, smooth) > 3 * blurred).all()
     features = PooledFeatures()
     floor = kid(features, smooth[:3].repeat(2, 1, 1, 1), smooth[3:].repeat(2, 1, 1, 1), subset_size=4)
@@ -205,7 +203,7 @@ def test_a_blur_keeps_constants_and_wraps_around_the_back_of_the_head():
     torch.testing.assert_close(masked_blur(x, mask, 2.0), x)
     dot = torch.zeros(1, 1, 16, 16)
     dot[..., 8, 0] = 1
-    blurred = gaussian_blur(dot, 1.0)[0, 0]
+    blurred = blur(dot, 1.0)[0, 0]
     torch.testing.assert_close(blurred[8, 1], blurred[8, -1])
     torch.testing.assert_close(blurred.sum(), torch.tensor(1.0), atol=1e-4, rtol=0)
 
@@ -245,7 +243,7 @@ def test_kid_is_about_zero_for_two_halves_large_for_another_domain_and_negative_
     features = PooledFeatures(net)
     one, two = noise(40, 3, 32, 32), noise(40, 3, 32, 32, seed=1)
     same = kid(features, one, two)
-    other = kid(features, gaussian_blur(one, 1.0), two)
+    other = kid(features, blur(one, 1.0), two)
     copies = kid(features, one, one, subset_size=40)
     assert abs(same.mean) < 3 * same.std + 1e-6 and other.mean > 20 * abs(same.mean)
     assert copies.mean < 0

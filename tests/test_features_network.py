@@ -5,7 +5,7 @@ import torch
 
 from studiolike.errors import InputError
 from studiolike.features import SHAPES, IdentityNet
-from studiolike.features.variation import another_capture, camera, hide, misalign, relight
+from studiolike.features.variation import another_capture, another_light, camera, hide, misalign
 
 TINY = dict(resolution=32, widths=(8, 12, 16, 24), embedding=16)
 
@@ -106,8 +106,8 @@ def test_hiding_only_ever_takes_away():
 
 def test_no_strength_changes_nothing(texture):
     rng = torch.Generator().manual_seed(0)
-    torch.testing.assert_close(relight(texture, rng, strength=0.0), texture, atol=1e-4, rtol=0)
-    torch.testing.assert_close(camera(texture, rng, blur=0.0, noise=0.0), texture, atol=1e-5, rtol=0)
+    torch.testing.assert_close(another_light(texture, rng, strength=0.0), texture, atol=1e-4, rtol=0)
+    torch.testing.assert_close(camera(texture, rng, sigma=0.0, noise=0.0), texture, atol=1e-5, rtol=0)
 
 
 def test_moving_a_texture_does_not_mix_in_what_was_never_seen():

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from studiolike.errors import InputError, WeightsError
-from studiolike.evaluation.masked import gaussian_blur
 from studiolike.features import IdentityNet, PerceptualDistance, lpips_pretrained
+from studiolike.image import blur
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_distance_is_zero_for_equals_symmetric_and_positive_otherwise(net, textu
 
 def test_distance_grows_with_blur(net, texture):
     distance = PerceptualDistance(net)
-    growing = torch.stack([distance(texture, gaussian_blur(texture, s)) for s in (0.4, 0.7, 1.2)])
+    growing = torch.stack([distance(texture, blur(texture, s)) for s in (0.4, 0.7, 1.2)])
     assert (growing.diff(dim=0) > 0).all()
 
 

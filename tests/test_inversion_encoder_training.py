@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from studiolike.config import EncoderConfig
+from studiolike.image import from_signed
 from studiolike.inversion import EncoderStage, WPrior, observed_psnr
-from studiolike.io import from_signed
 from studiolike.stylegan2 import Generator, encode
 from studiolike.stylegan2.encoder import Encoder
 from studiolike.training import fit

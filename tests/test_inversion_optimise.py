@@ -5,8 +5,8 @@ import torch
 
 from studiolike.config import InversionConfig
 from studiolike.errors import InputError
+from studiolike.image import from_signed
 from studiolike.inversion import WPrior, frozen, invert, observed_psnr, pyramid_distance, resize_observed
-from studiolike.io import from_signed
 from studiolike.stylegan2 import Discriminator, Generator
 
 TINY = dict(resolution=16, channel_base=64, channel_max=16)
@@ -109,7 +109,7 @@ def test_an_empty_visibility_map_gives_the_mean_and_no_psnr(generator, captures)
 
 def test_wrong_input_is_refused_with_the_fix(generator, captures):
     texture, visibility = captures
-    with pytest.raises(InputError, match="io.resize"):
+    with pytest.raises(InputError, match="image.resize"):
         invert(generator, texture[..., :8], visibility, CONFIG)
     with pytest.raises(InputError, match="visibility"):
         invert(generator, texture, visibility[:1], CONFIG)

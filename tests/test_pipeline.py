@@ -4,9 +4,10 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 
-from studiolike import io, weights
+from studiolike import weights
 from studiolike.config import InversionConfig
 from studiolike.errors import InputError, WeightsError
+from studiolike.image import resize
 from studiolike.pipeline import StudioPipeline
 
 QUICK = dict(resolution=128, steps=2, inversion=InversionConfig(steps=3))
@@ -20,7 +21,7 @@ def pipe():
 @pytest.fixture(scope="module")
 def phone():
     light = torch.linspace(0.4, 1.0, 64).view(1, 1, 1, -1)
-    texture = io.resize(weights.studio_mean(), 64) * light
+    texture = resize(weights.studio_mean(), 64) * light
     visibility = torch.ones(1, 1, 64, 64)
     visibility[..., 40:60, :10] = 0
     return texture, visibility

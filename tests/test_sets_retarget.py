@@ -15,6 +15,7 @@ from studiolike.capture import save_landmarks
 from studiolike.cli import main
 from studiolike.errors import CaptureError, InputError, MissingExtra
 from studiolike.files import visibility_path
+from studiolike.image import resize
 from studiolike.sets import retarget
 from studiolike.sets.retarget import pixels
 from studiolike.synth import studio_texture, synthesise_subjects
@@ -52,7 +53,7 @@ def foreign(subject):
 
 
 def psnr(result, subject, region="face"):
-    truth = io.resize(subject[None], result.texture.shape[-1])
+    truth = resize(subject[None], result.texture.shape[-1])
     inside = layout.region_mask(region, truth.shape[-1])[None].expand(1, 3, -1, -1) > 0.5
     return -10 * math.log10(float(((result.texture - truth)[inside] ** 2).mean()))
 
@@ -105,7 +106,7 @@ def test_a_picture_of_any_shape_and_fine_grain_is_averaged_not_sampled(foreign):
 
 
 def test_a_coarse_source_is_told(foreign):
-    small, points = io.resize(foreign[0][None], 64)[0], foreign[1] / 8
+    small, points = resize(foreign[0][None], 64)[0], foreign[1] / 8
     assert any("--size" in warning for warning in retarget(small, 512, points).quality["warnings"])
     assert not retarget(foreign[0], 256, foreign[1]).quality["warnings"]
 
@@ -161,7 +162,7 @@ def test_the_command_writes_a_texture_and_its_visibility_from_stored_landmarks(f
     )
     assert "belong" not in capsys.readouterr().err and (tmp_path / "again.json").is_file()
     assert io.read_visibility(visibility_path(out)).shape == (1, 256, 256)
-    truth, written = io.resize(subject[None], 256)[0], io.read_texture(out)
+    truth, written = resize(subject[None], 256)[0], io.read_texture(out)
     inside = layout.face_mask(256).expand(3, -1, -1) > 0.5
     assert float(((truth - written)[inside] ** 2).mean()) < 10**-3.5
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from studiolike.io import linear_to_srgb, luminance
+from studiolike.image import linear_to_srgb, luminance
 from studiolike.layout import face_mask, region_mask
 from studiolike.synth import phone_capture, studio_texture, synthesise_subjects
 from studiolike.synth.draw import Draws, blur, fbm, spots, strokes

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import io
 from ..errors import InputError
+from ..image import linear_to_srgb, srgb_to_linear
 from .mesh import HeadMesh
 
 # Soft studio shading in camera space: three broad lamps (direction, strength, wrap) and an ambient term from
@@ -121,10 +121,10 @@ def _draw(mesh, mips, yaw, pitch, size, shading, background, supersample) -> Ten
     colour = torch.where(inside[:, None], colour * INSIDE, colour)
 
     ground = torch.as_tensor(background, dtype=torch.float32).expand(3)
-    canvas = io.srgb_to_linear(ground).repeat(edge * edge, 1)
+    canvas = srgb_to_linear(ground).repeat(edge * edge, 1)
     canvas[hits.pixel] = colour.clamp(0, 1)
     picture = F.avg_pool2d(canvas.T.reshape(1, 3, edge, edge), supersample)[0]  # in linear light
-    return io.linear_to_srgb(picture).clamp(0, 1)
+    return linear_to_srgb(picture).clamp(0, 1)
 
 
 def studio_light(normals: Tensor) -> Tensor:
@@ -259,7 +259,7 @@ def _mip_maps(texture: Tensor) -> list[Tensor]:
     """Halved copies of a texture in linear light, ``[(1, 3, H, W), (1, 3, H/2, W/2), …]`` to 8 texels."""
     if texture.ndim != 3 or texture.shape[0] != 3:
         raise InputError(f"a texture is (3, H, W), not {tuple(texture.shape)}")
-    mips = [io.srgb_to_linear(texture.detach().float().cpu().clamp(0, 1))[None]]
+    mips = [srgb_to_linear(texture.detach().float().cpu().clamp(0, 1))[None]]
     while min(mips[-1].shape[-2:]) >= 16:
         mips.append(F.avg_pool2d(mips[-1], 2))
     return mips

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import io
 from ..errors import InputError
-from .unwrap import Capture, blur
+from ..image import blur, fill_unobserved, luminance, relight, srgb_to_linear
+from .unwrap import Capture
 
 MIN_SEEN = 0.3  # visibility from which a texel counts in the gain estimate
 TONE = (0.01, 0.9)  # linear luminance between which a texel tells its tone
@@ -64,7 +64,7 @@ def fuse(captures: Sequence[Capture]) -> Capture:
     texture = two_bands(aligned, weights, visibility)
     # a texel is as visible as in the frame that saw it best, unless the vote threw that frame out
     seen = (visibility * votes).amax(0, keepdim=True)
-    texture = io.fill_unobserved(texture, (seen * 4).clamp(0, 1)).clamp(0, 1)
+    texture = fill_unobserved(texture, (seen * 4).clamp(0, 1)).clamp(0, 1)
 
     facts = dict(captures[best].quality)
     facts["frames"] = len(captures)
@@ -90,8 +90,8 @@ def align_gains(textures: Tensor, visibility: Tensor, reference: int) -> tuple[T
         sRGB textures of the same shape and the linear gains ``(N, 3)``. A frame that shares less than 50
         texels with the reference keeps its tone.
     """
-    linear = io.srgb_to_linear(textures)
-    tone = io.luminance(linear)
+    linear = srgb_to_linear(textures)
+    tone = luminance(linear)
     usable = (visibility > MIN_SEEN) & (tone > TONE[0]) & (linear.amax(1, keepdim=True) < TONE[1])
     gains = torch.ones(len(textures), 3)
     target = linear[reference]
@@ -101,13 +101,13 @@ def align_gains(textures: Tensor, visibility: Tensor, reference: int) -> tuple[T
             ratio = target[:, both].clamp_min(1e-3).log() - linear[k][:, both].clamp_min(1e-3).log()
             gains[k] = ratio.median(1).values.exp()
     gains /= gains.log().quantile(0.5, dim=0).exp()  # one oddly exposed reference must not set the tone for all
-    return io.linear_to_srgb((linear * gains[:, :, None, None]).clamp(0, 1)), gains
+    return relight(textures, gains[:, :, None, None]), gains
 
 
 def _focus(textures: Tensor, visibility: Tensor) -> Tensor:
     """Local sharpness of each frame against the sharpest one there, ``(N, 1, R, R)`` in (0, 1]."""
     size = textures.shape[-1]
-    luma = io.luminance(textures)
+    luma = luminance(textures)
     near, far = max(1.0, size / 256), max(2.0, size / 48)
     share = blur(visibility, near).clamp_min(1e-3)
     detail = (luma - blur(luma * visibility, near) / share).abs() * visibility
@@ -118,7 +118,7 @@ def _focus(textures: Tensor, visibility: Tensor) -> Tensor:
 
 def _tone(textures: Tensor) -> Tensor:
     """Trust in the exposure, ``(N, 1, R, R)``: falls to a twentieth where the frame is black or burnt out."""
-    high, low = textures.amax(1, keepdim=True), io.luminance(textures)
+    high, low = textures.amax(1, keepdim=True), luminance(textures)
     return (((1 - high) / 0.06).clamp(0, 1) * (low / 0.06).clamp(0, 1)).clamp_min(0.05)
 
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import io
 from ..errors import CaptureError
+from ..image import luminance, srgb_to_linear
 from .pose import Pose
 
 MIN_FACE_PIXELS = 48
@@ -80,7 +80,7 @@ def measure(image: np.ndarray, pose: Pose, texture: Tensor, visibility: Tensor, 
     luma), ``clipped`` (burnt-out part of the seen face).
     """
     seen = visibility[0] > 0.3
-    luma = io.luminance(texture)[0]
+    luma = luminance(texture)[0]
     skin = luma[seen] if seen.any() else luma[mask[0] > 0]
     steps = footprint[0][seen & (footprint[0] > 0)]
     left, right = cheek_coverage(visibility, mask)
@@ -93,7 +93,7 @@ def measure(image: np.ndarray, pose: Pose, texture: Tensor, visibility: Tensor, 
         "seen_right": round(right, 3),
         "oversampling": round(1 / max(float(steps.median()), 1e-3), 2) if len(steps) else 0.0,
         "sharpness": round(sharpness(texture, seen), 3),
-        "exposure": round(float(io.luminance(io.srgb_to_linear(texture))[0][seen].median()), 4) if seen.any() else 0.0,
+        "exposure": round(float(luminance(srgb_to_linear(texture))[0][seen].median()), 4) if seen.any() else 0.0,
         "bright": round(float(skin.quantile(0.9)), 3),
         "clipped": round(float((skin >= TOO_BRIGHT).float().mean()), 3),
     }
@@ -109,7 +109,7 @@ def sharpness(texture: Tensor, seen: Tensor) -> float:
     Args:
         texture: ``(3, R, R)``. seen: ``(R, R)`` bool.
     """
-    luma = io.luminance(texture)[None]
+    luma = luminance(texture)[None]
     kept = []
     for axis in (2, 3):
         window = (9, 1) if axis == 2 else (1, 9)

@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import io, layout
+from .. import layout
 from ..errors import CaptureError, InputError
+from ..image import blur, fill_unobserved
 from . import quality as checks
 from .landmarks import Finder, StoredLandmarks, check_picture
 from .landmarks import landmarks as find_landmarks
@@ -105,7 +106,7 @@ def capture_photo(
     facts["mouth_opening"] = round(mouth_opening(points), 3)
     checks.refuse_exposure(facts)
     facts["warnings"] = warnings + checks.warn(facts, res)
-    filled = io.fill_unobserved(texture[None], (visibility[None] * OPAQUE).clamp(0, 1)).clamp(0, 1)
+    filled = fill_unobserved(texture[None], (visibility[None] * OPAQUE).clamp(0, 1)).clamp(0, 1)
     return Capture(filled, visibility[None], points, facts)
 
 
@@ -256,13 +257,3 @@ def texel_footprint(surface: Surface) -> Tensor:
     # a difference that reaches over the mask's edge is no footprint
     whole = -F.max_pool2d(-surface.mask[None], 3, stride=1, padding=1)[0]
     return area.sqrt() * whole
-
-
-def blur(x: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of ``(B, C, H, W)``, zero outside the map."""
-    radius = max(1, round(3 * sigma))
-    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
-    taps = (taps / taps.sum()).to(x)
-    channels = x.shape[1]
-    x = F.conv2d(x, taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1), padding=(0, radius), groups=channels)
-    return F.conv2d(x, taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1), padding=(radius, 0), groups=channels)

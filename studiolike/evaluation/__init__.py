@@ -3,7 +3,7 @@ subjects."""
 
 from .baselines import BASELINES, StudioReference, bound, colour_transfer, mean_studio, nothing, quotient
 from .bootstrap import Estimate, clustered_mean
-from .colour import colour_error, delta_e, lab_to_srgb, srgb_to_lab, tone_gap
+from .colour import colour_error, delta_e, tone_gap
 from .evaluate import REGIONS, evaluate, region
 from .faceid import faceid
 from .kid import KID, PooledFeatures, kid, nearest_reference
@@ -34,7 +34,6 @@ __all__ = [
     "gain_fitted",
     "higher_is_better",
     "kid",
-    "lab_to_srgb",
     "low_band_error",
     "mean_studio",
     "nearest_reference",
@@ -46,7 +45,6 @@ __all__ = [
     "quotient",
     "region",
     "shading_energy",
-    "srgb_to_lab",
     "ssim",
     "ssim_map",
     "tone_gap",

@@ -13,8 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..io import fill_unobserved, linear_to_srgb, resize, srgb_to_linear
-from .colour import lab_to_srgb, srgb_to_lab
+from ..image import fill_unobserved, lab_to_srgb, linear_to_srgb, resize, srgb_to_lab, srgb_to_linear
 from .masked import masked_blur
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .. import avatar, layout
 from ..capture.pose import fit_pose, to_view
-from ..io import fill_unobserved, linear_to_srgb, resize, srgb_to_linear
+from ..image import fill_unobserved, linear_to_srgb, resize, srgb_to_linear
 from .face_net import SIDE
 
 # the five points, in the face mesh's numbering: outer and inner corner of the subject's left eye, of the right one, nose base

@@ -13,36 +13,8 @@ import math
 import torch
 from torch import Tensor
 
-from ..io import linear_to_srgb, srgb_to_linear
+from ..image import linear_to_srgb, srgb_to_lab, srgb_to_linear
 from .masked import masked_blur, masked_mean
-
-# linear sRGB → CIE XYZ (IEC 61966-2-1); white: its row sums
-RGB_TO_XYZ = (
-    (0.4124564, 0.3575761, 0.1804375),
-    (0.2126729, 0.7151522, 0.0721750),
-    (0.0193339, 0.1191920, 0.9503041),
-)
-_KNEE = 6 / 29
-
-
-def srgb_to_lab(texture: Tensor) -> Tensor:
-    """sRGB ``(B, 3, H, W)`` in [0, 1] → CIE L*a*b* (L in [0, 100])."""
-    matrix = texture.new_tensor(RGB_TO_XYZ)
-    xyz = torch.einsum("ij,bjhw->bihw", matrix / matrix.sum(1, keepdim=True), srgb_to_linear(texture))
-    f = torch.where(xyz > _KNEE**3, xyz.clamp_min(1e-12) ** (1 / 3), xyz / (3 * _KNEE**2) + 4 / 29)
-    x, y, z = f.unbind(1)
-    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
-
-
-def lab_to_srgb(lab: Tensor) -> Tensor:
-    """CIE L*a*b* ``(B, 3, H, W)`` → sRGB, clamped to [0, 1]."""
-    matrix = lab.new_tensor(RGB_TO_XYZ)
-    lightness, a, b = lab.unbind(1)
-    y = (lightness + 16) / 116
-    f = torch.stack([y + a / 500, y, y - b / 200], 1)
-    xyz = torch.where(f > _KNEE, f**3, 3 * _KNEE**2 * (f - 4 / 29))
-    inverse = torch.linalg.inv((matrix / matrix.sum(1, keepdim=True)).double()).to(lab)
-    return linear_to_srgb(torch.einsum("ij,bjhw->bihw", inverse, xyz).clamp(0, 1)).clamp(0, 1)
 
 
 def delta_e(first: Tensor, second: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from ..device import device_name
 from ..errors import InputError
 from ..features import IdentityNet, PerceptualDistance
-from ..io import resize
+from ..image import resize
 from ..layout import region_mask
 from .colour import colour_error
 from .faceid import faceid

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .. import weights
-from ..io import fill_unobserved, resize
+from ..image import fill_unobserved, resize
 from .chips import ChipView, chip_view, photo_chip, render_chip
 from .face_net import FaceNet
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..io import luminance, srgb_to_linear
+from ..image import luminance, srgb_to_linear
 from .masked import full, masked_blur, masked_mean
 
 LOW_BAND = 6 / 256  # sigma of the blur below which the low band lies, as a share of the width: 6 texels at 256²

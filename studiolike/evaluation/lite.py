@@ -14,7 +14,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from ..io import to_signed
+from ..image import to_signed
 
 # (blocks, kernel, stride of the first block, expansion, channels out): stem and blocks 0–10 of EfficientNet-B0's table 1
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112))

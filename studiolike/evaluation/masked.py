@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..image import blur
+
 EMPTY = 0.5  # a mask that holds less than half a texel in all has no measurable content: results are nan
 
 
@@ -26,28 +28,6 @@ def masked_mean(x: Tensor, mask: Tensor | None = None) -> Tensor:
     return torch.where(weight >= EMPTY, mean, torch.nan)
 
 
-def gaussian_matrix(size: int, sigma: float, wrap: bool, like: Tensor) -> Tensor:
-    """Blur along one axis as a matrix ``(size, size)`` (one multiplication is faster than a long
-    convolution).
-
-    ``sigma`` in texels. With ``wrap`` the axis is a circle; without, weight falls off the edge and rows sum
-    to less than 1.
-    """
-    index = torch.arange(size, device=like.device, dtype=like.dtype)
-    distance = index[:, None] - index[None]
-    taps = torch.exp(-0.5 * (distance / sigma) ** 2)
-    if wrap:
-        taps = taps + torch.exp(-0.5 * ((distance.abs() - size) / sigma) ** 2)
-    return taps / torch.exp(-0.5 * ((index - size // 2) / sigma) ** 2).sum()
-
-
-def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
-    """Plain Gaussian blur of ``(B, C, H, W)``; ``sigma`` in texels. Columns wrap around: left and right edge
-    of the head layout meet at the back of the head."""
-    down, across = (gaussian_matrix(n, sigma, wrap, x) for n, wrap in zip(x.shape[-2:], (False, True), strict=True))
-    return down @ x @ across.T
-
-
 def masked_blur(x: Tensor, mask: Tensor | None, sigma: float) -> Tensor:
     """Gaussian blur that looks at weighted texels only (normalised convolution, Knutsson & Westin, CVPR
     1993).
@@ -60,7 +40,7 @@ def masked_blur(x: Tensor, mask: Tensor | None, sigma: float) -> Tensor:
         weighted mean of the sample.
     """
     mask = full(x, mask)
-    weight = gaussian_blur(mask, sigma)
+    weight = blur(mask, sigma)
     mean = (x * mask).sum((2, 3), keepdim=True) / mask.sum((2, 3), keepdim=True).clamp_min(1e-12)
     floor = 1e-4  # the mean takes over smoothly where hardly any weight arrives
-    return (gaussian_blur(x * mask, sigma) + floor * mean) / (weight + floor)
+    return (blur(x * mask, sigma) + floor * mean) / (weight + floor)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from ..io import linear_to_srgb, srgb_to_linear
+from ..image import linear_to_srgb, srgb_to_linear
 from .masked import full, masked_mean
 
 

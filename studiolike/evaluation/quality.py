@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..io import resize
+from ..image import resize
 from .bootstrap import Estimate, clustered_mean
 from .lighting import low_band_error, variance_over_lights
 from .perceptual import perceptual, perceptual_judge

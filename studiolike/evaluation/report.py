@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from .. import weights
-from ..io import resize
+from ..image import resize
 from ..layout import region_mask
 from . import face_judge
 from .colour import colour_error

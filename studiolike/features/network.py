@@ -23,7 +23,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..io import resize, to_signed
+from ..image import resize, to_signed
 
 # the two shapes in use; different width, depth, kernel and seed, so that their mistakes differ
 SHAPES: dict[str, dict] = {

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError, MissingExtra, WeightsError
-from ..io import to_signed
+from ..image import to_signed
 
 
 class PerceptualDistance(nn.Module):

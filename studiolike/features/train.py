@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from ..config import IdentityConfig, Profile
 from ..errors import InputError
-from ..io import resize, write_image
+from ..image import resize
+from ..io import write_image
 from ..training import Stage, fit
 from .network import GRID, IdentityNet
 from .variation import another_capture

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..io import linear_to_srgb, srgb_to_linear
+from ..image import blur, relight
 
 
 def _normal(rng: torch.Generator, *shape: int, like: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ def _uniform(rng: torch.Generator, *shape: int, like: Tensor) -> Tensor:
     return torch.rand(shape, generator=rng, device=rng.device).to(like)
 
 
-def relight(texture: Tensor, rng: torch.Generator, strength: float = 0.25) -> Tensor:
+def another_light(texture: Tensor, rng: torch.Generator, strength: float = 0.25) -> Tensor:
     """Multiply linear light by a smooth random field, a random exposure and a random white balance.
 
     ``strength``: standard deviation of the field's and the exposure's logarithm; the white balance gets a
@@ -36,22 +36,14 @@ def relight(texture: Tensor, rng: torch.Generator, strength: float = 0.25) -> Te
     field = F.interpolate(_normal(rng, b, 1, 4, 4, like=texture), texture.shape[-2:], mode="bicubic", align_corners=False)
     exposure = _normal(rng, b, 1, 1, 1, like=texture)
     balance = _normal(rng, b, 3, 1, 1, like=texture) / 4
-    gain = torch.exp(strength * (field + exposure + balance))
-    return linear_to_srgb((srgb_to_linear(texture) * gain).clamp(0, 1))
+    return relight(texture, torch.exp(strength * (field + exposure + balance)))
 
 
-def camera(texture: Tensor, rng: torch.Generator, blur: float = 0.8, noise: float = 0.03) -> Tensor:
-    """Blur by a Gaussian of up to ``blur`` texels and add noise of a standard deviation of up to
+def camera(texture: Tensor, rng: torch.Generator, sigma: float = 0.8, noise: float = 0.03) -> Tensor:
+    """Blur by a Gaussian of up to ``sigma`` texels and add noise of a standard deviation of up to
     ``noise``."""
     b = len(texture)
-    sigma = _uniform(rng, b, 1, like=texture) * blur + 1e-3
-    taps = torch.arange(-2, 3, device=texture.device, dtype=texture.dtype)
-    kernel = torch.exp(-0.5 * (taps / sigma) ** 2)
-    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, 0)  # one per sample and colour
-    flat = texture.reshape(1, b * 3, *texture.shape[-2:])
-    flat = F.conv2d(F.pad(flat, (2, 2, 0, 0), mode="replicate"), kernel[:, None, None, :], groups=b * 3)
-    flat = F.conv2d(F.pad(flat, (0, 0, 2, 2), mode="replicate"), kernel[:, None, :, None], groups=b * 3)
-    blurred = flat.reshape_as(texture)
+    blurred = blur(texture, _uniform(rng, b, like=texture) * sigma)
     level = _uniform(rng, b, 1, 1, 1, like=texture) * noise
     return (blurred + level * _normal(rng, *texture.shape, like=texture)).clamp(0, 1)
 
@@ -91,7 +83,7 @@ def hide(visibility: Tensor, rng: torch.Generator, share: float = 0.5) -> Tensor
 
 
 def another_capture(texture: Tensor, visibility: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The whole variation: `relight`, `camera`, `misalign`, `hide`. Returns texture and visibility."""
-    texture = camera(relight(texture, rng), rng)
+    """The whole variation: `another_light`, `camera`, `misalign`, `hide`. Returns texture and visibility."""
+    texture = camera(another_light(texture, rng), rng)
     texture, visibility = misalign(texture, visibility, rng)
     return texture, hide(visibility, rng)

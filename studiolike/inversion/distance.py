@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..features.perceptual import PerceptualDistance
-from ..io import resize
+from ..image import resize
 from ..stylegan2.discriminator import Discriminator
 
 TINY = 1e-6

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ..config import EncoderConfig
-from ..io import from_signed, to_signed, write_image
+from ..image import from_signed, to_signed
+from ..io import write_image
 from ..stylegan2.encoder import Encoder, encode
 from ..stylegan2.generator import Generator
 from ..stylegan2.train import WARM_BETAS, image_grid, only_faces

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from ..config import InversionConfig
 from ..errors import InputError
-from ..io import from_signed, to_signed
+from ..image import from_signed, to_signed
 from .curvature import Curvature
 from .distance import perceptual, psnr_from_signed_mse, pyramid_distance, to_target, trunk_of
 from .prior import WPrior
@@ -217,7 +217,7 @@ def _check(generator: nn.Module, texture: Tensor, visibility: Tensor, start: Ten
     if space not in ("w+", "w"):
         raise InputError(f"unknown space '{space}': use 'w+' or 'w'")
     if texture.shape != (count, 3, size, size):
-        raise InputError(f"texture is {tuple(texture.shape)}, this generator needs (B, 3, {size}, {size}): use io.resize")
+        raise InputError(f"texture is {tuple(texture.shape)}, this generator needs (B, 3, {size}, {size}): use image.resize")
     if visibility.shape != (count, 1, size, size):
         raise InputError(f"visibility is {tuple(visibility.shape)}, expected ({count}, 1, {size}, {size})")
     if start is not None and start.shape != (count, generator.num_ws, generator.config.w_dim):

@@ -28,6 +28,7 @@ from ..capture.landmarks import Finder, StoredLandmarks, load_landmarks, save_la
 from ..capture.unwrap import OPAQUE, Capture, given_or_found
 from ..errors import CaptureError, InputError, OutputError
 from ..files import PICTURES, check_output, check_size, visibility_path
+from ..image import fill_unobserved
 from .loaders import load
 
 REACH = 0.08  # width of the fade outside the face oval, in parts of the map (the face is 0.63 wide)
@@ -86,7 +87,7 @@ def retarget(
         warnings.append(
             f"a texel of the source is spread over {1 / density:.1f} texels a side at {size}; a smaller --size would be honest"
         )
-    filled = io.fill_unobserved(colours[None], (trust[None] * OPAQUE).clamp(0, 1)).clamp(0, 1)
+    filled = fill_unobserved(colours[None], (trust[None] * OPAQUE).clamp(0, 1)).clamp(0, 1)
     facts = {"oversampling": round(1 / density, 2), "misfit": round(misfit, 4), "warnings": warnings}
     return Capture(filled, trust[None], points, facts)
 

@@ -18,7 +18,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from ..io import to_signed
+from ..image import to_signed
 from ..layout import face_mask
 from .bands import bands, channels_of_bands
 from .discriminator import DiscriminatorBlock

@@ -24,7 +24,8 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from ..config import PretrainConfig, Profile
-from ..io import from_signed, to_signed, write_image
+from ..image import from_signed, to_signed
+from ..io import write_image
 from ..layout import face_mask
 from ..training import Stage, average_gradients, compiled, cooling, fit, was_skipped
 from .augment import augment

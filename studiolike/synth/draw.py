@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .. import image
+
 
 def stream(seed: int, name: str) -> torch.Generator:
     """A CPU generator for one purpose of one subject or lighting; the same (seed, name) always draws the same."""
@@ -98,32 +100,9 @@ def fbm(draws: Draws, resolution: int, base: int, octaves: int, gain: float = 0.
     return (noise - noise.mean((2, 3), keepdim=True)) / noise.std((2, 3), keepdim=True).clamp_min(1e-6)
 
 
-def _kernel(sigma: float, like: Tensor) -> Tensor:
-    radius = max(1, math.ceil(2.6 * sigma))
-    x = torch.arange(-radius, radius + 1, dtype=like.dtype, device=like.device)
-    k = torch.exp(-0.5 * (x / sigma) ** 2)
-    return k / k.sum()
-
-
 def blur(x: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of ``(B, C, H, W)``; ``sigma`` in layout units. Wide blurs run on a reduced map."""
-    b, c, h, w = x.shape
-    texels = sigma * w
-    if texels < 0.25:
-        return x
-    factor = 1
-    while texels / factor > 5 and w // (factor * 2) >= 8 and w % (factor * 2) == 0:
-        factor *= 2
-    y = F.avg_pool2d(x, factor) if factor > 1 else x
-    k = _kernel(math.sqrt(max((texels / factor) ** 2 - (0.12 if factor > 1 else 0), 0.05)), x)
-    r = min(len(k) // 2, y.shape[-1] - 1)
-    k = k[len(k) // 2 - r : len(k) // 2 + r + 1]
-    # maps as channels of one picture: the depthwise kernel takes a tenth of the time of a batch of one-channel pictures
-    y = y.reshape(1, b * c, *y.shape[-2:])
-    k = k.expand(b * c, 1, 1, -1)
-    y = F.conv2d(F.pad(y, (r, r, 0, 0), mode="circular"), k, groups=b * c)
-    y = F.conv2d(F.pad(y, (0, 0, r, r), mode="replicate"), k.transpose(2, 3), groups=b * c)
-    return enlarge(y.reshape(b, c, *y.shape[-2:]), w)
+    """Gaussian blur of ``(B, C, H, W)``; ``sigma`` in layout units."""
+    return image.blur(x, sigma * x.shape[-1])
 
 
 def sample(maps: Tensor, uv: Tensor) -> Tensor:

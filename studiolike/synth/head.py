@@ -12,7 +12,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ..io import resize
+from ..image import resize
 from ..layout import face_vertices, position_map
 from .draw import Draws, blur, enlarge, unit
 from .features import paint_brows, paint_eyes, paint_lips, paint_nostrils

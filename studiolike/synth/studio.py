@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..io import linear_to_srgb
+from ..image import linear_to_srgb
 from .head import Subjects
 
 EXPOSURE = 1.12  # fixed for everybody, so that skin tones keep their differences

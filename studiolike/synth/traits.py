@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from ..io import resize
+from ..image import resize
 from ..layout import REGIONS, cylinder_of, landmark_uv, polygon_mask, texel_uv
 from .draw import Draws, blur, fbm, sample, sample_points, smoothstep
 from .skin import hair_colour
