@@ -280,6 +280,13 @@ PROFILES: dict[str, Profile] = {
 }
 
 
+def best_profile() -> str:
+    """The profile that fits this machine: ``gpu`` with a CUDA device, else ``cpu``."""
+    import torch
+
+    return "gpu" if torch.cuda.is_available() else "cpu"
+
+
 def profile(name: str) -> Profile:
     """The tree of settings called ``name``; ``auto`` is the one that fits this machine.
 
@@ -287,8 +294,6 @@ def profile(name: str) -> Profile:
         ProfileError: unknown name.
     """
     if name == "auto":
-        from .doctor import best_profile
-
         name = best_profile()
     try:
         return PROFILES[name]

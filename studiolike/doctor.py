@@ -21,13 +21,6 @@ EXTRAS = {  # extra → (distribution, module, what for)
 }
 
 
-def best_profile() -> str:
-    """The profile that fits this machine: ``gpu`` with a CUDA device, else ``cpu``."""
-    import torch
-
-    return "gpu" if torch.cuda.is_available() else "cpu"
-
-
 def memory_gb() -> float:
     """Physical memory in GiB, 0 where the system does not tell."""
     try:
@@ -48,6 +41,7 @@ def report() -> str:
     import torch
 
     from . import __version__, weights
+    from .config import best_profile
     from .errors import StudioError
 
     lines = [f"studiolike {__version__} · Python {platform.python_version()} · {platform.system()} {platform.machine()}"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,36 +14,12 @@ from . import io
 from .device import find_device
 from .errors import InputError, OutputError
 from .image import resize
+from .io import PICTURES, check_output, check_size, visibility_path
 
 if TYPE_CHECKING:
     from .cli import Convert
 
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"}
-
-
-def visibility_path(path: Path) -> Path:
-    """Where the visibility map of a texture file stands: ``phone.png`` → ``phone.visibility.png``."""
-    return path.with_name(f"{path.stem}.visibility.png")
-
-
-def check_output(path: Path, suffixes: set[str]) -> None:
-    """Refuse an output before any work is done. Raises `OutputError`."""
-    if path.suffix.lower() not in suffixes:
-        raise OutputError(f"{path}: the ending must be one of {', '.join(sorted(suffixes))}")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file")
-    folder = path.parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise OutputError(f"cannot write into {folder}; choose another output folder")
-
-
-def check_size(size: int, low: int = 64, high: int = 2048) -> None:
-    """Raise `InputError` unless ``size`` is a power of two in [low, high]."""
-    if size & (size - 1) or not low <= size <= high:
-        raise InputError(f"--size {size} is not possible: use a power of two from {low} to {high}")
 
 
 def capture_files(

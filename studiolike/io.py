@@ -20,7 +20,32 @@ from torch import Tensor
 from .errors import InputError, OutputError
 from .image import fill_unobserved, from_signed, linear_to_srgb, luminance, resize, srgb_to_linear, to_signed  # noqa: F401
 
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 MAX_PIXELS = 100_000_000  # larger pictures are refused: a guard against decompression bombs
+
+
+def visibility_path(path: Path) -> Path:
+    """Where the visibility map of a texture file stands: ``phone.png`` → ``phone.visibility.png``."""
+    return path.with_name(f"{path.stem}.visibility.png")
+
+
+def check_output(path: Path, suffixes: set[str]) -> None:
+    """Refuse an output before any work is done. Raises `OutputError`."""
+    if path.suffix.lower() not in suffixes:
+        raise OutputError(f"{path}: the ending must be one of {', '.join(sorted(suffixes))}")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file")
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise OutputError(f"cannot write into {folder}; choose another output folder")
+
+
+def check_size(size: int, low: int = 64, high: int = 2048) -> None:
+    """Raise `InputError` unless ``size`` is a power of two in [low, high]."""
+    if size & (size - 1) or not low <= size <= high:
+        raise InputError(f"--size {size} is not possible: use a power of two from {low} to {high}")
 
 
 @contextmanager

@@ -433,7 +433,9 @@ def train_adapt(context: Context) -> None:
         half.save(weights.weights_dir() / "bank.safetensors")
         pair = dataclasses.replace(pair_bank, w_plus=pair_bank.w_plus.half())
         pair.save(weights.weights_dir() / "pairs.safetensors")
-        weights.write_studio_mean(context.data)
+        from .evaluation import StudioReference
+
+        weights.write_studio_mean(StudioReference.from_set(context.data).mean)
 
 
 def train_detail_alone(context: Context) -> tuple[nn.Module, dict[str, Any]]:

@@ -174,12 +174,11 @@ def studio_mean() -> Tensor:
     return read_texture(path)[None]
 
 
-def write_studio_mean(data: Any) -> None:
-    """Release the mean studio texture of a `TextureSet`."""
-    from .evaluation import StudioReference
+def write_studio_mean(mean: Tensor) -> None:
+    """Release a mean studio texture ``(3, H, W)`` in [0, 1]."""
     from .io import write_image
 
-    write_image(StudioReference.from_set(data).mean, weights_dir() / STUDIO_MEAN)
+    write_image(mean, weights_dir() / STUDIO_MEAN)
 
 
 def _readme(facts: dict[str, Any]) -> str:

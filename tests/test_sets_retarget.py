@@ -14,8 +14,8 @@ from studiolike import io, layout
 from studiolike.capture import save_landmarks
 from studiolike.cli import main
 from studiolike.errors import CaptureError, InputError, MissingExtra
-from studiolike.files import visibility_path
 from studiolike.image import resize
+from studiolike.io import visibility_path
 from studiolike.sets import retarget
 from studiolike.sets.retarget import pixels
 from studiolike.synth import studio_texture, synthesise_subjects

@@ -17,8 +17,7 @@ from tqdm.auto import tqdm
 
 from .. import io
 from ..errors import InputError, OutputError
-from ..files import PICTURES, check_size, visibility_path
-from ..io import atomic
+from ..io import PICTURES, atomic, check_size, visibility_path
 from ..synth.dataset import ARRAYS, SPLITS, TextureSet, _bytes, _sha256, _visibility_bytes
 from .loaders import subject_of
 

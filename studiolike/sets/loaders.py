@@ -21,7 +21,7 @@ from torch import Tensor
 
 from .. import io
 from ..errors import InputError
-from ..files import PICTURES
+from ..io import PICTURES
 from .catalogue import CATALOGUE
 from .fetch import LOCK, read_lock
 

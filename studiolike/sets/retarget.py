@@ -27,8 +27,8 @@ from .. import io, layout
 from ..capture.landmarks import Finder, StoredLandmarks, load_landmarks, save_landmarks
 from ..capture.unwrap import OPAQUE, Capture, given_or_found
 from ..errors import CaptureError, InputError, OutputError
-from ..files import PICTURES, check_output, check_size, visibility_path
 from ..image import fill_unobserved
+from ..io import PICTURES, check_output, check_size, visibility_path
 from .loaders import load
 
 REACH = 0.08  # width of the fade outside the face oval, in parts of the map (the face is 0.63 wide)
