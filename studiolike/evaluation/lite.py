@@ -26,6 +26,8 @@ class SameConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         (kernel, _), (stride, _) = self.kernel_size, self.stride
+        if stride == 1:
+            return F.conv2d(x, self.weight, self.bias, padding=kernel // 2, groups=self.groups)
         total = [max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in x.shape[-2:]]
         pad = [side for n in reversed(total) for side in (n // 2, n - n // 2)]
         return super().forward(F.pad(x, pad))
