@@ -70,7 +70,7 @@ class Convert:
     truth: Path | None = None
     """true studio texture to measure against"""
     weights: Path | None = None
-    """folder written by StudioPipeline.save_pretrained; default: the released weights"""
+    """folder written by StudioPipeline.save_pretrained, or a run of studiolike train; default: the released weights"""
     inversion_steps: int = InversionConfig.steps
     detail_steps: int = 8
     guidance: float = 1.0
@@ -149,19 +149,36 @@ class Evaluate:
 
     profile: str = "cpu"
     runs: Path = Path("runs")
+    weights: str | None = None
+    """few, open, a folder written by save_pretrained, or a run of studiolike train; default: the released weights"""
+    split: Literal["test", "val"] = "test"
+    """test for what is reported, val for choosing settings"""
     subjects: int | None = None
-    """default: all test subjects of the profile"""
+    """default: all subjects of the split"""
+    photos: Path | None = None
+    """folder of real photographs: measure on these instead whether the result is still that person"""
+    device: str | None = None
     out: OptionalOut = None
     """JSON file for the table"""
     seed: int = 0
 
     def run(self) -> None:
+        from .device import find_device
+        from .pipeline import StudioPipeline
+
+        settings, device = profile(self.profile), find_device(self.device)
+        pipe = StudioPipeline.chosen(self.weights, device)
+        if self.photos:
+            from .evaluation.photos import photo_identity
+
+            print(photo_identity(pipe, self.photos, settings, out=self.out))
+            return
         from .recipes import evaluate_chain
 
-        table = evaluate_chain(profile(self.profile), self.runs, subjects=self.subjects)
+        table = evaluate_chain(settings, self.runs, pipe, split=self.split, subjects=self.subjects, seed=self.seed)
         if self.out:
             table.to_json(self.out)
-        print(table.markdown())
+        print("\n".join([table.markdown(), table.versus("chain"), table.tones()]))
 
 
 @dataclass(frozen=True)

@@ -126,17 +126,7 @@ def convert_path(command: Convert) -> list[dict]:
 def _pipeline(command: Convert):
     from .pipeline import StudioPipeline
 
-    device = find_device(command.device)
-    if command.weights is None:
-        return StudioPipeline.released(device)
-    from .errors import WeightsError
-
-    if not (command.weights / "model_index.json").is_file():
-        raise WeightsError(f"{command.weights} has no model_index.json: it must be written by save_pretrained")
-    try:
-        return StudioPipeline.from_pretrained(str(command.weights)).to(device)
-    except Exception as error:  # diffusers raises many kinds
-        raise WeightsError(f"cannot load {command.weights}: {str(error).splitlines()[0]}") from error
+    return StudioPipeline.chosen(command.weights, find_device(command.device))
 
 
 def _convert_one(

@@ -27,10 +27,12 @@ from torch import Tensor
 from . import weights
 from .config import DetailConfig, InversionConfig
 from .detail import Detailer, detail
-from .errors import InputError
+from .errors import InputError, WeightsError
 from .inversion import Curvature, Inversion, invert, resize_observed
 from .io import atomic, from_signed, resize
 from .stylegan2 import Discriminator, Encoder, Generator, encode
+
+CHAIN = ("g_phone", "d_phone", "encoder", "curvature", "g_studio", "detailer")  # its networks, by their released names
 
 
 @dataclass
@@ -95,9 +97,38 @@ class StudioPipeline(DiffusionPipeline):
         """The pipeline with the released weights. Raises `WeightsError` if they are missing or damaged."""
         from .detail import make_scheduler
 
-        names = ("g_phone", "d_phone", "encoder", "curvature", "g_studio", "detailer")
-        networks = {name: weights.load(name, device=device) for name in names}
+        networks = {name: weights.load(name, device=device) for name in CHAIN}
         return cls(**networks, scheduler=make_scheduler())
+
+    @classmethod
+    def chosen(cls, which: str | Path | None = None, device: str | torch.device = "cpu") -> StudioPipeline:
+        """The pipeline of the weights that a user names.
+
+        Args:
+            which: None: the released weights. A protocol with released weights of its own, ``"few"`` or ``"open"``. A folder
+                that `save_pretrained` wrote. A run of ``studiolike train`` (or its ``networks`` folder); what it has not trained
+                is the released network.
+        Raises:
+            WeightsError: nothing of that kind is there, or it is damaged.
+        """
+        from .detail import make_scheduler
+
+        if which is None:
+            return cls.released(device)
+        folder = Path(which)
+        if (folder / "model_index.json").is_file():
+            try:
+                return cls.from_pretrained(str(folder)).to(device)
+            except Exception as error:  # diffusers raises many kinds
+                raise WeightsError(f"cannot load {folder}: {str(error).splitlines()[0]}") from error
+        roots = [folder / "networks", folder, weights.weights_dir() / folder]
+        own = {name: root for root in reversed(roots) for name in CHAIN if (root / name / weights.FILE).is_file()}
+        if not own:
+            raise WeightsError(
+                f"no weights in '{which}': name a folder with model_index.json (written by save_pretrained), a run of "
+                "studiolike train, or a protocol with released weights"
+            )
+        return cls(**{name: weights.load(name, root=own.get(name), device=device) for name in CHAIN}, scheduler=make_scheduler())
 
     def save_pretrained(self, save_directory: str | os.PathLike, **options: Any) -> None:
         """Write all networks, and the line of code that the generic loader asks for (see the top of this file)."""

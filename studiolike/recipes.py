@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from .evaluation import EvaluationTable
     from .inversion import CodeBank
+    from .pipeline import StudioPipeline
     from .synth import SetSpec, TextureSet
 
 ORDER = ("identity", "phone", "adapt", "detail")
@@ -514,26 +515,32 @@ STEPS: dict[str, Callable[[Context], None]] = {
 def evaluate_chain(
     profile: Profile,
     runs: str | Path,
+    pipe: StudioPipeline | None = None,
     *,
+    split: str = "test",
     subjects: int | None = None,
     config: DataConfig | None = None,
+    seed: int = 0,
     progress: bool = True,
 ) -> EvaluationTable:
-    """Chain against doing nothing, colour transfer and the quotient, on the test subjects of ``config``.
+    """Chain against the simple rivals, on subjects of one split of ``config``.
 
     Args:
-        subjects: how many test subjects, default all.
-        config: the data to test on, default the profile's own.
+        pipe: the chain, on the device to measure on; default the released weights on the CPU.
+        split: "test" for what is reported; "val" for choosing settings, without KID, which needs other people's textures.
+        subjects: how many of the split, default all.
+        config: the data to measure on, default the profile's own.
+        seed: of the diffusion noise and of KID's subsets.
     """
     from .evaluation import StudioReference, bound, evaluate
     from .pipeline import StudioPipeline
 
     data = make_set(config or profile.data, Path(runs) / "data", detailed=True, progress=progress)
-    rows = data.captures("test")
+    rows = data.captures(split)
     if subjects:
-        people = data.subjects("test")[:subjects]
+        people = data.subjects(split)[:subjects]
         rows = rows[torch.isin(torch.as_tensor(data.subject)[rows], people)]
-    pipe = StudioPipeline.released()
+    pipe = pipe or StudioPipeline.released()
     size = profile.detail.resolution
 
     def chain(texture: Tensor, visibility: Tensor) -> Tensor:
@@ -544,7 +551,17 @@ def evaluate_chain(
             inversion=profile.inversion,
             steps=profile.detail.sample_steps,
             guidance=profile.detail.guidance,
+            seed=seed,
         ).texture
 
-    methods = bound(StudioReference.from_set(data)) | {"chain": chain}
-    return evaluate(methods, data, rows, eval_net=weights.load("identity_eval"), batch=16, progress=progress)
+    return evaluate(
+        bound(StudioReference.from_set(data)) | {"chain": chain},
+        data,
+        rows,
+        eval_net=weights.load("identity_eval"),
+        reference_subjects=None if split == "test" else torch.zeros(0, dtype=torch.long),
+        batch=16,
+        device=pipe.device,
+        seed=seed,
+        progress=progress,
+    )

@@ -57,6 +57,11 @@ def bad_inputs(folder):
         "unknown profile": (["train", "phone", "--profile", "huge"], "unknown profile"),
         "no landmarks file": (["capture", good, "--landmarks", folder / "no.json", "-o", out], "landmark"),
         "foreign weights": (["convert", good, "--kind", "texture", "--weights", folder / "empty", "-o", out], "model_index"),
+        "no weights to evaluate": (["evaluate", "--weights", folder / "empty"], "no weights in"),
+        "protocol without weights": (["evaluate", "--weights", "many"], "no weights in 'many'"),
+        "no device to evaluate on": (["evaluate", "--device", "cuda:9"], "no device"),
+        "no folder of photographs": (["evaluate", "--photos", folder / "none"], "not a folder of photographs"),
+        "no photograph in it": (["evaluate", "--photos", folder / "empty"], "no usable photograph"),
         "avatar of a missing texture": (["view", folder / "nothing.png", "-o", folder / "a.glb"], "no such file"),
     }
 

@@ -30,7 +30,7 @@ SIDE = 32
 
 @pytest.fixture(scope="module")
 def data() -> FakeSet:
-    return FakeSet(subjects=30, lightings=3, resolution=SIDE)
+    return FakeSet(subjects=60, lightings=3, resolution=SIDE)
 
 
 @pytest.fixture(scope="module")
@@ -175,14 +175,29 @@ def test_the_markdown_names_methods_metrics_intervals_and_networks(table, net):
     head, rule, *lines = text.splitlines()
     assert head == "| method | psnr/face ↑ | perceptual@32/face ↓ | KID@32 ↓ |" and rule.count("---") == 4
     assert len([line for line in lines if line.startswith("|")]) == 5
-    assert "**" in text and "[" in text and net.name in text and "12 captures of 4 subjects" in text
+    assert "**" in text and "[" in text and net.name in text and "27 captures of 9 subjects" in text
 
 
 def test_a_table_shows_the_fitted_psnr_and_the_low_band_unless_other_columns_are_asked_for(table):
     head = table.markdown().splitlines()[0]
     assert all(f" {name} " in head for name in ("psnr/observed", "psnr_fitted/observed", "low_band", "perceptual@32/holes"))
-    assert (table.values["nothing"]["psnr_fitted/face"] >= table.values["nothing"]["psnr/face"] - 1e-4).all()
+    assert table.estimate("nothing", "psnr_fitted/face").mean > table.estimate("nothing", "psnr/face").mean + 1
     assert table.beats("oracle", "nothing", "low_band")
+
+
+def test_the_table_of_verdicts_says_how_many_comparisons_were_corrected_and_how(table):
+    judged = table.verdicts("oracle", ["nothing"], ["colour", "perceptual/face"])
+    assert {v.word for v in judged.values()} == {"better"} and {v.comparisons for v in judged.values()} == {2}
+    text = table.versus("oracle", metrics=["colour", "perceptual/face"])
+    assert "the 8 comparisons" in text and "Holm" in text and "**better** (" in text
+    assert "| perceptual@32/face |" in text and "better" not in table.versus("oracle")  # nine people cannot tell forty things
+    assert text.splitlines()[0] == "| oracle is … than | nothing | mean_studio | colour_transfer | quotient |"
+
+
+def test_the_table_of_tones_shows_every_group_and_the_gap(table):
+    head, _, first, *_ = table.tones().splitlines()
+    assert head == "| colour | tone 1 | tone 2 | tone 3 | worst ÷ best |"
+    assert first.endswith(f" {table.tone_gap('nothing'):.2f} |")
 
 
 def test_best_and_worst_rows_are_the_extremes_of_the_metric(table):

@@ -1,5 +1,6 @@
 """The judge of real faces: its network, its chips, and what it says about photographs (where the samples are at hand)."""
 
+import json
 import os
 from pathlib import Path
 
@@ -90,3 +91,28 @@ def test_lights_do_not_make_another_person_and_people_do():
     distance, who = torch.cdist(torch.stack(embedded), torch.stack(embedded)), np.array(who)
     same = torch.from_numpy(who[:, None] == who[None]) & ~torch.eye(len(who), dtype=bool)
     assert distance[same].mean() < 0.4 and distance[torch.from_numpy(who[:, None] != who[None])].min() > 0.55
+
+
+def test_the_photographs_of_a_folder_are_judged_and_what_cannot_be_used_is_named(astronaut, tmp_path):
+    from PIL import Image
+
+    from studiolike.config import profile
+    from studiolike.evaluation.photos import photo_identity
+
+    image, points, _ = astronaut
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(image).save(tmp_path / "photos" / "known.png")
+    Image.fromarray(image[:40]).save(tmp_path / "photos" / "cut.png")
+    capture.save_landmarks(points, tmp_path / "photos" / "cut.json", image)  # of another picture
+
+    class Copy:
+        """A chain that changes nothing."""
+
+        def __call__(self, texture, visibility, **settings):
+            return type("Out", (), {"texture": texture})
+
+    text = photo_identity(Copy(), tmp_path / "photos", profile("smoke"), out=tmp_path / "table.json")
+    numbers = json.loads((tmp_path / "table.json").read_text())
+    row = numbers["photographs"]["known.png"]
+    assert row["phone_result"] == 0 and row["phone"] == row["result"] < 0.45 and numbers["median"] == row
+    assert "| known.png |" in text and "Not used: cut.png" in text and "dlib-ResNet" in text

@@ -1,5 +1,8 @@
 """The whole chain with the released weights: it runs, repeats, saves and loads like any diffusers pipeline."""
 
+import copy
+import shutil
+
 import pytest
 import torch
 from diffusers import DiffusionPipeline
@@ -33,6 +36,31 @@ def test_the_chain_repeats_and_has_the_promised_shapes(pipe, phone):
     assert first.texture.shape == (1, 3, 128, 128) and first.studio_lr.shape[-1] == pipe.g_studio.config.resolution
     assert first.texture.min() >= 0 and first.texture.max() <= 1 and torch.isfinite(first.texture).all()
     assert set(first.seconds) == {"inversion", "translation", "detailing"}
+
+
+def test_a_run_is_chosen_by_its_folder_and_what_it_has_not_trained_is_the_released_network(pipe, tmp_path):
+    other = copy.deepcopy(pipe.g_studio)
+    with torch.no_grad():
+        next(other.parameters()).mul_(2)
+    card = {"images": 1, "seconds": 1, "device": "cpu", "data": "synthetic heads"}
+    weights.release(other, "g_studio", card, tmp_path / "run" / "networks")
+    for folder in (tmp_path / "run", tmp_path / "run" / "networks"):
+        chosen = StudioPipeline.chosen(folder)
+        assert torch.equal(next(chosen.g_studio.parameters()), next(other.half().float().parameters()))
+        assert torch.equal(next(chosen.g_phone.parameters()), next(pipe.g_phone.parameters()))
+    with pytest.raises(WeightsError, match="no weights in"):
+        StudioPipeline.chosen(tmp_path)
+
+
+def test_a_protocol_chooses_among_the_released_weights(pipe, tmp_path, monkeypatch):
+    shutil.copytree(weights.weights_dir(), tmp_path / "weights", ignore=shutil.ignore_patterns("*judge", "identity*"))
+    monkeypatch.setenv("STUDIOLIKE_WEIGHTS", str(tmp_path / "weights"))
+    (tmp_path / "weights" / "few").mkdir()
+    shutil.move(tmp_path / "weights" / "detailer", tmp_path / "weights" / "few" / "detailer")
+    few = StudioPipeline.chosen("few")
+    assert torch.equal(next(few.detailer.parameters()), next(pipe.detailer.parameters()))
+    with pytest.raises(WeightsError, match="no weights in 'open'"):
+        StudioPipeline.chosen("open")
 
 
 def test_what_was_never_observed_does_not_change_the_result(pipe, phone):

@@ -13,6 +13,7 @@ from .psnr import gain_fitted, psnr
 from .quality import chain_quality, quality_lines
 from .ssim import ssim, ssim_map
 from .table import EvaluationTable, higher_is_better
+from .verdict import Verdict, verdict, verdicts
 
 __all__ = [
     "BASELINES",
@@ -22,6 +23,7 @@ __all__ = [
     "EvaluationTable",
     "PooledFeatures",
     "StudioReference",
+    "Verdict",
     "asymmetry",
     "bound",
     "chain_quality",
@@ -50,4 +52,6 @@ __all__ = [
     "tone_gap",
     "variance_over_lights",
     "variance_ratio",
+    "verdict",
+    "verdicts",
 ]

@@ -1,6 +1,7 @@
 """A short look at a chain: a few columns over some captures, for choosing settings while training.
 
-`evaluate` measures everything and takes its time; this takes about a tenth of a second of one core for each capture and result at 256².
+`evaluate` measures everything and takes its time; this takes about a tenth of a second of one core for each capture and
+result at 256².
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..io import atomic
 from .bootstrap import Estimate, clustered_mean
 from .kid import KID
+from .verdict import BETTER, Verdict, verdicts
 
 # which way is better; every metric's name begins with one of these
 HIGHER_IS_BETTER = {
@@ -88,6 +89,11 @@ class EvaluationTable:
         """Names of the metrics."""
         return list(next(iter(self.values.values())))
 
+    @property
+    def columns(self) -> list[str]:
+        """The metrics a table shows unless others are asked for."""
+        return [m for m in COLUMNS if m in self.metrics] or self.metrics
+
     def label(self, metric: str) -> str:
         """How a table calls a metric; a network's distance tells at which side it looked: ``perceptual@256/face``."""
         base, *rest = metric.split("/")
@@ -118,10 +124,24 @@ class EvaluationTable:
             difference = self._column(method, metric) - self._column(rival, metric)
         return clustered_mean(difference, self.subject, seed=seed)
 
+    def verdicts(
+        self, method: str, rivals: list[str] | None = None, metrics: list[str] | None = None
+    ) -> dict[tuple[str, str], Verdict]:
+        """``method`` against every rival in every metric, judged together (`verdict.verdicts`): ``[rival, metric]``.
+
+        Default: all other methods, and the columns that `markdown` shows.
+        """
+        rivals = [m for m in self.methods if m != method] if rivals is None else rivals
+        differences = {}
+        for rival in rivals:
+            for metric in metrics or self.columns:
+                with np.errstate(invalid="ignore"):
+                    differences[rival, metric] = self._column(method, metric) - self._column(rival, metric)
+        return verdicts(differences, self.subject, {key: higher_is_better(key[1]) for key in differences})
+
     def beats(self, method: str, rival: str, metric: str) -> bool:
-        """Is ``method`` better than ``rival``, beyond the 95 % interval of their paired difference?"""
-        difference = self.difference(method, rival, metric)
-        return difference.low > 0 if higher_is_better(metric) else difference.high < 0
+        """Is ``method`` better than ``rival``, as a single question? Where several are asked, use `verdicts`."""
+        return self.verdicts(method, [rival], [metric])[rival, metric].word == BETTER
 
     def summary(self) -> dict[str, dict[str, Estimate]]:
         """``summary()[method][metric]``: means with 95 % intervals."""
@@ -170,7 +190,7 @@ class EvaluationTable:
 
     def markdown(self, metrics: list[str] | None = None, digits: int = 3) -> str:
         """A table of means with 95 % intervals, best mean in bold, and a line that says what measured it."""
-        metrics = metrics or [m for m in COLUMNS if m in self.metrics] or self.metrics
+        metrics = metrics or self.columns
         summary = self.summary()
         best = {}
         for metric in metrics:
@@ -190,12 +210,41 @@ class EvaluationTable:
             lines.append("| " + " | ".join([method, *cells]) + " |")
         return "\n".join(lines) + "\n\n" + self.caption() + "\n"
 
+    def versus(self, method: str, rivals: list[str] | None = None, metrics: list[str] | None = None) -> str:
+        """A table of what ``method`` is in comparison with each rival, with mean paired differences, and the rule in its foot."""
+        judged = self.verdicts(method, rivals, metrics)
+        rivals = list(dict.fromkeys(rival for rival, _ in judged))
+        lines = [f"| {method} is … than | " + " | ".join(rivals) + " |", "|---|" + "---|" * len(rivals)]
+        for metric in dict.fromkeys(metric for _, metric in judged):
+            cells = []
+            for rival in rivals:
+                told = judged[rival, metric]
+                bold = "**" if told.word == BETTER else ""
+                cells.append(f"{bold}{told}{bold} ({told.difference.mean:+.2g})")
+            lines.append(f"| {self.label(metric)} | " + " | ".join(cells) + " |")
+        foot = (
+            f"In brackets: mean paired difference, {method} − rival. Words: sign-flip test over subjects at 5 %, the "
+            f"{len(judged)} comparisons of this table corrected together (Holm)."
+        )
+        return "\n".join(lines) + "\n\n" + foot + "\n"
+
+    def tones(self, metric: str = "colour", groups: int = 3) -> str:
+        """A table of one metric per tone group and method, and how much worse the worst group is served than the best."""
+        found = {method: self.by_tone(method, metric, groups) for method in self.methods}
+        names = list(next(iter(found.values())))
+        lines = [f"| {self.label(metric)} | " + " | ".join(f"tone {k + 1}" for k in names) + " | worst ÷ best |"]
+        lines.append("|---|" + "---|" * (len(names) + 1))
+        for method, means in found.items():
+            cells = [f"{means[k]:.3g}" if k in means else "–" for k in names]
+            lines.append(f"| {method} | " + " | ".join(cells) + f" | {self.tone_gap(method, metric, groups):.2f} |")
+        return "\n".join(lines) + "\n\nTone groups of subjects by their true skin, in the order of the data's tone.\n"
+
     def caption(self) -> str:
         """One sentence on what was measured, with which networks, where."""
         networks = "; ".join(f"{metric}: {name}" for metric, name in self.networks.items())
         return (
             f"{len(self.rows)} captures of {len(np.unique(self.subject))} subjects at {self.resolution}², "
-            f"mean [95 % interval over subjects], measured on {self.device or 'cpu'}. "
+            f"mean [95 % interval over subjects, each on its own], measured on {self.device or 'cpu'}. "
             f"Networks: {networks or 'none'}." + (f" KID (± over subsets) against {self.kid_reference}." if self.kid else "")
         )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -84,16 +85,20 @@ def subject_means(values: np.ndarray, subject: np.ndarray) -> np.ndarray:
 
 def sign_flip_p(means: np.ndarray) -> float:
     """Two-sided p-value that ``means (S,)`` are symmetric about 0; 1 without any."""
-    count = len(means)
-    if not count or not np.any(means):
+    if not np.any(means):
         return 1.0
-    if count <= EXACT:
-        signs = 1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
-    else:
-        signs = np.random.default_rng(0).choice([-1, 1], (2**EXACT - 1, count)).astype(np.int8)
-        signs = np.vstack([np.ones(count, np.int8), signs])  # what was observed is one of the possible flips
-    total = np.abs(signs @ means)
+    total = np.abs(sign_flips(len(means)) @ means)
     return float((total >= abs(means.sum()) * (1 - 1e-9)).mean())
+
+
+@lru_cache(4)
+def sign_flips(count: int) -> np.ndarray:
+    """Rows of ±1, ``(F, count)``: all of them, or 65,536 of them at random, the first without any flip."""
+    if count <= EXACT:
+        return 1.0 - 2.0 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
+    signs = 1.0 - 2.0 * np.random.default_rng(0).integers(0, 2, (2**EXACT, count))
+    signs[0] = 1  # what was observed is one of the possible flips
+    return signs
 
 
 def holm(p: Mapping[Key, float]) -> dict[Key, float]:
