@@ -237,7 +237,7 @@ class EvaluationTable:
         for method, means in found.items():
             cells = [f"{means[k]:.3g}" if k in means else "–" for k in names]
             lines.append(f"| {method} | " + " | ".join(cells) + f" | {self.tone_gap(method, metric, groups):.2f} |")
-        return "\n".join(lines) + "\n\nTone groups of subjects by their true skin, in the order of the data's tone.\n"
+        return "\n".join(lines) + "\n\nSubjects in three groups of skin tone (terciles), tone 1 the lightest.\n"
 
     def caption(self) -> str:
         """One sentence on what was measured, with which networks, where."""
