@@ -33,8 +33,8 @@ from studiolike.stylegan2.discriminator import DiscriminatorBlock, minibatch_std
 from studiolike.stylegan2.encoder import Encoder, encode, reconstruction_loss, sliced_distance, spread
 from studiolike.stylegan2.generator import MappingNetwork, SynthesisBlock, SynthesisLayer
 from studiolike.stylegan2.rebase import Frame, centre, fit_mapping, rebase_generator
-from studiolike.stylegan2.train import PretrainStage, ema_decay, image_grid
-from studiolike.training import fit, read_log
+from studiolike.stylegan2.train import PretrainStage, image_grid
+from studiolike.training import ema_decay, fit, read_log
 
 settings = config.profile(profile)
 figures.apply_style()

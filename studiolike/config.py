@@ -62,7 +62,6 @@ class PretrainConfig:
     augment: float = 0.2  # probability of each differentiable augmentation
     face_weight: float = 2.0  # of the face in the pixel loss, against the rest of the head
     portrait: float = 0.25  # share of captures cut down to the face, which is all that one photo's face mesh shows
-    path_length: float = 0.0  # weight of path-length regularisation; 0 = off
     encoded: float = 0.5  # share of the fakes that are reconstructions by an encoder that learns along; 0 = plain StyleGAN2
     reconstruction: float = 20.0  # weight of their pixel loss
     spread: float = 0.1  # weight of the spread of a code's rows
@@ -250,13 +249,13 @@ PROFILES: dict[str, Profile] = {
             test_subjects=64,
             test_lightings=8,
         ),
-        generator=GeneratorConfig(256, 256, 8, 8192, 256),
+        generator=GeneratorConfig(resolution=256, w_dim=256, mapping_layers=8, channel_base=8192, channel_max=256),
         pretrain=PretrainConfig(images=600_000, batch=32, warm_up=100_000),
         encoder=EncoderConfig(images=200_000, batch=32),
         inversion=InversionConfig(steps=20, batch=32),
         adapt=AdaptConfig(images=60_000, batch=16, bank=6000),
         detail=DetailConfig(512, 192, (64, 128, 192), 200_000, 16, 2e-4),
-        identity=IdentityConfig(128, 400_000, 128),
+        identity=IdentityConfig(resolution=128, images=400_000, batch=128),
         chapter=replace(_CPU.chapter, resolution=256, detail_resolution=512),
         live_images=20_000,
         contest_images=2560,
@@ -264,14 +263,24 @@ PROFILES: dict[str, Profile] = {
     ),
     "paper": Profile(
         name="paper",
-        data=DataConfig(1024, 1024, 6000, 2, 200, 20, 64, 64, 8, 4000),
-        generator=GeneratorConfig(1024, 512, 8, 32768, 512),
+        data=DataConfig(
+            resolution=1024,
+            detail_resolution=1024,
+            phone_subjects=6000,
+            lightings=2,
+            studio_subjects=200,
+            val_subjects=64,
+            test_subjects=64,
+            test_lightings=8,
+            detail_subjects=4000,
+        ),
+        generator=GeneratorConfig(resolution=1024, w_dim=512, mapping_layers=8, channel_base=32768, channel_max=512),
         pretrain=PretrainConfig(images=5_000_000, batch=32, lr=0.002, warm_up=200_000),
         encoder=EncoderConfig(images=400_000, batch=32),
         inversion=InversionConfig(steps=40, batch=8),
         adapt=AdaptConfig(images=200_000, batch=16, bank=0),
         detail=DetailConfig(1024, 256, (96, 192, 256), 2_000_000, 32, 2e-4),
-        identity=IdentityConfig(128, 1_000_000, 256),
+        identity=IdentityConfig(resolution=128, images=1_000_000, batch=256),
         chapter=replace(_CPU.chapter, resolution=1024, detail_resolution=1024),
         live_images=50_000,
         contest_images=2560,

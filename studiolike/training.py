@@ -6,12 +6,12 @@ so an interrupted and resumed run is the uninterrupted run: nothing but weights,
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
 import os
 import platform
-import shutil
 import signal
 import subprocess
 import threading
@@ -28,12 +28,14 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from .device import device_name, find_device, keep_memory, peak_gib
 from .errors import InputError, WeightsError
 from .io import atomic
 
+EMA_RAMP = 0.05  # the half-life of averaged weights is at most this part of the images so far
 PATIENCE = timedelta(days=1)  # of processes for the main one, while it makes a set or inverts a code bank
 
 
@@ -288,6 +290,29 @@ def cooling(images: int, total: int, share: float, batch: int) -> float:
     return min(max((total - images) / max(share * total, batch), 0.0), 1.0)
 
 
+def ema_decay(images: int, batch: int, half_life: float) -> float:
+    """Weight of the past in the running average of a network's weights, per step.
+
+    A half-life counted in images, ramped up with the images seen so far, so that the first, poor weights are soon forgotten
+    (Karras et al. 2020b, appendix C).
+    """
+    half_life = min(half_life, images * EMA_RAMP)
+    return 0.5 ** (batch / max(half_life, 1e-8))
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """average ← decay · average + (1 − decay) · model; buffers are copied."""
+    get_ema_multi_avg_fn(decay)(list(average.parameters()), list(model.parameters()), 0)
+    for target, source in zip(average.buffers(), model.buffers(), strict=True):
+        target.copy_(source)
+
+
+def average_of(model: nn.Module) -> nn.Module:
+    """A copy that `update_average` moves and nothing trains."""
+    return copy.deepcopy(model).requires_grad_(False).eval()
+
+
 def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Parameter]) -> None:
     """Mean over processes, by hand: neither gradients of gradients nor calls of a network's methods pass through the
     forward of `DistributedDataParallel`, which would do it."""
@@ -312,7 +337,6 @@ def fit(
     precision: str = "no",
     resume: bool = True,
     progress: bool = True,
-    tensorboard: bool = False,
 ) -> RunRecord:
     """Train ``stage`` until it has seen ``images`` images; resume from ``run_dir`` if a run was stopped there.
 
@@ -324,18 +348,13 @@ def fit(
         checkpoint_every, preview_every, log_every: in images; default a tenth, a quarter, a fiftieth of the run.
         device: where, "cpu" or "cuda:1" for example; None is a GPU where there is one.
         precision: "no", "fp16" or "bf16".
-        tensorboard: also write TensorBoard events.
     Raises:
         WeightsError: a damaged checkpoint, or one of other settings.
     """
     run_dir = Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     settings = settings or {}
-    accelerator = prepare(
-        stage, device=device, precision=precision, seed=seed, project_dir=run_dir, log_with="tensorboard" if tensorboard else None
-    )
-    if tensorboard:
-        accelerator.init_trackers(stage.name)
+    accelerator = prepare(stage, device=device, precision=precision, seed=seed)
     checkpoint, log = run_dir / "checkpoint.pt", run_dir / "log.jsonl"
     main = accelerator.is_main_process  # the only one that writes
     seen, before = 0, 0.0
@@ -389,7 +408,6 @@ def fit(
                         **scalars,
                     }
                 )
-                accelerator.log(scalars, step=seen)
                 bar.set_postfix({k: f"{v:.3g}" for k, v in list(scalars.items())[:4]}, refresh=False)
             if main and (seen // checkpoint_every > passed[1] or seen >= images):
                 _save(checkpoint, stage, seen, elapsed(), settings)
@@ -398,7 +416,6 @@ def fit(
                 measured = stage.measure()
                 if measured:
                     write({"images": seen, "seconds": round(elapsed(), 1), **measured})
-                    accelerator.log(measured, step=seen)
     except KeyboardInterrupt:
         if main and whole:  # else the last checkpoint stands
             _save(checkpoint, stage, seen, elapsed(), settings)
@@ -406,8 +423,6 @@ def fit(
         raise
     finally:
         bar.close()
-        if tensorboard:
-            accelerator.end_training()
     final = {**scalars, **(stage.finish() or {})}
     record = RunRecord(
         stage.name,
@@ -437,8 +452,3 @@ def read_log(run_dir: str | os.PathLike) -> dict[str, list[float]]:
     lines = [json.loads(line) for line in (Path(run_dir) / "log.jsonl").read_text().splitlines()]
     keys = dict.fromkeys(key for line in lines for key in line)
     return {key: [line.get(key, float("nan")) for line in lines] for key in keys}
-
-
-def clear(run_dir: str | os.PathLike) -> None:
-    """Forget a run."""
-    shutil.rmtree(run_dir, ignore_errors=True)

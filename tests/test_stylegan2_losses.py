@@ -5,18 +5,15 @@ import math
 import pytest
 import torch
 
-from studiolike.stylegan2 import Generator
 from studiolike.stylegan2.augment import augment, colour, holes, translate
 from studiolike.stylegan2.losses import (
     discriminator_loss,
     generator_loss,
     lazy,
-    path_length_penalty,
-    path_lengths,
     r1_gamma,
     r1_penalty,
 )
-from studiolike.stylegan2.train import ema_decay
+from studiolike.training import ema_decay
 
 
 def seeded(seed=0):
@@ -43,20 +40,6 @@ def test_r1_reaches_the_discriminators_weights():
     layer = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 4), torch.nn.Softplus(), torch.nn.Linear(4, 1))
     r1_penalty(layer, torch.randn(2, 3, 2, 2)).backward()
     assert layer[1].weight.grad.abs().sum() > 0
-
-
-def test_path_lengths_are_the_norms_of_jacobian_products():
-    torch.manual_seed(0)
-    g = Generator(8, 6, 1, channel_base=64, channel_max=8).double()
-    w = torch.randn(2, g.num_ws, 6, dtype=torch.float64, requires_grad=True)
-    lengths = path_lengths(g.synthesis(w), w, seeded(3))
-    y = torch.randn((2, 3, 8, 8), generator=seeded(3)).double() / 8
-    jacobian = torch.autograd.functional.jacobian(g.synthesis, w)  # (2, 3, 8, 8, 2, L, 6)
-    for k in range(2):
-        product = torch.einsum("chw,chwld->ld", y[k], jacobian[k, :, :, :, k])
-        assert lengths[k].item() == pytest.approx(product.square().sum(1).mean().sqrt().item(), rel=1e-6)
-    path_length_penalty(lengths, torch.tensor(0.1)).backward()
-    assert g.blocks["8"].convs[0].weight.grad.abs().sum() > 0
 
 
 def test_lazy_settings_keep_the_effective_rate_and_memory():

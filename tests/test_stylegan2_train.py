@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from studiolike.config import GeneratorConfig, PretrainConfig, profile
-from studiolike.stylegan2 import Discriminator, Generator, encode, phone_stage, train_phone
+from studiolike.stylegan2 import encode, phone_stage
 from studiolike.stylegan2 import train as train_module
 from studiolike.stylegan2.losses import discriminator_loss, generator_loss
-from studiolike.stylegan2.train import image_grid, update_ema
-from studiolike.training import compiled, fit, prepare, read_log
+from studiolike.stylegan2.train import image_grid
+from studiolike.training import compiled, fit, prepare, read_log, update_average
 
 TINY = replace(
     profile("smoke").sized(GeneratorConfig(16, 12, 2, 128, 12), 32),
@@ -56,32 +56,24 @@ def stopped_at(stage, images):
     return stage
 
 
-@pytest.mark.parametrize("path_length", [0.0, 2.0])
-def test_an_interrupted_run_ends_bit_for_bit_like_a_straight_one(tmp_path, path_length):
-    tiny = replace(TINY, pretrain=replace(TINY.pretrain, path_length=path_length))
-    straight = phone_stage(tiny, Textures(), seed=3)
+def test_an_interrupted_run_ends_bit_for_bit_like_a_straight_one(tmp_path):
+    straight = phone_stage(TINY, Textures(), seed=3)
     fit(straight, 48, tmp_path / "a", device="cpu", progress=False)
     with pytest.raises(KeyboardInterrupt):
-        fit(stopped_at(phone_stage(tiny, Textures(), seed=3), 20), 48, tmp_path / "b", device="cpu", progress=False)
-    resumed = phone_stage(tiny, Textures(), seed=4)  # other fresh weights: all must come from the checkpoint
+        fit(stopped_at(phone_stage(TINY, Textures(), seed=3), 20), 48, tmp_path / "b", device="cpu", progress=False)
+    resumed = phone_stage(TINY, Textures(), seed=4)  # other fresh weights: all must come from the checkpoint
     fit(resumed, 48, tmp_path / "b", device="cpu", progress=False)
     assert all(torch.equal(a, b) for a, b in zip(everything(straight), everything(resumed), strict=True))
-    assert torch.equal(straight.path_mean, resumed.path_mean) and (straight.path_mean > 0) == (path_length > 0)
 
 
-def test_one_call_trains_saves_both_networks_and_returns_the_average(tmp_path):
-    generator = train_phone(TINY, Textures(), tmp_path, images=32, device="cpu", progress=False)
-    z = torch.randn(2, 12)
-    saved = Generator.from_pretrained(tmp_path / "generator", low_cpu_mem_usage=False)
-    assert torch.equal(saved(z), generator(z)) and not generator.training
-    judge = Discriminator.from_pretrained(tmp_path / "discriminator", low_cpu_mem_usage=False)
-    assert judge(generator(z)).shape == (2, 1)
-    assert len(list(tmp_path.glob("preview-*.png"))) >= 1
+def test_a_finished_run_keeps_an_average_that_knows_its_mean_w_and_a_log_of_every_loss(tmp_path):
+    stage = phone_stage(TINY, Textures())
+    fit(stage, 32, tmp_path, device="cpu", progress=False)
+    assert not stage.ema.training and len(list(tmp_path.glob("preview-*.png"))) >= 1
     log = read_log(tmp_path)
     assert all(log[key][-1] == log[key][-1] for key in ("loss_d", "loss_g", "r1", "recons"))
-    torch.testing.assert_close(
-        generator.w_mean, generator.mapping(torch.randn(4096, 12, generator=torch.Generator().manual_seed(0))).mean(0)
-    )
+    z = torch.randn(4096, 12, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(stage.ema.w_mean, stage.ema.mapping(z).mean(0))
 
 
 def test_after_the_warm_up_random_codes_follow_the_encoders(tmp_path):
@@ -196,7 +188,7 @@ def test_style_mixing_switches_rows_once_and_only_when_asked(tmp_path):
 def test_the_average_moves_towards_the_model():
     a, b = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     wanted = 0.75 * a.weight + 0.25 * b.weight
-    update_ema(a, b, 0.75)
+    update_average(a, b, 0.75)
     torch.testing.assert_close(a.weight, wanted)
 
 

@@ -25,8 +25,8 @@ from ..inversion.bank import fingerprint
 from ..io import from_signed, to_signed, write_image
 from ..stylegan2.augment import augment
 from ..stylegan2.losses import lazy, r1_gamma
-from ..stylegan2.train import BETAS, WARM_BETAS, ema_decay
-from ..training import Stage, average_gradients, cooling, fit, was_skipped
+from ..stylegan2.train import BETAS, WARM_BETAS
+from ..training import Stage, average_gradients, cooling, ema_decay, fit, was_skipped
 from .losses import AdaptLoss, Distance, StudioDistance, discriminator_loss, r1_loss
 from .sampling import CodeSampler
 

@@ -3,6 +3,6 @@
 from .discriminator import Discriminator
 from .encoder import Encoder, encode
 from .generator import Generator
-from .train import PretrainStage, phone_stage, train_phone
+from .train import PretrainStage, phone_stage
 
-__all__ = ["Discriminator", "Encoder", "Generator", "PretrainStage", "encode", "phone_stage", "train_phone"]
+__all__ = ["Discriminator", "Encoder", "Generator", "PretrainStage", "encode", "phone_stage"]

@@ -1,12 +1,11 @@
 """The losses of StyleGAN2's two players, each a function on logits or on a network; means over the batch.
 
 Non-saturating loss: Goodfellow et al. 2014, section 3. R1: Mescheder et al., *Which Training Methods for GANs do actually
-Converge?* (ICML 2018), equation 9. Path length and lazy regularisation: Karras et al. 2020, section 3.
+Converge?* (ICML 2018), equation 9. Lazy regularisation: Karras et al. 2020, section 3.1.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -40,24 +39,6 @@ def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tenso
 def r1_gamma(resolution: int, batch: int, strength: float = 2e-4) -> float:
     """γ = strength · resolution² / batch, the rule of thumb of Karras et al. 2020b (ADA), appendix C."""
     return strength * resolution**2 / batch
-
-
-def path_lengths(image: Tensor, w_plus: Tensor, rng: torch.Generator) -> Tensor:
-    """|Jᵀ y| of the synthesis network for one random image y of unit-variance pixels: ``(B,)``, differentiable.
-
-    Args:
-        image: ``(B, 3, H, W)``, made from ``w_plus`` with its graph.
-        w_plus: ``(B, L, D)``, requires grad.
-        rng: a CPU generator.
-    """
-    y = torch.randn(image.shape, generator=rng).to(image) / math.sqrt(image.shape[2] * image.shape[3])
-    (slope,) = torch.autograd.grad((image * y).sum(), w_plus, create_graph=True)
-    return slope.square().sum(2).mean(1).sqrt()
-
-
-def path_length_penalty(lengths: Tensor, mean: Tensor) -> Tensor:
-    """E(|Jᵀ y| − a)², with ``mean`` the running mean a of the lengths (2020, equation 4)."""
-    return (lengths - mean).square().mean()
 
 
 def lazy(lr: float, betas: tuple[float, float], every: int) -> dict:

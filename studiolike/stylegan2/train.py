@@ -11,9 +11,7 @@ Augmentation changes the maps as well (`augment`). And D and the encoder read fa
 
 from __future__ import annotations
 
-import copy
 import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -27,7 +25,7 @@ from ..config import PretrainConfig, Profile
 from ..image import from_signed, to_signed
 from ..io import write_image
 from ..layout import face_mask
-from ..training import Stage, average_gradients, compiled, cooling, fit, was_skipped
+from ..training import Stage, average_gradients, average_of, compiled, cooling, ema_decay, update_average, was_skipped
 from .augment import augment
 from .discriminator import Discriminator
 from .encoder import Encoder, encode, reconstruction_loss, sliced_distance, spread
@@ -36,8 +34,6 @@ from .losses import (
     discriminator_loss,
     generator_loss,
     lazy,
-    path_length_penalty,
-    path_lengths,
     r1_gamma,
     r1_penalty,
 )
@@ -49,35 +45,9 @@ if TYPE_CHECKING:
 BETAS = (0.0, 0.99)
 WARM_BETAS = (0.9, 0.99)
 WARM_UPDATES = 2  # of G and its encoder, a step of the warm-up: more steps teach faster than larger ones
-PATH_EVERY = 4  # steps between two path-length steps (2020, appendix B)
 W_MEAN_RATE = 0.005  # of the running mean of w, per step
-PATH_RATE = 0.01  # of the running mean of path lengths
 MEMORY = 256  # codes that the mapping network is compared with
 CAPTURED = 2048  # captures whose codes decide the new basis of W, and in the end the mapping network
-EMA_RAMP = 0.05  # the averaging half-life is at most this part of the images so far
-
-
-def ema_decay(images: int, batch: int, half_life: float) -> float:
-    """Weight of the past in the running average of G's weights, per step.
-
-    A half-life counted in images, ramped up with the images seen so far, so that the first, poor weights are soon forgotten
-    (Karras et al. 2020b, appendix C).
-    """
-    half_life = min(half_life, images * EMA_RAMP)
-    return 0.5 ** (batch / max(half_life, 1e-8))
-
-
-@torch.no_grad()
-def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """average ← decay · average + (1 − decay) · model; buffers are copied."""
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
-    for target, source in zip(average.buffers(), model.buffers(), strict=True):
-        target.copy_(source)
-
-
-def average_of(model: nn.Module) -> nn.Module:
-    """A copy that `update_ema` moves and nothing trains."""
-    return copy.deepcopy(model).requires_grad_(False).eval()
 
 
 def only_faces(visibility: Tensor, share: float, rng: torch.Generator) -> Tensor:
@@ -125,17 +95,15 @@ class PretrainStage(Stage):
         self.rows = data.captures("phone") if rows is None else rows
         self.generator, self.discriminator, self.encoder = generator, discriminator, encoder
         self.ema = average_of(generator)
-        self.path_mean = torch.zeros(())
         self.paint, self.look = generator.synthesis, discriminator.forward  # for the steps that are differentiated once
         if config.compile:
             self.paint, self.look = compiled(self.paint, "G"), compiled(self.look, "D")
         resolution = generator.config.resolution
         self.gamma = r1_gamma(resolution, config.batch, config.r1)
         self.half_life = 1000 * (config.batch * 10 / 32 if config.ema_kimg is None else config.ema_kimg)
-        path = lazy(config.lr, BETAS, PATH_EVERY) if config.path_length else {"lr": config.lr, "betas": BETAS}
         self.modules = {"generator": generator, "discriminator": discriminator, "ema": self.ema}
         self.optimizers = {
-            "generator": torch.optim.Adam(generator.parameters(), eps=1e-8, fused=True, **path),
+            "generator": torch.optim.Adam(generator.parameters(), config.lr, BETAS, eps=1e-8, fused=True),
             "discriminator": torch.optim.Adam(
                 discriminator.parameters(), eps=1e-8, fused=True, **lazy(config.lr * config.d_rate, BETAS, config.r1_every)
             ),
@@ -158,7 +126,7 @@ class PretrainStage(Stage):
     # ------------------------------------------------------------------------------------------------ one step
 
     def step(self, images: int, rng: torch.Generator) -> dict[str, float]:
-        """Both players' turn, R1 now and then, path length if wanted; then the averages. In the warm-up G's turn alone."""
+        """Both players' turn, R1 now and then; then the averages. In the warm-up G's turn alone."""
         device, batch = self.accelerator.device, self.batch // self.accelerator.num_processes
         chosen = self.rows[torch.randint(len(self.rows), (batch,), generator=rng)]
         texture, visibility = self.data.phone_batch(chosen, device)
@@ -181,8 +149,6 @@ class PretrainStage(Stage):
             if self.gamma and number % self.config.r1_every == 0:
                 half = -(-batch // 2)  # the penalty's mean needs no more, and its second derivatives are the dearest of all
                 log["r1"] = self._r1_turn(real[:half], visibility[:half], rng)
-            if self.config.path_length and number % PATH_EVERY == 0:
-                log["path"] = self._path_turn(max(batch // 2, 1), rng)
         log |= {name: value for name, value in extra.items() if name != "total"}
         self._follow_up(ema_decay(images, self.batch, self.half_life))
         return dict(zip(log, torch.stack([v.detach().float() for v in log.values()]).tolist(), strict=True))
@@ -193,9 +159,9 @@ class PretrainStage(Stage):
         if not was_skipped(self.optimizers["generator"]):
             if self.drawn is not None:
                 self.generator.w_mean.lerp_(self.drawn.to(self.generator.w_mean), W_MEAN_RATE)
-            update_ema(self.ema, self.generator, decay)
+            update_average(self.ema, self.generator, decay)
         if self.encoder is not None and not was_skipped(self.optimizers["encoder"]):
-            update_ema(self.ema_encoder, self.encoder, decay)
+            update_average(self.ema_encoder, self.encoder, decay)
         self.drawn = None
 
     def _warming_up(self, images: int) -> bool:
@@ -207,7 +173,7 @@ class PretrainStage(Stage):
         for name, rate in self.rates.items():
             warm = 1 + warmth * (config.warm_up_lr / config.lr - 1) if name in ("generator", "encoder") else 1
             self.optimizers[name].param_groups[0]["lr"] = rate * warm * cool
-        if self.encoder is not None and not config.path_length:  # momentum helps against noise, not against an opponent
+        if self.encoder is not None:  # momentum helps against noise, not against an opponent
             self.optimizers["generator"].param_groups[0]["betas"] = WARM_BETAS if warmth else BETAS
         return warmth > 0
 
@@ -320,15 +286,6 @@ class PretrainStage(Stage):
             self.accelerator.backward(extra["matching"])
             self._step("mapping", self.generator.mapping)
 
-    def _path_turn(self, batch: int, rng: torch.Generator) -> Tensor:
-        w_plus = self._codes(batch, rng)
-        lengths = path_lengths(self.generator.synthesis(w_plus, "random", rng), w_plus, rng)
-        with torch.no_grad():
-            self.path_mean = torch.lerp(self.path_mean.to(lengths), lengths.detach().mean(), PATH_RATE)
-        penalty = path_length_penalty(lengths, self.path_mean)
-        self._update("generator", penalty * (self.config.path_length * PATH_EVERY))
-        return lengths.mean()
-
     def _update(self, player: str, loss: Tensor) -> None:
         self.accelerator.backward(loss)
         self._step(player)
@@ -357,12 +314,12 @@ class PretrainStage(Stage):
         return {} if self.quality is None else self.quality(self.ema)
 
     def state_dict(self) -> dict:
-        """Running mean of the path lengths, and the encoder's latest codes."""
-        return {"path_mean": self.path_mean, "memory": self.memory, "rebased": self.rebased}
+        """The encoder's latest codes, and whether W has its new basis."""
+        return {"memory": self.memory, "rebased": self.rebased}
 
     def load_state_dict(self, state: dict) -> None:
         """Restore `state_dict`."""
-        self.path_mean, self.memory, self.rebased = state["path_mean"], state["memory"], state["rebased"]
+        self.memory, self.rebased = state["memory"], state["rebased"]
 
     def finish(self) -> dict[str, float]:
         """Give the averaged generator the mapping network that fits the averaged encoder's codes, and its mean w."""
@@ -375,7 +332,7 @@ class PretrainStage(Stage):
 
 
 def phone_stage(profile: Profile, data: TextureSet, *, seed: int = 0, rows: Tensor | None = None) -> PretrainStage:
-    """The stage that `train_phone` fits, with fresh networks of the profile's size; ``seed`` decides their weights."""
+    """A stage with fresh networks of the profile's size; ``seed`` decides their weights."""
     size = profile.generator
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -383,40 +340,3 @@ def phone_stage(profile: Profile, data: TextureSet, *, seed: int = 0, rows: Tens
         discriminator = Discriminator(size.resolution, size.channel_base, size.channel_max)
         encoder = Encoder(size.resolution, size.w_dim, size.channel_base, size.channel_max)
     return PretrainStage(profile.pretrain, generator, discriminator, data, rows, encoder if profile.pretrain.encoded else None)
-
-
-def train_phone(
-    profile: Profile,
-    data: TextureSet,
-    run_dir: str | os.PathLike,
-    *,
-    images: int | None = None,
-    seed: int = 0,
-    device: str | None = None,
-    **options,
-) -> Generator:
-    """Train G_phone; an interrupted run in ``run_dir`` goes on where it stopped.
-
-    Writes ``generator/`` (averaged weights) and ``discriminator/`` beside the run's own files, both for `from_pretrained`.
-
-    Args:
-        profile: gives network sizes, training settings and precision.
-        data: its ``captures("phone")`` are trained on; its resolution must be the generator's.
-        images: where to stop; default the profile's, whose length the cool-down follows in any case.
-        options: passed on to `studiolike.training.fit` (checkpoint_every, preview_every, resume, progress, tensorboard …).
-    Returns:
-        the averaged generator, in evaluation mode, on the device it was trained on.
-    """
-    images = profile.pretrain.images if images is None else images
-    stage = phone_stage(profile, data, seed=seed)
-    settings = {
-        "profile": profile.name,
-        "generator": asdict(profile.generator),
-        "pretrain": asdict(profile.pretrain),
-        "data": getattr(data, "manifest", {}).get("spec"),
-    }
-    options.setdefault("precision", profile.precision)
-    fit(stage, images, run_dir, seed=seed, settings=settings, device=device, **options)
-    stage.ema.save_pretrained(str(Path(run_dir) / "generator"))
-    stage.discriminator.save_pretrained(str(Path(run_dir) / "discriminator"))
-    return stage.ema
