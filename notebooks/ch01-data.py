@@ -27,7 +27,6 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
-from IPython.display import Markdown, display
 from matplotlib.colors import to_rgb
 from scipy.stats import spearmanr
 from skimage.data import astronaut
@@ -36,6 +35,7 @@ from torch import Tensor
 from studiolike import avatar, config, layout, recipes, weights
 from studiolike.capture import astronaut_landmarks, capture_photo
 from studiolike.chapters import figures, notebook
+from studiolike.chapters.notebook import seeded, table_of
 from studiolike.evaluation import asymmetry, psnr
 from studiolike.evaluation.lighting import variance_over_lights
 from studiolike.evaluation.masked import masked_blur, masked_mean
@@ -199,7 +199,7 @@ def explained(train: Tensor, held_out: Tensor) -> Tensor:
     return 1 - (rest - rest @ basis @ basis.T).square().sum() / held_out.square().sum()
 
 
-rng = torch.Generator().manual_seed(0)
+rng = seeded(0)
 everyone = data.studio_batch(torch.arange(len(data.studio)))
 is_test = data.split >= SPLITS.index("val")
 train, held = everyone[~is_test], everyone[is_test]
@@ -686,7 +686,7 @@ LOOKS = {
 }
 grades = torch.zeros(2, len(LOOKS))
 for masked in (0, 1):
-    rng = torch.Generator().manual_seed(7)
+    rng = seeded(7)
     fitted = domains(data.captures("phone"), data.subjects("studio"), rng, bool(masked))
     graded = domains(
         torch.cat([data.captures(name) for name in ("pairs", "val", "test")]),
@@ -752,20 +752,16 @@ def error(x: Tensor, y: Tensor, mask: Tensor) -> float:
 gammas = torch.linspace(0.4, 3.2, 57)
 x, y, mask = pairs_of("phone")
 fits = {"one encoding (sRGB)": lambda t: t, "studio left linear": srgb_to_linear}
-table, best = (
-    ["| studio set | doing nothing | one exponent | gain | and decoded correctly |", "| --- | --- | --- | --- | --- |"],
-    {},
-)
+lines, best = [], {}
 tx, ty, tmask = pairs_of("test")
 for name, store in fits.items():
     gamma = float(gammas[torch.tensor([error(x**g, store(y), mask) for g in gammas]).argmax()])
     before, after = error(tx, store(ty), tmask), error(tx**gamma, store(ty), tmask)
     shown = tx**gamma if store(torch.tensor(0.5)) == 0.5 else linear_to_srgb(tx**gamma)
     best[name] = (gamma, before, after, error(shown, ty, tmask), shown)
-    table.append(
-        f"| {name} | {before:.1f} dB | {after:.1f} dB, γ = {gamma:.2f} | **{after - before:+.1f} dB** | {best[name][3]:.1f} dB |"
-    )
-display(Markdown("\n".join(table)))
+    gain = f"**{after - before:+.1f} dB**"
+    lines.append([name, f"{before:.1f} dB", f"{after:.1f} dB, γ = {gamma:.2f}", gain, f"{best[name][3]:.1f} dB"])
+table_of(["studio set", "doing nothing", "one exponent", "gain", "and decoded correctly"], lines)
 trap, honest = best["studio left linear"], best["one encoding (sRGB)"]
 pick = int(data.severity[data.captures("test")].argmax())
 figures.show(
@@ -846,7 +842,6 @@ figures.show(
 # %%
 notebook.source(SetSpec.seeds)
 spec = data.manifest["spec"]
-table = ["| split | used for | subjects | captures | first seed |", "| --- | --- | --- | --- | --- |"]
 USES = (
     "pre-training of G_phone, identity networks",
     "few-shot studio set, textures only",
@@ -854,11 +849,13 @@ USES = (
     "choosing settings",
     "every reported number",
 )
-for k, (name, use) in enumerate(zip(SPLITS, USES, strict=True)):
-    table.append(
-        f"| {name} | {use} | {len(data.subjects(name))} | {len(data.captures(name))} | {spec['first_seed'] + k * SPLIT_SEEDS} |"
-    )
-display(Markdown("\n".join(table)))
+table_of(
+    ["split", "used for", "subjects", "captures", "first seed"],
+    [
+        [name, use, len(data.subjects(name)), len(data.captures(name)), spec["first_seed"] + k * SPLIT_SEEDS]
+        for k, (name, use) in enumerate(zip(SPLITS, USES, strict=True))
+    ],
+)
 members = [set(data.seeds[data.subjects(name)].tolist()) for name in SPLITS]
 assert sum(map(len, members)) == len(set().union(*members)) == len(data.studio)  # nobody is in two splits
 
@@ -931,21 +928,13 @@ def facts(texture: Tensor, visibility: Tensor) -> dict[str, Tensor]:
 
 
 one_real, all_ours = facts(real.texture, real.visibility), facts(ours, seen_ours)
-table, outside = (
-    [
-        "| measure, on the same facial skin | astronaut | synthetic, lowest … highest of 18 | inside? |",
-        "| --- | --- | --- | --- |",
-    ],
-    [],
-)
+lines, outside = [], []
 for name, value in one_real.items():
     low, high = float(all_ours[name].min()), float(all_ours[name].max())
     if not low <= float(value) <= high:
         outside.append(name)
-    table.append(
-        f"| {name} | {float(value):.2f} | {low:.2f} … {high:.2f} | {'yes' if low <= float(value) <= high else '**no**'} |"
-    )
-display(Markdown("\n".join(table)))
+    lines.append([name, f"{float(value):.2f}", f"{low:.2f} … {high:.2f}", "yes" if low <= float(value) <= high else "**no**"])
+table_of(["measure, on the same facial skin", "astronaut", "synthetic, lowest … highest of 18", "inside?"], lines)
 notebook.glue("ch01_outside", len(outside))
 notebook.glue("ch01_measures", len(one_real))
 

@@ -22,6 +22,7 @@ import torch
 from studiolike import config, recipes, weights
 from studiolike.chapters import figures, notebook
 from studiolike.chapters.live import explore
+from studiolike.chapters.notebook import seeded
 from studiolike.config import GeneratorConfig
 from studiolike.evaluation import PooledFeatures, kid, nearest_reference, psnr
 from studiolike.image import from_signed, luminance, resize, to_signed
@@ -46,7 +47,7 @@ card = weights.read_card("g_phone")
 @torch.no_grad()
 def sample(count, seed, truncation=1.0, network=g_phone, noise="const"):
     """Textures in [0, 1] of random z."""
-    rng = torch.Generator().manual_seed(seed)
+    rng = seeded(seed)
     z = torch.randn(count, network.config.w_dim, generator=rng)
     return torch.cat([from_signed(network(part, truncation, noise, rng)) for part in z.split(16)])
 
@@ -177,10 +178,10 @@ figures.show(
     "picture after adding it.",
 )
 
-w = g_phone.mapping(torch.randn(1, g_phone.config.w_dim, generator=torch.Generator().manual_seed(3)))
+w = g_phone.mapping(torch.randn(1, g_phone.config.w_dim, generator=seeded(3)))
 with torch.no_grad():
     codes = g_phone.expand(w)
-    rng = torch.Generator().manual_seed(0)
+    rng = seeded(0)
     draws = torch.cat([from_signed(g_phone.synthesis(codes, "random", rng)) for _ in range(16)])
 notebook.glue("ch02_noise", 255 * draws.std(0).mean())
 
@@ -311,7 +312,7 @@ def equal_rows(w):
     return w[:, None].expand(-1, g_phone.num_ws, -1)
 
 
-bank, drawn = CodeBank.open(weights.weights_dir() / "bank.safetensors").w_plus, torch.Generator().manual_seed(21)
+bank, drawn = CodeBank.open(weights.weights_dir() / "bank.safetensors").w_plus, seeded(21)
 turns = torch.linalg.qr(torch.randn(g_phone.num_ws, *2 * [bank.shape[-1]], generator=drawn))[0]
 shifts = torch.randn(g_phone.num_ws, bank.shape[-1], generator=drawn)
 turned, found_again = copy.deepcopy(g_phone), copy.deepcopy(g_phone)
@@ -419,7 +420,7 @@ with torch.no_grad():
     codes_known = encode(encoder, g_phone, all_texture[: len(known)], all_visibility[: len(known)])
     codes_unseen = encode(encoder, g_phone, real, seen)
     at_first = encode(encoder, g_phone, real, seen, passes=1)
-    cloud = g_phone.mapping(torch.randn(512, g_phone.config.w_dim, generator=torch.Generator().manual_seed(6)))
+    cloud = g_phone.mapping(torch.randn(512, g_phone.config.w_dim, generator=seeded(6)))
 redone = decode(codes_unseen)
 spaced = torch.linspace(0, len(real) - 1, 8).long()
 figures.show(
@@ -779,7 +780,7 @@ results = {}
 
 def seen_as_held_out(images, seed):
     """Feature vectors of images seen through the held-out captures' maps, in random order."""
-    order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed))[: len(images)]
+    order = torch.randperm(len(seen), generator=seeded(seed))[: len(images)]
     return look(images * seen[order])
 
 
@@ -787,14 +788,14 @@ repeats = range(3)
 names = owner.unique()
 results["floor: held-out halves"] = []
 for k in repeats:
-    half = names[torch.randperm(len(names), generator=torch.Generator().manual_seed(k))[: len(names) // 2]]
+    half = names[torch.randperm(len(names), generator=seeded(k))[: len(names) // 2]]
     chosen = torch.isin(owner, half)
     results["floor: held-out halves"].append(kid(same, real_features[chosen], real_features[~chosen], seed=k))
 own_features = look(all_texture * all_visibility)
 results["real training captures"] = [
     kid(
         same,
-        own_features[torch.randperm(len(own_features), generator=torch.Generator().manual_seed(k))[: len(real)]],
+        own_features[torch.randperm(len(own_features), generator=seeded(k))[: len(real)]],
         real_features,
         seed=k,
     )
@@ -860,7 +861,7 @@ notebook.glue("ch02_best_psi", best.rpartition(" ")[2])
 # And it gets a negative one: held-out people, who cannot be copies.
 
 # %% tags=["hide-input"]
-rng = torch.Generator().manual_seed(4)
+rng = seeded(4)
 planted = all_texture[: len(real)]
 planted = (planted + 0.02 * torch.randn(planted.shape, generator=rng)).clamp(0, 1) * all_visibility[: len(real)]
 queries = {
@@ -890,7 +891,7 @@ figures.show(
 )
 ratio, index = ratios["G_phone"]
 closest = ratio.argsort()[:8]
-order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(0))
+order = torch.randperm(len(seen), generator=seeded(0))
 figures.show(
     figures.texture_grid(
         [(sample(len(real), 30) * seen[order])[closest], (all_texture * all_visibility)[index[closest]]],
@@ -937,7 +938,7 @@ def contest(masked, images=2 * settings.live_images, batch=settings.pretrain.bat
     torch.manual_seed(0)
     judge = Discriminator(data.resolution, channel_base=512, channel_max=32, in_channels=4 if masked else 3)
     adam = torch.optim.Adam(judge.parameters(), lr=settings.pretrain.lr, betas=(0.0, 0.99))
-    rng, phone = torch.Generator().manual_seed(0), data.captures("phone")
+    rng, phone = seeded(0), data.captures("phone")
     real, fake, visibility = completed(held_out)
     curve = []
     for step in range(images // batch + 1):
@@ -1021,7 +1022,7 @@ def grain_contest(with_bands, images=4 * settings.live_images, batch=settings.pr
         weight.data.mul_(read)
         weight.register_hook(lambda slope: slope * read)
     adam = torch.optim.Adam(judge.parameters(), lr=settings.pretrain.lr * settings.pretrain.d_rate, betas=(0.0, 0.99))
-    rng, phone = torch.Generator().manual_seed(0), data.captures("phone")
+    rng, phone = seeded(0), data.captures("phone")
 
     def both(rows):
         texture, visibility = data.phone_batch(rows)

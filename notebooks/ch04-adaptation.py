@@ -45,6 +45,7 @@ from studiolike.adaptation import (
 )
 from studiolike.adaptation.train import freeze_image_side
 from studiolike.chapters import figures, notebook
+from studiolike.chapters.notebook import seeded, table_of
 from studiolike.evaluation import StudioReference, bound, evaluate, faceid, variance_ratio
 from studiolike.image import from_signed
 from studiolike.inversion import CodeBank, invert
@@ -62,19 +63,10 @@ g_phone, d_phone, encoder, curvature, identity, identity_eval = (
 )
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 def translate(generator, codes):
     """Textures of w+ codes, in [0, 1], on the CPU; without noise, whose fine pattern would be the same on every face."""
     with torch.no_grad():
         return from_signed(generator.synthesis(codes.to(generator.w_mean.device), "none")).cpu()
-
-
-def table_of(head, rows):
-    lines = ["| " + " | ".join(map(str, line)) + " |" for line in [head, ["---"] * len(head), *rows]]
-    display(Markdown("\n".join(lines)))
 
 
 # %% [markdown]

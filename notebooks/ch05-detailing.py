@@ -26,12 +26,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler
-from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from studiolike import config, layout, recipes, weights
 from studiolike.chapters import figures, notebook
 from studiolike.chapters.live import explore
+from studiolike.chapters.notebook import seeded, table_of
 from studiolike.detail import (
     Detailer,
     DetailStage,
@@ -59,15 +59,6 @@ figures.apply_style()
 device = "cuda" if torch.cuda.is_available() else "cpu"
 data = recipes.chapter_set(settings, detailed=True)
 size = data.resolution
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def table_of(head, rows):
-    lines = ["| " + " | ".join(map(str, line)) + " |" for line in [head, ["---"] * len(head), *rows]]
-    display(Markdown("\n".join(lines)))
 
 
 # %% [markdown]

@@ -67,13 +67,13 @@ from unittest import mock
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import Markdown, display
 from PIL import Image
 from skimage.data import astronaut
 
 from studiolike import avatar, capture, cli, config, evaluation, layout, recipes, weights
 from studiolike.capture import quality, unwrap
 from studiolike.chapters import figures, notebook
+from studiolike.chapters.notebook import table_of
 from studiolike.errors import StudioError
 from studiolike.image import resize
 from studiolike.inversion import WPrior
@@ -145,7 +145,7 @@ figures.show(
     "texture with a smooth fill elsewhere.",
 )
 facts = {name: value for name, value in shot.quality.items() if name != "warnings"}
-display(Markdown("\n".join(["| measured of the capture | |", "|---|---|"] + [f"| {k} | {v} |" for k, v in facts.items()])))
+table_of(["measured of the capture", ""], facts.items())
 for warning in shot.quality["warnings"]:
     print("note:", warning)
 covered = float(shot.visibility.gt(0.3).float().mean())
@@ -299,10 +299,10 @@ figures.show(
     "Six panels, one per measure. Dots are unseen synthetic captures seen through the astronaut's mask, a line is their "
     "median, and a star is the astronaut.",
 )
-lines = ["| measure | astronaut | synthetic median | synthetic captures below the astronaut |", "|---|---|---|---|"]
-for name, values in home.items():
-    lines.append(f"| {name} | {real[name]:.3g} | {np.median(values):.3g} | {(values < real[name]).mean():.0%} |")
-display(Markdown("\n".join(lines)))
+table_of(
+    ["measure", "astronaut", "synthetic median", "synthetic captures below the astronaut"],
+    [[k, f"{real[k]:.3g}", f"{np.median(v):.3g}", f"{(v < real[k]).mean():.0%}"] for k, v in home.items()],
+)
 
 card = weights.read_card("identity_eval")["metrics"]
 gap = float(np.median(home["inversion PSNR, dB"])) - real["inversion PSNR, dB"]
@@ -391,15 +391,15 @@ figures.show(
 )
 face = layout.region_mask("face", size)[None]
 same = evaluation.faceid(net, answers, answers[:1].expand_as(answers))["cosine"]
-lines = ["| photograph | asymmetry before | after | cosine to the result of the photo as taken |", "|---|---|---|---|"]
+lines = []
 for k, (name, s) in enumerate(worse.items()):
     mask = face * s.visibility
     before, after = evaluation.asymmetry(s.texture, mask).item(), evaluation.asymmetry(answers[k : k + 1], mask).item()
-    lines.append(f"| {name} | {before:.3f} | {after:.3f} | {same[k]:.3f} |")
+    lines.append([name, f"{before:.3f}", f"{after:.3f}", f"{same[k]:.3f}"])
     if name == "hard shadow":
         notebook.glue("ch07_shadow_before", before)
         notebook.glue("ch07_shadow_after", after)
-display(Markdown("\n".join(lines)))
+table_of(["photograph", "asymmetry before", "after", "cosine to the result of the photo as taken"], lines)
 
 # %% [markdown]
 # With the hard shadow the result still has an asymmetry of {glue:text}`ch07_shadow_after:.2f`, of {glue:text}`ch07_shadow_before:.2f` in the input.
@@ -557,7 +557,7 @@ claims = [
         "one person, so no interval; measured on many subjects in chapter 6",
     ),
 ]
-display(Markdown("\n".join(["| claim | here | evidence |", "|---|---|---|"] + ["| " + " | ".join(c) + " |" for c in claims])))
+table_of(["claim", "here", "evidence"], claims)
 
 # %% [markdown]
 # One photograph proves nothing and can refute little: this table is a record, not a result.

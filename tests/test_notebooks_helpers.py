@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from studiolike.chapters import notebook
 from studiolike.errors import InputError
@@ -55,3 +56,16 @@ def test_source_shows_the_very_code_of_the_library(monkeypatch):
     notebook.source(notebook.glue)
     text = shown[0].data
     assert text.startswith("`studiolike.chapters.notebook.glue`") and "def glue(name: str" in text and text.endswith("```")
+
+
+def test_a_table_shows_its_head_its_rows_and_its_note(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda piece: shown.append(piece.data))
+    notebook.table_of(["name", "dB"], [["mean", 21.5], ["ours", "**24**"]], "Higher is better.")
+    assert shown == ["| name | dB |\n| --- | --- |\n| mean | 21.5 |\n| ours | **24** |\n\nHigher is better."]
+
+
+def test_a_seeded_generator_draws_the_same_again_and_leaves_the_global_one_alone():
+    before = torch.random.get_rng_state()
+    assert torch.equal(torch.rand(3, generator=notebook.seeded(4)), torch.rand(3, generator=notebook.seeded(4)))
+    assert torch.equal(torch.random.get_rng_state(), before)

@@ -1,4 +1,4 @@
-"""What a chapter needs of the notebook it runs in: numbers for the prose, the library's own code beside an equation.
+"""What a chapter needs of the notebook it runs in: numbers for the prose, tables, the library's own code beside an equation.
 
 Figures are in `figures`. All of it also works where the book's tools are missing, in Colab for example.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
+
+import torch
 
 from ..errors import InputError
 
@@ -46,3 +48,16 @@ def source(thing: Callable | type) -> None:
 
     code = textwrap.dedent(inspect.getsource(thing)).rstrip()
     display(Markdown(f"`{thing.__module__}.{thing.__qualname__}`\n\n```python\n{code}\n```"))
+
+
+def table_of(head: Sequence[object], rows: Iterable[Sequence[object]], note: str = "") -> None:
+    """Show a table: its head, its rows (anything that prints), and a sentence below it. Texts may hold Markdown."""
+    from IPython.display import Markdown, display
+
+    lines = ["| " + " | ".join(map(str, line)) + " |" for line in [head, ["---"] * len(head), *rows]]
+    display(Markdown("\n".join(lines) + (f"\n\n{note}" if note else "")))
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    """A CPU generator of its own, so that a cell draws the same whenever and after whatever it runs."""
+    return torch.Generator().manual_seed(seed)
