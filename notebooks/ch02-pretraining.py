@@ -241,10 +241,11 @@ notebook.source(minibatch_std)
 #
 # $$ R_1 = \frac\gamma2\, \mathbb E_{x}\, \big\lVert \nabla_x D(x, v) \big\rVert^2 . $$ (eq-ch02-r1)
 #
-# It is computed only every sixteenth step, on half of the batch and with sixteen times the weight ("lazy"), which changes Adam's effective settings and therefore needs the correction shown last.
+# It is computed only once in {glue:text}`ch02_r1_every` steps, on half of the batch and with {glue:text}`ch02_r1_every` times the weight ("lazy"), which changes Adam's effective settings and therefore needs the correction shown last.
 # Note that the gradient of {eq}`eq-ch02-r1` vanishes in holes by itself, because $D$ only sees $v \odot x$.
 
 # %%
+notebook.glue("ch02_r1_every", settings.pretrain.r1_every)
 notebook.source(losses.discriminator_loss)
 notebook.source(losses.generator_loss)
 notebook.source(losses.r1_penalty)

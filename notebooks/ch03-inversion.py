@@ -765,7 +765,7 @@ notebook.glue("ch03_differs", "differ" if winners[given] != winners[after] else 
 #
 # ## Determinism
 #
-# Inversion has no random numbers at all: it starts from the encoder's code, with fixed noise, and the prior is fitted to the same 2,048 samples each time.
+# Inversion has no random numbers at all: it starts from the encoder's code, with fixed noise, and the prior is fitted to the same samples each time.
 # Two runs on one machine agree to the last digit; another processor or number of threads rounds differently, and {glue:text}`ch03_steps` steps carry such differences on without making them large.
 #
 # ## Summary

@@ -43,6 +43,7 @@ from studiolike.adaptation import (
     perceptual_loss,
     r1_loss,
 )
+from studiolike.adaptation.sampling import TOWARDS_MEAN
 from studiolike.adaptation.train import freeze_image_side
 from studiolike.chapters import figures, notebook
 from studiolike.chapters.notebook import seeded, table_of
@@ -252,15 +253,17 @@ assert change(base["8"][0], rows_changed["8"][0]) == 0 == change(base["8"][1], m
 # The authors sample "in the W+ parameterised space"; how, we do not know.
 # At test time G_studio meets *inverted* captures, whose rows differ from layer to layer, while a code drawn from Z or W has equal rows.
 # We keep a bank of inverted captures of the pre-training people, and draw from it and from convex mixtures of two or three of its codes.
-# An eighth of the draws is moved some way towards the mean of the bank, which is a mixture of all its codes: without them G_studio never sees an average face, and its picture of the mean code was nearly white.
+# {glue:text}`ch04_towards:.1f` % of the draws are moved some way towards the mean of the bank, which is a mixture of all its codes: without them G_studio never sees an average face, and its picture of the mean code was nearly white.
 # First we invert what this chapter needs: one capture of each of a few pair subjects, captures of unseen test subjects, and one test subject under six lights.
-# Like the bank's, these codes start from the encoder's guess; we spend half of the usual steps on them, to keep the chapter short.
+# Like the bank's, these codes start from the encoder's guess; as for the bank, {glue:text}`ch04_steps` quasi-Newton steps follow.
 # A code found from another start may explain the capture as well and still lie where G_studio never was.
 
 # %%
 pair_rows = data.captures("pairs")[:: settings.chapter.lightings][:8]
 test_rows = data.captures("test")[:24]
 lights = 7_000_000 + torch.arange(6)
+notebook.glue("ch04_towards", 100 * TOWARDS_MEAN)
+notebook.glue("ch04_steps", settings.inversion.steps)
 with torch.no_grad():
     one = synthesise_subjects(data.seeds[data.subjects("test")[:1]], data.resolution)
     several = phone_capture(one[torch.zeros(len(lights), dtype=torch.long)], lights)

@@ -52,7 +52,7 @@ profile = "auto"  # "smoke", "cpu", "gpu" or "paper"; "auto" takes what fits thi
 # In the holes it has only smeared colour, and whoever knows what heads look like can win.
 # ````
 #
-# ````{admonition} 3. We measure 64 captures, two of each of 32 subjects. How many independent measurements are these?
+# ````{admonition} 3. Suppose that we measure 64 captures, two of each of 32 subjects. How many independent measurements are these?
 # :class: dropdown
 # About 32.
 # Two captures of one subject share the face, so their errors are alike; treating them as independent makes intervals too narrow.

@@ -109,8 +109,14 @@ def test_the_discriminator_is_blind_where_nothing_was_observed(discriminator):
 
 
 def test_the_discriminator_reads_the_visibility_map(discriminator):
-    image = torch.zeros(4, 3, 16, 16)
-    assert not torch.equal(discriminator(image), discriminator(image, torch.zeros(4, 1, 16, 16)))
+    grey, seen = torch.zeros(4, 3, 16, 16), torch.ones(4, 1, 16, 16)  # a grey picture is the same under any map
+    hole = seen.clone()
+    hole[:, :, 4:8, 4:8] = 0
+    assert (discriminator(grey, seen) - discriminator(grey, hole)).abs().min() > 1e-5
+    assert torch.equal(discriminator(grey), discriminator(grey, seen))
+    with torch.no_grad():
+        discriminator.from_rgb.weight[:, 3] = 0  # the map's own channel: without it nothing is left to tell them apart
+    assert torch.equal(discriminator(grey, seen), discriminator(grey, hole))
 
 
 def test_features_come_from_every_block_and_do_not_mix_samples(discriminator):
