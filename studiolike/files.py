@@ -19,8 +19,6 @@ from .io import PICTURES, check_output, check_size, visibility_path
 if TYPE_CHECKING:
     from .cli import Convert
 
-VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"}
-
 
 def capture_files(
     photos: tuple[Path, ...], out: Path, size: int, landmarks: Path | None = None, save_landmarks: Path | None = None
@@ -35,12 +33,10 @@ def capture_files(
     check_output(out, PICTURES)
     check_size(size, low=32)
     stored = capture.load_landmarks(landmarks) if landmarks else None
-    if len(photos) == 1 and photos[0].suffix.lower() in VIDEOS:
+    if len(photos) == 1 and capture.is_video(photos[0]):
         if stored is not None:
             raise InputError("--landmarks belong to a photo, not to a video")
-        from .capture.video import capture_video
-
-        result = capture_video(photos[0], size)
+        result = capture.capture_video(photos[0], size)
     else:
         images = [io.read_image(photo) for photo in photos]
         captures = [capture.capture_photo(image, size, stored) for image in images]

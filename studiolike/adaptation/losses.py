@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..config import AdaptConfig
 from ..errors import ProfileError
-from ..inversion.distance import halve, perceptual
+from ..inversion.distance import distance_of, halve
 from ..stylegan2.encoder import reconstruction_loss
 from ..stylegan2.losses import discriminator_loss, generator_loss, r1_penalty
 
@@ -94,7 +94,7 @@ class StudioDistance:
     """
 
     def __init__(self, trunk=None, bands: float = 1.0):
-        self.compare, self.bands = perceptual(trunk), bands
+        self.compare, self.bands = distance_of(trunk), bands
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Distance ``(B,)`` of signed ``(B, 3, H, W)`` images; ``b`` is the fixed side, no gradient goes into it."""

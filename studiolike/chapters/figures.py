@@ -40,7 +40,6 @@ COLOURS = {
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 2)))
 MAP = "viridis"  # for one-signed fields
-SIGNED_MAP = "PuOr"  # for signed fields, symmetric about zero
 WIDTH = 7.2  # inches, the text width of a page
 TILE = 1.45  # inches, one texture in a grid
 DPI = 150

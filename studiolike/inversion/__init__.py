@@ -8,7 +8,7 @@ dataset (`CodeBank`).
 
 from .bank import BankSample, CodeBank, build_bank
 from .curvature import Curvature
-from .distance import observed_psnr, perceptual, pyramid_distance, resize_observed
+from .distance import distance_of, observed_psnr, pyramid_distance, resize_observed
 from .encoder_training import EncoderStage
 from .optimise import Inversion, frozen, invert
 from .prior import WPrior
@@ -21,10 +21,10 @@ __all__ = [
     "Inversion",
     "WPrior",
     "build_bank",
+    "distance_of",
     "frozen",
     "invert",
     "observed_psnr",
-    "perceptual",
     "pyramid_distance",
     "resize_observed",
 ]

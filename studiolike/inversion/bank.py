@@ -88,11 +88,6 @@ class CodeBank:
             raise InputError(f"the bank holds no code for capture row {missing[0]}: build it over those rows")
         return self.w_plus[torch.tensor([place[int(row)] for row in rows], dtype=torch.long)]
 
-    def better_than(self, psnr: float) -> CodeBank:
-        """Only the captures reconstructed with at least ``psnr`` dB."""
-        keep = self.psnr >= psnr
-        return CodeBank(self.w_plus[keep], self.rows[keep], self.psnr[keep], self.meta)
-
     def prior(self) -> WPrior:
         """The Gaussian of these codes, for inversions that shall stay near them."""
         return WPrior.from_codes(self.w_plus)

@@ -81,7 +81,7 @@ Compare = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``(a, b (B,3,H,W) in [0, 1], weight (B,1,H,W)) -> distance (B,)``."""
 
 
-def perceptual(network: Any) -> Compare | None:
+def distance_of(network: Any) -> Compare | None:
     """Turn what the caller has into a perceptual distance on [0, 1] textures.
 
     None stays None; a trunk with ``features(...)`` (D_phone, the identity network) becomes a

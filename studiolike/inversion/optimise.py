@@ -26,7 +26,7 @@ from ..config import InversionConfig
 from ..errors import InputError
 from ..image import from_signed, to_signed
 from .curvature import Curvature
-from .distance import perceptual, psnr_from_signed_mse, pyramid_distance, to_target, trunk_of
+from .distance import distance_of, psnr_from_signed_mse, pyramid_distance, to_target, trunk_of
 from .prior import WPrior
 from .quasi_newton import minimise
 
@@ -103,7 +103,7 @@ def invert(
         texture: ``(B, 3, H, W)`` in [0, 1], at the generator's resolution.
         visibility: ``(B, 1, H, W)`` in [0, 1]; texels with 0 cannot influence the codes.
         config: steps, learning rate and weights; defaults to ``InversionConfig()``.
-        feature_net: used where ``config.features`` is not 0; None (pixels only) or anything `perceptual` accepts: D_phone, the
+        feature_net: used where ``config.features`` is not 0; None (pixels only) or anything `distance_of` accepts: D_phone, the
             identity network, a callable.
         prior: where codes are pulled to; None fits `WPrior.from_generator` (the same every time), and
             ``WPrior.plain(generator)`` is the unwhitened pull towards ``generator.w_mean``.
@@ -119,7 +119,7 @@ def invert(
     space = space or config.space
     device = generator.w_mean.device
     # a caller may sit in inference_mode or no_grad; the codes need gradients all the same
-    compare = perceptual(feature_net) if config.features > 0 else None
+    compare = distance_of(feature_net) if config.features > 0 else None
     with torch.inference_mode(False), torch.enable_grad(), frozen(generator, *trunk_of(compare)):
         texture, visibility = texture.to(device).float().clone(), visibility.to(device).float().clone()
         start = None if start is None else start.to(device).float().clone()
