@@ -25,10 +25,10 @@ class DataConfig:
     lightings: int = 4  # captures per pre-training subject
     studio_subjects: int = 64  # few-shot studio set: textures only
     pair_subjects: int = 20  # subjects with phone and studio texture
-    val_subjects: int = 16
+    val_subjects: int = 32
     test_subjects: int = 32
     test_lightings: int = 4
-    detail_subjects: int = 400  # studio/phone pairs the detailer trains on, from the pre-training subjects
+    detail_subjects: int = 800  # pre-training subjects in the detailer's set; the protocol says whose studio textures it reads
     first_seed: int = 0
 
 
@@ -95,10 +95,10 @@ class InversionConfig:
 
 @dataclass(frozen=True)
 class AdaptConfig:
-    """Stage 3, the few-shot objective; defaults are our choices, the paper does not state them."""
+    """Stage 3, the studio fine-tuning objective; defaults are our choices, the paper does not state them."""
 
-    images: int = 8_000
-    batch: int = 4
+    images: int = 16_000
+    batch: int = 4  # codes of captures without a studio texture, and as many of the pairs
     lr: float = 0.002
     warm_up: float = 0.5  # share of the images, at the start, without the adversarial term
     cool_down: float = 0.5  # share of the images, at the end, over which the learning rates fall to zero
@@ -108,12 +108,14 @@ class AdaptConfig:
     r1_every: int = 16
     adversarial: float = 0.2
     recons: float = 4.0  # L_percp-recons, on the pairs
-    recons_pixels: float = 4.0  # its low-frequency pixel part, which holds the skin tone
-    recons_detail: float = 8.0  # its pixel part at all scales, the face counting double: eyes are few texels
     perceptual: float = 0.5  # λ1
     identity: float = 1.0  # λ2
     identity_kind: str = "cosine"  # L_faceID as 1 − cos ("cosine") or mean squared error ("mse")
-    codes: str = "bank_mixture"  # "bank", "bank_mixture", "w" or "z"
+    recons_detail: float = 8.0  # ours, on the pairs: texels at all scales, the face counting double, for eyes are few texels
+    low_light: float = 2.4  # ours, on the pairs: the low band in logarithmic light
+    invariance: float = 4.0  # ours, on everybody: two captures of one person must give one texture
+    disturbed: float = 0.7  # share of the captures that are disturbed as real ones are, before they are encoded
+    codes: str = "captures"  # as they come in, through the encoder; or "bank", "bank_mixture", "w", "z"
     bank: int = 300  # captures of the pre-training set that are inverted into the code bank; 0 = all
     freeze_d: int = 2  # image-side blocks of D_studio that stay as in D_phone
     augment: float = 0.5
@@ -124,16 +126,14 @@ class AdaptConfig:
 class DetailConfig:
     """Stage 4, the diffusion detailer."""
 
-    resolution: int = 256
-    crop: int = 96
+    resolution: int = 256  # texels; finer detail is the phone's alone
+    crop: int = 128
     channels: tuple[int, ...] = (48, 64, 96)
-    images: int = 22_000
+    images: int = 12_000
     batch: int = 8
     lr: float = 4e-4
-    gradient_dropout: float = 0.15
-    paired_fraction: float = 1 / 11  # of the training, at its end: LR = G_studio(w) of the subject
-    sample_steps: int = 8
-    guidance: float = 1.0  # classifier-free scale on the gradient channels; 1 = no extrapolation
+    hidden: float = 0.1  # share of the samples to which the phone is not shown
+    sample_steps: int = 4
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ PROFILES: dict[str, Profile] = {
         encoder=EncoderConfig(images=16),
         inversion=InversionConfig(steps=8, batch=8),
         adapt=AdaptConfig(images=16, bank=8),
-        detail=DetailConfig(resolution=256, crop=64, channels=(16, 32), images=16, batch=4, sample_steps=4),
+        detail=DetailConfig(resolution=256, crop=64, channels=(16, 32), images=16, batch=4, sample_steps=2),
         identity=IdentityConfig(images=64, batch=16),
         chapter=_SMOKE_DATA,
         live_images=16,
@@ -254,7 +254,7 @@ PROFILES: dict[str, Profile] = {
         encoder=EncoderConfig(images=200_000, batch=32),
         inversion=InversionConfig(steps=20, batch=32),
         adapt=AdaptConfig(images=60_000, batch=16, bank=6000),
-        detail=DetailConfig(512, 192, (64, 128, 192), 200_000, 16, 2e-4),
+        detail=DetailConfig(resolution=512, crop=192, channels=(64, 128, 192), images=200_000, batch=16, lr=2e-4),
         identity=IdentityConfig(resolution=128, images=400_000, batch=128),
         chapter=replace(_CPU.chapter, resolution=256, detail_resolution=512),
         live_images=20_000,
@@ -279,7 +279,7 @@ PROFILES: dict[str, Profile] = {
         encoder=EncoderConfig(images=400_000, batch=32),
         inversion=InversionConfig(steps=40, batch=8),
         adapt=AdaptConfig(images=200_000, batch=16, bank=0),
-        detail=DetailConfig(1024, 256, (96, 192, 256), 2_000_000, 32, 2e-4),
+        detail=DetailConfig(resolution=1024, crop=256, channels=(96, 192, 256), images=2_000_000, batch=32, lr=2e-4),
         identity=IdentityConfig(resolution=128, images=1_000_000, batch=256),
         chapter=replace(_CPU.chapter, resolution=1024, detail_resolution=1024),
         live_images=50_000,

@@ -25,6 +25,10 @@ class ProfileError(StudioError):
     """An unknown profile or an impossible setting."""
 
 
+class ProtocolError(StudioError):
+    """A training reads what its protocol forbids, or the protocol is unknown."""
+
+
 class OutputError(StudioError):
     """A result cannot be written where it was asked for."""
 

@@ -1,12 +1,12 @@
 """The whole chain as one diffusers pipeline: phone texture + visibility in, studio-like texture out.
 
     pipe = StudioPipeline.released()
-    out = pipe(texture, visibility)          # out.texture: (B, 3, 256, 256) in [0, 1]
+    out = pipe(texture, visibility)          # out.texture: (B, 3, 512, 512) in [0, 1]
 
-w+ = invert(G_phone, phone), started by the encoder → G_studio(w+) → detailer guided by the phone texture's log
-gradients. No network is tuned to a person. `from_pretrained`, `save_pretrained`, `push_to_hub` and `.to(device, dtype)` work
-as in diffusers: in half precision the networks compute in half, textures and codes stay float32. diffusers looks for classes
-in its own package only, so its generic loader must be told where ours is, and that it may be run:
+w+ = encoder(phone) → G_studio(w+) → fusion with the phone's log gradients → detailer. No network is tuned to a person.
+`from_pretrained`, `save_pretrained`, `push_to_hub` and `.to(device, dtype)` work as in diffusers: in half precision the
+networks compute in half, textures and codes stay float32. diffusers looks for classes in its own package only, so its
+generic loader must be told where ours is, and that it may be run:
 
     DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_remote_code=True)
 """
@@ -28,11 +28,14 @@ from . import weights
 from .config import DetailConfig, InversionConfig
 from .detail import Detailer, detail
 from .errors import InputError, WeightsError
-from .inversion import Curvature, Inversion, invert, resize_observed
-from .io import atomic, from_signed, resize
-from .stylegan2 import Discriminator, Encoder, Generator, encode
+from .inversion import Curvature, Inversion, invert, observed_psnr, resize_observed
+from .io import atomic, from_signed, to_signed
+from .protocols import PROTOCOLS
+from .stylegan2 import Encoder, Generator, encode
 
-CHAIN = ("g_phone", "d_phone", "encoder", "curvature", "g_studio", "detailer")  # its networks, by their released names
+RESOLUTION = 512  # texels of the result, unless another size is asked for
+
+CHAIN = ("g_phone", "encoder", "curvature", "g_studio", "detailer")  # its networks, by their released names
 
 
 @dataclass
@@ -57,47 +60,44 @@ class StudioOutput(BaseOutput):
 
 
 class StudioPipeline(DiffusionPipeline):
-    """Phone texture → studio-like texture (inversion, few-shot generator, diffusion detailing).
+    """Phone texture → studio-like texture (encoder, fine-tuned generator, fusion, diffusion detailing).
 
     Args:
         g_phone: generator of phone textures.
-        d_phone: its discriminator, whose features can measure distance during inversion (``InversionConfig.features``).
-        g_studio: the few-shot fine-tuned generator.
+        encoder: phone texture to w+. G_studio was trained on its codes: codes optimised further explain light and person by
+            directions that it never met, and look worse after translation, though their reconstruction is better.
+        g_studio: the fine-tuned generator.
         detailer: conditional diffusion network.
         scheduler: a diffusers scheduler with v-prediction.
-        encoder: where the inversion starts; None: at the mean code.
-        curvature: of g_phone, for quasi-Newton steps; None: Adam's, of which many more are needed.
+        curvature: of g_phone, for quasi-Newton steps in `invert`; None: Adam's, of which many more are needed.
     """
 
-    _optional_components = ["encoder", "curvature"]
+    _optional_components = ["curvature"]
 
     def __init__(
         self,
         g_phone: Generator,
-        d_phone: Discriminator,
+        encoder: Encoder,
         g_studio: Generator,
         detailer: Detailer,
         scheduler: DDIMScheduler,
-        encoder: Encoder | None = None,
         curvature: Curvature | None = None,
     ):
         super().__init__()
         self.register_modules(
-            g_phone=g_phone,
-            d_phone=d_phone,
-            g_studio=g_studio,
-            detailer=detailer,
-            scheduler=scheduler,
-            encoder=encoder,
-            curvature=curvature,
+            g_phone=g_phone, encoder=encoder, g_studio=g_studio, detailer=detailer, scheduler=scheduler, curvature=curvature
         )
 
     @classmethod
-    def released(cls, device: str | torch.device = "cpu") -> StudioPipeline:
-        """The pipeline with the released weights. Raises `WeightsError` if they are missing or damaged."""
+    def released(cls, device: str | torch.device = "cpu", protocol: str = "open") -> StudioPipeline:
+        """The pipeline with the released weights of a protocol.
+
+        Raises:
+            WeightsError: they are missing or damaged. ProtocolError: unknown protocol.
+        """
         from .detail import make_scheduler
 
-        networks = {name: weights.load(name, device=device) for name in CHAIN}
+        networks = {name: weights.load(name, protocol=protocol, device=device) for name in CHAIN}
         return cls(**networks, scheduler=make_scheduler())
 
     @classmethod
@@ -105,30 +105,37 @@ class StudioPipeline(DiffusionPipeline):
         """The pipeline of the weights that a user names.
 
         Args:
-            which: None: the released weights. A protocol with released weights of its own, ``"few"`` or ``"open"``. A folder
-                that `save_pretrained` wrote. A run of ``studiolike train`` (or its ``networks`` folder); what it has not trained
-                is the released network.
+            which: None: the released weights of the protocol "open". A protocol. A folder that `save_pretrained` wrote. A run
+                of ``studiolike train`` (or its ``networks`` folder; "open" goes before "few"); what it has not trained is the
+                released network.
         Raises:
             WeightsError: nothing of that kind is there, or it is damaged.
         """
         from .detail import make_scheduler
 
-        if which is None:
-            return cls.released(device)
+        if which is None or which in PROTOCOLS:
+            return cls.released(device, protocol=which or "open")
         folder = Path(which)
         if (folder / "model_index.json").is_file():
             try:
                 return cls.from_pretrained(str(folder)).to(device)
             except Exception as error:  # diffusers raises many kinds
                 raise WeightsError(f"cannot load {folder}: {str(error).splitlines()[0]}") from error
-        roots = [folder / "networks", folder, weights.weights_dir() / folder]
-        own = {name: root for root in reversed(roots) for name in CHAIN if (root / name / weights.FILE).is_file()}
+        places = [(root, protocol) for protocol in PROTOCOLS for root in (folder, folder / "networks")]
+        own = {
+            name: (root, protocol)
+            for root, protocol in places
+            for name in CHAIN
+            if (weights.folder_of(name, protocol, root) / weights.FILE).is_file()
+        }
         if not own:
             raise WeightsError(
                 f"no weights in '{which}': name a folder with model_index.json (written by save_pretrained), a run of "
-                "studiolike train, or a protocol with released weights"
+                f"studiolike train, or one of {', '.join(PROTOCOLS)}"
             )
-        return cls(**{name: weights.load(name, root=own.get(name), device=device) for name in CHAIN}, scheduler=make_scheduler())
+        places = {name: own.get(name, (None, "open")) for name in CHAIN}
+        networks = {name: weights.load(name, root=r, protocol=p, device=device) for name, (r, p) in places.items()}
+        return cls(**networks, scheduler=make_scheduler())
 
     def save_pretrained(self, save_directory: str | os.PathLike, **options: Any) -> None:
         """Write all networks, and the line of code that the generic loader asks for (see the top of this file)."""
@@ -150,22 +157,16 @@ class StudioPipeline(DiffusionPipeline):
     def invert(
         self, texture: Tensor, visibility: Tensor, config: InversionConfig | None = None, progress: bool = False
     ) -> Inversion:
-        """Codes of ``texture`` ``(B, 3, H, W)``; it is brought to the generator's resolution first."""
+        """Codes of ``texture`` ``(B, 3, H, W)`` by optimisation from the encoder's; it is brought to the generator's
+        resolution first. The chain itself takes the encoder's codes."""
         texture, visibility = resize_observed(texture, visibility, self.g_phone.config.resolution)
-        return invert(
-            self.g_phone,
-            texture,
-            visibility,
-            config or InversionConfig(),
-            feature_net=self.d_phone,
-            start=self.encode(texture, visibility),
-            curvature=self.curvature,
-            progress=progress,
-        )
+        start = self.encode(texture, visibility)
+        settings = config or InversionConfig()
+        return invert(self.g_phone, texture, visibility, settings, start=start, curvature=self.curvature, progress=progress)
 
-    def encode(self, texture: Tensor, visibility: Tensor) -> Tensor | None:
-        """The encoder's codes ``(B, L, D)`` of textures in [0, 1] at the generator's resolution; None without an encoder."""
-        return None if self.encoder is None else encode(self.encoder, self.g_phone, texture, visibility)
+    def encode(self, texture: Tensor, visibility: Tensor) -> Tensor:
+        """The encoder's codes ``(B, L, D)`` of textures ``(B, 3, H, W)`` in [0, 1], at any resolution."""
+        return encode(self.encoder, self.g_phone, *resize_observed(texture, visibility, self.g_phone.config.resolution))
 
     @torch.no_grad()
     def translate(self, w_plus: Tensor) -> Tensor:
@@ -174,15 +175,15 @@ class StudioPipeline(DiffusionPipeline):
         Without noise: what the fixed maps paint belongs to nobody, and fine detail is the next stage's to find."""
         return from_signed(self.g_studio.synthesis(w_plus, "none").float())
 
+    @torch.no_grad()
     def __call__(
         self,
         texture: Tensor,
         visibility: Tensor | None = None,
         *,
-        resolution: int = DetailConfig.resolution,
-        inversion: InversionConfig | None = None,
+        resolution: int = RESOLUTION,
         steps: int = DetailConfig.sample_steps,
-        guidance: float = DetailConfig.guidance,
+        guided: bool = True,
         seed: int = 0,
         progress: bool = False,
     ) -> StudioOutput:
@@ -192,8 +193,7 @@ class StudioPipeline(DiffusionPipeline):
             texture: ``(B, 3, H, W)`` or ``(3, H, W)`` in [0, 1], sRGB, `head` layout.
             visibility: the same without colour; None: everything that is not black was observed.
             resolution: texels of the result; a power of two.
-            inversion: settings of the inversion.
-            steps, guidance: of the diffusion sampler; ``guidance`` 0 ignores the phone's gradients.
+            steps: of the diffusion sampler. guided: whether the phone's gradients are looked at.
             seed: of the diffusion noise; the same input and seed give the same output.
         Raises:
             InputError: wrong shape, range or size.
@@ -203,30 +203,24 @@ class StudioPipeline(DiffusionPipeline):
             raise InputError(f"resolution {resolution} must be a power of two of at least {self.g_studio.config.resolution}")
         texture, visibility = texture.to(self.device), visibility.to(self.device)
         clock = [time.perf_counter()]
-        inverted = self.invert(texture, visibility, inversion, progress)
+        low, seen = resize_observed(texture, visibility, self.g_phone.config.resolution)
+        w_plus = self.encode(low, seen)
+        signed = self.g_phone.synthesis(w_plus)
         clock.append(time.perf_counter())
-        studio_lr = self.translate(inverted.w_plus)
+        studio_lr = self.translate(w_plus)
         clock.append(time.perf_counter())
         noise = torch.Generator().manual_seed(seed)
-        result = detail(
-            self.detailer,
-            studio_lr,
-            resize(texture, resolution),
-            resize(visibility, resolution),
-            steps=steps,
-            guidance_scale=guidance,
-            generator=noise,
-            scheduler=self.scheduler,
-        )
+        phone = resize_observed(texture, visibility, resolution)
+        result = detail(self.detailer, studio_lr, *phone, steps, guided, noise, self.scheduler, progress=progress)
         clock.append(time.perf_counter())
-        names = ("inversion", "translation", "detailing")
+        names = ("encoding", "translation", "detailing")
         seconds = {name: b - a for name, a, b in zip(names, clock, clock[1:], strict=False)}
         return StudioOutput(
             texture=result,
             studio_lr=studio_lr,
-            reconstruction=inverted.reconstruction,
-            w_plus=inverted.w_plus,
-            psnr_observed=inverted.psnr_observed,
+            reconstruction=from_signed(signed),
+            w_plus=w_plus,
+            psnr_observed=observed_psnr(signed, to_signed(low), seen),
             seconds=seconds,
         )
 

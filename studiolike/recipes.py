@@ -1,7 +1,8 @@
 """The stages in their order: which data each one reads, where its run lives, what it releases.
 
-`train("all", profile("cpu"), "runs")` is ``make weights``: data → identity networks → G_phone → code bank → G_studio
-→ detailer. Every step resumes where it was stopped and does nothing when it is done. Under ``accelerate launch`` the
+`train("all", profile("cpu"), "runs")` is ``make weights``: data → identity networks → G_phone → code bank, and then, once
+for each of the two `protocols`, G_studio → detailer. Every step resumes where it was stopped and does nothing when it is
+done. Under ``accelerate launch`` the
 processes train together; sets, code banks and releases are the main one's to write.
 """
 
@@ -21,7 +22,9 @@ from . import weights
 from .config import DataConfig, GeneratorConfig, Profile
 from .config import profile as find_profile
 from .errors import InputError, ProfileError
+from .inversion.bank import fingerprint
 from .io import from_signed
+from .protocols import PROTOCOLS, check, paired_captures, permitted, studio_subjects
 from .training import fit, processes
 
 if TYPE_CHECKING:
@@ -32,34 +35,44 @@ if TYPE_CHECKING:
     from .pipeline import StudioPipeline
     from .synth import SetSpec, TextureSet
 
-ORDER = ("identity", "phone", "adapt", "detail")
+ORDER = ("identity", "phone", "codes", "adapt", "detail")
 
 
-def set_spec(config: DataConfig, detailed: bool) -> SetSpec:
-    """The set the GAN stages read (all splits), or, ``detailed``, the larger textures of the detailer and the tests."""
+def set_spec(config: DataConfig, detailed: bool, test: bool = False) -> SetSpec:
+    """The set the GAN stages read, or, ``detailed``, the larger textures of the detailer and the evaluation.
+
+    The split "test" is there only with ``test``, and then alone with "val", which settings are chosen on, and the few-shot
+    textures that simple rivals know: a training set does not hold what the final evaluation reads.
+    """
     from .synth import SetSpec
 
     return SetSpec(
         first_seed=config.first_seed,
         resolution=config.detail_resolution if detailed else config.resolution,
-        phone_subjects=config.detail_subjects if detailed else config.phone_subjects,
+        phone_subjects=0 if test else config.detail_subjects if detailed else config.phone_subjects,
         studio_subjects=config.studio_subjects,
         pair_subjects=config.pair_subjects,
         val_subjects=config.val_subjects,
-        test_subjects=config.test_subjects,
-        lightings=min(config.lightings, 2) if detailed else config.lightings,
+        test_subjects=config.test_subjects if test else 0,
+        lightings=min(config.lightings, 2) if detailed and not test else config.lightings,
         test_lightings=config.test_lightings,
         shared_test_light=False,
     )
 
 
 def make_set(
-    config: DataConfig, root: str | Path, detailed: bool = False, *, device: str = "cpu", progress: bool = True
+    config: DataConfig,
+    root: str | Path,
+    detailed: bool = False,
+    *,
+    test: bool = False,
+    device: str = "cpu",
+    progress: bool = True,
 ) -> TextureSet:
-    """Open the set of ``config`` under ``root``; make it first (or finish making it) if it is not there."""
+    """Open the set of ``config`` under ``root``; make it first (or finish making it) if it is not there. See `set_spec`."""
     from .synth import write_set
 
-    spec = set_spec(config, detailed)
+    spec = set_spec(config, detailed, test)
     digest = spec.digest()[:10]
     return write_set(spec, Path(root) / f"heads-{spec.resolution}-{digest}", device=device, progress=progress)
 
@@ -73,13 +86,16 @@ def data_sets(profile: Profile, runs: str | Path, *, device: str = "cpu", progre
     )
 
 
-def chapter_set(profile: Profile, detailed: bool = False, runs: str | Path = "runs", *, progress: bool = True) -> TextureSet:
-    """The smaller sets that chapters work with: the same subjects by split, fewer of them.
+def chapter_set(
+    profile: Profile, detailed: bool = False, runs: str | Path = "runs", *, test: bool = False, progress: bool = True
+) -> TextureSet:
+    """The smaller sets that chapters work with: the same subjects by split, fewer of them; with ``test`` the final
+    evaluation's.
 
     Made when first asked for and kept under ``runs/data``, or in the folder that $STUDIOLIKE_DATA names.
     """
     root = os.environ.get("STUDIOLIKE_DATA") or Path(runs) / "data"
-    return make_set(profile.chapter, root, detailed, progress=progress)
+    return make_set(profile.chapter, root, detailed, test=test, progress=progress)
 
 
 def train(
@@ -93,12 +109,14 @@ def train(
     seed: int = 0,
     progress: bool = True,
     studio: Path | None = None,
+    protocol: str | None = None,
 ) -> None:
     """Train one stage, or all in order; with ``release`` the result replaces the released weights.
 
     A single stage starts from the networks of the stages before it: this profile's own runs where they exist, else
-    the released weights. With ``warm`` networks do not start from noise but from the released ones. ``studio`` is a set
+    the released weights. With ``warm`` G_phone, D_phone and the encoder do not start from noise but from the released ones. ``studio`` is a set
     whose studio textures the stage "adapt" is to learn from.
+    ``protocol``: "few" or "open" for the stages "adapt" and "detail"; None trains both.
 
     Raises:
         ProfileError: unknown stage, a release of what was trained on ``studio``, or ``warm`` and networks of another size.
@@ -111,17 +129,18 @@ def train(
     if warm:
         check_size(profile)  # now, not after the hours of the stages before
     context = Context(profile, Path(runs) / profile.name, release, warm, device, seed, progress, studio)
-    for name in ORDER if stage == "all" else (stage,):
-        STEPS[name](context)
+    for name in ORDER[:3] if stage == "all" else (stage,) if stage in SHARED else ():
+        SHARED[name](context)
+    for chosen in PROTOCOLS if protocol is None else (protocol,):
+        check(chosen)
+        for name in ORDER[3:] if stage == "all" else (stage,) if stage in BY_PROTOCOL else ():
+            BY_PROTOCOL[name](context, chosen)
 
 
 def check_size(profile: Profile) -> None:
-    """Raise `ProfileError` if the released networks are not of the profile's size."""
-    generator, resolution = released_sizes()
-    if generator != profile.generator:
+    """Raise `ProfileError` if the released G_phone is not of the profile's size."""
+    if released_sizes()[0] != profile.generator:
         raise _another_size("g_phone", profile)
-    if resolution != profile.detail.resolution or weights.read_config("detailer")["channels"] != list(profile.detail.channels):
-        raise _another_size("detailer", profile)
 
 
 def _another_size(name: str, profile: Profile) -> ProfileError:
@@ -183,10 +202,11 @@ class Context:
     def options(self) -> dict[str, Any]:
         return {"seed": self.seed, "device": self.device, "progress": self.progress}
 
-    def network(self, name: str) -> nn.Module:
+    def network(self, name: str, protocol: str = "open") -> nn.Module:
         """A network of an earlier stage: from this profile's runs, else the released one."""
         own = self.runs / "networks"
-        return weights.load(name, root=own if (own / name / weights.FILE).is_file() else None)
+        there = (weights.folder_of(name, protocol, own) / weights.FILE).is_file()
+        return weights.load(name, protocol=protocol, root=own if there else None)
 
     def has(self, name: str) -> bool:
         """Whether there is such a network, own or released."""
@@ -215,6 +235,7 @@ class Context:
         metrics: dict[str, float],
         run: str | None = None,
         extra: dict[str, Any] | None = None,
+        protocol: str = "open",
     ) -> None:
         """Store a trained network for the next stages, and release it if asked."""
         record = self.runs / (run or name) / "record.json"
@@ -229,9 +250,9 @@ class Context:
         }
         with self.processes.main_process_first():  # the next stage reads it, in every process
             if self.processes.is_main_process:
-                weights.release(model, name, card, self.runs / "networks")
+                weights.release(model, name, card, self.runs / "networks", protocol)
                 if self.release:
-                    weights.release(model, name, card)
+                    weights.release(model, name, card, protocol=protocol)
 
     def bank(self, g_phone: nn.Module, d_phone: nn.Module, data: TextureSet, rows: Tensor, name: str) -> CodeBank:
         """Codes of some captures, inverted once and kept."""
@@ -260,7 +281,11 @@ def train_identity_networks(context: Context) -> None:
 
     for seed, role in enumerate(("identity", "identity_eval")):
         net = train_identity(
-            context.profile, role, context.data, context.runs / role, **context.options | {"seed": context.seed + seed}
+            context.profile,
+            role,
+            permitted(context.data, "few", watch=True),
+            context.runs / role,
+            **context.options | {"seed": context.seed + seed},
         )
         context.keep(net, role, context.data, {})
 
@@ -305,7 +330,6 @@ def train_phone(context: Context) -> None:
 def train_encoder(context: Context, encoder: nn.Module, g_phone: nn.Module, extra: dict[str, Any]) -> None:
     """The end of stage 1: the encoder of the game, trained on with G at rest."""
     from .inversion import EncoderStage
-    from .inversion.bank import fingerprint
 
     config, data = context.profile.encoder, context.data
     # the encoder of the game tells one G_phone from another; G's mapping network was fit a moment ago, not loaded
@@ -328,7 +352,7 @@ def phone_quality(context: Context, g_phone: nn.Module, data: TextureSet, count:
     """KID of samples against held-out phone textures (both seen through the same visibility), and its floor."""
     from .evaluation import PooledFeatures, kid
 
-    rows = torch.cat([data.captures("val"), data.captures("test")])[:count]
+    rows = data.captures("val")[:count]
     texture, visibility = data.phone_batch(rows, "cpu")
     rng = torch.Generator().manual_seed(0)
     z = torch.randn(len(rows), g_phone.config.w_dim, generator=rng)
@@ -348,7 +372,7 @@ def encoder_quality(encoder: nn.Module, g_phone: nn.Module, data: TextureSet) ->
     from .io import to_signed
     from .stylegan2 import encode
 
-    rows = torch.cat([data.captures("val"), data.captures("test")])
+    rows = data.captures("val")
     values: dict[str, list[Tensor]] = {"psnr_one_pass": [], "psnr_two_passes": []}
     for part in rows.split(16):
         texture, visibility = data.phone_batch(part, "cpu")
@@ -356,18 +380,6 @@ def encoder_quality(encoder: nn.Module, g_phone: nn.Module, data: TextureSet) ->
             picture = g_phone.synthesis(encode(encoder, g_phone, texture, visibility, passes)).detach().clamp(-1, 1)
             kept.append(observed_psnr(picture, to_signed(texture), visibility))
     return {name: torch.cat(kept).nanmean().item() for name, kept in values.items()}
-
-
-def adapt_inputs(context: Context, g_phone: nn.Module, d_phone: nn.Module) -> tuple[CodeBank, CodeBank]:
-    """The code bank that is sampled, and the codes of all captures of the few pairs."""
-    data, wanted = context.data, context.profile.adapt.bank
-    rows = data.captures("phone")
-    if wanted and wanted < len(rows):  # spread over the subjects, not the first few of them
-        rows = rows[torch.linspace(0, len(rows) - 1, wanted).long()]
-    return (
-        context.bank(g_phone, d_phone, data, rows, "bank"),
-        context.bank(g_phone, d_phone, data, data.captures("pairs"), "pairs"),
-    )
 
 
 def imported_studio(path: Path, resolution: int) -> tuple[Tensor, Tensor, str]:
@@ -393,123 +405,85 @@ def imported_studio(path: Path, resolution: int) -> tuple[Tensor, Tensor, str]:
     return parts[0], parts[1], data.manifest["sha256"]["studio"]
 
 
-def train_adapt(context: Context) -> None:
-    """Stages 2 and 3: the code bank, then few-shot studio fine-tuning."""
-    from .adaptation import few_shot_sets, train_studio
-
-    run, extra = "g_studio", {}
-    own = imported_studio(context.studio, context.profile.data.resolution) if context.studio else None
+def train_codes(context: Context) -> None:
+    """The code bank: some captures of the pre-training set, and those of the few pairs, inverted once for the chapters."""
+    data, profile = context.data, context.profile
     g_phone, d_phone = context.network("g_phone"), context.network("d_phone")
-    bank, pair_bank = adapt_inputs(context, g_phone, d_phone)
-    studio, pairs, held_out = few_shot_sets(context.data, pair_bank)
+    rows, wanted = data.captures("phone"), profile.adapt.bank
+    if wanted and wanted < len(rows):  # spread over the subjects, not the first few of them
+        rows = rows[torch.linspace(0, len(rows) - 1, wanted).long()]
+    for name, chosen in (("bank", rows), ("pairs", data.captures("pairs"))):
+        bank = context.bank(g_phone, d_phone, data, chosen, name)
+        if context.processes.is_main_process:
+            bank.save(context.runs / "networks" / f"{name}.safetensors")
+            if context.release:
+                half = dataclasses.replace(bank, w_plus=bank.w_plus.half())
+                half.save(weights.weights_dir() / f"{name}.safetensors")
+    if context.release and context.processes.is_main_process:
+        from .evaluation import StudioReference
+
+        weights.write_studio_mean(StudioReference.from_set(permitted(data, "few")).mean)
+
+
+def train_adapt(context: Context, protocol: str) -> None:
+    """Stage 3: studio fine-tuning on the codes that will come in."""
+    from .adaptation import train_studio
+
+    run, extra = f"g_studio-{protocol}", {"protocol": protocol}
+    data = permitted(context.data, protocol, watch=True)
+    own = imported_studio(context.studio, context.profile.data.resolution) if context.studio else None
+    g_phone, d_phone, encoder = (context.network(name) for name in ("g_phone", "d_phone", "encoder"))
     if own:
         studio, held_out, digest = own
-        run = f"g_studio-{digest[:8]}"  # never go on with a run of other textures
-        extra = {"studio_textures": f"{len(studio)} of an imported set, sha256 {digest}"}
+        run = f"{run}-{digest[:8]}"  # never go on with a run of other textures
+        extra |= {"studio_textures": f"{len(studio)} of an imported set, sha256 {digest}"}
+    else:
+        studio, held_out = (
+            torch.as_tensor(data.studio[rows.numpy()]) for rows in (studio_subjects(data, protocol), data.subjects("val"))
+        )
     g_studio = train_studio(
         context.profile,
-        g_phone.cpu(),
-        d_phone.cpu(),
-        bank,
-        pairs,
+        g_phone.to(context.data_device),
+        d_phone,
+        encoder.to(context.data_device),
+        data,
+        protocol,
         studio,
         context.runs / run,
         identity=context.network("identity"),
         held_out=held_out,
         **context.options,
     )
-    context.keep(
-        g_studio,
-        "g_studio",
-        context.data,
-        run=run,
-        extra=extra,
-        metrics={"inversion_psnr": bank.psnr.mean().item(), "pairs_inversion_psnr": pair_bank.psnr.mean().item()},
-    )
-    if not context.processes.is_main_process:
-        return
-    bank.save(context.runs / "networks" / "bank.safetensors")
-    if context.release:
-        half = dataclasses.replace(bank, w_plus=bank.w_plus.half())
-        half.save(weights.weights_dir() / "bank.safetensors")
-        pair = dataclasses.replace(pair_bank, w_plus=pair_bank.w_plus.half())
-        pair.save(weights.weights_dir() / "pairs.safetensors")
-        from .evaluation import StudioReference
-
-        weights.write_studio_mean(StudioReference.from_set(context.data).mean)
+    context.keep(g_studio, "g_studio", context.data, run=run, extra=extra, metrics={}, protocol=protocol)
 
 
-def train_detail_alone(context: Context) -> tuple[nn.Module, dict[str, Any]]:
-    """Stage 4, first part: self-degraded studio textures, which need no other network. Also what it started from."""
+def train_detail(context: Context, protocol: str) -> None:
+    """Stage 4: the detailer, on what this protocol's G_studio gives it."""
     from .detail import DetailStage
 
-    config, data = context.profile.detail, context.detailed
-    config = dataclasses.replace(config, images=round(config.images * (1 - config.paired_fraction)), paired_fraction=0.0)
+    config, data = context.profile.detail, permitted(context.detailed, protocol, watch=True)
     stage = DetailStage(
         config,
-        data.studio,
-        data.phone,
-        data.visibility,
-        data.subject,
-        rows=torch.cat([data.captures("phone"), data.captures("pairs")]),
-        low_resolution=context.profile.generator.resolution,
+        data,
+        paired_captures(data, protocol),
+        g_phone=context.network("g_phone"),
+        encoder=context.network("encoder"),
+        g_studio=context.network("g_studio", protocol),
         seed=context.seed,
     )
-    start = context.start("detailer", stage.model)
-    fit(
-        stage,
-        config.images,
-        context.runs / "detailer-self",
-        precision=context.profile.precision,
-        settings={"detail": dataclasses.asdict(config), "data": data.manifest["spec"]},
-        **context.options,
-    )
-    return stage.average.cpu(), start
+    run = f"detailer-{protocol}"
+    settings = {"detail": dataclasses.asdict(config), "data": data.manifest["spec"], "start": fingerprint(*stage.chain)}
+    fit(stage, config.images, context.runs / run, settings=settings, precision=context.profile.precision, **context.options)
+    extra = {"protocol": protocol}
+    context.keep(stage.average.cpu(), "detailer", context.detailed, {}, run=run, extra=extra, protocol=protocol)
 
 
-def train_detail(context: Context) -> None:
-    """Stage 4: self-degraded textures first, then G_studio's real outputs for the few pairs."""
-    from .detail import DetailStage
-
-    model, start = train_detail_alone(context)
-    model.requires_grad_(True)
-    profile, data = context.profile, context.detailed
-    config = dataclasses.replace(
-        profile.detail,
-        images=round(profile.detail.images * profile.detail.paired_fraction),
-        paired_fraction=1.0,
-        lr=profile.detail.lr / 4,
-    )
-    g_phone, d_phone, g_studio = (context.network(n) for n in ("g_phone", "d_phone", "g_studio"))
-    # G_studio's own outputs are shown only for subjects whose studio texture a real few-shot set-up would have
-    pairs = data.captures("pairs")
-    bank = context.bank(g_phone, d_phone, data, pairs, "detail-pairs")
-    with torch.no_grad():
-        coarse = torch.cat([from_signed(g_studio.synthesis(part, "none")) for part in bank.w_plus.cpu().split(16)])
-    stage = DetailStage(
-        config,
-        data.studio,
-        data.phone,
-        data.visibility,
-        data.subject,
-        rows=pairs,
-        coarse=coarse.numpy(),
-        paired_rows=pairs,
-        low_resolution=g_studio.config.resolution,
-        model=model,
-        seed=context.seed,
-    )
-    settings = {"detail": dataclasses.asdict(config), "data": data.manifest["spec"]}
-    fit(stage, config.images, context.runs / "detailer", settings=settings, precision=profile.precision, **context.options)
-    context.keep(stage.average.cpu(), "detailer", data, {}, extra=start)
-
-
-STEPS: dict[str, Callable[[Context], None]] = {
+SHARED: dict[str, Callable[[Context], None]] = {
     "identity": train_identity_networks,
     "phone": train_phone,
-    "adapt": train_adapt,
-    "detail": train_detail,
+    "codes": train_codes,
 }
+BY_PROTOCOL: dict[str, Callable[[Context, str], None]] = {"adapt": train_adapt, "detail": train_detail}
 
 
 def evaluate_chain(
@@ -535,7 +509,7 @@ def evaluate_chain(
     from .evaluation import StudioReference, bound, evaluate
     from .pipeline import StudioPipeline
 
-    data = make_set(config or profile.data, Path(runs) / "data", detailed=True, progress=progress)
+    data = make_set(config or profile.data, Path(runs) / "data", detailed=True, test=True, progress=progress)
     rows = data.captures(split)
     if subjects:
         people = data.subjects(split)[:subjects]
@@ -548,9 +522,7 @@ def evaluate_chain(
             texture,
             visibility,
             resolution=size,
-            inversion=profile.inversion,
             steps=profile.detail.sample_steps,
-            guidance=profile.detail.guidance,
             seed=seed,
         ).texture
 

@@ -1,7 +1,8 @@
 """The released weights: small, half precision, each with a card, loaded by name.
 
 They are package data (`studiolike/weights/<name>/`), laid out as `save_pretrained` writes them; the environment
-variable STUDIOLIKE_WEIGHTS names another folder, for weights you trained yourself with ``make weights``.
+variable STUDIOLIKE_WEIGHTS names another folder, for weights you trained yourself with ``make weights``. Networks that
+have learnt from studio textures exist twice, in `few/` and `open/`: see `protocols`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import OutputError, WeightsError
+from .protocols import check
 
 # name → where its class lives and what it is
 NETWORKS: dict[str, tuple[str, str, str]] = {
@@ -38,17 +40,13 @@ JUDGES: dict[str, tuple[str, str, str]] = {
     "face_judge": ("studiolike.evaluation.face_net", "FaceNet", "dlib's face-identity ResNet, 8 bit"),
 }
 FILE = "diffusion_pytorch_model.safetensors"
+PER_PROTOCOL = ("g_studio", "detailer")  # learnt from studio textures: one of each for every protocol
 PACKAGED = Path(__file__).parent / "weights"
 
 
 def weights_dir() -> Path:
     """Folder of the released weights: $STUDIOLIKE_WEIGHTS, or the package's own."""
     return Path(os.environ.get("STUDIOLIKE_WEIGHTS") or PACKAGED)
-
-
-def folder_of(name: str, root: Path | None = None) -> Path:
-    """Where a network lies: in ``root``, by default `weights_dir`; judges always in the package."""
-    return Path(PACKAGED if name in JUDGES else root or weights_dir()) / name
 
 
 def network_class(name: str) -> type[nn.Module]:
@@ -60,19 +58,39 @@ def network_class(name: str) -> type[nn.Module]:
     return getattr(import_module(module), cls)
 
 
+def folder_of(name: str, protocol: str = "open", root: Path | None = None) -> Path:
+    """Folder of a network: ``root/name``, or ``root/protocol/name`` for those of `PER_PROTOCOL`; judges' are the package's.
+
+    Args:
+        protocol: "few" or "open". root: default `weights_dir`.
+    Raises:
+        ProtocolError: unknown protocol.
+    """
+    check(protocol)
+    root = Path(PACKAGED if name in JUDGES else root or weights_dir())
+    return root / protocol / name if name in PER_PROTOCOL else root / name
+
+
 def load(
-    name: str, *, root: Path | None = None, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    name: str,
+    *,
+    protocol: str = "open",
+    root: Path | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
 ) -> nn.Module:
     """Load a released network in evaluation mode.
 
     Args:
         name: a key of `NETWORKS` or `JUDGES`.
+        protocol: which of the two, for the networks of `PER_PROTOCOL`; "open" is what the tools use, "few" what the
+            chapters ask about.
         root: folder that holds one folder per network; default `weights_dir`. Judges always come from the package.
     Raises:
         WeightsError: unknown name, missing or damaged file, weights of another network.
     """
     cls = network_class(name)
-    folder = folder_of(name, root)
+    folder = folder_of(name, protocol, root)
     if not (folder / FILE).is_file():
         raise WeightsError(f"no weights in {folder}: run  make weights  or reinstall the package")
     verify(folder)
@@ -98,31 +116,31 @@ def verify(folder: Path) -> None:
         raise WeightsError(f"{folder / FILE} is damaged (its SHA-256 is not the card's): reinstall the package")
 
 
-def read_card(name: str, root: Path | None = None) -> dict[str, Any]:
+def read_card(name: str, root: Path | None = None, protocol: str = "open") -> dict[str, Any]:
     """The facts on a network's card: data, settings, seed, device, images, time, measured quality."""
-    return json.loads((Path(root or weights_dir()) / name / "card.json").read_text())
+    return json.loads((folder_of(name, protocol, root) / "card.json").read_text())
 
 
-def read_config(name: str, root: Path | None = None) -> dict[str, Any]:
+def read_config(name: str, root: Path | None = None, protocol: str = "open") -> dict[str, Any]:
     """A network's configuration, without its weights. Raises `WeightsError` if there is none."""
-    path = Path(root or weights_dir()) / name / "config.json"
+    path = folder_of(name, protocol, root) / "config.json"
     if not path.is_file():
         raise WeightsError(f"no {path}: run  make weights  or reinstall the package")
     return json.loads(path.read_text())
 
 
-def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None = None) -> Path:
+def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None = None, protocol: str = "open") -> Path:
     """Write a network as half-precision safetensors with its card (``card.json`` and README.md); replaces the old one.
 
     Raises:
         OutputError: weights that half precision cannot hold.
     """
-    root = Path(root or weights_dir())
-    root.mkdir(parents=True, exist_ok=True)
+    target = folder_of(name, protocol, root)
+    target.parent.mkdir(parents=True, exist_ok=True)
     half = copy.deepcopy(model).cpu().half()
     if not all(torch.isfinite(t).all() for t in half.state_dict().values()):
         raise OutputError(f"{name} has weights that are not finite in half precision; it is not released")
-    temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root))
+    temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
     try:
         half.save_pretrained(str(temporary), safe_serialization=True)
         config = json.loads((temporary / "config.json").read_text())
@@ -139,11 +157,11 @@ def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None
         (temporary / "card.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
         (temporary / "README.md").write_text(_readme(facts))
         temporary.chmod(0o755)
-        shutil.rmtree(root / name, ignore_errors=True)
-        temporary.rename(root / name)
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return root / name
+    return target
 
 
 def release_judge(model: nn.Module, name: str) -> Path:

@@ -4,34 +4,39 @@ In: G_phone, D_phone, the code bank, a few studio textures, fewer pairs. Out: G_
 code of a phone texture into the same person's uniformly lit, complete texture.
 """
 
+from .captures import EncodedCaptures, EncodedPairs, disturb
 from .losses import (
     AdaptLoss,
     StudioDistance,
     adversarial_loss,
-    colour_loss,
     detail_loss,
     discriminator_loss,
     identity_loss,
+    invariance_loss,
+    low_light_loss,
     pair_loss,
     perceptual_loss,
     r1_loss,
 )
 from .sampling import CODES, CodeSampler
-from .train import AdaptStage, Pairs, few_shot_sets, train_studio
+from .train import AdaptStage, Pairs, train_studio
 
 __all__ = [
     "CODES",
     "AdaptLoss",
     "AdaptStage",
+    "EncodedCaptures",
+    "EncodedPairs",
     "CodeSampler",
     "Pairs",
     "StudioDistance",
     "adversarial_loss",
-    "colour_loss",
     "detail_loss",
     "discriminator_loss",
-    "few_shot_sets",
+    "disturb",
     "identity_loss",
+    "invariance_loss",
+    "low_light_loss",
     "pair_loss",
     "perceptual_loss",
     "r1_loss",

@@ -1,4 +1,4 @@
-"""The five terms of the few-shot objective, each its own function, and their weighted sum.
+"""The five terms of the few-shot objective and those that we add, each its own function, and their weighted sum.
 
     min over θ(8+) of G_studio, max over D_studio:
         L_adv + L_R1 + L_percp-recons + λ1 · L_percp + λ2 · L_faceID            (Athar et al., ECCV 2024)
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..config import AdaptConfig
 from ..errors import ProfileError
+from ..image import from_signed, srgb_to_linear
 from ..inversion.distance import distance_of, halve
 from ..stylegan2.encoder import reconstruction_loss
 from ..stylegan2.losses import discriminator_loss, generator_loss, r1_penalty
@@ -28,11 +29,12 @@ __all__ = [
     "AdaptLoss",
     "StudioDistance",
     "adversarial_loss",
-    "colour_loss",
     "detail_loss",
     "discriminator_loss",
     "identity_loss",
+    "invariance_loss",
     "laplacian_distance",
+    "low_light_loss",
     "pair_loss",
     "perceptual_loss",
     "r1_loss",
@@ -123,22 +125,6 @@ def pair_loss(distance: Distance, studio: Tensor, truth: Tensor) -> Tensor:
     return distance(studio, truth).mean()
 
 
-def colour_loss(studio: Tensor, truth: Tensor, smallest: int = 4, largest: int = 16) -> Tensor:
-    """The low-frequency pixel part of L_percp-recons, our addition: multi-scale L1 of area-averaged colours.
-
-    The term's purpose is to stop a global shift of skin tone. Feature distances hardly see a constant colour,
-    so the means over large patches are compared directly, at ``smallest``² to ``largest``² patches, in signed
-    sRGB.
-    """
-    difference = studio - truth
-    total = []
-    while difference.shape[-1] > smallest:
-        difference = halve(difference)
-        if difference.shape[-1] <= largest:
-            total.append(difference.abs().mean())
-    return torch.stack(total).mean() if total else difference.abs().mean()
-
-
 def detail_loss(studio: Tensor, truth: Tensor, face_weight: float = 2.0) -> Tensor:
     """The pixel part of L_percp-recons at all scales, our addition: L1 over an area pyramid and its bands, as in pre-training.
 
@@ -146,6 +132,28 @@ def detail_loss(studio: Tensor, truth: Tensor, face_weight: float = 2.0) -> Tens
     times as much as the rest, and every band for itself.
     """
     return reconstruction_loss(studio, truth, torch.ones_like(studio[:, :1]), face_weight=face_weight)
+
+
+def low_light_loss(studio: Tensor, truth: Tensor, side: int = 32, floor: float = 0.01) -> Tensor:
+    """The low band in logarithmic light, our addition: L1 of the logarithms of area means at ``side``² patches.
+
+    A wrong shading is a wrong *factor*, and in sRGB differences a factor counts little where skin is dark. ``floor`` is in
+    linear light.
+    """
+
+    def light(x: Tensor) -> Tensor:
+        return (F.adaptive_avg_pool2d(srgb_to_linear(from_signed(x).clamp(0, 1)), min(side, x.shape[-1])) + floor).log()
+
+    return (light(studio) - light(truth)).abs().mean()
+
+
+def invariance_loss(twins: Tensor, face_weight: float = 2.0) -> Tensor:
+    """Light-invariance, our addition: two captures of one person must give one texture. No studio texture is needed.
+
+    Args:
+        twins: ``(2n, 3, H, W)`` signed, the two textures of each person next to each other.
+    """
+    return reconstruction_loss(twins[::2], twins[1::2], torch.ones_like(twins[::2, :1]), face_weight=face_weight)
 
 
 # --------------------------------------------------------------------------------------------------- L_faceID
@@ -169,8 +177,8 @@ class AdaptLoss:
     """The generator's side of the objective: weighted terms; a term of weight 0 is not even computed.
 
     Args:
-        config: the weights ``adversarial``, ``recons``, ``recons_pixels``, ``recons_detail``, ``perceptual`` (λ1),
-            ``identity`` (λ2).
+        config: the weights ``adversarial``, ``recons``, ``recons_detail``, ``low_light``,
+            ``invariance``, ``perceptual`` (λ1), ``identity`` (λ2).
         distance: for L_percp and L_percp-recons.
         identity: network with ``embed(texture [0,1], visibility) -> (B, E)``; needed unless its weight is 0.
     Raises:
@@ -204,18 +212,26 @@ class AdaptLoss:
         weights, parts = self.config, {}
         if weights.recons > 0:
             parts["recons"] = weights.recons * pair_loss(self.distance, fake, truth)
-        if weights.recons_pixels > 0:
-            parts["recons_pixels"] = weights.recons_pixels * colour_loss(fake, truth)
         if weights.recons_detail > 0:
             parts["recons_detail"] = weights.recons_detail * detail_loss(fake, truth)
+        if weights.low_light > 0:
+            parts["low_light"] = weights.low_light * low_light_loss(fake, truth)
         return sum(parts.values(), fake.new_zeros(())), parts
+
+    def twins(self, *fakes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The term on pictures of two captures of one person, which lie next to each other in each of ``fakes``."""
+        parts = {}
+        if self.config.invariance > 0 and fakes:
+            parts["invariance"] = self.config.invariance * invariance_loss(torch.cat(fakes))
+        return sum(parts.values(), torch.zeros(())), parts
 
     @property
     def learns_alone(self) -> bool:
         """Is there any term besides the adversarial one, to learn from before D takes part?"""
-        return self.uses_pairs or max(self.config.perceptual, self.config.identity) > 0
+        return self.uses_pairs or max(self.config.perceptual, self.config.identity, self.config.invariance) > 0
 
     @property
     def uses_pairs(self) -> bool:
         """Is any term on pairs switched on?"""
-        return max(self.config.recons, self.config.recons_pixels, self.config.recons_detail) > 0
+        config = self.config
+        return max(config.recons, config.recons_detail, config.low_light) > 0

@@ -13,8 +13,9 @@ from __future__ import annotations
 import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,12 +24,19 @@ from ..errors import InputError, ProfileError
 from ..inversion import CodeBank
 from ..inversion.bank import fingerprint
 from ..io import from_signed, to_signed, write_image
+from ..protocols import paired_captures
 from ..stylegan2.augment import augment
 from ..stylegan2.losses import lazy, r1_gamma
 from ..stylegan2.train import BETAS, WARM_BETAS
 from ..training import Stage, average_gradients, cooling, ema_decay, fit, was_skipped
+from .captures import EncodedCaptures, EncodedPairs
 from .losses import AdaptLoss, Distance, StudioDistance, discriminator_loss, r1_loss
 from .sampling import CodeSampler
+
+if TYPE_CHECKING:
+    from ..synth import TextureSet
+
+Textures = Tensor | np.ndarray
 
 STATS_EVERY = 8  # steps between looks at D's opinions
 STATS_IMAGES = 16
@@ -52,6 +60,11 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.w_plus)
 
+    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """``n`` of them, with repeats: codes ``(n, L, D)`` and textures ``(n, 3, H, W)``."""
+        chosen = torch.randint(len(self), (n,), generator=rng)
+        return self.w_plus[chosen], self.studio[chosen]
+
 
 class AdaptStage(Stage):
     """Stage 3 for `training.fit`.
@@ -59,9 +72,10 @@ class AdaptStage(Stage):
     Args:
         config: weights, learning rate, ``train_from`` and the rest.
         g_phone, d_phone: the networks of stage 1; copied, never changed.
-        sampler: where codes come from.
-        studio: ``(S, 3, H, W)`` studio textures, uint8 or float in [0, 1]; no pairing is used.
-        pairs: the few pairs, or None if both weights on pairs are 0.
+        sampler: where codes come from: `CodeSampler`, or `EncodedCaptures`, which also gives twins.
+        studio: ``(S, 3, H, W)`` studio textures, uint8 or float in [0, 1], tensor or array; no pairing is used.
+        pairs: `Pairs` with codes found before, or `EncodedPairs`, whose codes are made anew each time; None if all weights on
+            pairs are 0.
         identity: network with ``embed``, or None if its weight is 0.
         held_out: studio textures of other subjects, only ever looked at by the statistics.
         distance: perceptual distance on signed images; None takes `StudioDistance` on D_phone.
@@ -77,19 +91,19 @@ class AdaptStage(Stage):
         config: AdaptConfig,
         g_phone: nn.Module,
         d_phone: nn.Module,
-        sampler: CodeSampler,
-        studio: Tensor,
-        pairs: Pairs | None = None,
+        sampler: CodeSampler | EncodedCaptures,
+        studio: Textures,
+        pairs: Pairs | EncodedPairs | None = None,
         *,
         identity: nn.Module | None = None,
-        held_out: Tensor | None = None,
+        held_out: Textures | None = None,
         distance: Distance | None = None,
     ):
         self.config, self.batch, self.sampler = config, config.batch, sampler
         self.studio, self.pairs, self.held_out = studio, pairs, held_out
         size = g_phone.config.resolution
-        for textures in (studio, held_out, None if pairs is None else pairs.studio):
-            if textures is not None and textures.shape[1:] != (3, size, size):
+        for textures in (studio, held_out, pairs.studio if isinstance(pairs, Pairs) else None):
+            if textures is not None and tuple(textures.shape[1:]) != (3, size, size):
                 raise InputError(f"studio textures are {tuple(textures.shape)}, the generator makes {size}×{size}")
         # the frozen teachers: copies, so that whoever handed them in keeps theirs as they were
         self.g_phone = copy.deepcopy(g_phone).eval().requires_grad_(False)
@@ -128,25 +142,30 @@ class AdaptStage(Stage):
             teacher.to(device)
         local = max(1, self.batch // accelerator.num_processes)
         g_studio, d_studio = (accelerator.unwrap_model(self.modules[k]) for k in ("g_studio", "d_studio"))
-        codes = self.sampler(local, rng).to(device)
+        paired = isinstance(self.sampler, EncodedCaptures)
+        codes = (self.sampler.twins(-(-local // 2), rng)[0] if paired else self.sampler(local, rng)).to(device)
         everything, truth = codes, None
         if self.loss.uses_pairs:
-            chosen = torch.randint(len(self.pairs), (max(1, local // 2),), generator=rng)
-            truth = _signed(self.pairs.studio[chosen], device)
-            everything = torch.cat([codes, self.pairs.w_plus[chosen].to(device)])
+            pair_codes, truth = self.pairs.draw(max(2, local), rng)
+            everything, truth = torch.cat([codes, pair_codes.to(device)]), _signed(truth, device)
         with accelerator.autocast():
-            made = g_studio.synthesis(everything, noise="const").float()
-        fake, pair_fake = made[:local], made[local:]
+            made = g_studio.synthesis(everything, noise="none").float()
+        fake, pair_fake = made[: len(codes)], made[len(codes) :]
+        twins = [
+            part for part, given in ((fake, paired), (pair_fake, isinstance(self.pairs, EncodedPairs))) if given and len(part)
+        ]
         out: dict[str, Tensor] = {}
 
         with torch.no_grad(), accelerator.autocast():
-            reference = self.g_phone.synthesis(codes, noise="const").float()
+            reference = self.g_phone.synthesis(codes, noise="none").float()
         with accelerator.autocast():
             logits = self._logits(d_studio, fake, rng) if adversarial else None  # both players' losses read them
             total, parts = self.loss.generator(fake, reference, logits)
             if truth is not None:
                 pair_total, pair_parts = self.loss.pairs(pair_fake, truth)
                 total, parts = total + pair_total, parts | pair_parts
+            twin_total, twin_parts = self.loss.twins(*twins)
+            total, parts = total + twin_total.to(total), parts | twin_parts
         self._backward(total, self.trained, retain_graph=adversarial)
         if adversarial:
             out |= self._judge(d_studio, logits, local, index, rng)
@@ -175,7 +194,7 @@ class AdaptStage(Stage):
     def _judge(self, d_studio: nn.Module, logits: Tensor, local: int, index: int, rng: torch.Generator) -> dict[str, Tensor]:
         """D's step: tell studio textures from G_studio's, whose ``logits`` it gave, then the lazy R1 on studio textures."""
         chosen = torch.randint(len(self.studio), (local,), generator=rng)
-        real = _signed(self.studio[chosen], self.accelerator.device)
+        real = _signed(_rows(self.studio, chosen), self.accelerator.device)
         with self.accelerator.autocast():
             loss = discriminator_loss(self._logits(d_studio, real, rng), logits)
         self._backward(loss, self.judged)
@@ -227,7 +246,7 @@ class AdaptStage(Stage):
 
         def opinion(textures: Tensor) -> Tensor:
             chosen = torch.randperm(len(textures), generator=rng)[:STATS_IMAGES]
-            image = _signed(textures[chosen], fake.device)
+            image = _signed(_rows(textures, chosen), fake.device)
             return d_studio(image, _ones(image)).mean()
 
         train, generated = opinion(self.studio), d_studio(fake, _ones(fake)).mean()
@@ -237,7 +256,7 @@ class AdaptStage(Stage):
             # 0: held-out textures look as real as training ones; 1: they look as false as generated ones
             gap = train - generated
             out["overfit"] = torch.where(gap.abs() > 1e-3, (train - out["d_held_out"]) / gap, torch.zeros_like(gap))
-        means = _signed(self.studio[:64], fake.device).mean((0, 2, 3))
+        means = _signed(_rows(self.studio, torch.arange(min(64, len(self.studio)))), fake.device).mean((0, 2, 3))
         out["colour_shift"] = (fake.mean((0, 2, 3)) - means).abs().mean() / 2  # of mean colour, in [0, 1] units
         return out
 
@@ -247,7 +266,7 @@ class AdaptStage(Stage):
         codes = self.sampler(8, torch.Generator().manual_seed(0)).to(self.accelerator.device)
         ema = self.accelerator.unwrap_model(self.modules["ema"])
         self.g_phone.to(codes.device)
-        rows = [torch.cat(list(from_signed(g.synthesis(codes, noise="const").float())), -1) for g in (self.g_phone, ema)]
+        rows = [torch.cat(list(from_signed(g.synthesis(codes, noise="none").float())), -1) for g in (self.g_phone, ema)]
         write_image(torch.cat(rows, -2), path)
 
 
@@ -255,6 +274,10 @@ def freeze_image_side(discriminator: nn.Module, blocks: int) -> None:
     """FreezeD: ``from_rgb`` and the first ``blocks`` residual blocks, the ones at the highest resolutions, stay."""
     for module in [discriminator.from_rgb, *discriminator.blocks.values()][: blocks + 1 if blocks > 0 else 0]:
         module.requires_grad_(False)
+
+
+def _rows(textures: Textures, chosen: Tensor) -> Tensor:
+    return textures[chosen] if torch.is_tensor(textures) else torch.as_tensor(textures[chosen.numpy()])
 
 
 def _signed(textures: Tensor, device: torch.device) -> Tensor:
@@ -268,36 +291,19 @@ def _ones(image: Tensor) -> Tensor:
     return torch.ones_like(image[:, :1])
 
 
-def few_shot_sets(data: Any, pair_bank: CodeBank) -> tuple[Tensor, Pairs, Tensor]:
-    """The three studio-side ingredients from a `TextureSet` and a bank of its "pairs" captures.
-
-    Returns:
-        studio textures of the "studio" split ``(S, 3, H, W)`` uint8, the pairs, and the "val" split's studio
-        textures to watch D with. The splits are disjoint by subject, so nothing here comes near the test set.
-    Raises:
-        InputError: the bank lacks a capture of the "pairs" split.
-    """
-
-    def textures(subjects: Tensor) -> Tensor:
-        return torch.as_tensor(data.studio[torch.as_tensor(subjects).numpy()])
-
-    captures = torch.as_tensor(data.captures("pairs"))
-    subjects = torch.as_tensor(data.subject)[captures]
-    pairs = Pairs(pair_bank.codes(captures), textures(subjects))
-    return textures(data.subjects("studio")), pairs, textures(data.subjects("val"))
-
-
 def train_studio(
     profile: Profile,
     g_phone: nn.Module,
     d_phone: nn.Module,
-    bank: CodeBank | None,
-    pairs: Pairs | None,
-    studio: Tensor,
+    encoder: nn.Module | None,
+    data: TextureSet,
+    protocol: str,
+    studio: Textures,
     run_dir: str | Path,
     *,
+    bank: CodeBank | None = None,
     identity: nn.Module | None = None,
-    held_out: Tensor | None = None,
+    held_out: Textures | None = None,
     distance: Distance | None = None,
     images: int | None = None,
     seed: int = 0,
@@ -307,26 +313,35 @@ def train_studio(
 
     Args:
         profile: its ``adapt`` part holds every setting; ``precision`` is used too.
-        bank: codes of the phone pre-training set (None only for ``codes`` "w" or "z").
-        pairs, studio, held_out, identity, distance: see `AdaptStage`.
+        encoder: gives the codes of captures.
+        data: a `TextureSet`, as ``protocol`` allows it to be read (`protocols.permitted`).
+        protocol: "few" or "open": whose true textures the terms on pairs may use.
+        studio: studio textures for D_studio ``(S, 3, H, W)``. held_out: others, only to watch D with.
+        bank: codes of the phone pre-training set, for ``codes`` "bank" and "bank_mixture".
+        identity, distance: see `AdaptStage`.
         images: length of the run, default ``profile.adapt.images``.
         options: passed to `training.fit` (``device``, ``resume``, ``progress``, intervals).
     Raises:
         InputError, ProfileError: see `AdaptStage`; WeightsError: a checkpoint in ``run_dir`` of other
-            settings.
+            settings. ProtocolError: ``data`` shows less than ``protocol`` needs.
     """
     config = profile.adapt
-    sampler = CodeSampler(config.codes, g_phone, bank)
-    stage = AdaptStage(config, g_phone, d_phone, sampler, studio, pairs, identity=identity, held_out=held_out, distance=distance)
+    paired = EncodedPairs(EncodedCaptures(data, paired_captures(data, protocol), encoder, g_phone, share=config.disturbed))
+    if config.codes == "captures":
+        sampler = EncodedCaptures(data, data.captures("phone"), encoder, g_phone, share=config.disturbed)
+    else:
+        sampler = CodeSampler(config.codes, g_phone, bank)
+    stage = AdaptStage(config, g_phone, d_phone, sampler, studio, paired, identity=identity, held_out=held_out, distance=distance)
     settings = asdict(config) | {
         "resolution": g_phone.config.resolution,
+        "protocol": protocol,
         "studio": len(studio),
-        "pairs": 0 if pairs is None else len(pairs),
-        "bank": 0 if bank is None else len(bank),
+        "pairs": len(paired),
+        "data": data.manifest.get("spec"),
     }
     settings.pop("images")  # a longer run continues a shorter one
     # a checkpoint holds G_studio's frozen layers too: never continue it on another G_phone
-    settings["start"] = fingerprint(g_phone, d_phone, identity)
+    settings["start"] = fingerprint(g_phone, d_phone, encoder, identity)
     options = {"precision": profile.precision} | options
     fit(stage, images or config.images, run_dir, seed=seed, settings=settings, **options)
     return stage.accelerator.unwrap_model(stage.modules["ema"]).cpu().eval().requires_grad_(False)

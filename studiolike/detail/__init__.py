@@ -1,15 +1,16 @@
-"""Stage 4: diffusion detailing, guided by the log gradients of the phone texture."""
+"""Stage 4: the phone's gradients on the generator's light in closed form, then a diffusion model that repairs the rest."""
 
+from .fusion import fuse
 from .guidance import gradients, impose_gradients, screened_poisson
 from .model import Detailer, make_scheduler
-from .sample import colour_shift, detail
+from .sample import detail
 from .train import DetailStage
 
 __all__ = [
     "DetailStage",
     "Detailer",
-    "colour_shift",
     "detail",
+    "fuse",
     "gradients",
     "impose_gradients",
     "make_scheduler",

@@ -1,10 +1,11 @@
-"""The detailer: a small conditional diffusion model for the fine detail that the generator cannot draw.
+"""The detailer: a small conditional diffusion model that repairs what fusion cannot know.
 
-The generator's texture is right in colour and light but coarse. The detailer draws the *residual* ``HR −
-up(LR)``, with the low frequencies taken out, conditioned on the coarse texture, on the phone texture's log
-gradients, on where those can be trusted, and on the place in the map. It predicts velocity (Salimans & Ho,
-ICLR 2022) of the residual scaled to unit variance, under a schedule with zero terminal signal-to-noise ratio
-(Lin et al., WACV 2024).
+`fusion` puts the phone's detail on the generator's light. What is wrong with the result is the *residual* to the true
+texture: edges of cast shadows and highlights that came along with the phone's gradients, light that the generator got wrong,
+holes that it painted without detail, texels blurred at grazing angles. The detailer draws that residual, conditioned on the
+fused texture, on the generator's, on the phone's log gradients and where they can be trusted, and on the place in the map.
+It predicts velocity (Salimans & Ho, ICLR 2022) of the residual scaled to unit variance, under a schedule with zero terminal
+signal-to-noise ratio (Lin et al., WACV 2024).
 
 Most of a residual's power is in its coarse luma; fine bands and chroma hold a hundredth of it. So the network is
 preconditioned band by band as in EDM (Karras et al., NeurIPS 2022), in 2×2 Haar bands of luma and chroma: the best
@@ -28,9 +29,10 @@ from torch import Tensor
 from ..config import GROUPS
 from ..errors import InputError
 from ..io import to_signed
+from .fusion import fuse
 from .guidance import gradients, normalise
 
-CONDITIONS = 3 + 2 + 1 + 2  # coarse texture, gradients, trust, uv
+CONDITIONS = 3 + 3 + 2 + 1 + 2  # fused texture, generator's texture, gradients, trust, uv
 SCHEDULERS = {"ddim": DDIMScheduler, "dpm++": DPMSolverMultistepScheduler}
 
 
@@ -64,36 +66,9 @@ def _alphas_cumprod() -> Tensor:
     return make_scheduler().alphas_cumprod
 
 
-def blur(x: Tensor, sigma: float | Tensor) -> Tensor:
-    """Gaussian blur of ``(B, C, H, W)``, sigma in texels, one for all or ``(B,)``; edges are repeated."""
-    sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).expand(len(x)).clamp_min(1e-3)
-    radius = max(1, int(3 * float(sigma.max()) + 0.5))
-    offsets = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
-    kernel = torch.exp(-0.5 * (offsets / sigma[:, None]) ** 2)
-    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(x.shape[1], 0)
-    planes = x.reshape(1, -1, *x.shape[-2:])
-    planes = F.conv2d(F.pad(planes, (radius, radius, 0, 0), "replicate"), kernel[:, None, None], groups=len(kernel))
-    planes = F.conv2d(F.pad(planes, (0, 0, radius, radius), "replicate"), kernel[:, None, :, None], groups=len(kernel))
-    return planes.reshape(x.shape)
-
-
-def upsample(low: Tensor, size: tuple[int, int]) -> Tensor:
-    """``up(LR)``: bicubic, ``(B, C, h, w)`` → ``(B, C, *size)``; overshoot beyond [0, 1] is left in."""
-    return F.interpolate(low, size, mode="bicubic", align_corners=False)
-
-
-def low_frequencies(x: Tensor, grid: tuple[int, int], width: float) -> Tensor:
-    """The part of ``x (B, C, H, W)`` that belongs to the coarse texture and that detail must not touch.
-
-    Area mean onto the coarse ``grid``, Gaussian blur of ``width`` coarse texels, bicubic back: a smooth low
-    pass.
-    """
-    return upsample(blur(F.interpolate(x, grid, mode="area"), width), x.shape[-2:])
-
-
-def lock_grid(coarse: tuple[int, int], full: tuple[int, int]) -> tuple[int, int]:
-    """The grid on which colours are locked: the coarse texture's, at most a quarter of the full one."""
-    return min(coarse[0], max(full[0] // 4, 1)), min(coarse[1], max(full[1] // 4, 1))
+def upsample(low: Tensor, size: int) -> Tensor:
+    """Bicubic enlargement ``(B, C, h, w)`` → ``(B, C, size, size)``, clamped to [0, 1]."""
+    return F.interpolate(low, (size, size), mode="bicubic", align_corners=False).clamp(0, 1)
 
 
 def haar_matrix() -> Tensor:
@@ -144,18 +119,12 @@ class Detailer(ModelMixin, ConfigMixin):
         channels: width of each level; the first works at half the texture's resolution.
         layers: residual blocks per level.
         groups: GroupNorm groups; must divide every width.
-        low_resolution: side of the coarse texture that the model was trained with, in texels.
-        resolution: side of the full texture that it was trained with.
-        residual_scale: standard deviation of the residuals in the training data; divides them to unit
-            variance.
+        resolution: side of the textures that it was trained with, and that it works at.
+        residual_scale: standard deviation of the residuals in the training data; divides them to unit variance.
         band_power: variance of the scaled residual in each of the 12 `bands`; ones switch the linear guess off.
-        lock: width, in coarse texels, of the low pass whose band stays the coarse texture's (see
-            `low_frequencies`).
         gradient_kind: ``"log"`` or ``"raw"``, see `guidance.gradients`.
         gradient_scale: unit of the gradient channels before compression, per texel.
         border: texels by which holes grow.
-        max_level: largest noise put on the coarse texture in training, as a standard deviation in [0, 1]
-            units.
     """
 
     @register_to_config
@@ -164,15 +133,12 @@ class Detailer(ModelMixin, ConfigMixin):
         channels: tuple[int, ...] = (48, 64, 96),
         layers: int = 1,
         groups: int = GROUPS,
-        low_resolution: int = 64,
         resolution: int = 256,
         residual_scale: float = 0.05,
         band_power: tuple[float, ...] = (1.0,) * 12,
-        lock: float = 1.5,
         gradient_kind: str = "log",
         gradient_scale: float = 0.03,
         border: int = 3,
-        max_level: float = 0.1,
     ):
         super().__init__()
         self.unet = UNet2DModel(
@@ -184,52 +150,39 @@ class Detailer(ModelMixin, ConfigMixin):
             up_block_types=("UpBlock2D",) * len(channels),
             norm_num_groups=groups,
             add_attention=False,
-            class_embed_type="timestep",  # carries the noise level of the coarse texture
         )
         # diffusers makes the embedding's input in float32 whatever its weights are stored in
         self.unet.class_embedding.register_forward_pre_hook(lambda module, given: (given[0].to(module.linear_1.weight.dtype),))
         torch.nn.init.zeros_(self.unet.conv_out.weight)  # start from "no detail" instead of random detail
         torch.nn.init.zeros_(self.unet.conv_out.bias)
 
-    def conditions(
-        self,
-        coarse: Tensor,
-        phone: Tensor,
-        visibility: Tensor,
-        uv: Tensor | None = None,
-        reference: Tensor | None = None,
-    ) -> Tensor:
-        """All that the network sees beside the noisy residual, as one ``(B, 8, H, W)`` tensor.
+    def base(self, phone: Tensor, visibility: Tensor, studio: Tensor, guided: Tensor | bool = True) -> Tensor:
+        """The texture that the residual is added to: `fuse`, or where not ``guided`` ``(B,)`` the generator's alone."""
+        guided = torch.as_tensor(guided, device=phone.device).expand(len(phone)).view(-1, 1, 1, 1)
+        return torch.where(guided, fuse(phone, visibility, studio), studio)
+
+    def conditions(self, phone: Tensor, visibility: Tensor, studio: Tensor, base: Tensor, guided: Tensor | bool = True) -> Tensor:
+        """All that the network sees beside the noisy residual, as one ``(B, 11, H, W)`` tensor.
 
         Args:
-            coarse: up-sampled coarse texture ``(B, 3, H, W)`` in [0, 1].
-            phone: ``(B, 3, H, W)`` in [0, 1], of which only the gradients are used.
-            visibility: ``(B, 1, H, W)`` in [0, 1].
-            uv: ``(B or 1, 2, H, W)`` in [-1, 1]; default: the whole map.
-            reference: see `guidance.gradients`.
+            phone: ``(B, 3, H, W)`` in [0, 1], of which only the gradients are used. visibility: ``(B, 1, H, W)``.
+            studio: the generator's texture, enlarged, ``(B, 3, H, W)`` in [0, 1].
+            base: see `base`.
+            guided: where false, ``(B,)``, gradients and trust are zero: the network is told nothing of the phone.
         """
-        field, trust = gradients(phone, visibility, self.config.gradient_kind, self.config.border, reference)
-        if uv is None:
-            uv = uv_channels(*coarse.shape[-2:], device=coarse.device)
-        uv = uv.to(coarse).expand(len(coarse), -1, -1, -1)
-        return torch.cat([to_signed(coarse), normalise(field, self.config.gradient_scale), trust, uv], 1)
+        field, trust = gradients(phone, visibility, self.config.gradient_kind, self.config.border)
+        keep = torch.as_tensor(guided, device=phone.device).expand(len(phone)).view(-1, 1, 1, 1).to(phone)
+        uv = uv_channels(*phone.shape[-2:], device=phone.device).to(phone).expand(len(phone), -1, -1, -1)
+        told = torch.cat([normalise(field, self.config.gradient_scale), trust], 1) * keep
+        return torch.cat([to_signed(base), to_signed(studio), told, uv], 1)
 
-    @staticmethod
-    def without_gradients(conditions: Tensor, drop: Tensor | None = None) -> Tensor:
-        """Conditions with gradients and trust zeroed, where ``drop (B,)`` is true (default: all)."""
-        keep = conditions.new_ones(len(conditions), CONDITIONS, 1, 1)
-        silent = slice(None) if drop is None else drop
-        keep[silent, 3:6] = 0
-        return conditions * keep
-
-    def forward(self, noisy: Tensor, timestep: Tensor | int, conditions: Tensor, level: Tensor | float = 0.0) -> Tensor:
+    def forward(self, noisy: Tensor, timestep: Tensor | int, conditions: Tensor) -> Tensor:
         """Velocity ``(B, 3, H, W)`` of the scaled residual.
 
         Args:
             noisy: ``(B, 3, H, W)``, the noisy scaled residual; any H and W.
             timestep: int or ``(B,)`` in 0…999.
-            conditions: ``(B, 8, H, W)`` from `conditions`.
-            level: noise that was put on the coarse texture, float or ``(B,)``, at most ``config.max_level``.
+            conditions: ``(B, 11, H, W)`` from `conditions`.
         """
         batch, _, height, width = noisy.shape
         step = 2 ** len(self.config.channels)
@@ -237,26 +190,11 @@ class Detailer(ModelMixin, ConfigMixin):
         if any(pad):
             noisy, conditions = F.pad(noisy, pad, "replicate"), F.pad(conditions, pad, "replicate")
         time = torch.as_tensor(timestep, device=noisy.device).long().expand(batch)
-        level = torch.as_tensor(level, dtype=torch.float32, device=noisy.device).expand(batch)
         alphas = _alphas_cumprod().to(noisy.device, torch.float32)[time].view(-1, 1, 1, 1)
         power = noisy.new_tensor(self.config.band_power).view(1, -1, 1, 1)
         scale_in, skip, scale_out = precondition(alphas.sqrt(), (1 - alphas).sqrt(), power)
         state = bands(noisy)
         x = torch.cat([state * scale_in, F.pixel_unshuffle(conditions, 2)], 1)
         x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        label = level / max(self.config.max_level, 1e-6) * 1000
-        learned = self.unet(x, time, class_labels=label).sample.to(noisy.dtype)
+        learned = self.unet(x, time).sample.to(noisy.dtype)
         return from_bands(skip * state + scale_out * learned)[..., :height, :width]
-
-    def residual(self, texture: Tensor, coarse: Tensor, grid: tuple[int, int]) -> Tensor:
-        """The training target: scaled ``HR − up(LR)`` without its low frequencies, ``(B, 3, H, W)``.
-
-        Taking the low band out says in an equation what the stage is for: colour comes from the generator,
-        detail from
-        the phone. The network is never asked to guess a colour cast, so it cannot add one.
-        """
-        return self.high_pass(texture - coarse, grid) / self.config.residual_scale
-
-    def high_pass(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
-        """``x`` without its `low_frequencies` on the coarse ``grid``."""
-        return x - low_frequencies(x, grid, self.config.lock)

@@ -1,12 +1,11 @@
-"""Training of the detailer: two kinds of coarse texture, one loss, one stage for `studiolike.training.fit`.
+"""Training of the detailer, on what it will be given: G_studio's real errors, fused with captures as they come in.
 
-*A, self-degraded*: the coarse texture is the true studio texture, shrunk and disturbed (`augment.degrade`);
-gradients come from a phone capture of the same subject, or, with probability ``relit``, from the studio
-texture under made-up light. *C, paired*: the coarse texture is what G_studio really gave for that capture. A
-run starts with A and spends its last ``config.paired_fraction`` on C, if generator outputs are given.
+A step draws captures of people whose true texture the protocol shows, disturbs them (`adaptation.disturb`), runs the chain
+up to fusion, and asks for the residual to the true texture, on crops. For some samples the phone is hidden, so that the
+network also learns what to draw where nobody tells it.
 
 Loss: velocity prediction with Min-SNR-5 weights (Hang et al., ICCV 2023), ``min(SNR, 5) / (SNR + 1)``. They
-vanish at pure noise, where an eight-step sampler takes its first and longest step and everything must come from
+vanish at pure noise, where a sampler of few steps takes its first and longest step and everything must come from
 the conditions; so they are kept above a floor (our choice).
 """
 
@@ -15,24 +14,26 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..adaptation.captures import disturb
 from ..config import DetailConfig
 from ..errors import InputError
-from ..io import write_image
+from ..inversion.distance import resize_observed
+from ..io import from_signed, write_image
+from ..stylegan2 import encode
 from ..training import Stage, was_skipped
-from .augment import degrade, relight
-from .guidance import mean_luminance
-from .model import Detailer, bands, lock_grid, make_scheduler, upsample, uv_channels
+from .model import Detailer, bands, make_scheduler, upsample
 from .sample import detail
 
+if TYPE_CHECKING:
+    from ..synth import TextureSet
+
 FLOOR = 0.5  # of the loss weight: in the noisy steps all that the network knows comes from the conditions
-MARGIN = 8  # cells of the lock grid around a crop that low passes may reach into
 
 
 def velocity(clean: Tensor, noise: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
@@ -50,34 +51,20 @@ def min_snr_weight(snr: Tensor, gamma: float = 5.0, floor: float = 0.0) -> Tenso
     return (snr.clamp_max(gamma) / (snr + 1)).clamp_min(floor)
 
 
-def _unit(array: Any, *index: Any) -> Tensor:
-    """A slice of a uint8 or float array (numpy, memory map or tensor) as float32 in [0, 1]."""
-    part = array[index]
-    part = part if torch.is_tensor(part) else torch.from_numpy(np.array(part))  # a copy: maps are read-only
-    return part.float() / 255 if part.dtype == torch.uint8 else part.float()
-
-
 class DetailStage(Stage):
     """One trainable detailer and the data it learns from.
 
     Args:
         config: sizes and amounts; ``config.images`` is also the length of the learning-rate schedule.
-        studio: ``(S, 3, H, H)`` uint8, the true textures.
-        phone: ``(N, 3, H, H)`` uint8 captures, or None: gradients then come from re-lit studio textures only.
-        visibility: ``(N, 1, H, H)`` uint8, or None: everything observed.
-        subject: ``(N,)`` row in ``studio`` of each capture; None: row i belongs to studio texture i.
-        rows: captures to train on; default all.
-        coarse: ``(len(paired_rows), 3, h, h)`` in [0, 1] or uint8: G_studio's output for those captures,
-            training C.
-        paired_rows: captures that ``coarse`` belongs to; default ``rows``.
-        low_resolution: side h of the coarse texture; H must be a multiple.
+        data: a `TextureSet` of at least the generator's resolution, as its protocol allows it to be read.
+        rows: captures to train on ``(N,)``; their people's true textures are read.
+        g_phone, encoder, g_studio: the chain before the detailer, at rest.
         model: continue with this model; default a new one whose residual scale is measured on the data.
-        relit: probability that a sample's gradients come from the re-lit studio texture instead of the
-            capture.
+        share: of the captures that are disturbed.
         seed: initial weights.
         model_settings: further arguments of `Detailer`, e.g. ``{"gradient_kind": "raw"}``.
     Raises:
-        InputError: sizes that do not fit.
+        InputError: no captures, or textures smaller than the generator's.
     """
 
     name = "detailer"
@@ -85,47 +72,32 @@ class DetailStage(Stage):
     def __init__(
         self,
         config: DetailConfig,
-        studio: Any,
-        phone: Any = None,
-        visibility: Any = None,
-        subject: Any = None,
+        data: TextureSet,
+        rows: Tensor,
         *,
-        rows: Any = None,
-        coarse: Any = None,
-        paired_rows: Any = None,
-        low_resolution: int = 64,
+        g_phone: nn.Module,
+        encoder: nn.Module,
+        g_studio: nn.Module,
         model: Detailer | None = None,
-        relit: float = 0.25,
+        share: float = 0.7,
         seed: int = 0,
         model_settings: dict[str, Any] | None = None,
     ):
-        self.config, self.batch = config, config.batch
-        self.studio, self.phone, self.visibility, self.coarse = studio, phone, visibility, coarse
-        captures = len(studio) if subject is None else len(subject)
-        self.subject = np.arange(captures) if subject is None else np.asarray(subject)
-        self.rows = np.arange(captures) if rows is None else np.asarray(rows)
-        self.paired_rows = self.rows if paired_rows is None else np.asarray(paired_rows)
-        self.relit = 1.0 if phone is None else relit
-        self.full = int(studio.shape[-1])
-        if self.full % low_resolution:
-            raise InputError(f"textures of {self.full} texels are no multiple of the coarse side {low_resolution}")
-        if coarse is not None and (coarse.shape[-1] != low_resolution or len(coarse) != len(self.paired_rows)):
-            raise InputError(
-                f"coarse textures {tuple(coarse.shape)} do not fit {len(self.paired_rows)} paired captures "
-                f"of side {low_resolution}"
-            )
+        self.config, self.batch, self.data, self.share = config, config.batch, data, share
+        self.rows = torch.as_tensor(rows, dtype=torch.long)
         if not len(self.rows):
             raise InputError("no captures to train the detailer on; widen the data set or the rows")
-        self.low, self.factor = low_resolution, self.full // low_resolution
-        self.cell = math.lcm(self.factor, 4)  # crops start on cells of both the coarse and the lock grid
-        self.crop = min(max(config.crop // self.cell, 1) * self.cell, self.full)
-        self.window = min(self.crop + 2 * MARGIN * self.cell, self.full)
+        if data.resolution < g_studio.config.resolution:
+            raise InputError(f"textures of {data.resolution} texels are smaller than the generator's: make a larger set")
+        self.chain = [m.eval().requires_grad_(False) for m in (g_phone, encoder, g_studio)]
+        self.crop = min(config.crop, data.resolution)
         if model is None:
+            settings = {"residual_scale": 1.0, **(model_settings or {})}
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                settings = {"residual_scale": 1.0, **(model_settings or {})}
-                model = Detailer(tuple(config.channels), low_resolution=low_resolution, resolution=self.full, **settings)
-            self._measure(model, seed, keep=model_settings or {})
+                model = Detailer(tuple(config.channels), resolution=data.resolution, **settings)
+            self.model = model
+            self._measure(seed, keep=model_settings or {})
         self.model = model.train()
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self.modules = {"detailer": model}
@@ -134,101 +106,58 @@ class DetailStage(Stage):
 
     # data
 
-    def _measure(self, model: Detailer, seed: int, keep: dict[str, Any]) -> None:
-        """Set the model's residual scale and band powers from some samples of every kind of coarse texture in use.
-
-        Settings in ``keep`` are left alone.
-        """
+    def _measure(self, seed: int, keep: dict[str, Any]) -> None:
+        """Set the model's residual scale and band powers from some samples. Settings in ``keep`` are left alone."""
         rng = torch.Generator().manual_seed(seed)
-        kinds = [False] if self.coarse is None else [False, True]
-        with torch.no_grad():
-            drawn = torch.cat([self.draw(8, paired, rng, model)[0] for paired in kinds for _ in range(4)])
-        drawn = drawn * model.config.residual_scale  # back to texture units
+        drawn = torch.cat([self.draw(8, rng)[0] for _ in range(8)]) * self.model.config.residual_scale
         scale = keep.get("residual_scale", round(max(float(drawn.square().mean().sqrt()), 1e-3), 5))
-        power = (bands(drawn / scale).square().mean((0, 2, 3))).clamp_min(1e-3)
+        power = bands(drawn / scale).square().mean((0, 2, 3)).clamp_min(1e-3)
         power = keep.get("band_power", [round(p, 5) for p in power.tolist()])
-        model.register_to_config(residual_scale=scale, band_power=tuple(power))
+        self.model.register_to_config(residual_scale=scale, band_power=tuple(power))
 
-    def draw(
-        self, count: int, paired: bool, rng: torch.Generator, model: Detailer | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw crops: clean scaled residual ``(B, 3, c, c)``, conditions ``(B, 8, c, c)``, level ``(B,)``."""
-        model = self.model if model is None else model
-        rows = self.paired_rows if paired else self.rows
-        picks = torch.randint(len(rows), (count,), generator=rng).tolist()
-        cells = (self.full - self.crop) // self.cell + 1
-        places = torch.randint(cells, (count, 2), generator=rng) * self.cell
-        origins = (places - MARGIN * self.cell).clamp(0, self.full - self.window)
-        capture = [int(rows[p]) for p in picks]
-        uv = uv_channels(self.full, self.full)
+    @torch.no_grad()
+    def material(self, rows: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the chain has before the detailer, of disturbed captures: phone texture, visibility, the generator's texture
+        enlarged, and the true one; all ``(B, ·, H, H)`` in [0, 1]."""
+        g_phone, encoder, g_studio = (m.to(self.model.device) for m in self.chain)
+        truth = self.data.studio_batch(torch.as_tensor(self.data.subject)[rows], self.model.device)
+        phone, seen = disturb(*self.data.phone_batch(rows, self.model.device), rng, self.share)
+        codes = encode(encoder, g_phone, *resize_observed(phone, seen, g_studio.config.resolution))
+        return phone, seen, upsample(from_signed(g_studio.synthesis(codes, "none")).float(), phone.shape[-1]), truth
 
-        def windows(array: Any, index: list[int], unit: int = 1) -> Tensor:
-            size = self.window // unit
-            return torch.stack(
-                [
-                    _unit(array, i, slice(None), slice(y, y + size), slice(x, x + size))
-                    for i, (y, x) in zip(index, (origins // unit).tolist(), strict=True)
-                ]
-            ).to(model.device)
-
-        people = [int(self.subject[c]) for c in capture]
-        truth = windows(self.studio, people)
-        seen = torch.ones_like(truth[:, :1]) if self.visibility is None else windows(self.visibility, capture)
-        place = windows(uv.numpy(), [0] * count)
-        phone, reference = self._phone(truth, place, seen, windows, capture, rng)
-        # drawn in both kinds, so that switching to pairs changes nothing else
-        degraded = degrade(truth, self.factor, rng)
-        low = windows(self.coarse, picks, self.factor) if paired else degraded
-        level = torch.rand(count, generator=rng).to(low) * model.config.max_level
-        hidden = low + level.view(-1, 1, 1, 1) * torch.randn(tuple(low.shape), generator=rng).to(low)
-        size = truth.shape[-2:]
-        clean = model.residual(truth, upsample(low, size), lock_grid(low.shape[-2:], size))
-        conditions = model.conditions(upsample(hidden, size), phone, seen, place, reference)
-        drop = torch.rand(count, generator=rng) < self.config.gradient_dropout
-        conditions = model.without_gradients(conditions, drop.to(conditions.device))
-        inside = [(slice(None), slice(y, y + self.crop), slice(x, x + self.crop)) for y, x in (places - origins).tolist()]
-        return (
-            torch.stack([c[i] for c, i in zip(clean, inside, strict=True)]),
-            torch.stack([c[i] for c, i in zip(conditions, inside, strict=True)]),
-            level,
-        )
-
-    def _phone(self, truth, place, seen, windows, capture, rng) -> tuple[Tensor, Tensor]:
-        """Phone-like windows and the mean luminance of the whole textures they come from."""
-        choose = torch.rand(len(truth), 1, 1, 1, generator=rng).to(truth) < self.relit
-        lit = relight(truth, place, rng)
-        reference = mean_luminance(lit, seen)
-        if self.phone is None:
-            return lit, reference
-        sparse = (slice(None), slice(None, None, 8), slice(None, None, 8))
-        whole = torch.stack([_unit(self.phone, c, *sparse) for c in capture]).to(truth)
-        mask = torch.ones_like(whole[:, :1])
-        if self.visibility is not None:
-            mask = torch.stack([_unit(self.visibility, c, *sparse) for c in capture]).to(truth)
-        phone = windows(self.phone, capture)
-        return torch.where(choose, lit, phone), torch.where(choose, reference, mean_luminance(whole, mask))
+    def draw(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw crops: clean scaled residual ``(B, 3, c, c)``, conditions ``(B, 11, c, c)``."""
+        rows = self.rows[torch.randint(len(self.rows), (count,), generator=rng)]
+        phone, seen, studio, truth = self.material(rows, rng)
+        guided = (torch.rand(count, generator=rng) >= self.config.hidden).to(phone.device)
+        base = self.model.base(phone, seen, studio, guided)
+        conditions = self.model.conditions(phone, seen, studio, base, guided)
+        clean = (truth - base) / self.model.config.residual_scale
+        # even places: the network works on blocks of 2×2 texels
+        corners = 2 * torch.randint((truth.shape[-1] - self.crop) // 2 + 1, (count, 2), generator=rng)
+        cut = [(slice(None), slice(y, y + self.crop), slice(x, x + self.crop)) for y, x in corners.tolist()]
+        return tuple(torch.stack([t[c] for t, c in zip(whole, cut, strict=True)]) for whole in (clean, conditions))
 
     # training
 
     def step(self, images: int, rng: torch.Generator) -> dict[str, float]:
         """One step; everything that depends on progress is a function of ``images``, so a resume is exact."""
         total = max(self.config.images, 1)
-        paired = self.coarse is not None and images >= total * (1 - self.config.paired_fraction)
-        rate = self._rate(images / total)
         optimizer = self.optimizers["detailer"]
         for group in optimizer.param_groups:
-            group["lr"] = self.config.lr * rate
+            group["lr"] = self.config.lr * self._rate(images / total)
         count = max(self.batch // self.accelerator.num_processes, 1)
-        loss = self.loss(*self.draw(count, paired, rng), rng)
+        with self.accelerator.autocast():
+            loss = self.loss(*self.draw(count, rng), rng)
         optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.modules["detailer"].parameters(), 1.0)
         optimizer.step()
         if not was_skipped(optimizer):
             self._average(images, total)
-        return {"loss": float(loss.detach()), "gradient": float(norm), "paired": float(paired)}
+        return {"loss": float(loss.detach()), "gradient": float(norm)}
 
-    def loss(self, clean: Tensor, conditions: Tensor, level: Tensor, rng: torch.Generator) -> Tensor:
+    def loss(self, clean: Tensor, conditions: Tensor, rng: torch.Generator) -> Tensor:
         """Weighted velocity loss of crops from `draw`; time steps are stratified over the batch."""
         count = len(clean)
         offset = torch.rand(count, generator=rng)
@@ -238,7 +167,7 @@ class DetailStage(Stage):
         signal, sigma = power.sqrt(), (1 - power).sqrt()
         noise = torch.randn(tuple(clean.shape), generator=rng).to(clean)
         noisy = signal * clean + sigma * noise
-        predicted = self.modules["detailer"](noisy, steps.to(clean.device), conditions, level)
+        predicted = self.modules["detailer"](noisy, steps.to(clean.device), conditions)
         target = velocity(clean, noise, signal, sigma)
         error = F.mse_loss(predicted.float(), target, reduction="none").mean((1, 2, 3))
         weight = min_snr_weight((power / (1 - power)).flatten(), floor=FLOOR)
@@ -268,19 +197,11 @@ class DetailStage(Stage):
             model.register_to_config(residual_scale=state["scales"][0], band_power=tuple(state["scales"][1:]))
 
     def preview(self, path: Path) -> None:
-        """Rows of coarse texture, phone texture, result, truth, for up to three captures."""
+        """Rows of generator's texture, phone texture, fusion, result, truth, for up to three captures."""
         self.average.to(self.model.device)
-        chosen = self.rows[np.linspace(0, len(self.rows) - 1, min(3, len(self.rows))).astype(int)]
-        lines = []
-        for row in chosen.tolist():
-            truth = _unit(self.studio, int(self.subject[row]))[None]
-            seen = torch.ones_like(truth[:, :1])
-            if self.visibility is not None:
-                seen = _unit(self.visibility, row)[None]
-            phone = truth if self.phone is None else _unit(self.phone, row)[None]
-            rng = torch.Generator().manual_seed(row)
-            low = degrade(truth, self.factor, rng)
-            result = detail(self.average, low, phone, seen, self.config.sample_steps, generator=rng).cpu()
-            coarse = upsample(low, truth.shape[-2:])
-            lines.append(torch.cat([coarse, phone * seen, result, truth], 3)[0])
-        write_image(torch.cat(lines, 1), path)
+        chosen = self.rows[torch.linspace(0, len(self.rows) - 1, min(3, len(self.rows))).long()]
+        rng = torch.Generator().manual_seed(0)
+        phone, seen, studio, truth = self.material(chosen, rng)
+        result = detail(self.average, studio, phone, seen, self.config.sample_steps, generator=rng)
+        columns = [studio, phone * seen, self.average.base(phone, seen, studio), result, truth]
+        write_image(torch.cat(list(torch.cat(columns, 3)), 1).cpu(), path)

@@ -2,12 +2,12 @@
 
 In: a set of subjects under several lightings. Out: an `IdentityNet`. A classifier over the training subjects
 with a cosine margin (CosFace: Wang et al., CVPR 2018, eq. 4) teaches the embedding; it is thrown away
-afterwards. A subject's captures and its studio texture are one class, so that light is no part of identity.
+afterwards. A subject's captures under several lights are one class, so that light is no part of identity; studio
+textures are not needed, and not looked at.
 Held-out subjects grade the result by verification, with the threshold chosen on subjects other than those it
 is applied to.
 
-The subjects used here must stay out of every test (the studio textures among them are pairs, as a loss would
-see them).
+The subjects used here must stay out of every test.
 """
 
 from __future__ import annotations
@@ -54,13 +54,14 @@ class CosineMargin(nn.Module):
 
 
 class Captures:
-    """All captures and studio textures of some subjects, small and in memory (uint8), with their labels.
+    """All captures of some subjects, small and in memory (uint8), with their labels.
 
     Args:
         data: a `TextureSet`. subjects: rows of its studio textures ``(S,)``. resolution: side to keep.
+        studio: also keep the subjects' studio textures, to compare with: to learn from them the protocol "few" forbids.
     """
 
-    def __init__(self, data, subjects: Tensor, resolution: int):
+    def __init__(self, data, subjects: Tensor, resolution: int, studio: bool = False):
         subjects = torch.as_tensor(subjects, dtype=torch.long).cpu()
         if len(subjects) < 2:
             raise InputError(f"identity needs at least 2 subjects to tell apart, got {len(subjects)}")
@@ -75,11 +76,11 @@ class Captures:
             small = resize(seen, resolution)
             textures.append(_bytes(resize(texture * seen, resolution) / small.clamp_min(1e-4)))
             visibility.append(_bytes(small))
-        for part in subjects.split(64):
+        for part in subjects.split(64) if studio else ():
             textures.append(_bytes(resize(data.studio_batch(part, "cpu"), resolution)))
             visibility.append(torch.full_like(textures[-1][:, :1], 255))
         self.textures, self.visibility = torch.cat(textures), torch.cat(visibility)
-        self.labels = torch.cat([place[owner[rows]], torch.arange(len(subjects))])
+        self.labels = torch.cat([place[owner[rows]], torch.arange(len(subjects) if studio else 0)])
         self.studio = torch.arange(len(self.labels)) >= len(rows)
         self.subjects = len(subjects)
 
@@ -251,7 +252,7 @@ def train_identity(
     net = IdentityNet.named(role, resolution=config.resolution)
     train = Captures(data, data.subjects("phone") if train_subjects is None else train_subjects, config.resolution)
     held_out = data.subjects("val") if val_subjects is None else val_subjects
-    val = Captures(data, held_out, config.resolution) if len(held_out) >= 2 else None
+    val = Captures(data, held_out, config.resolution, studio=True) if len(held_out) >= 2 else None
     torch.manual_seed(seed)  # the classifier's prototypes
     stage = IdentityStage(net, config, train, val)
     spec = data.manifest.get("spec", data.manifest)  # not the manifest's times and hashes

@@ -1,0 +1,128 @@
+"""The codes that G_studio will be asked for: captures as they come in, through the encoder.
+
+At test time a code is what the encoder says about somebody's capture, under whatever light, exposure and white balance,
+often of one photo that shows a face and nothing else. So that is what G_studio learns from: codes are made on the fly, from
+captures that are disturbed anew each time. Two captures of one person go together: G_studio must paint one texture for
+both. That needs no studio texture, and so every person of the pre-training set can teach it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..io import linear_to_srgb, srgb_to_linear
+from ..layout import face_mask
+from ..stylegan2.encoder import encode
+
+EXPOSURE, BALANCE, GAMMA = 0.4, 0.12, 0.12  # standard deviations of the logarithms
+
+
+def disturb(
+    texture: Tensor, visibility: Tensor, rng: torch.Generator, share: float = 0.7, portrait: float = 0.5, shadow: float = 0.35
+) -> tuple[Tensor, Tensor]:
+    """Captures as they come in: another exposure, white balance and tone curve, somebody's shadow, one photo's face.
+
+    Args:
+        texture: ``(B, 3, H, W)`` sRGB in [0, 1]. visibility: ``(B, 1, H, W)`` in [0, 1].
+        rng: a CPU generator.
+        share: of the captures that are changed at all.
+        portrait: share of those that are cut down to a face oval with an uneven border.
+        shadow: share of those on which a soft, red-edged shadow falls (scattered light reddens a shadow's edge on skin).
+    Returns:
+        the same shapes.
+    """
+    batch, _, _, size = texture.shape
+    draw = torch.rand(batch, 6, 1, 1, 1, generator=rng)
+    normal = torch.randn(batch, 5, generator=rng)[..., None, None]
+    field = (_smooth(batch, 3, size, rng) + 0.3 * _smooth(batch, 8, size, rng)).to(texture)
+    border = 0.08 * _smooth(batch, 6, size, rng).to(texture)
+    used, cut, shaded, level, width, depth = (d.to(texture) for d in draw.unbind(1))
+    gain = torch.exp(EXPOSURE * normal[:, :1] + BALANCE * normal[:, 1:4]).to(texture)
+    width, level, depth = 0.05 + 0.4 * width, 0.4 + 0.6 * level, (0.3 + 1.2 * depth) * (shaded < shadow)
+    edge = torch.cat([torch.sigmoid((field - level + reach * width) / width) for reach in (-0.6, 0.0, 0.0)], 1)
+    changed = linear_to_srgb((srgb_to_linear(texture) * gain * torch.exp(-depth * edge)).clamp(0, 1)).clamp(0, 1)
+    changed = changed ** torch.exp(GAMMA * normal[:, 4:]).to(texture)
+    used = (used < share).to(texture)
+    oval = F.avg_pool2d(face_mask(size).to(texture).view(1, 1, size, size), 7, 1, 3)
+    oval = F.avg_pool2d((oval + border > 0.5).to(texture), 3, 1, 1)
+    shown = torch.lerp(torch.ones_like(visibility), oval, used * (cut < portrait))
+    return torch.lerp(texture, changed, used), visibility * shown
+
+
+def _smooth(batch: int, cells: int, size: int, rng: torch.Generator) -> Tensor:
+    """A smooth random field ``(B, 1, size, size)`` of about unit variance, ``cells`` bumps across."""
+    field = torch.randn(batch, 1, cells + 3, cells + 3, generator=rng)
+    return F.interpolate(field, (size, size), mode="bicubic", align_corners=True)
+
+
+class EncodedCaptures:
+    """Draws people of a texture set, two captures of each, as the encoder's codes.
+
+    Args:
+        data: a `TextureSet`, possibly guarded (`protocols.permitted`).
+        rows: capture rows to draw from ``(N,)``.
+        encoder, generator: the encoder and the G_phone whose codes it gives.
+        passes: of the encoder.
+        share: of the captures that are disturbed.
+    Raises:
+        InputError: no rows.
+    """
+
+    def __init__(self, data, rows: Tensor, encoder: nn.Module, generator: nn.Module, passes: int = 2, share: float = 0.7):
+        rows = torch.as_tensor(rows, dtype=torch.long)
+        if not len(rows):
+            raise InputError("no captures to draw codes from: the list of rows is empty")
+        owner = torch.as_tensor(data.subject)[rows]
+        people, index = owner.unique(return_inverse=True)
+        order = index.argsort(stable=True)
+        self.data, self.rows, self.people = data, rows[order], people
+        self.counts = torch.bincount(index)
+        self.first = self.counts.cumsum(0) - self.counts
+        self.encoder, self.generator, self.passes, self.share = encoder, generator, passes, share
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    @torch.no_grad()
+    def codes(self, rows: Tensor, rng: torch.Generator) -> Tensor:
+        """Codes ``(n, L, D)`` of captures, disturbed by ``rng``."""
+        texture, visibility = self.data.phone_batch(rows, self.generator.w_mean.device)
+        return encode(self.encoder, self.generator, *disturb(texture, visibility, rng, self.share), self.passes)
+
+    def twins(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Codes ``(2n, L, D)``, two captures of a person next to each other, and the people's rows ``(n,)``.
+
+        Somebody with a single capture is drawn with two disturbances of it.
+        """
+        chosen = torch.randint(len(self), (n,), generator=rng)
+        place = torch.rand(n, 2, generator=rng)
+        count = self.counts[chosen]
+        one = (place[:, 0] * count).long()
+        other = (one + 1 + (place[:, 1] * (count - 1)).long()) % count
+        rows = self.rows[self.first[chosen, None] + torch.stack([one, other], 1)]
+        return self.codes(rows.flatten(), rng), self.people[chosen]
+
+    def __call__(self, n: int, rng: torch.Generator) -> Tensor:
+        """``(n, L, D)`` codes, one capture of each of ``n`` people: a sampler like `CodeSampler`."""
+        return self.twins(n, rng)[0][::2]
+
+
+@dataclass(frozen=True)
+class EncodedPairs:
+    """The few pairs, drawn anew each time: ``captures`` of people whose true texture ``data`` may show."""
+
+    captures: EncodedCaptures
+
+    def __len__(self) -> int:
+        return len(self.captures)
+
+    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Codes ``(n, L, D)``, two captures of each person, and the true textures ``(n, 3, H, W)`` uint8; n is even."""
+        codes, people = self.captures.twins(max(n // 2, 1), rng)
+        truth = torch.as_tensor(self.captures.data.studio[people.numpy()])
+        return codes, truth.repeat_interleave(2, 0)
