@@ -1204,7 +1204,7 @@ notebook.glue("ch01_pairs", len(data.subjects("pairs")))
 # ```{exercise-start} A third camera
 # :label: ex-ch01-views
 # ```
-# A quarter of our captures miss one side.
+# Half of our captures are one photograph, and a quarter of the films miss one side.
 # How much would the observed share of the ears rise if the phone went right around the head?
 # Which region stays a hole, and why does more filming not help there?
 # ```{exercise-end}
@@ -1213,7 +1213,7 @@ notebook.glue("ch01_pairs", len(data.subjects("pairs")))
 # ```{solution} ex-ch01-views
 # :class: dropdown
 #
-# Widen `base_azimuth` in `studiolike/synth/phone.py` to $\pm\pi$ with five views, and look at the bars of the section on holes again.
+# Set `SINGLE` in `studiolike/synth/camera.py` to 0, widen `middle` there to $\pm\pi$ with five views, and look at the bars of the section on holes again.
 # The back of the ears becomes visible from behind, the scalp under hair never does: hair hides it from every side.
 # The crown needs a camera above, which people seldom hold there.
 # ```

@@ -21,7 +21,7 @@ from .head import synthesise_subjects
 from .phone import phone_capture
 from .studio import studio_texture
 
-GENERATOR_VERSION = "heads-5"
+GENERATOR_VERSION = "heads-6"
 SPLITS = ("phone", "studio", "pairs", "val", "test")
 ARRAYS = ("phone", "visibility", "studio")
 SPLIT_SEEDS = 1_000_000  # seeds set apart for each split

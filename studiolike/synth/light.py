@@ -1,4 +1,4 @@
-"""Light on a head: environments of lobes, hard keys with cast shadows, and precomputed transfer.
+"""Light on a head: environments of lobes or of real places, hard keys with cast shadows, and precomputed transfer.
 
 Which directions a texel of the head can see is computed once for the base head and kept (precomputed radiance
 transfer, Sloan, Kautz and Snyder, SIGGRAPH 2002, with the visibility sampled in `DIRECTIONS` directions instead of
@@ -9,7 +9,7 @@ that, so it gets its own shadow map (Williams 1978, filtered after Reeves et al.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import torch
@@ -18,12 +18,15 @@ from torch import Tensor
 
 from ..io import luminance
 from ..layout import position_map
+from . import sky
 from .draw import Draws, blur, column, enlarge, unit
 from .skin import black_body
 
 DIRECTIONS = 80
 TRANSFER_SIZE = 64  # soft visibility needs no more
 SPAN = 46.0  # cm covered by a shadow map
+REAL = 0.5  # share of the lightings that are real places
+OCCLUDER = 6.0  # cm between a shadow's edge and what casts it, nose or brow: a wide source blurs the edge in proportion
 
 
 @lru_cache(1)
@@ -44,7 +47,7 @@ def normals_of(position: Tensor) -> Tensor:
     return unit(torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1))
 
 
-def _frame(direction: Tensor) -> tuple[Tensor, Tensor]:
+def across(direction: Tensor) -> tuple[Tensor, Tensor]:
     """Two unit vectors ``(B, 3)`` across each direction ``(B, 3)``."""
     up = torch.tensor([0.0, 1.0, 0.0], device=direction.device).expand_as(direction)
     side = torch.tensor([1.0, 0.0, 0.0], device=direction.device).expand_as(direction)
@@ -70,8 +73,7 @@ def shadow(
         size: texels of the square depth map over `SPAN` cm. softness: filter radius in cm, number or ``(B,)``.
     """
     b, _, h, w = position.shape
-    across, along = _frame(direction)
-    frame = torch.stack([across, along, direction], 1)  # (B, 3, 3)
+    frame = torch.stack([*across(direction), direction], 1)  # (B, 3, 3)
     centre = position.new_tensor([0.0, 0.0, -2.5]).view(1, 3, 1)
 
     def project(p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -164,6 +166,8 @@ class Lighting:
         lobe_direction ``(B, K, 3)``, lobe_sharpness ``(B, K)``, lobe_colour ``(B, K, 3)``: spherical Gaussians
             L(d) = colour · exp(sharpness (d·direction − 1)).
         key_direction ``(B, 3)``, key_colour ``(B, 3)`` (zero without a key), key_softness ``(B,)`` in cm.
+        place: int64 ``(B,)``, a real place of `sky.places`, whose light is added to the lobes; −1: none.
+        turn: ``(B, 3, 3)`` from the head's frame to the place's map. tint: ``(B, 3)``, factor on its radiance.
     """
 
     ambient: Tensor
@@ -173,15 +177,26 @@ class Lighting:
     key_direction: Tensor
     key_colour: Tensor
     key_softness: Tensor
+    place: Tensor
+    turn: Tensor
+    tint: Tensor
+
+    def __getitem__(self, rows: Tensor | slice) -> Lighting:
+        return Lighting(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     def radiance(self, d: Tensor) -> Tensor:
         """Environment without the key along ``(D, 3)``, ``(B, D, 3)``."""
         up = d[None, :, 1:2]
-        sky, horizon, ground = self.ambient.unbind(1)
-        toward = torch.where(up > 0, up * (sky - horizon)[:, None], -up * (ground - horizon)[:, None])
+        zenith, horizon, ground = self.ambient.unbind(1)
+        toward = torch.where(up > 0, up * (zenith - horizon)[:, None], -up * (ground - horizon)[:, None])
         smooth = horizon[:, None] + toward
         lobes = torch.exp(self.lobe_sharpness[:, None] * (d @ self.lobe_direction.transpose(1, 2) - 1))
-        return smooth + lobes @ self.lobe_colour
+        out = smooth + lobes @ self.lobe_colour
+        rows = (self.place >= 0).nonzero().flatten()
+        if len(rows):
+            seen = sky.look(self.place[rows], (self.turn[rows] @ d.T)[:, :, None], sky.SHARPNESS[1])
+            out[rows] += (seen[:, :, 0] * self.tint[rows, :, None]).transpose(1, 2)
+        return out
 
 
 def _toward(azimuth: Tensor, elevation: Tensor) -> Tensor:
@@ -203,7 +218,8 @@ PLACES = (
 
 
 def draw_lighting(seeds: Tensor, device: torch.device | str = "cpu") -> Lighting:
-    """The lighting of each seed ``(B,)``: a kind of place, its ambient light, 2–3 lobes, and a hard key in about half."""
+    """The lighting of each seed ``(B,)``: for half of them a real place, turned and tinted, its sun as a key; for the others a
+    kind of place, its ambient light, 2–3 lobes, and a hard key in about half."""
     rng = Draws(seeds, "light", device)
     place = rng.choice(torch.tensor([p[1] for p in PLACES]))
 
@@ -216,9 +232,9 @@ def draw_lighting(seeds: Tensor, device: torch.device | str = "cpu") -> Lighting
         low, high = (pick(column_, k).view(-1, *[1] * len(shape)) for k in (0, 1))
         return low + (high - low) * t
 
-    level = pick(2) * rng.uniform(0.6, 1.5)
+    level = pick(2) * rng.uniform(math.log(0.15), math.log(1.5)).exp()
     sky_kelvin, ground_tint = rng.uniform(4200, 8500), rng.normal(3, scale=0.12).exp()
-    sky = black_body(sky_kelvin) * (level * rng.uniform(0.9, 1.8))[:, None]
+    zenith = black_body(sky_kelvin) * (level * rng.uniform(0.9, 1.8))[:, None]
     horizon = black_body(sky_kelvin * rng.uniform(0.75, 1.1)) * level[:, None]
     ground = horizon * ground_tint * rng.uniform(0.25, 0.8, 1)
 
@@ -237,16 +253,45 @@ def draw_lighting(seeds: Tensor, device: torch.device | str = "cpu") -> Lighting
     has_key = rng.chance(pick(8))
     key_azimuth = rng.uniform(0.1, 1.5) * side
     key_elevation = rng.uniform(0.15, 1.15)
-    key_power = rng.uniform(1.2, 4.5) * has_key * (0.35 + level).clamp_max(1.2)
-    return Lighting(
-        ambient=torch.stack([sky, horizon, ground], 1),
+    key_power = rng.uniform(1.2, 5.0) * has_key * (0.35 + level).clamp_max(1.2)
+    lighting = Lighting(
+        ambient=torch.stack([zenith, horizon, ground], 1),
         lobe_direction=_toward(azimuth, elevation),
         lobe_sharpness=sharpness,
         lobe_colour=black_body(kelvin) * strength[..., None],
         key_direction=_toward(key_azimuth, key_elevation),
         key_colour=black_body(between(9)) * key_power[:, None],
         key_softness=rng.uniform(0.12, 1.1),
+        place=torch.full_like(place, -1),
+        turn=torch.eye(3, device=device).expand(len(seeds), 3, 3),
+        tint=torch.ones(len(seeds), 3, device=device),
     )
+    _go_outside(lighting, Draws(seeds, "place", device))
+    return lighting
+
+
+def _go_outside(lighting: Lighting, rng: Draws) -> None:
+    """Take a share `REAL` of the lightings to a real place; places with a strong sun are visited more often."""
+    suns = sky.places()[1].to(lighting.tint.device)
+    there = rng.chance(REAL)
+    place = rng.choice(1 + 2.5 * (luminance(suns[:, 3:6, None, None]).flatten() > 0.8))
+    mirrored = 2 * rng.chance(0.5) - 1
+    # who takes a picture seldom has the sun behind the subject
+    azimuth = torch.where(rng.chance(0.75) > 0, rng.uniform(-1.6, 1.6), rng.uniform(-math.pi, math.pi))
+    tilt = rng.normal(scale=0.10)
+    tint = rng.normal(3, scale=0.10).exp()
+    power = 1.9 * rng.normal(1, scale=0.4).exp()  # the map's ground and sky light a head from below its shoulders too
+    sun = suns[place]
+    turn = sky.turning(torch.atan2(sun[:, 0], sun[:, 2]) - mirrored * azimuth, tilt, mirrored)
+    rows = there.nonzero().flatten()
+    lighting.place = torch.where(there > 0, place, lighting.place)
+    lighting.turn = torch.where(there.view(-1, 1, 1) > 0, turn, lighting.turn)
+    lighting.tint = torch.where(there[:, None] > 0, tint, lighting.tint)
+    lighting.ambient[rows] = 0
+    lighting.lobe_colour[rows] = 0
+    lighting.key_direction[rows] = (turn.transpose(1, 2) @ sun[:, :3, None])[rows, :, 0]
+    lighting.key_colour[rows] = (sun[:, 3:6] * tint * power)[rows]
+    lighting.key_softness[rows] = (sun[:, 6] * OCCLUDER).clamp(0.12, 1.2)[rows]
 
 
 def _along(field: Tensor, direction: Tensor) -> Tensor:
@@ -255,16 +300,33 @@ def _along(field: Tensor, direction: Tensor) -> Tensor:
 
 
 def irradiance(
-    position: Tensor, smooth_normal: Tensor, normal: Tensor, lighting: Lighting, scatter: Tensor | None = None
+    position: Tensor,
+    smooth_normal: Tensor,
+    normal: Tensor,
+    lighting: Lighting,
+    scatter: Tensor | None = None,
+    passing: Tensor | None = None,
+    dimming: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Diffuse light ``(B, 3, H, W)`` (irradiance / π) on heads, and the key's shadow ``(B, 1, H, W)``.
+    """Diffuse light ``(B, 3, H, W)`` (irradiance / π) on heads, and the share of the key that arrives, ``(B, 1, H, W)``.
 
     Light that enters the skin leaves it some millimetres away, red farthest, so irradiance is blurred per channel
     (Borshukov and Lewis 2003; widths after d'Eon and Luebke 2007) where ``scatter`` ``(B, 1, H, W)`` says skin.
+
+    Args:
+        passing: ``(B, 1, H, W)``, share of the key that foreign things let through. dimming: ``(B,)``, share of the soft
+            light that they take where they take all of the key.
     """
     soft = diffuse(normal, lighting.radiance(directions().to(normal.device)))
     size = 128 if normal.shape[-1] <= 128 else 208
-    lit = shadow(position, smooth_normal, lighting.key_direction, size=size, softness=lighting.key_softness)
+    lit = torch.ones_like(normal[:, :1])
+    rows = (lighting.key_colour.sum(1) > 0).nonzero().flatten()
+    if len(rows):
+        toward, softness = lighting.key_direction[rows], lighting.key_softness[rows]
+        lit[rows] = shadow(position[rows], smooth_normal[rows], toward, size=size, softness=softness)
+    if passing is not None:
+        lit = lit * passing
+        soft = soft * (1 - column(dimming) * (1 - passing))
     facing = _along(normal, lighting.key_direction).clamp_min(0)
     light = soft + facing * lit * lighting.key_colour[:, :, None, None]
     if scatter is not None:
@@ -300,7 +362,7 @@ def gloss(
     F0 = 0.028 (skin's index 1.4).
 
     Args:
-        camera: ``(B, 3)`` cm. roughness: ``(B, 1, H, W)`` or ``(B, 1, 1, 1)`` in 0.2…0.6.
+        camera: ``(B, 3)`` cm. roughness: ``(B, 1, 1, 1)`` in 0.2…0.6.
         lit: key shadow ``(B, 1, H, W)``. open_sky: ambient occlusion ``(B, 1, H, W)``.
     """
     view = unit(camera[:, :, None, None] - position)
@@ -309,13 +371,18 @@ def gloss(
     fresnel = 0.028 + 0.5 * (1 - cosine.clamp(0.12, 1)) ** 5 * (1 - roughness) ** 2
     surface = 0.5 / roughness**4  # sharpness of the reflected lobe
     up = mirror[:, 1:2]
-    sky, horizon, ground = (column_[:, :, None, None] for column_ in lighting.ambient.unbind(1))
-    out = horizon + 0.7 * torch.where(up > 0, up * (sky - horizon), -up * (ground - horizon))
+    zenith, horizon, ground = (column_[:, :, None, None] for column_ in lighting.ambient.unbind(1))
+    out = horizon + 0.7 * torch.where(up > 0, up * (zenith - horizon), -up * (ground - horizon))
     for k in range(lighting.lobe_direction.shape[1]):
         sharp = column(lighting.lobe_sharpness[:, k])
         width = sharp * surface / (sharp + surface)
         toward = _along(mirror, lighting.lobe_direction[:, k])
         out = out + torch.exp(width * (toward - 1)) * (width / sharp) * lighting.lobe_colour[:, k, :, None, None]
+    rows = (lighting.place >= 0).nonzero().flatten()
+    if len(rows):
+        turned = (lighting.turn[rows] @ mirror[rows].flatten(2)).view_as(mirror[rows])
+        seen = sky.look(lighting.place[rows], turned, surface.flatten()[rows])
+        out[rows] += seen * lighting.tint[rows, :, None, None]
     out = out * open_sky**3
     toward = _along(mirror, lighting.key_direction)
     peak = (surface / 2).clamp_max(9.0)
