@@ -111,9 +111,9 @@ class View:
 
 @dataclass(frozen=True)
 class Train:
-    """Train a stage (identity, phone, adapt, detail) or all of them in order; stopped runs resume."""
+    """Train a stage (identity, phone, codes, adapt, detail) or all of them in order; stopped runs resume."""
 
-    stage: Positional[Literal["identity", "phone", "adapt", "detail", "all"]]
+    stage: Positional[Literal["identity", "phone", "codes", "adapt", "detail", "all"]]
     profile: str = "cpu"
     runs: Path = Path("runs")
     """folder of data sets and runs"""
@@ -123,6 +123,8 @@ class Train:
     """start from the released networks, which must be of the profile's size, instead of from noise"""
     studio_set: Path | None = None
     """adapt only: learn from the studio textures of a set of data import instead of the synthetic ones"""
+    protocol: Literal["few", "open"] | None = None
+    """adapt and detail only: few studio textures, or every one that the generator gives; default: both, one after the other"""
     device: str | None = None
     seed: int = 0
     set: Profile = field(default_factory=lambda: profile(_profile.get()))
@@ -140,6 +142,7 @@ class Train:
             device=self.device,
             seed=self.seed,
             studio=self.studio_set,
+            protocol=self.protocol,
         )
 
 

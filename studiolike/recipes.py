@@ -114,9 +114,9 @@ def train(
     """Train one stage, or all in order; with ``release`` the result replaces the released weights.
 
     A single stage starts from the networks of the stages before it: this profile's own runs where they exist, else
-    the released weights. With ``warm`` G_phone, D_phone and the encoder do not start from noise but from the released ones. ``studio`` is a set
-    whose studio textures the stage "adapt" is to learn from.
-    ``protocol``: "few" or "open" for the stages "adapt" and "detail"; None trains both.
+    the released weights. With ``warm`` G_phone, D_phone and the encoder do not start from noise but from the released ones.
+    ``studio`` is a set whose studio textures the stage "adapt" is to learn from. ``protocol``: "few" or "open" for the stages
+    "adapt" and "detail"; None trains both.
 
     Raises:
         ProfileError: unknown stage, a release of what was trained on ``studio``, or ``warm`` and networks of another size.
