@@ -139,7 +139,7 @@ def train(
 
 def check_size(profile: Profile) -> None:
     """Raise `ProfileError` if the released G_phone is not of the profile's size."""
-    if released_sizes()[0] != profile.generator:
+    if released_generator() != profile.generator:
         raise _another_size("g_phone", profile)
 
 
@@ -147,11 +147,10 @@ def _another_size(name: str, profile: Profile) -> ProfileError:
     return ProfileError(f"the released {name} has not the size that the profile {profile.name} trains: leave --warm out")
 
 
-def released_sizes() -> tuple[GeneratorConfig, int]:
-    """Size of the released generators, and resolution of the released detailer."""
-    generator = weights.read_config("g_phone")
-    size = GeneratorConfig(**{field.name: generator[field.name] for field in dataclasses.fields(GeneratorConfig)})
-    return size, weights.read_config("detailer")["resolution"]
+def released_generator() -> GeneratorConfig:
+    """Size of the released generators."""
+    config = weights.read_config("g_phone")
+    return GeneratorConfig(**{field.name: config[field.name] for field in dataclasses.fields(GeneratorConfig)})
 
 
 def chapter_profile(name: str) -> Profile:
@@ -160,7 +159,7 @@ def chapter_profile(name: str) -> Profile:
     Those are the released ones, or the ones that $STUDIOLIKE_WEIGHTS names. Were the textures of another size, a generator
     could not read them, and a detailer would be judged where it was not trained.
     """
-    return find_profile(name).sized(*released_sizes())
+    return find_profile(name).sized(released_generator(), weights.read_config("detailer")["resolution"])
 
 
 @dataclasses.dataclass
