@@ -383,7 +383,7 @@ figures.show(
 #
 # $$ E = \frac4{|\mathcal D|}\sum_{d \in \mathcal D} L(\omega_d)\, V_d \max(n \cdot \omega_d, 0) \;+\; K\, S \max(n\cdot\omega_K, 0) . $$ (eq-ch01-light)
 #
-# The second term is a hard key light $K$ with its cast shadow $S$, present in about half of the captures.
+# The second term is a hard key light $K$ with its cast shadow $S$, a lamp or the sun, present in about three captures of five.
 # The studio has one light for everybody, a uniform dome, and one exposure:
 
 # %%
@@ -943,21 +943,22 @@ notebook.glue("ch01_measures", len(one_real))
 # One photograph proves nothing about all photographs, and numbers inside a range do not make a picture real.
 # By eye, the differences are:
 #
-# - **Coverage.** A photo unwraps as far as the face mesh reaches. Our simulator also sees ears, hair and neck, because it knows the whole head. Real holes are larger.
+# - **Coverage.** A photo unwraps as far as the face mesh reaches. Half of our captures are cut to that oval; the other half, films from two or three sides, also see ears, hair and neck, which no mesh of landmarks does.
 # - **Features.** Real eyes, brows and lips are sharper, more varied and better attached to the face than painted ones. The synthetic eye is the weakest part.
 # - **Shape and expression.** Our heads are neutral. A smile moves skin, opens lips, bares teeth and makes folds; the generator knows nothing of it.
 # - **Skin.** Ours has pores, marks and blotches in layers, but no real person's history; at high resolution it looks painted.
-# - **Things.** No glasses, make-up beyond lipstick, jewellery, head-wear, headset or microphone.
-# - **Light.** Ours comes from a few broad lobes and one key, infinitely far away. No bounce from clothes, no lamp near the face, no mixed colours within a shadow's edge.
+# - **Things.** A few captures wear glasses or loose strands of hair. No make-up beyond lipstick, jewellery, head-wear (only its shadow), headset or microphone.
+# - **Light.** Half of it comes from 26 real places with their suns, half from a few broad lobes and one key, all infinitely far away. No bounce from clothes, no lamp near the face, one hard source at a time.
 # - **Camera.** One error model for all phones. Beauty filters, local tone mapping and motion blur are missing, and the astronaut was photographed with studio light.
 #
-# These judgements come from laying sheets of 64 captures beside real unwraps and evenly lit face scans, changing the generator, and looking again, five times so far.
+# These judgements come from laying sheets of 64 captures beside real unwraps and evenly lit face scans, changing the generator, and looking again, six times so far.
 # The first round removed a plastic sheen and skin that repeated itself: pigment in layers, pores and blotches came in.
 # The second went to the phone: seams, streaks at the silhouette and a tone curve, because our holes were too clean.
 # The third found hair cut out with scissors and a family likeness: stray hairs, more variation of shape, softer wrinkles.
 # The fourth replaced stencilled beards by single hairs, let grey come hair by hair, and gave the hollows of the studio textures the reddish light that skin throws into them, where they had been grey smudges.
 # The fifth compared skin with measurements instead of with eyes: nobody was *very light*, and pale skin was too yellow. Scattering as it was measured, and pale skin with little blood, mended both.
-# A sixth round should begin with the eyes.
+# The sixth laid them beside photographs that came through `capture`: real ones show an oval, harder light, burnt highlights, yellow rooms. Single photographs, real places, foreign shadows and cameras that err came in.
+# A seventh round should begin with the eyes.
 #
 # ## Sixty-four of each, and how different they are
 #
