@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from studiolike.io import luminance
+from studiolike.image import luminance, srgb_to_linear
 from studiolike.layout import face_mask, region_mask
 from studiolike.synth import phone_capture, sky, studio_texture, synthesise_subjects
 from studiolike.synth.camera import OPEN_MOUTH, SINGLE, draw_cameras, mesh_visibility, meter
@@ -80,6 +80,10 @@ def test_a_photograph_of_a_turned_head_loses_the_far_side():
     facing = torch.linspace(-0.2, 1, 64).expand(1, 1, 64, 64)
     seen = mesh_visibility(facing, torch.ones(1, 1, 64, 64), torch.tensor([3]))
     assert (seen[..., :18] == 0).all() and seen[..., 42:46].max() > 0.9
+    ones = torch.ones(1, 1, 1024, 1024)
+    large = mesh_visibility(ones, ones, torch.tensor([3]))
+    small = mesh_visibility(ones[..., :256, :256], ones[..., :256, :256], torch.tensor([3]))
+    assert (torch.nn.functional.avg_pool2d(large, 4) - small).abs().mean() < 0.01  # one capture at any resolution
 
 
 def test_the_places_are_finite_named_in_the_notice_and_scaled_alike():
@@ -235,3 +239,18 @@ def test_a_dome_of_light_still_gives_one(heads):
     """The filtered maps and the lobes use one measure: a place of radiance 1 everywhere lights like an even dome."""
     ones = torch.ones(4, 80, 3)
     assert diffuse(heads.normals, ones).max() < 1.05
+
+
+def test_pictures_reach_from_dark_to_burnt_and_from_yellow_to_neutral(heads):
+    """What captures of real photographs showed: median luminance .05–.4, up to a tenth clipped, blue down to a fifth of green."""
+    rows = torch.arange(64) % 4
+    with torch.no_grad():
+        shots = phone_capture(heads[rows], torch.arange(200, 264))
+    face = face_mask(64)[0] > 0.5
+    linear = srgb_to_linear(shots.texture)[..., face]
+    middle = luminance(linear[..., None])[..., 0].median(2).values.flatten()
+    assert middle.min() < 0.06 and middle.max() > 0.35 and 0.10 < middle.median() < 0.35
+    burnt = (shots.texture.amax(1)[..., face] > 0.98).float().mean(1)
+    assert 0.05 < (burnt > 0.02).float().mean() < 0.5
+    blue = (linear[:, 2].mean(1) / linear[:, 1].mean(1)).sort().values
+    assert blue[3] < 0.40 and blue[-8] > 0.6

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..io import linear_to_srgb, srgb_to_linear
+from ..image import linear_to_srgb, srgb_to_linear
 from ..layout import face_mask
 from ..stylegan2.encoder import encode
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..evaluation.masked import masked_blur
-from ..io import linear_to_srgb, srgb_to_linear
+from ..image import linear_to_srgb, srgb_to_linear
 
 WIDTH = 1.5 / 128  # of the low pass, a standard deviation as a share of the texture's side
 FLOOR = 0.02  # linear light added before the logarithm: sensor noise in the dark stays small

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
-from ..io import linear_to_srgb, luminance, srgb_to_linear
+from ..image import linear_to_srgb, luminance, srgb_to_linear
 
 FLOOR = 0.03  # of the mean luminance: keeps the logarithm finite at black, and sensor noise in the dark small
 KINDS = ("log", "raw")

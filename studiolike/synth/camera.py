@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..capture.unwrap import GRAZING, SQUARE
-from ..io import luminance
+from ..image import luminance
 from ..layout import face_mask, region_mask
 from .draw import Draws, blur, column, enlarge, fbm
 from .traits import FIELDS, fields_at
@@ -115,7 +115,7 @@ def mesh_visibility(facing: Tensor, sight: Tensor, seeds: Tensor) -> Tensor:
     n, device = facing.shape[-1], facing.device
     rng = Draws(seeds, "mesh", device)
     inside = (face_mask(n) > 0.5).float().to(device)
-    border = fields_at(n)[:, FIELDS.index("face")][:, None].to(device)
+    border = enlarge(fields_at(n)[:, FIELDS.index("face")][:, None], n).to(device)
     border = border + column(rng.uniform(0.0, 0.007)) * enlarge(fbm(rng, min(n, 64), 8, 3), n)
     inner = column(rng.uniform(0.002, 0.012))
     outline = ((border - inner) / column(rng.uniform(0.010, 0.030))).clamp(0, 1)

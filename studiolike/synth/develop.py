@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..io import linear_to_srgb, luminance
+from ..image import linear_to_srgb, luminance
 from .draw import Draws, blur, column, enlarge, smoothstep
 
 PERTURBED = 0.35  # share of the captures whose amplitude spectrum is perturbed

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..io import luminance
+from ..image import luminance
 from ..layout import position_map
 from . import sky
 from .draw import Draws, blur, column, enlarge, unit
