@@ -97,8 +97,9 @@ class InversionConfig:
 class AdaptConfig:
     """Stage 3, the studio fine-tuning objective; defaults are our choices, the paper does not state them."""
 
-    images: int = 16_000
-    batch: int = 4  # codes of captures without a studio texture, and as many of the pairs
+    images: int = 20_000
+    batch: int = 8  # codes in a step: those of people without a studio texture, and those of the pairs
+    unpaired: float = 0.5  # share of the first
     lr: float = 0.002
     warm_up: float = 0.5  # share of the images, at the start, without the adversarial term
     cool_down: float = 0.5  # share of the images, at the end, over which the learning rates fall to zero
@@ -148,6 +149,12 @@ class IdentityConfig:
     scale: float = 16.0
 
 
+def _open(config: AdaptConfig) -> AdaptConfig:
+    """The settings of stage 3 where everybody's true texture is known: the terms that do without one have nothing to add, and
+    the coarse layers, frozen to keep the person, may move."""
+    return replace(config, unpaired=0.0, train_from=0, adversarial=0.0, perceptual=0.0, identity=0.0, recons=2.0)
+
+
 @dataclass(frozen=True)
 class Profile:
     """One size of everything. ``data`` feeds ``make weights``; ``chapter`` is the smaller set that chapters make
@@ -164,6 +171,7 @@ class Profile:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     inversion: InversionConfig = field(default_factory=InversionConfig)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
+    adapt_open: AdaptConfig = field(default_factory=lambda: _open(AdaptConfig(images=24_000)))
     detail: DetailConfig = field(default_factory=DetailConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     chapter: DataConfig = field(
@@ -172,6 +180,10 @@ class Profile:
     live_images: int = 320  # how many images a chapter trains on before it loads the released weights
     contest_images: int = 640  # that each of two rivals gets where a chapter compares ways of training
     precision: str = "no"  # accelerate's mixed precision: "no", "fp16" or "bf16"
+
+    def adaptation(self, protocol: str) -> AdaptConfig:
+        """Settings of stage 3 under a protocol."""
+        return self.adapt if protocol == "few" else self.adapt_open
 
     def __post_init__(self) -> None:
         size, fine, data, chapter = self.generator.resolution, self.detail.resolution, self.data, self.chapter
@@ -230,6 +242,7 @@ PROFILES: dict[str, Profile] = {
         encoder=EncoderConfig(images=16),
         inversion=InversionConfig(steps=8, batch=8),
         adapt=AdaptConfig(images=16, bank=8),
+        adapt_open=_open(AdaptConfig(images=16)),
         detail=DetailConfig(resolution=256, crop=64, channels=(16, 32), images=16, batch=4, sample_steps=2),
         identity=IdentityConfig(images=64, batch=16),
         chapter=_SMOKE_DATA,
@@ -254,6 +267,7 @@ PROFILES: dict[str, Profile] = {
         encoder=EncoderConfig(images=200_000, batch=32),
         inversion=InversionConfig(steps=20, batch=32),
         adapt=AdaptConfig(images=60_000, batch=16, bank=6000),
+        adapt_open=_open(AdaptConfig(images=120_000, batch=16)),
         detail=DetailConfig(resolution=512, crop=192, channels=(64, 128, 192), images=200_000, batch=16, lr=2e-4),
         identity=IdentityConfig(resolution=128, images=400_000, batch=128),
         chapter=replace(_CPU.chapter, resolution=256, detail_resolution=512),
@@ -279,6 +293,7 @@ PROFILES: dict[str, Profile] = {
         encoder=EncoderConfig(images=400_000, batch=32),
         inversion=InversionConfig(steps=40, batch=8),
         adapt=AdaptConfig(images=200_000, batch=16, bank=0),
+        adapt_open=_open(AdaptConfig(images=400_000, batch=16)),
         detail=DetailConfig(resolution=1024, crop=256, channels=(96, 192, 256), images=2_000_000, batch=32, lr=2e-4),
         identity=IdentityConfig(resolution=128, images=1_000_000, batch=256),
         chapter=replace(_CPU.chapter, resolution=1024, detail_resolution=1024),

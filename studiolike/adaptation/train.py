@@ -111,6 +111,8 @@ class AdaptStage(Stage):
         identity = None if identity is None else copy.deepcopy(identity).eval().requires_grad_(False)
         self.teachers = [self.g_phone, teacher, *([identity] if identity is not None else [])]
         self.loss = AdaptLoss(config, distance or StudioDistance(teacher), identity)
+        if config.unpaired == 0 and (not self.loss.uses_pairs or config.adversarial > 0):
+            raise ProfileError("codes of people without a pair are needed here: set unpaired above 0")
         if self.loss.uses_pairs and not pairs:
             raise ProfileError("L_percp-recons has a weight but there are no pairs: pass some, or set its weights to 0")
 
@@ -141,26 +143,27 @@ class AdaptStage(Stage):
         for teacher in self.teachers:
             teacher.to(device)
         local = max(1, self.batch // accelerator.num_processes)
+        alone = 2 * round(local * self.config.unpaired / 2) if self.loss.uses_pairs else local
         g_studio, d_studio = (accelerator.unwrap_model(self.modules[k]) for k in ("g_studio", "d_studio"))
-        paired = isinstance(self.sampler, EncodedCaptures)
-        codes = (self.sampler.twins(-(-local // 2), rng)[0] if paired else self.sampler(local, rng)).to(device)
+        twins_of = isinstance(self.sampler, EncodedCaptures)
+        codes = (self.sampler.twins(-(-alone // 2), rng)[0] if twins_of else self.sampler(alone, rng)).to(device)
         everything, truth = codes, None
         if self.loss.uses_pairs:
-            pair_codes, truth = self.pairs.draw(max(2, local), rng)
+            pair_codes, truth = self.pairs.draw(max(2, local - alone), rng)
             everything, truth = torch.cat([codes, pair_codes.to(device)]), _signed(truth, device)
         with accelerator.autocast():
             made = g_studio.synthesis(everything, noise="none").float()
         fake, pair_fake = made[: len(codes)], made[len(codes) :]
-        twins = [
-            part for part, given in ((fake, paired), (pair_fake, isinstance(self.pairs, EncodedPairs))) if given and len(part)
-        ]
+        given = ((fake, twins_of), (pair_fake, isinstance(self.pairs, EncodedPairs)))
+        twins = [part for part, coupled in given if coupled and len(part)]
         out: dict[str, Tensor] = {}
 
         with torch.no_grad(), accelerator.autocast():
             reference = self.g_phone.synthesis(codes, noise="none").float()
         with accelerator.autocast():
+            adversarial = adversarial and len(fake) > 0
             logits = self._logits(d_studio, fake, rng) if adversarial else None  # both players' losses read them
-            total, parts = self.loss.generator(fake, reference, logits)
+            total, parts = self.loss.generator(fake, reference, logits) if len(fake) else (made.new_zeros(()), {})
             if truth is not None:
                 pair_total, pair_parts = self.loss.pairs(pair_fake, truth)
                 total, parts = total + pair_total, parts | pair_parts
@@ -168,12 +171,12 @@ class AdaptStage(Stage):
             total, parts = total + twin_total.to(total), parts | twin_parts
         self._backward(total, self.trained, retain_graph=adversarial)
         if adversarial:
-            out |= self._judge(d_studio, logits, local, index, rng)
+            out |= self._judge(d_studio, logits, len(codes), index, rng)
         self._update("g", self.trained)
         if not was_skipped(self.optimizers["g"]):
             self._average(images)
         out |= {f"g_{name}": value for name, value in parts.items()}
-        if index % STATS_EVERY == 0:
+        if self.config.adversarial > 0 and index % STATS_EVERY == 0:
             out |= self._opinions(d_studio, fake.detach(), rng)
         if not out:  # no term has a weight
             return {}
@@ -312,20 +315,20 @@ def train_studio(
     """Run stage 3 and return G_studio (its running average), on the CPU, in evaluation mode, frozen.
 
     Args:
-        profile: its ``adapt`` part holds every setting; ``precision`` is used too.
+        profile: its ``adaptation`` to the protocol holds every setting; ``precision`` is used too.
         encoder: gives the codes of captures.
         data: a `TextureSet`, as ``protocol`` allows it to be read (`protocols.permitted`).
         protocol: "few" or "open": whose true textures the terms on pairs may use.
         studio: studio textures for D_studio ``(S, 3, H, W)``. held_out: others, only to watch D with.
         bank: codes of the phone pre-training set, for ``codes`` "bank" and "bank_mixture".
         identity, distance: see `AdaptStage`.
-        images: length of the run, default ``profile.adapt.images``.
+        images: length of the run, default the settings'.
         options: passed to `training.fit` (``device``, ``resume``, ``progress``, intervals).
     Raises:
         InputError, ProfileError: see `AdaptStage`; WeightsError: a checkpoint in ``run_dir`` of other
             settings. ProtocolError: ``data`` shows less than ``protocol`` needs.
     """
-    config = profile.adapt
+    config = profile.adaptation(protocol)
     paired = EncodedPairs(EncodedCaptures(data, paired_captures(data, protocol), encoder, g_phone, share=config.disturbed))
     if config.codes == "captures":
         sampler = EncodedCaptures(data, data.captures("phone"), encoder, g_phone, share=config.disturbed)
