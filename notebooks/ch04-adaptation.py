@@ -651,11 +651,18 @@ notebook.glue("ch04_gap_careless", gaps[1])
 final = card["metrics"]
 notebook.glue("ch04_gap_released", final["d_train"] - final["d_held_out"])
 notebook.glue("ch04_overfit_released", final["overfit"])
+notebook.glue("ch04_final_train", final["d_train"])
+notebook.glue("ch04_final_fake", final["d_fake"])
+notebook.glue("ch04_final_right", 100 / (1 + np.exp(-(final["d_train"] - final["d_fake"]) / 2)))
 
 # %% [markdown]
 # The gap between D's marks for its training textures and for held-out ones ended at {glue:text}`ch04_gap_careless:.2f` in the careless run and at {glue:text}`ch04_gap_ours:.2f` in ours.
 # The released run's card says {glue:text}`ch04_gap_released:.2f`, and its overfitting measure (0: held-out textures look as real as training ones; 1: they look as false as generated ones) is {glue:text}`ch04_overfit_released:.2f`.
 # A reciting discriminator teaches the generator to copy those few faces.
+#
+# That the marks for training and held-out textures stay together does not mean that the game is even.
+# At the end of the released run D gives its training textures {glue:text}`ch04_final_train:.1f` and generated ones {glue:text}`ch04_final_fake:.1f`.
+# With a threshold half way, and marks as log odds, it would be sure of a typical texture to {glue:text}`ch04_final_right:.0f` %: 50 % would be a game in balance, 100 % a discriminator that sees through every picture.
 #
 # ### An identity loss that is too strong keeps the light
 #
