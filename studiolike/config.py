@@ -97,7 +97,7 @@ class InversionConfig:
 class AdaptConfig:
     """Stage 3, the studio fine-tuning objective; defaults are our choices, the paper does not state them."""
 
-    images: int = 20_000
+    images: int = 14_000
     batch: int = 8  # codes in a step: those of people without a studio texture, and those of the pairs
     unpaired: float = 0.5  # share of the first
     lr: float = 0.002
@@ -130,7 +130,7 @@ class DetailConfig:
     resolution: int = 256  # texels; finer detail is the phone's alone
     crop: int = 128
     channels: tuple[int, ...] = (48, 64, 96)
-    images: int = 12_000
+    images: int = 6_000
     batch: int = 8
     lr: float = 4e-4
     hidden: float = 0.1  # share of the samples to which the phone is not shown
@@ -171,7 +171,7 @@ class Profile:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     inversion: InversionConfig = field(default_factory=InversionConfig)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
-    adapt_open: AdaptConfig = field(default_factory=lambda: _open(AdaptConfig(images=24_000)))
+    adapt_open: AdaptConfig = field(default_factory=lambda: _open(AdaptConfig(images=20_000)))
     detail: DetailConfig = field(default_factory=DetailConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     chapter: DataConfig = field(
