@@ -1,6 +1,6 @@
 """Quality and speed of inversion on unseen captures: the encoder, a few steps from its codes, many from the mean w.
 
-The released networks, on captures of test subjects that no network was trained on. PSNR is over observed texels.
+The released networks, on captures of validation subjects that no network was trained on. PSNR is over observed texels.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-LIGHTINGS = 2  # captures of each test subject
+LIGHTINGS = 2  # captures of each subject
 
 
-def test_captures(resolution: int, count: int, root: Path, device: str) -> tuple[Tensor, Tensor]:
-    """Textures and visibility of ``count`` captures of the split "test"; the set is made under ``root`` once."""
+def validation_captures(resolution: int, count: int, root: Path, device: str) -> tuple[Tensor, Tensor]:
+    """Textures and visibility of ``count`` captures of the split "val"; the set is made under ``root`` once."""
     from studiolike.config import profile
     from studiolike.recipes import make_set
 
@@ -27,12 +27,12 @@ def test_captures(resolution: int, count: int, root: Path, device: str) -> tuple
         phone_subjects=0,
         studio_subjects=0,
         pair_subjects=0,
-        val_subjects=0,
-        test_subjects=-(-count // LIGHTINGS),
-        test_lightings=LIGHTINGS,
+        val_subjects=-(-count // LIGHTINGS),
+        test_subjects=0,
+        lightings=LIGHTINGS,
     )
     data = make_set(config, root, device=device)
-    return data.phone_batch(data.captures("test")[:count], device)
+    return data.phone_batch(data.captures("val")[:count], device)
 
 
 def quality_rows(device: str, count: int = 64, few: int = 10, many: int = 400, root: Path = Path("runs/data")) -> Iterator[dict]:
@@ -50,7 +50,7 @@ def quality_rows(device: str, count: int = 64, few: int = 10, many: int = 400, r
 
     names = ("g_phone", "d_phone", "encoder", "curvature")
     g, d, encoder, curvature = (weights.load(name, device=device) for name in names)
-    texture, visibility = test_captures(g.config.resolution, count, root, device)
+    texture, visibility = validation_captures(g.config.resolution, count, root, device)
     prior = WPrior.from_generator(g)
     batches = list(zip(texture.split(InversionConfig.batch), visibility.split(InversionConfig.batch), strict=True))
 
