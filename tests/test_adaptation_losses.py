@@ -9,10 +9,11 @@ from studiolike.adaptation import (
     AdaptLoss,
     StudioDistance,
     adversarial_loss,
-    colour_loss,
     detail_loss,
     discriminator_loss,
     identity_loss,
+    invariance_loss,
+    low_light_loss,
     pair_loss,
     perceptual_loss,
     r1_loss,
@@ -21,6 +22,7 @@ from studiolike.adaptation.losses import laplacian_distance
 from studiolike.config import AdaptConfig
 from studiolike.errors import ProfileError
 from studiolike.features.network import IdentityNet
+from studiolike.image import linear_to_srgb
 from studiolike.layout import face_mask
 from studiolike.stylegan2 import Discriminator
 
@@ -29,8 +31,9 @@ TERMS = {
     "perceptual": "percp",
     "identity": "face_id",
     "recons": "recons",
-    "recons_pixels": "recons_pixels",
     "recons_detail": "recons_detail",
+    "low_light": "low_light",
+    "invariance": "invariance",
 }
 
 
@@ -72,10 +75,15 @@ def test_a_weight_of_zero_removes_its_term(identity, discriminator):
         fake = images(0).requires_grad_()
         total, parts = loss.generator(fake, images(1), fake.mean((1, 2, 3))[:, None])
         pair_total, pair_parts = loss.pairs(fake, images(2))
-        assert set(parts) | set(pair_parts) == set(TERMS.values()) - {name}
-        assert torch.allclose(total + pair_total, sum((parts | pair_parts).values()))
+        twin_total, twin_parts = loss.twins(fake, images(3))
+        assert set(parts | pair_parts | twin_parts) == set(TERMS.values()) - {name}
+        assert torch.allclose(total + pair_total + twin_total, sum((parts | pair_parts | twin_parts).values()))
     nothing = AdaptLoss(replace(AdaptConfig(), **dict.fromkeys(TERMS, 0.0)), StudioDistance(discriminator), None)
-    assert nothing.generator(fake, fake, None)[1] == {} and not nothing.uses_pairs
+    assert nothing.generator(fake, fake, None)[1] == {} and not nothing.uses_pairs and not nothing.learns_alone
+    assert nothing.twins(fake)[1] == {} and AdaptLoss(AdaptConfig(), StudioDistance(None), identity).twins()[1] == {}
+    for term in ("perceptual", "identity", "invariance", "recons", "recons_detail", "low_light"):
+        alone = AdaptLoss(replace(AdaptConfig(), **dict.fromkeys(TERMS, 0.0) | {term: 1.0}), StudioDistance(None), identity)
+        assert alone.learns_alone and alone.uses_pairs == (term in ("recons", "recons_detail", "low_light"))
 
 
 def test_a_term_without_its_network_is_refused():
@@ -88,9 +96,10 @@ def test_each_term_is_zero_when_its_aim_is_met(identity, discriminator):
     embedding = identity.embed(a * 0.5 + 0.5)
     assert perceptual_loss(distance, a, a).item() == pytest.approx(0, abs=1e-6)
     assert pair_loss(distance, a, a).item() == pytest.approx(0, abs=1e-6)
-    assert colour_loss(a, a).item() == 0
+    assert low_light_loss(a, a).item() == 0
+    assert invariance_loss(a.repeat_interleave(2, 0)).item() == 0
     assert identity_loss(embedding, embedding).item() == pytest.approx(0, abs=1e-6)
-    assert perceptual_loss(distance, a, images(1)) > 0 and colour_loss(a, images(1)) > 0
+    assert perceptual_loss(distance, a, images(1)) > 0 and low_light_loss(a, images(1)) > 0 and invariance_loss(a) > 0
 
 
 def test_references_get_no_gradient(identity, discriminator):
@@ -107,12 +116,45 @@ def test_identity_as_mse_is_the_cosine_one_rescaled(identity):
     assert identity_loss(a, b, "mse").item() == pytest.approx(2 * identity_loss(a, b).item() / 8, rel=1e-4)
 
 
-def test_bands_see_structure_and_the_colour_term_sees_tone():
+def test_bands_see_structure_and_not_tone():
     a = images(0)
     tone, structure = a + 0.2, a + 0.2 * torch.tensor([1.0, -1.0]).repeat(8)[None, None, None]
     assert laplacian_distance(tone, a).max() < 1e-5 < laplacian_distance(structure, a).min()
-    assert colour_loss(tone, a).item() == pytest.approx(0.2, rel=1e-3)
-    assert colour_loss(structure, a, largest=8).item() == pytest.approx(0, abs=1e-5)
+
+
+def lit(albedo, factor):
+    """A flat signed texture of linear ``albedo``, ``factor`` times as bright."""
+    return linear_to_srgb(torch.full((1, 3, 64, 64), albedo * factor)) * 2 - 1
+
+
+def test_a_wrong_factor_of_light_counts_on_dark_skin_as_on_light_skin():
+    dark, light = (low_light_loss(lit(albedo, 1.5), lit(albedo, 1.0), floor=1e-6).item() for albedo in (0.03, 0.6))
+    assert dark == pytest.approx(torch.tensor(1.5).log().item(), rel=1e-3) == light
+    kept = [low_light_loss(lit(albedo, 1.5), lit(albedo, 1.0)).item() for albedo in (0.03, 0.6)]
+    pixels = [(lit(albedo, 1.5) - lit(albedo, 1.0)).abs().mean().item() for albedo in (0.03, 0.6)]
+    assert kept[0] > 0.7 * kept[1] and pixels[0] < 0.4 * pixels[1], "in sRGB the same factor hardly counts where skin is dark"
+
+
+def test_the_low_light_term_sees_means_of_patches_in_linear_light_and_nothing_finer():
+    generator = torch.Generator().manual_seed(0)
+    linear = 0.2 + 0.6 * torch.rand(2, 3, 64, 64, generator=generator)
+    shuffled = linear.unflatten(2, (32, 2)).flip(3).flatten(2, 3)  # texels change their places within a patch of 2×2
+    a, b = (linear_to_srgb(x) * 2 - 1 for x in (linear, shuffled))
+    assert (a - b).abs().mean() > 0.1 and low_light_loss(a, b).item() == pytest.approx(0, abs=1e-4)
+    assert low_light_loss(a, b, side=64) > 0.1
+    assert low_light_loss(torch.full_like(a, -1.5), torch.full_like(a, -1.0)).item() == 0  # out of range is black
+
+
+def test_the_invariance_term_compares_neighbours_and_no_one_else():
+    a, b = images(0), images(1)
+    both = torch.stack([a, b], 1).flatten(0, 1)  # a0 b0 a1 b1: each person's two textures next to each other
+    swapped = torch.stack([b, a], 1).flatten(0, 1)
+    assert invariance_loss(both).item() == pytest.approx(detail_loss(a, b).item(), rel=1e-5)
+    assert invariance_loss(both).item() == pytest.approx(invariance_loss(swapped).item(), rel=1e-5)
+    assert invariance_loss(torch.cat([a[:1], a[:1], b[:1], b[:1]])).item() == 0
+    twins = both.clone().requires_grad_()
+    invariance_loss(twins).backward()
+    assert (twins.grad.abs().amax((1, 2, 3)) > 0).all(), "both captures move to each other"
 
 
 def test_the_detail_term_counts_the_face_double_and_sees_every_scale():

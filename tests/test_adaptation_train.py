@@ -4,17 +4,20 @@ from dataclasses import replace
 
 import pytest
 import torch
+from fakes import FakeSet
 
-from studiolike.adaptation import AdaptStage, CodeSampler, Pairs, few_shot_sets, train_studio
+from studiolike.adaptation import AdaptStage, CodeSampler, EncodedCaptures, EncodedPairs, Pairs, train_studio
 from studiolike.adaptation import train as train_module
 from studiolike.config import AdaptConfig, Profile
-from studiolike.errors import InputError, ProfileError, WeightsError
+from studiolike.errors import InputError, ProfileError, ProtocolError, WeightsError
 from studiolike.features.network import IdentityNet
 from studiolike.inversion import CodeBank
-from studiolike.stylegan2 import Discriminator, Generator
+from studiolike.protocols import paired_captures, permitted, studio_subjects
+from studiolike.stylegan2 import Discriminator, Encoder, Generator
 from studiolike.training import fit, read_log
 
-CONFIG = AdaptConfig(images=12, batch=4, r1_every=2, freeze_d=1, warm_up=0.0)
+CONFIG = AdaptConfig(images=12, batch=4, r1_every=2, freeze_d=1, warm_up=0.0, codes="bank_mixture")
+NO_PAIRS = {"recons": 0.0, "recons_detail": 0.0, "low_light": 0.0}
 RNG = torch.Generator().manual_seed(0)
 QUIET = dict(device="cpu", progress=False)
 
@@ -28,6 +31,8 @@ def parts():
     bank = CodeBank(codes, torch.arange(10), torch.full((10,), 30.0), {})
     textures = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
     identity = IdentityNet(resolution=16, widths=(8, 8, 8), embedding=8).eval()
+    encoder = Encoder(16, 16, 64, 16, hidden=16).eval()
+    torch.nn.init.normal_(encoder.rows.weight)
     return dict(
         g_phone=g_phone,
         d_phone=d_phone,
@@ -36,6 +41,8 @@ def parts():
         studio=textures[:6],
         held_out=textures[6:],
         identity=identity,
+        encoder=encoder,
+        data=FakeSet(subjects=20, lightings=2, resolution=16),
     )
 
 
@@ -47,17 +54,32 @@ def make_stage(parts, config=CONFIG, **changes):
     )
 
 
-def train(parts, run_dir, config=CONFIG, **options):
+def captured(parts, protocol="few"):
+    """The sampler and the pairs that `train_studio` makes."""
+    data, networks = permitted(parts["data"], protocol), (parts["encoder"], parts["g_phone"])
+    pairs = EncodedPairs(EncodedCaptures(data, paired_captures(data, protocol), *networks))
+    return EncodedCaptures(data, data.captures("phone"), *networks), pairs
+
+
+def captured_stage(parts, config=CONFIG, protocol="few"):
+    sampler, pairs = captured(parts, protocol)
+    networks = parts["g_phone"], parts["d_phone"]
+    return AdaptStage(config, *networks, sampler, parts["studio"], pairs, identity=parts["identity"], held_out=parts["held_out"])
+
+
+def train(parts, run_dir, config=CONFIG, protocol="few", **options):
+    data = permitted(parts["data"], protocol, watch=True)
     return train_studio(
-        Profile(adapt=config),
+        Profile(adapt=replace(config, codes=options.pop("codes", "captures"))),
         parts["g_phone"],
         parts["d_phone"],
-        parts["bank"],
-        parts["pairs"],
-        parts["studio"],
+        parts["encoder"],
+        data,
+        protocol,
+        data.studio[studio_subjects(data, protocol).numpy()],
         run_dir,
         identity=parts["identity"],
-        held_out=parts["held_out"],
+        held_out=data.studio[data.subjects("val").numpy()],
         **QUIET | options,
     )
 
@@ -123,7 +145,7 @@ def test_the_discriminator_enters_after_the_warm_up_and_rates_fall_to_zero(parts
 
 
 def test_a_game_alone_has_no_warm_up_since_nothing_would_be_learnt_in_it(parts, tmp_path):
-    alone = {"recons": 0.0, "recons_pixels": 0.0, "recons_detail": 0.0, "perceptual": 0.0, "identity": 0.0}
+    alone = NO_PAIRS | {"perceptual": 0.0, "identity": 0.0, "invariance": 0.0}
     stage = make_stage(parts, replace(CONFIG, images=96, warm_up=0.5, **alone), pairs=None, identity=None)
     before = state(stage.modules["g_studio"])
     fit(stage, 12, tmp_path, log_every=4, **QUIET)
@@ -133,7 +155,7 @@ def test_a_game_alone_has_no_warm_up_since_nothing_would_be_learnt_in_it(parts, 
 
 
 def test_without_any_term_nothing_moves(parts, tmp_path):
-    none = {"recons": 0.0, "recons_pixels": 0.0, "recons_detail": 0.0, "perceptual": 0.0, "identity": 0.0, "adversarial": 0.0}
+    none = NO_PAIRS | {"perceptual": 0.0, "identity": 0.0, "invariance": 0.0, "adversarial": 0.0}
     stage = make_stage(parts, replace(CONFIG, **none), pairs=None, identity=None)
     before = state(stage.modules["g_studio"])
     fit(stage, 12, tmp_path, **QUIET)
@@ -203,7 +225,7 @@ def test_some_mixtures_are_moved_towards_the_mean_of_the_bank(parts):
 
 
 def test_terms_of_weight_zero_leave_no_trace_in_the_log(parts, tmp_path):
-    config = replace(CONFIG, adversarial=0.0, recons=0.0, recons_pixels=0.0, recons_detail=0.0, identity=0.0)
+    config = replace(CONFIG, **NO_PAIRS, adversarial=0.0, identity=0.0, invariance=0.0)
     stage = make_stage(parts, config, pairs=None, identity=None)
     before = state(parts["d_phone"])
     fit(stage, 4, tmp_path, **QUIET)
@@ -225,7 +247,7 @@ def test_the_log_compares_training_held_out_and_generated_textures(parts, tmp_pa
         "g_percp",
         "g_face_id",
         "g_recons",
-        "g_recons_pixels",
+        "g_low_light",
         "g_recons_detail",
         "d_adv",
     ):
@@ -238,7 +260,7 @@ def test_the_pair_terms_pull_the_output_to_the_pairs(parts, tmp_path):
     stage = make_stage(parts, config)
     fit(stage, 120, tmp_path, log_every=4, **QUIET)
     log = read_log(tmp_path)
-    total = [sum(v) for v in zip(*(log[k] for k in ("g_recons", "g_recons_pixels", "g_recons_detail")), strict=True)]
+    total = [sum(v) for v in zip(*(log[k] for k in ("g_recons", "g_recons_detail", "g_low_light")), strict=True)]
     assert sum(total[-5:]) < 0.6 * sum(total[:5])
 
 
@@ -255,18 +277,73 @@ def test_missing_ingredients_and_wrong_sizes_are_refused(parts):
         Pairs(torch.zeros(2, 6, 16), torch.zeros(3, 3, 16, 16))
 
 
-def test_few_shot_sets_take_the_right_splits():
-    class Set:
-        studio = torch.arange(6, dtype=torch.uint8)[:, None, None, None].expand(6, 3, 16, 16).numpy()
-        subject = torch.tensor([0, 0, 1, 3, 3, 5])
+# -------------------------------------------------------------------------------- codes of captures as they come in
 
-        def subjects(self, split):
-            return {"studio": torch.tensor([2, 4]), "val": torch.tensor([5])}[split]
 
-        def captures(self, split):
-            return {"pairs": torch.tensor([3, 4])}[split]
+def test_with_captures_too_only_what_train_from_names_moves(parts, tmp_path):
+    givers = {k: state(parts[k]) for k in ("g_phone", "d_phone", "identity", "encoder")}
+    stage = captured_stage(parts, replace(CONFIG, train_from=4, train_rgb=False))
+    fit(stage, 12, tmp_path, **QUIET)
+    moving = {n for n, p in stage.modules["g_studio"].named_parameters() if not torch.equal(p, givers["g_phone"][n])}
+    assert moving and all(n.startswith(("blocks.8", "blocks.16")) for n in moving) and len(moving) == len(stage.trained)
+    for name, before in givers.items():
+        assert all(torch.equal(before[k], v) for k, v in parts[name].state_dict().items()), name
+    log = read_log(tmp_path)
+    assert log["g_invariance"][0] > 0 and log["g_low_light"][0] > 0 and torch.tensor(log["g_adv"]).isfinite().all()
 
-    bank = CodeBank(torch.randn(2, 6, 16), torch.tensor([3, 4]), torch.zeros(2), {})
-    studio, pairs, held_out = few_shot_sets(Set(), bank)
-    assert studio[:, 0, 0, 0].tolist() == [2, 4] and held_out[:, 0, 0, 0].tolist() == [5]
-    assert pairs.studio[:, 0, 0, 0].tolist() == [3, 3] and torch.equal(pairs.w_plus, bank.w_plus)
+
+def test_the_invariance_term_needs_twins_and_makes_them_alike(parts, tmp_path):
+    config = replace(CONFIG, images=160, **NO_PAIRS, adversarial=0.0, perceptual=0.0, identity=0.0, train_from=0, lr=0.01)
+    sampler, _ = captured(parts)
+    stage = AdaptStage(config, parts["g_phone"], parts["d_phone"], sampler, parts["studio"])
+    fit(stage, 160, tmp_path, log_every=4, **QUIET)
+    gap = read_log(tmp_path)["g_invariance"]
+    assert sum(gap[-8:]) < 0.7 * sum(gap[:8])
+    codes = make_stage(parts, replace(config, images=4), pairs=None)  # single codes have no twin to agree with
+    fit(codes, 4, tmp_path / "codes", **QUIET)
+    assert not any(key.startswith("g_") for key in read_log(tmp_path / "codes"))
+
+
+def test_encoded_pairs_are_twins_too_and_uneven_batches_are_filled_up(parts, tmp_path):
+    config = replace(CONFIG, adversarial=0.0, perceptual=0.0, identity=0.0, batch=1, images=2)
+    sampler, pairs = captured(parts)
+    stage = AdaptStage(config, parts["g_phone"], parts["d_phone"], sampler, parts["studio"], pairs)
+    shapes, original = [], stage.loss.twins
+    stage.loss.twins = lambda *fakes: shapes.append([len(f) for f in fakes]) or original(*fakes)
+    fit(stage, 2, tmp_path / "captures", **QUIET)
+    assert shapes == [[2, 2]] * 2
+    stage = AdaptStage(config, parts["g_phone"], parts["d_phone"], CodeSampler("z", parts["g_phone"]), parts["studio"], pairs)
+    shapes.clear()
+    original = stage.loss.twins
+    stage.loss.twins = lambda *fakes: shapes.append([len(f) for f in fakes]) or original(*fakes)
+    fit(stage, 2, tmp_path / "codes", **QUIET)
+    assert shapes == [[2]] * 2
+
+
+def test_each_protocol_draws_its_own_pairs_and_none_of_the_others(parts, tmp_path):
+    drawn = {}
+    for protocol in ("few", "open"):
+        pairs = captured(parts, protocol)[1]
+        drawn[protocol] = {t.numpy().tobytes() for t in pairs.draw(400, torch.Generator().manual_seed(0))[1]}
+        wanted = parts["data"].studio[studio_subjects(parts["data"], protocol).numpy()]
+        assert drawn[protocol] == {t.tobytes() for t in wanted}
+        train(parts, tmp_path / protocol, protocol=protocol, images=4)
+    assert drawn["few"] < drawn["open"]
+    with pytest.raises(ProtocolError):  # a set that shows less than the protocol needs
+        train(parts | {"data": permitted(parts["data"], "few")}, tmp_path / "closed", protocol="open", images=40)
+
+
+def test_runs_of_two_protocols_or_of_two_encoders_are_never_mixed(parts, tmp_path):
+    train(parts, tmp_path, images=4)
+    with pytest.raises(WeightsError, match="other settings"):
+        train(parts, tmp_path, protocol="open", images=8)
+    torch.manual_seed(9)
+    with pytest.raises(WeightsError, match="other settings"):
+        train(parts | {"encoder": Encoder(16, 16, 64, 16, hidden=16)}, tmp_path, images=8)
+
+
+def test_codes_of_a_bank_train_beside_encoded_pairs(parts, tmp_path):
+    trained = train(parts, tmp_path, codes="bank", bank=parts["bank"], images=4)
+    assert any(not torch.equal(v, parts["g_phone"].state_dict()[k]) for k, v in trained.state_dict().items())
+    with pytest.raises(ProfileError, match="code bank"):
+        train(parts, tmp_path / "none", codes="bank", images=4)

@@ -7,8 +7,9 @@ import torch
 from fakes import FakeSet
 
 from studiolike.config import IdentityConfig, profile
-from studiolike.errors import InputError
+from studiolike.errors import InputError, ProtocolError
 from studiolike.features import Captures, CosineMargin, IdentityNet, IdentityStage, roc, train_identity, verification
+from studiolike.protocols import permitted
 from studiolike.training import fit, read_log
 
 CONFIG = IdentityConfig(resolution=32, images=720, batch=24, lr=3e-3)
@@ -22,7 +23,7 @@ def data() -> FakeSet:
 
 def stage_of(data, images: int | None = None) -> IdentityStage:
     torch.manual_seed(0)
-    train, val = (Captures(data, data.subjects(split), 32) for split in ("phone", "val"))
+    train, val = (Captures(data, data.subjects(split), 32, studio=split == "val") for split in ("phone", "val"))
     return IdentityStage(IdentityNet(**TINY), dataclasses.replace(CONFIG, images=images or CONFIG.images), train, val)
 
 
@@ -55,14 +56,23 @@ def test_the_whole_recipe_returns_a_network_named_after_its_role(data, tmp_path)
     assert (tmp_path / "record.json").exists()
 
 
-def test_captures_hold_every_lighting_and_the_studio_texture_of_exactly_the_wanted_subjects(data):
+def test_captures_hold_every_lighting_of_exactly_the_wanted_subjects_and_studio_textures_only_if_asked(data):
     wanted = torch.tensor([3, 7])
     captures = Captures(data, wanted, 32)
-    assert len(captures) == 2 * (3 + 1) and captures.subjects == 2
-    assert captures.labels.bincount().tolist() == [4, 4]
-    texture, visibility, labels = captures.batch(captures.studio.nonzero().flatten())
+    assert len(captures) == 2 * 3 and captures.subjects == 2 and not captures.studio.any()
+    with_studio = Captures(data, wanted, 32, studio=True)
+    assert with_studio.labels.bincount().tolist() == [4, 4] and torch.equal(with_studio.textures[:6], captures.textures)
+    texture, visibility, labels = with_studio.batch(with_studio.studio.nonzero().flatten())
     torch.testing.assert_close(texture, data.studio_batch(wanted, "cpu"), atol=1 / 255, rtol=0)
     assert visibility.min() == 1 and labels.tolist() == [0, 1]
+
+
+def test_the_recipe_never_reads_a_training_subject_s_studio_texture(data, tmp_path):
+    smoke = dataclasses.replace(profile("smoke"), identity=dataclasses.replace(CONFIG, resolution=64, images=12, batch=12))
+    view = permitted(data, "few", watch=True)
+    train_identity(smoke, "identity", view, tmp_path, device="cpu", progress=False)
+    with pytest.raises(ProtocolError):
+        Captures(view, data.subjects("phone"), 32, studio=True)
 
 
 def test_one_subject_is_refused(data):

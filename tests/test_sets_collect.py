@@ -125,17 +125,13 @@ def test_the_command_says_what_it_made(folders, capsys):
 
 
 def test_the_adaptation_stage_reads_the_studio_textures(folders):
-    from studiolike.adaptation.train import few_shot_sets
+    from studiolike.recipes import imported_studio
 
     data = collect(folders / "set", studio=folders / "studio", phone=folders / "phone", size=32, progress=False)
-
-    class Bank:
-        def codes(self, captures):
-            return torch.zeros(len(captures), 4, 8)
-
-    studio, pairs, held_out = few_shot_sets(data, Bank())
-    assert studio.shape == (len(data.subjects("studio")), 3, 32, 32) and studio.dtype == torch.uint8
-    assert len(held_out) == len(data.subjects("val")) and len(pairs) == len(data.captures("pairs"))
+    studio, held_out, digest = imported_studio(folders / "set", 32)
+    wanted = torch.cat([data.subjects("studio"), data.subjects("pairs")])
+    assert studio.dtype == torch.uint8 and studio.tolist() == data.studio[wanted.numpy()].tolist()
+    assert held_out.tolist() == data.studio[data.subjects("val").numpy()].tolist() and len(digest) == 64
 
 
 def test_data_synth_still_takes_a_profile(monkeypatch, capsys, tmp_path):
@@ -148,29 +144,26 @@ def test_data_synth_still_takes_a_profile(monkeypatch, capsys, tmp_path):
 
 
 def test_adapt_learns_from_an_imported_set_in_a_run_of_its_own(folders, monkeypatch, tmp_path):
-    from types import SimpleNamespace
-
     from studiolike import adaptation, recipes
     from studiolike.config import profile
 
     small = profile("smoke")
     data = collect(folders / "set", studio=folders / "studio", size=small.data.resolution, progress=False)
     told = {}
-    bank = SimpleNamespace(psnr=torch.ones(2), save=lambda path: None)
 
-    def train_studio(settings, g_phone, d_phone, bank, pairs, studio, run_dir, *, held_out, **options):
-        told.update(studio=studio, held_out=held_out, run=run_dir.name)
+    def train_studio(settings, g_phone, d_phone, encoder, data, protocol, studio, run_dir, *, held_out, **options):
+        told.update(studio=studio, held_out=held_out, run=run_dir.name, data=data, trained=protocol)
 
-    monkeypatch.setattr(recipes, "adapt_inputs", lambda *_: (bank, bank))
-    monkeypatch.setattr(adaptation, "few_shot_sets", lambda *_: ("synthetic", "pairs", "synthetic"))
+    monkeypatch.setattr(recipes, "permitted", lambda data, protocol, watch: (data, protocol))
     monkeypatch.setattr(adaptation, "train_studio", train_studio)
-    monkeypatch.setattr(recipes.Context, "data", None)
+    monkeypatch.setattr(recipes.Context, "data", "synthetic")
     monkeypatch.setattr(recipes.Context, "network", lambda self, name: torch.nn.Identity())
     monkeypatch.setattr(recipes.Context, "keep", lambda self, *_, **options: told.update(options))
-    recipes.train("adapt", small, tmp_path / "runs", studio=folders / "set")
+    recipes.train("adapt", small, tmp_path / "runs", studio=folders / "set", protocol="few")
+    assert told["data"] == ("synthetic", "few") and told["trained"] == told["protocol"] == "few"
     assert told["studio"].tolist() == data.studio[data.subjects("studio").numpy()].tolist()
     assert len(told["held_out"]) == len(data.subjects("val")) == 2
-    assert told["run"].startswith("g_studio-") and told["extra"]["studio_textures"].startswith("16 of an imported set")
+    assert told["run"].startswith("g_studio-few-") and told["extra"]["studio_textures"].startswith("16 of an imported set")
 
 
 def test_an_imported_set_that_does_not_fit_and_a_release_are_refused(folders, tmp_path):

@@ -55,7 +55,7 @@ def test_arrays_have_the_promised_types(data):
     assert visibility.shape == (2, 1, 32, 32) and (visibility == 0).any() and visibility.max() > 0.9
     assert data.studio_batch(data.subjects("test")).shape == (2, 3, 32, 32)
     apart = dataset.SPLIT_SEEDS
-    assert data.seeds.tolist() == [7, 8, 7 + apart, 7 + 2 * apart, 7 + 3 * apart, 7 + 4 * apart, 8 + 4 * apart]
+    assert data.seeds.tolist() == [7, 8, 7 + apart, 7 + 2 * apart, 7 + 3 * apart, 7 + 5 * apart, 8 + 5 * apart]
     assert ((data.severity > 0) & (data.severity <= 1)).all()
 
 

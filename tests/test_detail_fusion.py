@@ -1,0 +1,126 @@
+"""Gradient-domain fusion: the generator's light, the phone's detail, and nothing of what was not seen."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from studiolike.detail import fuse
+from studiolike.detail.fusion import WIDTH
+from studiolike.errors import InputError
+from studiolike.image import linear_to_srgb, srgb_to_linear
+
+SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def truth():
+    """A face under even light, sRGB: detail of one and of many texels, skin from dark to light."""
+    rng = torch.Generator().manual_seed(0)
+    rough = torch.rand(2, 3, SIZE, SIZE, generator=rng)
+    wide = F.interpolate(torch.rand(2, 3, 6, 6, generator=rng), (SIZE, SIZE), mode="bicubic", align_corners=True).clamp(0, 1)
+    return linear_to_srgb(0.1 + 0.3 * wide + 0.15 * rough)
+
+
+@pytest.fixture(scope="module")
+def light():
+    """A smooth light of another colour from another side, a factor of linear light from 0.3 to 1.6."""
+    x = torch.linspace(0, 1, SIZE)
+    field = torch.stack([0.3 + 1.3 * x.expand(SIZE, -1), 0.4 + x[:, None] * x, 1.2 - 0.8 * x[:, None].expand(-1, SIZE)])
+    return field[None]
+
+
+def lit(texture, light):
+    return linear_to_srgb((srgb_to_linear(texture) * light).clamp(0, 1))
+
+
+def smooth(texture, size=16):
+    return F.interpolate(F.adaptive_avg_pool2d(texture, size), texture.shape[-2:], mode="bicubic").clamp(0, 1)
+
+
+def error(a, b, border=6):
+    return float((a - b)[..., border:-border, border:-border].abs().mean())
+
+
+SEEN = torch.ones(2, 1, SIZE, SIZE)
+
+
+def test_a_smooth_light_on_the_studio_texture_is_taken_off_again(truth, light):
+    phone = lit(truth, light)
+    fused = fuse(phone, SEEN, truth)
+    assert error(phone, truth) > 0.08 and error(fused, truth) < 0.01
+    assert (fused - truth).abs().amax() < 0.1
+
+
+def test_a_capture_without_another_light_changes_nothing(truth):
+    assert torch.allclose(fuse(truth, SEEN, truth), truth, atol=2e-3)
+
+
+def test_detail_finer_than_the_width_comes_from_the_phone_and_what_is_coarser_does_not(truth, light):
+    studio = smooth(truth)
+    fused = fuse(lit(truth, light), SEEN, studio)
+    assert error(fused, truth) < 0.5 * error(studio, truth)
+    fine = [(x - F.avg_pool2d(x, 5, 1, 2))[..., 6:-6, 6:-6].flatten() for x in (fused, truth)]
+    assert torch.corrcoef(torch.stack(fine))[0, 1] > 0.97
+    coarse = [F.adaptive_avg_pool2d(x, 8) for x in (fused, studio)]
+    assert (coarse[0] - coarse[1]).abs().mean() < 0.02
+    widths = [error(fuse(lit(truth, light), SEEN, studio, width), studio) for width in (0.25 * WIDTH, WIDTH, 4 * WIDTH)]
+    assert widths[0] < widths[1] < widths[2], "a wider low pass lets more of the phone through"
+
+
+def test_a_factor_on_the_whole_capture_hardly_passes(truth, light):
+    studio, phone = smooth(truth), lit(truth, light)
+    darker = lit(phone, 0.5)
+    assert error(darker, phone) > 0.1 > 10 * error(fuse(darker, SEEN, studio), fuse(phone, SEEN, studio))
+
+
+def test_where_nobody_looked_the_result_is_the_studio_texture_bit_for_bit(truth, light):
+    studio, phone = smooth(truth), lit(truth, light)
+    assert torch.equal(fuse(phone, torch.zeros_like(SEEN), studio), studio)
+    seen = SEEN.clone()
+    seen[..., 40:80, 30:90] = 0
+    fused = fuse(phone, seen, studio)
+    assert torch.equal(fused[..., 40:80, 30:90], studio[..., 40:80, 30:90])
+    assert (fused - studio)[..., :30, :].abs().mean() > 0.02
+
+
+def test_colours_of_texels_that_were_never_seen_reach_nobody(truth, light):
+    studio, phone, seen = smooth(truth), lit(truth, light), SEEN.clone()
+    seen[..., 40:80, 30:90] = 0
+    seen[..., ::7, ::5] = 0
+    results = [fuse(torch.where(seen > 0, phone, torch.full_like(phone, x)), seen, studio) for x in (0.0, 0.5, 1.0)]
+    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+
+
+def test_a_texel_seen_by_half_is_half_fused_and_lends_its_light_to_few(truth, light):
+    studio, phone = smooth(truth), lit(truth, light)
+    whole, half = fuse(phone, SEEN, studio), fuse(phone, 0.5 * SEEN, studio)
+    assert torch.allclose(half, torch.lerp(studio, whole, 0.5), atol=1e-4)
+    wrong = phone.clone()
+    wrong[..., 60:64, :] = 1.0  # a grazing row that saw something else
+    sure, unsure = SEEN.clone(), SEEN.clone()
+    unsure[..., 60:64, :] = 0.2
+    beside = (slice(None), slice(None), slice(56, 60))
+    a, b = (fuse(wrong, seen, studio)[beside] - whole[beside] for seen in (sure, unsure))
+    assert b.abs().mean() < 0.25 * a.abs().mean()
+
+
+def test_a_texture_s_fusion_does_not_depend_on_its_batch(truth, light):
+    phone, studio, seen = lit(truth, light), smooth(truth), SEEN * torch.tensor([1.0, 0.7]).view(2, 1, 1, 1)
+    together = fuse(phone, seen, studio)
+    for k in range(2):
+        alone = fuse(phone[k : k + 1], seen[k : k + 1], studio[k : k + 1])
+        assert torch.allclose(together[k : k + 1], alone, atol=1e-6)
+
+
+def test_black_and_white_stay_finite_and_in_range():
+    black, white = torch.zeros(1, 3, 32, 32), torch.ones(1, 3, 32, 32)
+    for phone, studio in ((black, white), (white, black), (black, black)):
+        for seen in (0.0, 1e-3, 1.0):
+            fused = fuse(phone, torch.full((1, 1, 32, 32), seen), studio)
+            assert torch.isfinite(fused).all() and fused.min() >= -1e-6 and fused.max() <= 1 + 1e-6
+
+
+def test_shapes_that_do_not_fit_are_refused(truth):
+    for wrong in ((truth[:1], SEEN, truth), (truth, SEEN[..., :64], truth), (truth, truth, truth)):
+        with pytest.raises(InputError, match="one batch and one size"):
+            fuse(*wrong)
