@@ -151,8 +151,6 @@ class Detailer(ModelMixin, ConfigMixin):
             norm_num_groups=groups,
             add_attention=False,
         )
-        # diffusers makes the embedding's input in float32 whatever its weights are stored in
-        self.unet.class_embedding.register_forward_pre_hook(lambda module, given: (given[0].to(module.linear_1.weight.dtype),))
         torch.nn.init.zeros_(self.unet.conv_out.weight)  # start from "no detail" instead of random detail
         torch.nn.init.zeros_(self.unet.conv_out.bias)
 
