@@ -143,7 +143,9 @@ class AdaptStage(Stage):
         for teacher in self.teachers:
             teacher.to(device)
         local = max(1, self.batch // accelerator.num_processes)
-        alone = 2 * round(local * self.config.unpaired / 2) if self.loss.uses_pairs else local
+        alone = local
+        if self.loss.uses_pairs:  # two by two, and never none where some are wanted, however small a process's part is
+            alone = max(2, 2 * round(local * self.config.unpaired / 2)) if self.config.unpaired > 0 else 0
         g_studio, d_studio = (accelerator.unwrap_model(self.modules[k]) for k in ("g_studio", "d_studio"))
         twins_of = isinstance(self.sampler, EncodedCaptures)
         codes = (self.sampler.twins(-(-alone // 2), rng)[0] if twins_of else self.sampler(alone, rng)).to(device)
