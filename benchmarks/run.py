@@ -116,11 +116,11 @@ def detail_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
     from studiolike import weights
     from studiolike.detail import detail
 
-    model = weights.load("detailer", device=device)
+    model, size = weights.load("detailer", device=device), weights.read_config("g_studio")["resolution"]
     for resolution in (256, 512):
 
         def work(r: int = resolution) -> int:
-            n = model.config.low_resolution
+            n = size
             low, phone = torch.rand(1, 3, n, n, device=device), torch.rand(1, 3, r, r, device=device)
             detail(model, low, phone, torch.ones_like(phone[:, :1]), steps=DetailConfig.sample_steps)
             return 1

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional, arg, subcommand
 
-from .config import InversionConfig, Profile, profile
+from .config import DetailConfig, Profile, profile
 from .errors import StudioError
 
 Out = Annotated[Path, arg(aliases=["-o"])]
@@ -71,9 +71,9 @@ class Convert:
     """true studio texture to measure against"""
     weights: Path | None = None
     """folder written by StudioPipeline.save_pretrained, or a run of studiolike train; default: the released weights"""
-    inversion_steps: int = InversionConfig.steps
-    detail_steps: int = 8
-    guidance: float = 1.0
+    detail_steps: int = DetailConfig.sample_steps
+    guided: bool = True
+    """whether the phone texture's detail is looked at; without it, detail is invented"""
     seed: int = 0
     device: str | None = None
     json: bool = False

@@ -93,9 +93,8 @@ def convert_path(command: Convert) -> list[dict]:
     """Run the chain on a file or on every picture of a folder, write the results, return one report per picture."""
     source, out = command.input, command.out
     check_size(command.size)
-    for name in ("inversion_steps", "detail_steps"):
-        if getattr(command, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} must be at least 1")
+    if command.detail_steps < 1:
+        raise InputError("--detail-steps must be at least 1")
     if not source.exists():
         raise InputError(f"no such file: {source}")
     if source.is_dir():
@@ -128,16 +127,13 @@ def _pipeline(command: Convert):
 def _convert_one(
     pipe, command: Convert, path: Path, target: Path, texture: Tensor, visibility: Tensor | None, facts: dict
 ) -> dict:
-    from .config import InversionConfig
-
     started = time.perf_counter()
     result = pipe(
         texture,
         visibility,
         resolution=command.size,
         steps=command.detail_steps,
-        guidance=command.guidance,
-        inversion=InversionConfig(steps=command.inversion_steps),
+        guided=command.guided,
         seed=command.seed,
         progress=not command.quiet and not command.json,
     )

@@ -56,9 +56,7 @@ def draw(resolution: int = 256, settings: config.Profile | None = None):
         textures,
         maps,
         resolution=resolution,
-        inversion=settings.inversion,
         steps=settings.detail.sample_steps,
-        guidance=settings.detail.guidance,
         progress=True,
     ).texture
 

@@ -51,9 +51,7 @@ def photo_rows(pipe, folder: Path, profile: Profile) -> Iterator[tuple[str, dict
             shot.texture,
             shot.visibility,
             resolution=profile.detail.resolution,
-            inversion=profile.inversion,
             steps=profile.detail.sample_steps,
-            guidance=profile.detail.guidance,
         ).texture.cpu()
         textures = torch.cat([shot.texture, quotient(shot.texture, shot.visibility), result])
         found = photo_distance(image, shot.landmarks, textures)
