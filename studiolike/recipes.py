@@ -120,19 +120,20 @@ def train(
 
     Raises:
         ProfileError: unknown stage, a release of what was trained on ``studio``, or ``warm`` and networks of another size.
-        InputError: ``studio`` does not fit. WeightsError: a run folder of other settings.
+        InputError: ``studio`` does not fit. WeightsError: a run folder of other settings. ProtocolError: unknown protocol.
     """
     if stage != "all" and stage not in ORDER:
         raise ProfileError(f"unknown stage '{stage}'; choose one of {', '.join(ORDER)} or all")
     if studio and (stage != "adapt" or release):  # most real sets forbid what a release under MIT would allow
         raise ProfileError("--studio-set is for the stage adapt alone, and never for a release")
+    if protocol is not None:
+        check(protocol)
     if warm:
         check_size(profile)  # now, not after the hours of the stages before
     context = Context(profile, Path(runs) / profile.name, release, warm, device, seed, progress, studio)
     for name in ORDER[:3] if stage == "all" else (stage,) if stage in SHARED else ():
         SHARED[name](context)
     for chosen in PROTOCOLS if protocol is None else (protocol,):
-        check(chosen)
         for name in ORDER[3:] if stage == "all" else (stage,) if stage in BY_PROTOCOL else ():
             BY_PROTOCOL[name](context, chosen)
 
