@@ -148,7 +148,10 @@ class AdaptStage(Stage):
             alone = max(2, 2 * round(local * self.config.unpaired / 2)) if self.config.unpaired > 0 else 0
         g_studio, d_studio = (accelerator.unwrap_model(self.modules[k]) for k in ("g_studio", "d_studio"))
         twins_of = isinstance(self.sampler, EncodedCaptures)
-        codes = (self.sampler.twins(-(-alone // 2), rng)[0] if twins_of else self.sampler(alone, rng)).to(device)
+        codes = torch.empty(0, g_studio.num_ws, g_studio.config.w_dim)  # which no network takes
+        if alone:
+            codes = self.sampler.twins(-(-alone // 2), rng)[0] if twins_of else self.sampler(alone, rng)
+        codes = codes.to(device)
         everything, truth = codes, None
         if self.loss.uses_pairs:
             pair_codes, truth = self.pairs.draw(max(2, local - alone), rng)
@@ -160,12 +163,14 @@ class AdaptStage(Stage):
         twins = [part for part, coupled in given if coupled and len(part)]
         out: dict[str, Tensor] = {}
 
-        with torch.no_grad(), accelerator.autocast():
-            reference = self.g_phone.synthesis(codes, noise="none").float()
+        total, parts, logits = made.new_zeros(()), {}, None
         with accelerator.autocast():
             adversarial = adversarial and len(fake) > 0
-            logits = self._logits(d_studio, fake, rng) if adversarial else None  # both players' losses read them
-            total, parts = self.loss.generator(fake, reference, logits) if len(fake) else (made.new_zeros(()), {})
+            if len(fake):
+                with torch.no_grad():
+                    reference = self.g_phone.synthesis(codes, noise="none").float()
+                logits = self._logits(d_studio, fake, rng) if adversarial else None  # both players' losses read them
+                total, parts = self.loss.generator(fake, reference, logits)
             if truth is not None:
                 pair_total, pair_parts = self.loss.pairs(pair_fake, truth)
                 total, parts = total + pair_total, parts | pair_parts
