@@ -260,9 +260,9 @@ def test_the_seeds_of_the_splits_never_meet():
     seeds = spec.seeds()
     assert len(seeds.unique()) == len(seeds) == 20
     for config in (p.data for p in PROFILES.values()):
-        assert max(recipes.set_spec(config, detailed, test).counts()[s] for detailed in (0, 1) for test in (0, 1) for s in SPLITS) < (
-            SPLIT_SEEDS
-        )
+        assert max(
+            recipes.set_spec(config, detailed, test).counts()[s] for detailed in (0, 1) for test in (0, 1) for s in SPLITS
+        ) < (SPLIT_SEEDS)
 
 
 # the final evaluation, how many people it has, and what knows all splits by name

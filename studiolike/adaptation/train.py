@@ -28,7 +28,7 @@ from ..protocols import paired_captures
 from ..stylegan2.augment import augment
 from ..stylegan2.losses import lazy, r1_gamma
 from ..stylegan2.train import BETAS, WARM_BETAS
-from ..training import Stage, average_gradients, cooling, ema_decay, fit, was_skipped
+from ..training import Stage, average_gradients, average_of, cooling, ema_decay, fit, update_average, was_skipped
 from .captures import EncodedCaptures, EncodedPairs
 from .losses import AdaptLoss, Distance, StudioDistance, discriminator_loss, r1_loss
 from .sampling import CodeSampler
@@ -126,7 +126,7 @@ class AdaptStage(Stage):
             parameter.requires_grad_(True)
         freeze_image_side(d_studio, config.freeze_d)
         self.judged = [p for p in d_studio.parameters() if p.requires_grad]
-        self.modules = {"g_studio": g_studio, "d_studio": d_studio, "ema": copy.deepcopy(g_studio).eval().requires_grad_(False)}
+        self.modules = {"g_studio": g_studio, "d_studio": d_studio, "ema": average_of(g_studio)}
         self.optimizers = {
             "g": torch.optim.Adam(self.trained, lr=config.lr, betas=BETAS, eps=1e-8),
             "d": torch.optim.Adam(self.judged, eps=1e-8, **lazy(config.lr, BETAS, config.r1_every)),
@@ -243,10 +243,7 @@ class AdaptStage(Stage):
         """EMA of G_studio; its half-life grows with the run, so that a short one leaves G_phone behind too."""
         kimg = self.batch * 10 / 32 if self.config.ema_kimg is None else self.config.ema_kimg
         decay = ema_decay(images + self.batch, self.batch, 1000 * kimg)
-        ema = dict(self.accelerator.unwrap_model(self.modules["ema"]).named_parameters())
-        for name, parameter in self.accelerator.unwrap_model(self.modules["g_studio"]).named_parameters():
-            if parameter.requires_grad:
-                ema[name].lerp_(parameter, 1 - decay)
+        update_average(*(self.accelerator.unwrap_model(self.modules[name]) for name in ("ema", "g_studio")), decay)
 
     # ----------------------------------------------------------------------------------------------- watching
 

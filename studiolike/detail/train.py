@@ -11,7 +11,6 @@ the conditions; so they are kept above a floor (our choice).
 
 from __future__ import annotations
 
-import copy
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ from ..errors import InputError
 from ..inversion.distance import resize_observed
 from ..io import from_signed, write_image
 from ..stylegan2 import encode
-from ..training import Stage, was_skipped
+from ..training import Stage, average_of, update_average, was_skipped
 from .model import Detailer, bands, make_scheduler, upsample
 from .sample import detail
 
@@ -99,7 +98,7 @@ class DetailStage(Stage):
             self.model = model
             self._measure(seed, keep=model_settings or {})
         self.model = model.train()
-        self.average = copy.deepcopy(model).eval().requires_grad_(False)
+        self.average = average_of(model)
         self.modules = {"detailer": model}
         self.optimizers = {"detailer": torch.optim.AdamW(model.parameters(), config.lr, (0.9, 0.99), weight_decay=1e-3)}
         self.powers = make_scheduler().alphas_cumprod
@@ -183,8 +182,7 @@ class DetailStage(Stage):
         """Moving average of the weights; its half-life grows to a fortieth of the run."""
         half_life = max(min(total / 40, images / 10), 1e-3)
         keep = 0.5 ** (self.batch / half_life)
-        for mean, new in zip(self.average.parameters(), self.model.parameters(), strict=True):
-            mean.lerp_(new.to(mean), 1 - keep)
+        update_average(self.average.to(self.model.device), self.model, keep)
 
     def state_dict(self) -> dict[str, Any]:
         """The averaged weights, and the scales, which were measured and not configured."""
