@@ -8,7 +8,7 @@ from fakes import FakeSet
 
 from studiolike.adaptation import AdaptStage, CodeSampler, EncodedCaptures, EncodedPairs, Pairs, train_studio
 from studiolike.adaptation import train as train_module
-from studiolike.config import AdaptConfig, Profile
+from studiolike.config import AdaptConfig, Profile, profile
 from studiolike.errors import InputError, ProfileError, ProtocolError, WeightsError
 from studiolike.features.network import IdentityNet
 from studiolike.inversion import CodeBank
@@ -69,8 +69,9 @@ def captured_stage(parts, config=CONFIG, protocol="few"):
 
 def train(parts, run_dir, config=CONFIG, protocol="few", **options):
     data = permitted(parts["data"], protocol, watch=True)
+    settings = replace(config, codes=options.pop("codes", "captures"))
     return train_studio(
-        Profile(adapt=replace(config, codes=options.pop("codes", "captures"))),
+        Profile(adapt=settings, adapt_open=replace(settings, lr=0.001)),
         parts["g_phone"],
         parts["d_phone"],
         parts["encoder"],
@@ -94,7 +95,8 @@ def test_frozen_parameters_stay_bit_for_bit_and_the_others_move(parts, tmp_path)
     fit(stage, 12, tmp_path, **QUIET)
     trained = {id(p) for p in stage.trained}
     for name, parameter in stage.modules["g_studio"].named_parameters():
-        assert torch.equal(parameter, givers["g_phone"][name]) == (id(parameter) not in trained), name
+        moves = id(parameter) in trained and not name.endswith("noise_strength")  # G_studio paints without noise
+        assert torch.equal(parameter, givers["g_phone"][name]) != moves, name
     judged = {id(p) for p in stage.judged}
     moved = 0
     for name, parameter in stage.modules["d_studio"].named_parameters():
@@ -261,7 +263,7 @@ def test_the_pair_terms_pull_the_output_to_the_pairs(parts, tmp_path):
     fit(stage, 120, tmp_path, log_every=4, **QUIET)
     log = read_log(tmp_path)
     total = [sum(v) for v in zip(*(log[k] for k in ("g_recons", "g_recons_detail", "g_low_light")), strict=True)]
-    assert sum(total[-5:]) < 0.6 * sum(total[:5])
+    assert sum(total[-5:]) < 0.7 * sum(total[:5])
 
 
 def test_missing_ingredients_and_wrong_sizes_are_refused(parts):
@@ -285,7 +287,8 @@ def test_with_captures_too_only_what_train_from_names_moves(parts, tmp_path):
     stage = captured_stage(parts, replace(CONFIG, train_from=4, train_rgb=False))
     fit(stage, 12, tmp_path, **QUIET)
     moving = {n for n, p in stage.modules["g_studio"].named_parameters() if not torch.equal(p, givers["g_phone"][n])}
-    assert moving and all(n.startswith(("blocks.8", "blocks.16")) for n in moving) and len(moving) == len(stage.trained)
+    assert moving and all(n.startswith(("blocks.8", "blocks.16")) for n in moving)
+    assert len(moving) == len([p for p in stage.trained if p.ndim])  # all but the strengths of noise, which is not used
     for name, before in givers.items():
         assert all(torch.equal(before[k], v) for k, v in parts[name].state_dict().items()), name
     log = read_log(tmp_path)
@@ -304,20 +307,45 @@ def test_the_invariance_term_needs_twins_and_makes_them_alike(parts, tmp_path):
     assert not any(key.startswith("g_") for key in read_log(tmp_path / "codes"))
 
 
-def test_encoded_pairs_are_twins_too_and_uneven_batches_are_filled_up(parts, tmp_path):
-    config = replace(CONFIG, adversarial=0.0, perceptual=0.0, identity=0.0, batch=1, images=2)
-    sampler, pairs = captured(parts)
-    stage = AdaptStage(config, parts["g_phone"], parts["d_phone"], sampler, parts["studio"], pairs)
-    shapes, original = [], stage.loss.twins
-    stage.loss.twins = lambda *fakes: shapes.append([len(f) for f in fakes]) or original(*fakes)
-    fit(stage, 2, tmp_path / "captures", **QUIET)
-    assert shapes == [[2, 2]] * 2
-    stage = AdaptStage(config, parts["g_phone"], parts["d_phone"], CodeSampler("z", parts["g_phone"]), parts["studio"], pairs)
-    shapes.clear()
-    original = stage.loss.twins
-    stage.loss.twins = lambda *fakes: shapes.append([len(f) for f in fakes]) or original(*fakes)
-    fit(stage, 2, tmp_path / "codes", **QUIET)
-    assert shapes == [[2]] * 2
+@pytest.mark.parametrize(
+    ("batch", "unpaired", "codes", "pairs"),
+    [(8, 0.5, 4, 4), (8, 0.25, 2, 6), (8, 1.0, 8, 2), (8, 0.0, 0, 8), (2, 0.5, 2, 2), (1, 0.5, 2, 2)],
+)
+def test_a_step_s_codes_are_shared_out_two_by_two_and_both_parts_have_twins(parts, tmp_path, batch, unpaired, codes, pairs):
+    config = replace(CONFIG, adversarial=0.0, perceptual=0.0, identity=0.0, batch=batch, images=2 * batch, unpaired=unpaired)
+    stage = captured_stage(parts, config)
+    counted, twins = [], stage.loss.twins
+    stage.loss.twins = lambda *fakes: counted.append([len(f) for f in fakes]) or twins(*fakes)
+    fit(stage, 2 * batch, tmp_path, **QUIET)
+    assert counted == [[n for n in (codes, pairs) if n]] * 2
+
+
+def test_codes_without_twins_are_left_out_of_the_invariance_term(parts, tmp_path):
+    config = replace(CONFIG, adversarial=0.0, perceptual=0.0, identity=0.0)
+    networks = parts["g_phone"], parts["d_phone"]
+    stage = AdaptStage(config, *networks, CodeSampler("z", parts["g_phone"]), parts["studio"], captured(parts)[1])
+    counted, twins = [], stage.loss.twins
+    stage.loss.twins = lambda *fakes: counted.append([len(f) for f in fakes]) or twins(*fakes)
+    fit(stage, 4, tmp_path, **QUIET)
+    assert counted == [[2]]
+
+
+def test_terms_that_need_people_without_a_pair_are_refused_where_there_are_none(parts, tmp_path):
+    with pytest.raises(ProfileError, match="set unpaired above 0"):
+        captured_stage(parts, replace(CONFIG, unpaired=0.0))
+    with pytest.raises(ProfileError, match="set unpaired above 0"):
+        captured_stage(parts, replace(CONFIG, unpaired=0.0, adversarial=0.0, **NO_PAIRS))
+    config = replace(profile("smoke").adapt_open, images=8, batch=4)
+    stage = captured_stage(parts, config, "open")
+    before = state(stage.modules["d_studio"])
+    fit(stage, 8, tmp_path, **QUIET)
+    assert {key for key in read_log(tmp_path) if key.startswith(("g_", "d_"))} == {
+        "g_recons",
+        "g_recons_detail",
+        "g_low_light",
+        "g_invariance",
+    }
+    assert all(torch.equal(v, before[k]) for k, v in stage.modules["d_studio"].state_dict().items())
 
 
 def test_each_protocol_draws_its_own_pairs_and_none_of_the_others(parts, tmp_path):

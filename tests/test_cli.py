@@ -49,7 +49,7 @@ def bad_inputs(folder):
         "truncated image": (["convert", folder / "cut.png", "-o", out], "not a readable image"),
         "not square": (["convert", folder / "wide.png", "--kind", "texture", "-o", out], "must be square"),
         "size no power of two": (["convert", good, "--kind", "texture", "--size", "300", "-o", out], "power of two"),
-        "no steps": (["convert", good, "--kind", "texture", "--inversion-steps", "0", "-o", out], "at least 1"),
+        "no steps": (["convert", good, "--kind", "texture", "--detail-steps", "0", "-o", out], "at least 1"),
         "empty folder": (["convert", folder / "empty", "-o", folder / "outs"], "no pictures"),
         "unknown format": (["convert", good, "--kind", "texture", "-o", folder / "out.xyz"], "ending must be"),
         "output below a file": (["convert", good, "--kind", "texture", "-o", folder / "file" / "out.png"], "cannot write"),
@@ -100,7 +100,7 @@ def test_damaged_released_weights_are_named(tmp_path, capsys, monkeypatch, textu
     import shutil
 
     shutil.copytree(weights.weights_dir(), tmp_path / "weights")
-    victim = tmp_path / "weights" / "g_studio" / weights.FILE
+    victim = tmp_path / "weights" / "open" / "g_studio" / weights.FILE
     content = bytearray(victim.read_bytes())
     content[len(content) // 2] ^= 0xFF
     victim.write_bytes(bytes(content))
@@ -124,8 +124,6 @@ def test_convert_writes_a_texture_and_reports_metrics_and_timings(tmp_path, caps
         target,
         "--size",
         "128",
-        "--inversion-steps",
-        "4",
         "--detail-steps",
         "2",
         "--json",
@@ -133,10 +131,10 @@ def test_convert_writes_a_texture_and_reports_metrics_and_timings(tmp_path, caps
     )
     report = json.loads(out)["results"][0]
     assert code == 0 and io.read_texture(target).shape == (3, 128, 128)
-    assert {"inversion", "translation", "detailing"} <= report["seconds"].keys()
+    assert {"encoding", "translation", "detailing"} <= report["seconds"].keys()
     assert 0 <= report["metrics"]["asymmetry_output"] < 2 and report["kind"] == "texture"
     again = tmp_path / "again.png"
-    run(capsys, "convert", texture_file, "-o", again, "--size", "128", "--inversion-steps", "4", "--detail-steps", "2", "--quiet")
+    run(capsys, "convert", texture_file, "-o", again, "--size", "128", "--detail-steps", "2", "--quiet")
     assert again.read_bytes() == target.read_bytes()
 
 
@@ -149,8 +147,6 @@ def test_a_folder_is_converted_picture_by_picture(tmp_path, capsys, texture_file
         tmp_path / "out",
         "--size",
         "128",
-        "--inversion-steps",
-        "2",
         "--detail-steps",
         "1",
         "--quiet",

@@ -48,7 +48,7 @@ def test_a_smooth_light_on_the_studio_texture_is_taken_off_again(truth, light):
     phone = lit(truth, light)
     fused = fuse(phone, SEEN, truth)
     assert error(phone, truth) > 0.08 and error(fused, truth) < 0.01
-    assert (fused - truth).abs().amax() < 0.1
+    assert (fused - truth)[..., 6:-6, 6:-6].abs().amax() < 0.05
 
 
 def test_a_capture_without_another_light_changes_nothing(truth):

@@ -1,7 +1,6 @@
 """The whole chain with the released weights: it runs, repeats, saves and loads like any diffusers pipeline."""
 
 import copy
-import shutil
 
 import pytest
 import torch
@@ -9,11 +8,15 @@ from diffusers import DiffusionPipeline
 
 from studiolike import weights
 from studiolike.config import InversionConfig
-from studiolike.errors import InputError, WeightsError
-from studiolike.image import resize
+from studiolike.detail import Detailer
+from studiolike.errors import InputError, ProtocolError, WeightsError
+from studiolike.image import from_signed, resize
+from studiolike.inversion import resize_observed
 from studiolike.pipeline import StudioPipeline
+from studiolike.protocols import PROTOCOLS
+from studiolike.stylegan2 import encode
 
-QUICK = dict(resolution=128, steps=2, inversion=InversionConfig(steps=3))
+QUICK = dict(resolution=128, steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -35,32 +38,59 @@ def test_the_chain_repeats_and_has_the_promised_shapes(pipe, phone):
     assert torch.equal(first.texture, second.texture)
     assert first.texture.shape == (1, 3, 128, 128) and first.studio_lr.shape[-1] == pipe.g_studio.config.resolution
     assert first.texture.min() >= 0 and first.texture.max() <= 1 and torch.isfinite(first.texture).all()
-    assert set(first.seconds) == {"inversion", "translation", "detailing"}
+    assert set(first.seconds) == {"encoding", "translation", "detailing"}
+
+
+def test_the_chain_is_encoder_generator_and_detailer_and_without_a_size_512(pipe, phone):
+    out = pipe(*phone, steps=1)
+    assert out.texture.shape[-1] == 512
+    small = resize_observed(*phone, pipe.g_phone.config.resolution)
+    with torch.no_grad():
+        codes = encode(pipe.encoder, pipe.g_phone, *small)
+        drawn = from_signed(pipe.g_studio.synthesis(codes, "none"))
+    assert torch.allclose(out.w_plus, codes, atol=1e-5) and torch.allclose(out.studio_lr, drawn, atol=1e-5)
+    assert torch.equal(pipe.encode(*phone), out.w_plus) and torch.equal(pipe.translate(out.w_plus), out.studio_lr)
+
+
+def test_without_guidance_only_the_code_comes_from_the_capture(pipe, phone):
+    texture, visibility = phone
+    guided, blind = (pipe(texture, visibility, **QUICK, guided=g) for g in (True, False))
+    assert torch.equal(guided.studio_lr, blind.studio_lr) and not torch.equal(guided.texture, blind.texture)
+
+
+def test_optimisation_from_the_encoder_s_codes_reconstructs_better(pipe, phone):
+    found = pipe.invert(*phone, InversionConfig(steps=3))
+    assert found.psnr_observed > pipe(*phone, **QUICK).psnr_observed
 
 
 def test_a_run_is_chosen_by_its_folder_and_what_it_has_not_trained_is_the_released_network(pipe, tmp_path):
-    other = copy.deepcopy(pipe.g_studio)
-    with torch.no_grad():
-        next(other.parameters()).mul_(2)
     card = {"images": 1, "seconds": 1, "device": "cpu", "data": "synthetic heads"}
-    weights.release(other, "g_studio", card, tmp_path / "run" / "networks")
-    for folder in (tmp_path / "run", tmp_path / "run" / "networks"):
-        chosen = StudioPipeline.chosen(folder)
-        assert torch.equal(next(chosen.g_studio.parameters()), next(other.half().float().parameters()))
-        assert torch.equal(next(chosen.g_phone.parameters()), next(pipe.g_phone.parameters()))
+    for protocol, factor in (("few", 2), ("open", 3)):
+        other = copy.deepcopy(pipe.g_studio)
+        with torch.no_grad():
+            next(other.parameters()).mul_(factor)
+        weights.release(other, "g_studio", card, tmp_path / "run" / "networks", protocol)
+        wanted = next(other.half().float().parameters())  # "open" goes before "few"
+        for folder in (tmp_path / "run", tmp_path / "run" / "networks"):
+            chosen = StudioPipeline.chosen(folder)
+            assert torch.equal(next(chosen.g_studio.parameters()), wanted)
+            assert torch.equal(next(chosen.g_phone.parameters()), next(pipe.g_phone.parameters()))
+            assert torch.equal(next(chosen.detailer.parameters()), next(pipe.detailer.parameters()))
     with pytest.raises(WeightsError, match="no weights in"):
         StudioPipeline.chosen(tmp_path)
 
 
-def test_a_protocol_chooses_among_the_released_weights(pipe, tmp_path, monkeypatch):
-    shutil.copytree(weights.weights_dir(), tmp_path / "weights", ignore=shutil.ignore_patterns("*judge", "identity*"))
-    monkeypatch.setenv("STUDIOLIKE_WEIGHTS", str(tmp_path / "weights"))
-    (tmp_path / "weights" / "few").mkdir()
-    shutil.move(tmp_path / "weights" / "detailer", tmp_path / "weights" / "few" / "detailer")
+def test_a_protocol_chooses_among_the_released_weights(pipe):
     few = StudioPipeline.chosen("few")
-    assert torch.equal(next(few.detailer.parameters()), next(pipe.detailer.parameters()))
-    with pytest.raises(WeightsError, match="no weights in 'open'"):
-        StudioPipeline.chosen("open")
+    for name in weights.PER_PROTOCOL:
+        both = zip(getattr(pipe, name).parameters(), getattr(few, name).parameters(), strict=True)
+        assert any(a.shape != b.shape or not torch.equal(a, b) for a, b in both), name
+        own = weights.load(name, protocol="few")
+        assert all(torch.equal(a, b) for a, b in zip(own.parameters(), getattr(few, name).parameters(), strict=True))
+    chosen = StudioPipeline.chosen("open")
+    assert all(torch.equal(a, b) for a, b in zip(chosen.g_studio.parameters(), pipe.g_studio.parameters(), strict=True))
+    with pytest.raises(ProtocolError, match="unknown protocol"):
+        StudioPipeline.released(protocol="many")
 
 
 def test_what_was_never_observed_does_not_change_the_result(pipe, phone):
@@ -137,11 +167,29 @@ def test_impossible_inputs_are_refused_with_the_reason(pipe, texture, visibility
 def test_every_released_network_has_a_card_that_tells_where_it_comes_from():
     total = 0
     for name in weights.NETWORKS:
-        card = weights.read_card(name)
-        assert card["images"] > 0 and card["seconds"] > 0 and card["device"] and "synthetic heads" in card["data"]
-        assert (weights.weights_dir() / name / "README.md").read_text().startswith(f"# {name}")
-        total += (weights.weights_dir() / name / weights.FILE).stat().st_size
+        for protocol in PROTOCOLS if name in weights.PER_PROTOCOL else ("open",):
+            card, folder = weights.read_card(name, protocol=protocol), weights.folder_of(name, protocol)
+            assert card["images"] > 0 and card["seconds"] > 0 and card["device"] and "synthetic heads" in card["data"]
+            assert name not in weights.PER_PROTOCOL or card["protocol"] == protocol
+            assert (folder / "README.md").read_text().startswith(f"# {name}")
+            total += (folder / weights.FILE).stat().st_size
     assert total < 40e6
+    assert not any((weights.weights_dir() / name).exists() for name in weights.PER_PROTOCOL), "those lie in few/ and open/"
+
+
+def test_networks_that_learnt_from_studio_textures_lie_apart_by_protocol_and_the_others_do_not(tmp_path):
+    for name in [*weights.NETWORKS, *weights.JUDGES]:
+        few, open_ = (weights.folder_of(name, protocol, tmp_path) for protocol in PROTOCOLS)
+        assert (few != open_) == (name in weights.PER_PROTOCOL)
+    assert weights.folder_of("detailer", "few", tmp_path) == tmp_path / "few" / "detailer"
+    with pytest.raises(ProtocolError, match="unknown protocol 'many'"):
+        weights.folder_of("g_phone", "many")
+    detailer = Detailer(channels=(8, 16), residual_scale=0.125)
+    weights.release(detailer, "detailer", {"images": 1}, tmp_path, "few")
+    assert weights.load("detailer", protocol="few", root=tmp_path).config.residual_scale == 0.125
+    assert weights.read_config("detailer", tmp_path, "few")["residual_scale"] == 0.125
+    with pytest.raises(WeightsError, match="no weights in"):
+        weights.load("detailer", root=tmp_path)
 
 
 def test_unknown_and_missing_networks_are_named(tmp_path):

@@ -133,6 +133,12 @@ def test_pairs_are_captures_of_people_whose_texture_may_be_read(data):
             asked(data, "many")
 
 
+def test_an_unknown_protocol_is_named_before_anything_is_made(tmp_path):
+    with pytest.raises(ProtocolError, match="unknown protocol 'many'"):
+        recipes.train("all", SMALL, tmp_path / "runs", protocol="many", progress=False)
+    assert not (tmp_path / "runs").exists()
+
+
 # ------------------------------------------------------------------------------------------------------- the poison test
 
 DATA = DataConfig(
@@ -151,6 +157,7 @@ SMALL = replace(
     data=DATA,
     chapter=DATA,
     adapt=AdaptConfig(images=12, batch=4, warm_up=0.34, r1_every=1),
+    adapt_open=replace(profile("smoke").adapt_open, images=12, batch=4),
     detail=DetailConfig(resolution=64, crop=32, channels=(8, 16), images=8, batch=4),
     identity=IdentityConfig(resolution=64, images=8, batch=4),
 )
