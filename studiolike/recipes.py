@@ -126,6 +126,10 @@ def train(
         raise ProfileError(f"unknown stage '{stage}'; choose one of {', '.join(ORDER)} or all")
     if studio and (stage != "adapt" or release):  # most real sets forbid what a release under MIT would allow
         raise ProfileError("--studio-set is for the stage adapt alone, and never for a release")
+    if studio:  # D reads it, and under "open" there is no D
+        if protocol == "open":
+            raise ProfileError("--studio-set goes with --protocol few")
+        protocol = "few"
     if protocol is not None:
         check(protocol)
     if warm:
@@ -473,6 +477,7 @@ def train_detail(context: Context, protocol: str) -> None:
     )
     run = f"detailer-{protocol}"
     settings = {"detail": dataclasses.asdict(config), "data": data.manifest["spec"], "start": fingerprint(*stage.chain)}
+    settings["precision"] = context.profile.precision
     fit(stage, config.images, context.runs / run, settings=settings, precision=context.profile.precision, **context.options)
     extra = {"protocol": protocol}
     context.keep(stage.average.cpu(), "detailer", context.detailed, {}, run=run, extra=extra, protocol=protocol)

@@ -149,13 +149,15 @@ class AdaptStage(Stage):
         g_studio, d_studio = (accelerator.unwrap_model(self.modules[k]) for k in ("g_studio", "d_studio"))
         twins_of = isinstance(self.sampler, EncodedCaptures)
         codes = torch.empty(0, g_studio.num_ws, g_studio.config.w_dim)  # which no network takes
-        if alone:
-            codes = self.sampler.twins(-(-alone // 2), rng)[0] if twins_of else self.sampler(alone, rng)
-        codes = codes.to(device)
+        with accelerator.autocast():
+            if alone:
+                codes = self.sampler.twins(-(-alone // 2), rng)[0] if twins_of else self.sampler(alone, rng)
+        codes = codes.float().to(device)
         everything, truth = codes, None
         if self.loss.uses_pairs:
-            pair_codes, truth = self.pairs.draw(max(2, local - alone), rng)
-            everything, truth = torch.cat([codes, pair_codes.to(device)]), _signed(truth, device)
+            with accelerator.autocast():
+                pair_codes, truth = self.pairs.draw(max(2, local - alone), rng)
+            everything, truth = torch.cat([codes, pair_codes.float().to(device)]), _signed(truth, device)
         with accelerator.autocast():
             made = g_studio.synthesis(everything, noise="none").float()
         fake, pair_fake = made[: len(codes)], made[len(codes) :]
@@ -345,6 +347,7 @@ def train_studio(
         "studio": len(studio),
         "pairs": len(paired),
         "data": data.manifest.get("spec"),
+        "precision": profile.precision,
     }
     settings.pop("images")  # a longer run continues a shorter one
     # a checkpoint holds G_studio's frozen layers too: never continue it on another G_phone
