@@ -22,7 +22,7 @@ from IPython.display import Markdown, display
 
 from studiolike import config, inversion, recipes, weights
 from studiolike.chapters import figures, notebook
-from studiolike.evaluation import clustered_mean, faceid, perceptual, perceptual_judge, psnr
+from studiolike.evaluation import faceid, perceptual, perceptual_judge, psnr, verdicts
 from studiolike.image import fill_unobserved, from_signed, resize, to_signed
 from studiolike.inversion import CodeBank, WPrior, invert, observed_psnr, pyramid_distance, resize_observed
 from studiolike.stylegan2 import encode
@@ -345,14 +345,10 @@ def mean(measure, name):
     return float(measures[measure][name].nanmean())
 
 
-def compare(measure, a, b):
-    """Mean of a − b over people, with a bootstrap interval over people."""
-    return clustered_mean((measures[measure][a] - measures[measure][b]).numpy(), subjects.numpy())
-
-
-def words(estimate, up, down, even):
-    """What an interval allows us to say."""
-    return up if estimate.low > 0 else down if estimate.high < 0 else even
+def compare(*pairs):
+    """Verdicts on the differences a − b of (measure, a, b), corrected together."""
+    gaps = {pair: (measures[pair[0]][pair[1]] - measures[pair[0]][pair[2]]).numpy() for pair in pairs}
+    return list(verdicts(gaps, subjects.numpy(), higher=True).values())
 
 
 given, after = "reconstruction, given side, dB ↑", "studio, given side, dB ↑"
@@ -369,29 +365,34 @@ for key, name in (
     notebook.glue(f"ch03_studio_{key}", mean(after, name))
     notebook.glue(f"ch03_energy_{key}", mean("prior energy", name))
     notebook.glue(f"ch03_hidden_{key}", mean("reconstruction, hidden side, dB ↑", name))
-freedom, prior_effect, longer = compare(given, "W+ free", "W"), compare(after, "W+", "W+ free"), compare(after, "W+ long", "W+")
-descent = compare(after, "W+", "encoder")
-tight_effect, information = compare(after, "W+ tight", "W+"), compare(after, "W+", "mean code")
-features_before, features_after = compare(given, "W+ features", "W+"), compare(after, "W+ features", "W+")
-notebook.glue("ch03_features_before", f"{features_before:.2f}")
-notebook.glue("ch03_features_after", f"{features_after:.2f}")
+freedom, prior_effect, longer, descent, tight_effect, information, features_before, features_after = compare(
+    (given, "W+ free", "W"),
+    (after, "W+", "W+ free"),
+    (after, "W+ long", "W+"),
+    (after, "W+", "encoder"),
+    (after, "W+ tight", "W+"),
+    (after, "W+", "mean code"),
+    (given, "W+ features", "W+"),
+    (after, "W+ features", "W+"),
+)
+notebook.glue("ch03_features_before", f"{features_before.difference:.2f}")
+notebook.glue("ch03_features_after", f"{features_after.difference:.2f}")
 notebook.glue("ch03_features_perceptual", mean("studio, perceptual ↓", "W+ features"))
 notebook.glue("ch03_pixels_perceptual", mean("studio, perceptual ↓", "W+"))
-notebook.glue("ch03_freedom", f"{freedom:.1f}")
-notebook.glue("ch03_prior_effect", f"{prior_effect:.2f}")
-notebook.glue("ch03_tight_effect", f"{tight_effect:.2f}")
-notebook.glue("ch03_longer", f"{longer:.2f}")
-notebook.glue("ch03_descent", f"{descent:.2f}")
-notebook.glue("ch03_longer_words", words(longer, "helps", "harms", "has no effect that can be shown"))
-notebook.glue("ch03_descent_words", words(descent, "helps", "harms", "has no effect that can be shown"))
-notebook.glue("ch03_information", f"{information:.2f}")
+notebook.glue("ch03_freedom", f"{freedom.difference:.1f}")
+notebook.glue("ch03_prior_effect", f"{prior_effect.difference:.2f}")
+notebook.glue("ch03_tight_effect", f"{tight_effect.difference:.2f}")
+notebook.glue("ch03_longer", f"{longer.difference:.2f}")
+notebook.glue("ch03_descent", f"{descent.difference:.2f}")
+notebook.glue("ch03_longer_words", longer.say("helps", "harms", "has no effect that can be shown"))
+notebook.glue("ch03_descent_words", descent.say("helps", "harms", "has no effect that can be shown"))
+notebook.glue("ch03_information", f"{information.difference:.2f}")
 notebook.glue(
-    "ch03_freedom_words", words(freedom, "W+ buys reconstruction", "W+ loses reconstruction", "no difference can be shown")
+    "ch03_freedom_words", freedom.say("W+ buys reconstruction", "W+ loses reconstruction", "no difference can be shown")
 )
 notebook.glue(
     "ch03_prior_words",
-    words(
-        prior_effect,
+    prior_effect.say(
         "the prior helps after translation",
         "the prior harms after translation",
         "no effect of the prior can be shown after translation",
@@ -399,14 +400,13 @@ notebook.glue(
 )
 notebook.glue(
     "ch03_tight_words",
-    words(
-        tight_effect,
+    tight_effect.say(
         "a prior thirty times as strong is better still",
         "a prior thirty times as strong is worse",
         "a prior thirty times as strong changes nothing that can be shown",
     ),
 )
-notebook.glue("ch03_information_words", words(information, "beats", "is worse than", "cannot be told from"))
+notebook.glue("ch03_information_words", information.say("beats", "is worse than", "cannot be told from"))
 notebook.glue("ch03_best_before", max(runs, key=lambda name: mean(given, name)))
 notebook.glue("ch03_best_after", max(runs, key=lambda name: mean(after, name)))
 
@@ -555,11 +555,11 @@ figures.show(
     fig, "PSNR on the hidden side for the smooth fill, the mean code, the encoder and the inversions; one mark per person."
 )
 measures["hidden"] = scores
-against_mean, against_fill = compare("hidden", "W+", "mean code"), compare("hidden", "W+", "fill")
+against_mean, against_fill = compare(("hidden", "W+", "mean code"), ("hidden", "W+", "fill"))
 notebook.glue("ch03_hidden_fill", scores["fill"].nanmean())
 notebook.glue("ch03_hidden_best", max(scores, key=lambda n: float(scores[n].nanmean())))
-notebook.glue("ch03_hidden_vs_mean", words(against_mean, "beats", "is worse than", "cannot be told from"))
-notebook.glue("ch03_hidden_vs_fill", words(against_fill, "beats", "is worse than", "cannot be told from"))
+notebook.glue("ch03_hidden_vs_mean", against_mean.say("beats", "is worse than", "cannot be told from"))
+notebook.glue("ch03_hidden_vs_fill", against_fill.say("beats", "is worse than", "cannot be told from"))
 notebook.glue("ch03_hidden_gap", mean(given, "W+ long") - float(scores["W+ long"].nanmean()))
 notebook.glue("ch03_hidden_gap_w", mean(given, "W") - float(scores["W"].nanmean()))
 

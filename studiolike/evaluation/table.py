@@ -210,8 +210,17 @@ class EvaluationTable:
             lines.append("| " + " | ".join([method, *cells]) + " |")
         return "\n".join(lines) + "\n\n" + self.caption() + "\n"
 
-    def versus(self, method: str, rivals: list[str] | None = None, metrics: list[str] | None = None) -> str:
-        """A table of what ``method`` is in comparison with each rival, with mean paired differences, and the rule in its foot."""
+    def versus(
+        self,
+        method: str,
+        rivals: list[str] | None = None,
+        metrics: list[str] | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> str:
+        """A table of what ``method`` is in comparison with each rival, with mean paired differences, and the rule in its foot.
+
+        ``labels``: how to call the metrics; default `label`. The rest as `verdicts`.
+        """
         judged = self.verdicts(method, rivals, metrics)
         rivals = list(dict.fromkeys(rival for rival, _ in judged))
         lines = [f"| {method} is … than | " + " | ".join(rivals) + " |", "|---|" + "---|" * len(rivals)]
@@ -221,7 +230,7 @@ class EvaluationTable:
                 told = judged[rival, metric]
                 bold = "**" if told.word == BETTER else ""
                 cells.append(f"{bold}{told}{bold} ({told.difference.mean:+.2g})")
-            lines.append(f"| {self.label(metric)} | " + " | ".join(cells) + " |")
+            lines.append(f"| {(labels or {}).get(metric, self.label(metric))} | " + " | ".join(cells) + " |")
         foot = (
             f"In brackets: mean paired difference, {method} − rival. Words: sign-flip test over subjects at 5 %, the "
             f"{len(judged)} comparisons of this table corrected together (Holm)."

@@ -47,13 +47,15 @@ def pair_scores(embeddings: Tensor, subject: Tensor) -> tuple[Tensor, Tensor]:
 def roc(genuine: Tensor, impostor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """ROC curve: false accepts, true accepts (both ``(K,)``, rising from 0 to 1) and their thresholds
     (falling)."""
+    from torchmetrics.functional.classification import binary_roc
+
     scores = torch.cat([genuine, impostor])
-    thresholds = torch.cat([scores.new_tensor([float("inf")]), scores.unique().flip(0)])
-    rates = []
-    for part in (impostor, genuine):
-        ordered = part.sort().values
-        rates.append(1 - torch.searchsorted(ordered, thresholds).double() / len(part))  # share with score >= threshold
-    return rates[0], rates[1], thresholds
+    labels = torch.cat([torch.ones_like(genuine), torch.zeros_like(impostor)]).int()
+    # torchmetrics takes scores outside [0, 1] for logits and would squash them
+    false_accept, true_accept, thresholds = binary_roc((scores + 1) / 2, labels)
+    thresholds = thresholds * 2 - 1
+    thresholds[0] = torch.inf  # nobody is accepted
+    return false_accept.double(), true_accept.double(), thresholds
 
 
 def verification(embeddings: Tensor, subject: Tensor, threshold: float | None = None) -> Verification:
