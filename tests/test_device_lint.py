@@ -81,10 +81,10 @@ def networks(settings: Profile) -> SimpleNamespace:
 def identity(settings: Profile) -> Stage:
     side = settings.identity.resolution
     captures = Captures.__new__(Captures)
-    captures.textures = torch.zeros(256, 3, side, side, dtype=torch.uint8, device="cpu")
-    captures.visibility = captures.textures[:, :1]
-    captures.labels = torch.zeros(256, dtype=torch.long, device="cpu")
-    captures.subjects, captures.studio = 128, captures.labels > 0
+    captures.textures = torch.randint(256, (256, 3, side, side), dtype=torch.uint8, device="cpu")
+    captures.visibility = torch.full_like(captures.textures[:, :1], 255)
+    captures.labels = torch.arange(256, device="cpu") // 2
+    captures.subjects, captures.studio = 128, captures.labels > 127
     return IdentityStage(IdentityNet.named("identity", resolution=side), settings.identity, captures)
 
 
@@ -101,9 +101,9 @@ def encoder(settings: Profile) -> Stage:
 
 def adapt(settings: Profile) -> Stage:
     made, data = networks(settings), Blank(settings.generator.resolution)
-    codes = torch.zeros(64, made.g_phone.num_ws, settings.generator.w_dim, device="cpu")
+    codes = torch.randn(64, made.g_phone.num_ws, settings.generator.w_dim, device="cpu")
     bank = CodeBank(codes, torch.arange(64, device="cpu"), codes[:, 0, 0], {})
-    studio = torch.zeros(64, 3, data.resolution, data.resolution, dtype=torch.uint8, device="cpu")
+    studio = torch.randint(256, (64, 3, data.resolution, data.resolution), dtype=torch.uint8, device="cpu")
     sampler = CodeSampler(settings.adapt.codes, made.g_phone, bank)
     pairs = Pairs(codes, studio)
     return AdaptStage(settings.adapt, made.g_phone, made.d_phone, sampler, studio, pairs, identity=made.identity, held_out=studio)
@@ -246,14 +246,13 @@ def test_memory_counts_what_is_kept_for_the_way_back_and_forgets_what_is_freed()
 TINY = replace(
     profile("smoke").sized(GeneratorConfig(32, 16, 2, 256, 16), 64),
     pretrain=PretrainConfig(images=64, batch=4, warm_up=0),
-    identity=IdentityConfig(32, 64, 8),
+    identity=IdentityConfig(64, 64, 8),
 )
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_steps_in_bfloat16(stage, tmp_path, monkeypatch):
     monkeypatch.setattr("studiolike.features.train.warm_start", lambda *args: None)
-    monkeypatch.setattr("studiolike.features.network.SHAPES", {"identity": {"widths": (8, 8), "depth": 1}})
     torch.manual_seed(0)
     made = STAGES[stage](TINY)
     if stage == "phone":
