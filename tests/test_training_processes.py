@@ -100,6 +100,7 @@ def one_step(name, batch, rank):
     from test_device_lint import STAGES, TINY
 
     parts = {part: replace(getattr(TINY, part), batch=batch) for part in ("identity", "pretrain", "encoder", "adapt", "detail")}
+    parts["encoder"] = replace(parts["encoder"], images=10_000)
     torch.manual_seed(0)
     stage = STAGES[name](replace(TINY, **parts))
     if name == "detailer":
@@ -109,7 +110,8 @@ def one_step(name, batch, rank):
     before = [p.detach().clone() for p in trained]
     accelerator = prepare(stage, device="cpu")
     accelerator.clip_grad_norm_ = lambda parameters, norm: torch.zeros(())  # the mean of clipped gradients is another one
-    images = BATCH  # beyond the first step, where some stages do more
+    # beyond the first step, where some stages do more; and where a schedule in steps agrees for both batches
+    images = parts["encoder"].images // 2 if name == "encoder" else BATCH
     number = step_seed(0, images, rank) % 2**63
     torch.manual_seed(number)
     stage.step(images, torch.Generator().manual_seed(number))
@@ -127,8 +129,8 @@ def free_port():
 
 @contextmanager
 def two_processes(task, folder):
-    """Run ``compare``, ``steps`` or ``recipe`` (see the end of this file) in two processes of one training; when the block is left,
-    they have succeeded."""
+    """Run ``compare``, ``steps`` or ``recipe`` (see the end of this file) in two processes of one training; when the block is
+    left, they have succeeded."""
     shared = os.environ | {
         "WORLD_SIZE": "2",
         "MASTER_ADDR": "127.0.0.1",
