@@ -1,7 +1,7 @@
 """What each stage of a chain is worth, on people of the validation split under several lights.
 
 python benchmarks/chain_quality.py                          the released weights
-python benchmarks/chain_quality.py FOLDER                   a pipeline saved by StudioPipeline.save_pretrained
+python benchmarks/chain_quality.py WEIGHTS                  few, open, a saved pipeline's folder, or a training run
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def validation_set(subjects: int, lights: int, resolution: int, root: Path, devi
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", nargs="?", help="folder of a saved pipeline; default: the released weights")
+    parser.add_argument("weights", nargs="?", help="as StudioPipeline.chosen takes them; default: the released weights")
     parser.add_argument("--subjects", type=int, default=32)
     parser.add_argument("--lights", type=int, default=4)
     parser.add_argument("--size", type=int, default=256)
@@ -43,8 +43,7 @@ def main() -> None:
     from studiolike.pipeline import StudioPipeline
 
     data = validation_set(options.subjects, options.lights, options.size, options.data, options.device)
-    load = StudioPipeline.from_pretrained if options.weights else StudioPipeline.released
-    pipe = (load(options.weights) if options.weights else load()).to(options.device)
+    pipe = StudioPipeline.chosen(options.weights, options.device)
     quotient = bound(StudioReference(weights.studio_mean()[0]))["quotient"]
 
     def chain(texture: Tensor, visibility: Tensor) -> dict[str, Tensor]:

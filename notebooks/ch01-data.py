@@ -32,7 +32,7 @@ from scipy.stats import spearmanr
 from skimage.data import astronaut
 from torch import Tensor
 
-from studiolike import avatar, config, layout, recipes, weights
+from studiolike import avatar, layout, recipes, weights
 from studiolike.capture import astronaut_landmarks, capture_photo
 from studiolike.chapters import figures, notebook
 from studiolike.chapters.notebook import seeded, table_of
@@ -47,7 +47,7 @@ from studiolike.synth.dataset import SPLIT_SEEDS, SPLITS
 from studiolike.synth.phone import STAGES
 from studiolike.synth.traits import BEARDS, HAIR_STYLES, draw_traits
 
-settings = config.profile(profile)
+settings = recipes.chapter_profile(profile)
 figures.apply_style()
 data = recipes.chapter_set(settings)  # small textures of many subjects
 size = settings.chapter.detail_resolution  # larger textures of a few subjects, made on this page

@@ -13,17 +13,16 @@ profile = "auto"
 # %% tags=["hide-input"]
 import copy
 import tempfile
-from dataclasses import fields, replace
+from dataclasses import replace
 from unittest.mock import patch
 
 import matplotlib.pyplot as plt
 import torch
 
-from studiolike import config, recipes, weights
+from studiolike import recipes, weights
 from studiolike.chapters import figures, notebook
 from studiolike.chapters.live import explore
 from studiolike.chapters.notebook import seeded
-from studiolike.config import GeneratorConfig
 from studiolike.evaluation import PooledFeatures, kid, nearest_reference, psnr
 from studiolike.image import from_signed, luminance, resize, to_signed
 from studiolike.inversion import CodeBank
@@ -37,7 +36,8 @@ from studiolike.stylegan2.rebase import Frame, centre, fit_mapping, rebase_gener
 from studiolike.stylegan2.train import PretrainStage, image_grid
 from studiolike.training import ema_decay, fit, read_log
 
-settings = config.profile(profile)
+settings = recipes.chapter_profile(profile)
+device = "cuda" if torch.cuda.is_available() else "cpu"  # where the contests are; looking at a few faces needs no GPU
 figures.apply_style()
 data = recipes.chapter_set(settings)
 g_phone, encoder = (weights.load(name).requires_grad_(False) for name in ("g_phone", "encoder"))
@@ -361,10 +361,8 @@ notebook.source(PretrainStage._game_turn)
 # It is the same code, only stopped early.
 
 # %%
-size = GeneratorConfig(**{field.name: g_phone.config[field.name] for field in fields(GeneratorConfig)})
-size = replace(size, resolution=data.resolution)
 short = replace(settings.pretrain, images=settings.live_images, warm_up=settings.live_images // 2)
-stage = phone_stage(replace(settings, generator=size, pretrain=short), data, seed=0)
+stage = phone_stage(replace(settings, pretrain=short), data, seed=0)
 with tempfile.TemporaryDirectory() as folder:
     fit(stage, settings.live_images, folder, seed=0, preview_every=settings.live_images, progress=False)
     log = read_log(folder)
@@ -928,16 +926,16 @@ notebook.glue("ch02_copy_verdict", "no sign of copying" if copies <= len(ratio) 
 # %%
 def completed(rows):
     """Captures, the same captures perfectly completed, and what was seen."""
-    texture, visibility = data.phone_batch(rows)
-    studio, mask = data.studio_batch(data.subject[rows]), (visibility > 0).float()
+    texture, visibility = data.phone_batch(rows, device)
+    studio, mask = data.studio_batch(data.subject[rows], device), (visibility > 0).float()
     gain = (texture * mask).sum((2, 3), keepdim=True) / (studio * mask).sum((2, 3), keepdim=True).clamp_min(1e-6)
     return texture, torch.where(visibility > 0, texture, (studio * gain).clamp(0, 1)), visibility
 
 
-def contest(masked, images=2 * settings.live_images, batch=settings.pretrain.batch):
+def contest(masked, images=settings.contest_images, batch=settings.pretrain.batch):
     """Train a small discriminator; return its test AUC over time and where its gradient points."""
     torch.manual_seed(0)
-    judge = Discriminator(data.resolution, channel_base=512, channel_max=32, in_channels=4 if masked else 3)
+    judge = Discriminator(data.resolution, channel_base=512, channel_max=32, in_channels=4 if masked else 3).to(device)
     adam = torch.optim.Adam(judge.parameters(), lr=settings.pretrain.lr, betas=(0.0, 0.99))
     rng, phone = seeded(0), data.captures("phone")
     real, fake, visibility = completed(held_out)
@@ -956,7 +954,7 @@ def contest(masked, images=2 * settings.live_images, batch=settings.pretrain.bat
         adam.step()
     picture = to_signed(fake).requires_grad_(True)
     losses.generator_loss(judge(picture, visibility if masked else None)).backward()
-    return curve, picture.grad.square().sum(1, keepdim=True), visibility
+    return curve, picture.grad.square().sum(1, keepdim=True).cpu(), visibility.cpu()
 
 
 plain, masked = contest(False), contest(True)
@@ -985,7 +983,7 @@ figures.show(
     "scaled to its maximum.",
 )
 shown = [k for k in range(0, len(held_out), max(len(held_out) // 4, 1))][:4]
-both = completed(held_out[torch.tensor(shown)])
+both = [x.cpu() for x in completed(held_out[torch.tensor(shown)])]
 figures.show(
     figures.texture_grid([both[0], both[1], both[0] * both[2]], ["real", "completed", "masked, both"], tile=1.2),
     "Four held-out captures, their perfect completions, and what the masked discriminator sees of either.",
@@ -1013,20 +1011,20 @@ notebook.glue("ch02_shortcut", "has found the shortcut" if shortcut else "has no
 
 
 # %%
-def grain_contest(with_bands, images=4 * settings.live_images, batch=settings.pretrain.batch):
+def grain_contest(with_bands, images=2 * settings.contest_images, batch=settings.pretrain.batch):
     """Train a small discriminator on captures against the same captures without their finest octave; its test AUC."""
     torch.manual_seed(0)
-    judge = Discriminator(data.resolution, channel_base=1024, channel_max=64)
+    judge = Discriminator(data.resolution, channel_base=1024, channel_max=64).to(device)
     if not with_bands:
         weight, kept = judge.from_rgb.weight, judge.from_rgb.weight.shape[1] - channels_of_bands(data.resolution)
-        read = (torch.arange(weight.shape[1]) < kept).float().view(1, -1, 1, 1)
+        read = (torch.arange(weight.shape[1], device=device) < kept).float().view(1, -1, 1, 1)
         weight.data.mul_(read)
         weight.register_hook(lambda slope: slope * read)
     adam = torch.optim.Adam(judge.parameters(), lr=settings.pretrain.lr * settings.pretrain.d_rate, betas=(0.0, 0.99))
     rng, phone = seeded(0), data.captures("phone")
 
     def both(rows):
-        texture, visibility = data.phone_batch(rows)
+        texture, visibility = data.phone_batch(rows, device)
         return to_signed(texture), to_signed(texture) - bands(to_signed(texture), visibility)[:, :3] / GAIN, visibility
 
     sharp, smooth, mask = both(held_out)
@@ -1041,7 +1039,7 @@ def grain_contest(with_bands, images=4 * settings.live_images, batch=settings.pr
         adam.zero_grad()
         loss.backward()
         adam.step()
-    return curve, sharp, smooth, mask
+    return curve, sharp.cpu(), smooth.cpu(), mask.cpu()
 
 
 seeing, blind = grain_contest(True), grain_contest(False)

@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import torch
 from IPython.display import Markdown, display
 
-from studiolike import config, inversion, recipes, weights
+from studiolike import inversion, recipes, weights
 from studiolike.chapters import figures, notebook
 from studiolike.evaluation import faceid, perceptual, perceptual_judge, psnr, verdicts
 from studiolike.image import fill_unobserved, from_signed, resize, to_signed
@@ -28,7 +28,7 @@ from studiolike.inversion import CodeBank, WPrior, invert, observed_psnr, pyrami
 from studiolike.stylegan2 import encode
 from studiolike.stylegan2.generator import SynthesisLayer
 
-settings = config.profile(profile)
+settings = recipes.chapter_profile(profile)
 figures.apply_style()
 device = "cuda" if torch.cuda.is_available() else "cpu"
 data = recipes.chapter_set(settings)
@@ -130,7 +130,7 @@ notebook.source(WPrior.energy)
 notebook.source(inversion.Curvature.of)
 
 # %% tags=["hide-input"]
-cloud = WPrior.from_generator(g_phone)
+cloud = WPrior.from_generator(g_phone).to("cpu")
 root = cloud.basis * cloud.scale
 bound = torch.linalg.eigvalsh(root.T @ curvature.matrix.cpu() @ root).flip(1).clamp_min(1e-12)
 power = inversion.curvature.POWER

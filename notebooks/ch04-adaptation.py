@@ -28,7 +28,7 @@ import torch
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
-from studiolike import config, recipes, weights
+from studiolike import recipes, weights
 from studiolike.adaptation import (
     CODES,
     AdaptLoss,
@@ -58,7 +58,7 @@ from studiolike.stylegan2.losses import discriminator_loss, generator_loss, r1_p
 from studiolike.synth import phone_capture, synthesise_subjects
 from studiolike.training import fit, read_log
 
-settings = config.profile(profile)
+settings = recipes.chapter_profile(profile)
 figures.apply_style()
 device = "cuda" if torch.cuda.is_available() else "cpu"
 data = recipes.chapter_set(settings)

@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from diffusers import DDIMScheduler
 from matplotlib.figure import Figure
 
-from studiolike import config, layout, recipes, weights
+from studiolike import layout, recipes, weights
 from studiolike.chapters import figures, notebook
 from studiolike.chapters.live import explore
 from studiolike.chapters.notebook import seeded, table_of
@@ -54,7 +54,7 @@ from studiolike.synth import studio_texture, synthesise_subjects
 from studiolike.synth.light import shadow
 from studiolike.training import fit, read_log
 
-settings = config.profile(profile)
+settings = recipes.chapter_profile(profile)
 figures.apply_style()
 device = "cuda" if torch.cuda.is_available() else "cpu"
 data = recipes.chapter_set(settings, detailed=True)

@@ -72,7 +72,7 @@ from studiolike.chapters.live import explore
 from studiolike.image import linear_to_srgb, srgb_to_linear
 from studiolike.pipeline import StudioPipeline
 
-settings = config.profile(profile)
+settings = recipes.chapter_profile(profile)
 figures.apply_style()
 data = recipes.chapter_set(settings, detailed=True)
 rows, people = data.captures("test"), data.subjects("test")
@@ -137,7 +137,7 @@ notebook.source(evaluation.quotient)
 # The table is saved as JSON beside the run, so that each number below can be traced to one capture.
 
 # %%
-pipe = StudioPipeline.released()
+pipe = StudioPipeline.released("cuda" if torch.cuda.is_available() else "cpu")
 reference = evaluation.StudioReference.from_set(data)
 kept = []  # what the chain returned, batch by batch, for the pictures further down
 
@@ -150,7 +150,7 @@ def run(texture, visibility):
         inversion=settings.inversion,
         steps=settings.detail.sample_steps,
         guidance=settings.detail.guidance,
-    )
+    ).to("cpu")
 
 
 def chain(texture, visibility):

@@ -70,7 +70,7 @@ import torch
 from PIL import Image
 from skimage.data import astronaut
 
-from studiolike import avatar, capture, cli, config, evaluation, layout, recipes, weights
+from studiolike import avatar, capture, cli, evaluation, layout, recipes, weights
 from studiolike.capture import quality, unwrap
 from studiolike.chapters import figures, notebook
 from studiolike.chapters.notebook import table_of
@@ -79,7 +79,7 @@ from studiolike.image import resize
 from studiolike.inversion import WPrior
 from studiolike.pipeline import StudioPipeline
 
-settings = config.profile(profile)
+settings = recipes.chapter_profile(profile)
 size = settings.detail.resolution
 figures.apply_style()
 folder = Path("runs/ch07")
@@ -171,7 +171,7 @@ notebook.glue("ch07_mouth", facts["mouth_opening"])
 # If any step wanted to send the photograph somewhere, this cell would fail.
 
 # %%
-pipe = StudioPipeline.released()
+pipe = StudioPipeline.released("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def run(texture, visibility):
@@ -182,7 +182,7 @@ def run(texture, visibility):
         inversion=settings.inversion,
         steps=settings.detail.sample_steps,
         guidance=settings.detail.guidance,
-    )
+    ).to("cpu")
 
 
 forbidden = mock.Mock(side_effect=AssertionError("something tried to open a connection"))
@@ -266,7 +266,7 @@ rows = data.captures("test")[:16]
 texture, visibility = data.phone_batch(rows)
 seen = resize(visibility, size) * shot.visibility
 others = run(resize(texture, size), seen)
-net, prior = weights.load("identity_eval"), WPrior.from_generator(pipe.g_phone)
+net, prior = weights.load("identity_eval"), WPrior.from_generator(pipe.g_phone).to("cpu")
 
 
 def describe(phone, mask, output):

@@ -58,6 +58,10 @@ class StudioOutput(BaseOutput):
     psnr_observed: Tensor
     seconds: dict[str, float] = field(default_factory=dict)
 
+    def to(self, device: torch.device | str) -> StudioOutput:
+        """The same with all tensors on ``device``."""
+        return StudioOutput(**{name: value.to(device) if torch.is_tensor(value) else value for name, value in self.items()})
+
 
 class StudioPipeline(DiffusionPipeline):
     """Phone texture → studio-like texture (encoder, fine-tuned generator, fusion, diffusion detailing).

@@ -17,7 +17,7 @@ from studiolike.config import DataConfig, GeneratorConfig, PretrainConfig, profi
 from studiolike.errors import InputError
 from studiolike.stylegan2 import phone_stage
 from studiolike.stylegan2.generator import SynthesisLayer
-from studiolike.training import Stage, fit, prepare
+from studiolike.training import Stage, fit, prepare, step_seed
 
 BATCH, STEPS = 8, 3
 
@@ -95,6 +95,32 @@ def run(folder, rank=0):
     return {name: [p.detach().clone() for p in net.parameters()] for name, net in nets.items()}
 
 
+def one_step(name, batch, rank):
+    """How one step of a stage, of the device lint's tiny size, moves the weights of this process; by gradient descent."""
+    from test_device_lint import STAGES, TINY
+
+    parts = {part: replace(getattr(TINY, part), batch=batch) for part in ("identity", "pretrain", "encoder", "adapt", "detail")}
+    parts["encoder"] = replace(parts["encoder"], images=10_000)
+    torch.manual_seed(0)
+    stage = STAGES[name](replace(TINY, **parts))
+    if name == "detailer":
+        torch.nn.init.normal_(stage.model.unet.conv_out.weight, std=0.1)  # at zero only the last layer would move
+    stage.optimizers = {k: torch.optim.SGD(o.param_groups[0]["params"], lr=0.001) for k, o in stage.optimizers.items()}
+    trained = [p for m in stage.modules.values() for p in m.parameters() if p.requires_grad]
+    before = [p.detach().clone() for p in trained]
+    accelerator = prepare(stage, device="cpu")
+    accelerator.clip_grad_norm_ = lambda parameters, norm: torch.zeros(())  # the mean of clipped gradients is another one
+    # beyond the first step, where some stages do more; and where a schedule in steps agrees for both batches
+    images = parts["encoder"].images // 2 if name == "encoder" else BATCH
+    number = step_seed(0, images, rank) % 2**63
+    torch.manual_seed(number)
+    stage.step(images, torch.Generator().manual_seed(number))
+    return torch.cat([(p.detach() - b).flatten() for p, b in zip(trained, before, strict=True)])
+
+
+STAGE_NAMES = ("identity", "phone", "encoder", "adapt", "detailer")
+
+
 def free_port():
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
@@ -103,8 +129,8 @@ def free_port():
 
 @contextmanager
 def two_processes(task, folder):
-    """Run ``compare`` or ``recipe`` (see the end of this file) in two processes of one training; when the block is left,
-    they have succeeded."""
+    """Run ``compare``, ``steps`` or ``recipe`` (see the end of this file) in two processes of one training; when the block is
+    left, they have succeeded."""
     shared = os.environ | {
         "WORLD_SIZE": "2",
         "MASTER_ADDR": "127.0.0.1",
@@ -144,6 +170,18 @@ def test_two_processes_train_like_one(tmp_path, monkeypatch):
             torch.testing.assert_close(a, one, rtol=1e-4, atol=1e-6)
     assert any(not torch.equal(p, q) for p, q in zip(moved.generator.parameters(), alone["generator"], strict=True))
     assert (tmp_path / "two" / "gan" / "record.json").is_file()
+
+
+def test_a_step_of_two_processes_is_the_mean_of_their_halves(tmp_path):
+    """For every stage, with encoder and augmentation on: the processes draw differently, and end alike."""
+    with two_processes("steps", tmp_path / "two"):
+        halves = {name: [one_step(name, BATCH // 2, rank) for rank in (0, 1)] for name in STAGE_NAMES}
+    first, second = (torch.load(tmp_path / "two" / f"{rank}.pt") for rank in (0, 1))
+    for name, (a, b) in halves.items():
+        assert torch.equal(first[name], second[name]), name
+        wanted = (a + b) / 2
+        assert wanted.norm() > 0 and (a - b).norm() > 0.05 * wanted.norm(), name  # two halves of one task, not the same half
+        assert (first[name] - wanted).norm() < 0.01 * wanted.norm(), name
 
 
 def recipe(folder):
@@ -193,5 +231,10 @@ if __name__ == "__main__":
     from pathlib import Path
 
     folder, number = Path(sys.argv[2]), int(os.environ["RANK"])
-    torch.save(run(folder, number) if sys.argv[1] == "compare" else recipe(folder), folder / f"{number}.pt")
+    tasks = {
+        "compare": lambda: run(folder, number),
+        "recipe": lambda: recipe(folder),
+        "steps": lambda: {name: one_step(name, BATCH, number) for name in STAGE_NAMES},
+    }
+    torch.save(tasks[sys.argv[1]](), folder / f"{number}.pt")
     torch.distributed.destroy_process_group()
