@@ -26,12 +26,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler
-from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from studiolike import config, layout, recipes, weights
 from studiolike.chapters import figures, notebook
 from studiolike.chapters.live import explore
+from studiolike.chapters.notebook import seeded, table_of
 from studiolike.detail import (
     Detailer,
     DetailStage,
@@ -63,15 +63,6 @@ size = data.resolution
 g_phone, encoder = (weights.load(name, device=device) for name in ("g_phone", "encoder"))
 g_studio, detailer = (weights.load(name, protocol="few", device=device) for name in ("g_studio", "detailer"))
 low = g_studio.config.resolution
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def table_of(head, rows):
-    lines = ["| " + " | ".join(map(str, line)) + " |" for line in [head, ["---"] * len(head), *rows]]
-    display(Markdown("\n".join(lines)))
 
 
 def mean_in(field, mask):

@@ -87,7 +87,9 @@ rows, people = data.captures("test"), data.subjects("test")
 # no test subject may be in any set that trainings read or settings are chosen on, of these settings or of the released ones
 looked_at = [recipes.set_spec(p.data, detailed).seeds() for p in (settings, config.profile("cpu")) for detailed in (False, True)]
 assert not torch.isin(data.seeds[people], torch.cat(looked_at)).any()
-print(f"{len(rows)} captures of {len(people)} unseen subjects at {data.resolution}²; none of them is in a set that was trained on")
+print(
+    f"{len(rows)} captures of {len(people)} unseen subjects at {data.resolution}²; none of them is in a set that was trained on"
+)
 
 # %% [markdown]
 # ## The chain in one call
