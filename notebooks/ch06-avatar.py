@@ -222,9 +222,11 @@ notebook.glue("ch06_judge_auc", judge["val_auc"])
 
 # %% [markdown]
 # Read these tables with their judge in mind.
-# The perceptual distance {cite}`zhang2018lpips` and the identity cosine {cite}`deng2019arcface` are measured by a network of our own ({glue:text}`ch06_judge`), trained on synthetic heads, which no loss of any stage has seen.
-# On unseen subjects it tells two captures of one person from two of different people with an area under the ROC curve of {glue:text}`ch06_judge_auc:.2f` (0.5 is guessing, 1 is perfect), so trust its verdicts that far and no further.
-# It is not the network of the published LPIPS or of ArcFace: its numbers compare methods inside this book, and nothing else.
+# The perceptual distance has the form of LPIPS {cite}`zhang2018lpips`, on the features of a public network ({glue:text}`ch06_judge`).
+# The identity cosine {cite}`deng2019arcface` is measured by a network of our own, trained on synthetic heads.
+# No loss of any stage has seen either.
+# On unseen subjects our network tells two captures of one person from two of different people with an area under the ROC curve of {glue:text}`ch06_judge_auc:.2f` (0.5 is guessing, 1 is perfect), so trust its verdicts that far and no further.
+# They are not the networks of the published LPIPS and of ArcFace: their numbers compare methods inside this book, and nothing else.
 # KID {cite}`binkowski2018kid` compares the whole set of outputs with studio textures of *other* held-out people; colour error is CIEDE2000 {cite}`sharma2005ciede` on low-passed skin.
 
 # %% [markdown]

@@ -167,7 +167,7 @@ notebook.glue("ch07_mouth", facts["mouth_opening"])
 #
 # ## Through the chain
 #
-# The networks are those of the protocol `open`, which have learnt from every studio texture that our generator of heads gave them: a tool should use what there is.
+# The networks are those of the protocol `open`, which have learnt from every studio texture that our generator of heads gave them, except those of the splits "val" and "test": a tool should use what there is.
 # (Chapters 4 to 6 ask the paper's question, what a few studio textures can teach, and use the protocol `few`.)
 # The call is that of {ref}`ch06`, at the default size, with one addition: network connections are forbidden while it runs.
 # If any step wanted to send the photograph somewhere, this cell would fail.
