@@ -43,7 +43,7 @@ from studiolike.features.verification import pair_scores, verification
 from studiolike.image import linear_to_srgb, luminance, resize, srgb_to_lab, srgb_to_linear
 from studiolike.stylegan2.train import image_grid
 from studiolike.synth import SetSpec, light, phone_capture, skin, studio_texture, synthesise_subjects, write_set
-from studiolike.synth.dataset import SPLIT_SEEDS, SPLITS
+from studiolike.synth.dataset import SPLIT_SEEDS, SPLITS, STRETCH
 from studiolike.synth.phone import STAGES
 from studiolike.synth.traits import BEARDS, HAIR_STYLES, draw_traits
 
@@ -201,8 +201,8 @@ def explained(train: Tensor, held_out: Tensor) -> Tensor:
 
 rng = seeded(0)
 everyone = data.studio_batch(torch.arange(len(data.studio)))
-is_test = data.split >= SPLITS.index("val")
-train, held = everyone[~is_test], everyone[is_test]
+unseen = data.split == SPLITS.index("val")
+train, held = everyone[~unseen], everyone[unseen]
 counts = [n for n in (2, 4, 8, 16, 32, 64) if n <= len(train)]
 curves: dict[str, list[list[Tensor]]] = {"registered": [[] for _ in counts], "jittered": [[] for _ in counts]}
 for _ in range(5):
@@ -340,7 +340,7 @@ notebook.glue("ch01_darkest", measured[:, 0].min())
 # Every map that went into the picture is kept, which no real capture can offer.
 
 # %% tags=["hide-input"]
-candidates = SPLITS.index("test") * SPLIT_SEEDS + torch.arange(64)
+candidates = STRETCH["val"] * SPLIT_SEEDS + torch.arange(64)
 tones = draw_traits(candidates).tone
 wanted = torch.linspace(0.05, 0.95, 6)
 chosen = candidates[(tones[None] - wanted[:, None]).abs().argmin(1)]  # by tone alone: not picked for their looks
@@ -577,14 +577,14 @@ notebook.glue("ch01_never", 100 * (often == 0).float().mean())
 
 # %% tags=["hide-input"]
 uneven = asymmetry(texture, visibility * layout.face_mask(data.resolution))
-test = torch.isin(torch.arange(len(data)), data.captures("test"))
+held = torch.isin(torch.arange(len(data)), data.captures("val"))
 bins = torch.linspace(0, 1, 17).tolist()
 fig, axes = plt.subplots(1, 2, figsize=(figures.WIDTH, 2.5))
 axes[0].hist(
-    [data.severity[rows].tolist() for rows in (test, ~test)],
+    [data.severity[rows].tolist() for rows in (held, ~held)],
     bins,
     stacked=True,
-    label=["test split", "all other splits"],
+    label=["split “val”", "all other splits"],
     color=[figures.COLOURS["studio"], figures.COLOURS["phone"]],
     edgecolor="white",
     linewidth=0.5,
@@ -595,7 +595,7 @@ axes[1].plot(data.severity, uneven, ".", color=figures.COLOURS["phone"])
 axes[1].set(xlabel="severity (true light)", ylabel="asymmetry of the picture\n(log units)")
 figures.show(
     fig,
-    "Left: stacked histogram of lighting severity of the test split and of all other captures. Right: the asymmetry that can be "
+    "Left: stacked histogram of lighting severity of the split val and of all other captures. Right: the asymmetry that can be "
     "measured in the picture, over the true severity, one dot per capture.",
 )
 rank = spearmanr(data.severity.numpy(), uneven.numpy()).statistic
@@ -689,8 +689,8 @@ for masked in (0, 1):
     rng = seeded(7)
     fitted = domains(data.captures("phone"), data.subjects("studio"), rng, bool(masked))
     graded = domains(
-        torch.cat([data.captures(name) for name in ("pairs", "val", "test")]),
-        torch.cat([data.subjects(name) for name in ("pairs", "val", "test")]),
+        torch.cat([data.captures(name) for name in ("pairs", "val")]),
+        torch.cat([data.subjects(name) for name in ("pairs", "val")]),
         rng,
         bool(masked),
     )
@@ -735,7 +735,7 @@ notebook.glue("ch01_camera", "give the domain away as well" if grades[1, 3] > 0.
 #
 # Studio archives often hold linear camera values, and phones deliver sRGB.
 # Suppose nobody converts.
-# The whole "network" below is one number, the exponent of $y = x^\gamma$, fitted on the pre-training subjects and graded on the test subjects.
+# The whole "network" below is one number, the exponent of $y = x^\gamma$, fitted on the pre-training subjects and graded on those of the split "val".
 
 
 # %% tags=["hide-input"]
@@ -753,7 +753,7 @@ gammas = torch.linspace(0.4, 3.2, 57)
 x, y, mask = pairs_of("phone")
 fits = {"one encoding (sRGB)": lambda t: t, "studio left linear": srgb_to_linear}
 lines, best = [], {}
-tx, ty, tmask = pairs_of("test")
+tx, ty, tmask = pairs_of("val")
 for name, store in fits.items():
     gamma = float(gammas[torch.tensor([error(x**g, store(y), mask) for g in gammas]).argmax()])
     before, after = error(tx, store(ty), tmask), error(tx**gamma, store(ty), tmask)
@@ -763,14 +763,14 @@ for name, store in fits.items():
     lines.append([name, f"{before:.1f} dB", f"{after:.1f} dB, γ = {gamma:.2f}", gain, f"{best[name][3]:.1f} dB"])
 table_of(["studio set", "doing nothing", "one exponent", "gain", "and decoded correctly"], lines)
 trap, honest = best["studio left linear"], best["one encoding (sRGB)"]
-pick = int(data.severity[data.captures("test")].argmax())
+pick = int(data.severity[data.captures("val")].argmax())
 figures.show(
     figures.texture_grid(
         [[tx[pick], srgb_to_linear(ty)[pick], tx[pick] ** trap[0], trap[4][pick], ty[pick]]],
         (),
         ["phone", "studio, linear", f"phone, γ = {trap[0]:.1f}", "… decoded", "studio, sRGB"],
     ),
-    "The phone texture of the most severe test capture; the studio texture stored linear, which looks dark; the phone texture "
+    "The phone texture of the most severe unseen capture; the studio texture stored linear, which looks dark; the phone texture "
     "after one exponent, dark as well; the same decoded for display, which is the phone texture again, shadow and all; and the "
     "studio texture as it should look.",
 )
@@ -838,26 +838,28 @@ figures.show(
 # Split by subject, its error is {glue:text}`ch01_leak_subject:.1f` levels, which is what it deserves.
 #
 # So every split here is by subject, and the seeds of the splits lie a million apart: a larger set holds a smaller one's people, each in the same split.
+# The set of this page holds nobody of the split "test": those people stand in a set of their own, which only {ref}`ch06` opens.
 
 # %%
 notebook.source(SetSpec.seeds)
 spec = data.manifest["spec"]
 USES = (
     "pre-training of G_phone, identity networks",
-    "few-shot studio set, textures only",
+    "few-shot studio set",
     "few phone/studio pairs",
     "choosing settings",
-    "every reported number",
+    "the final evaluation alone; a set of its own",
 )
 table_of(
     ["split", "used for", "subjects", "captures", "first seed"],
     [
-        [name, use, len(data.subjects(name)), len(data.captures(name)), spec["first_seed"] + k * SPLIT_SEEDS]
-        for k, (name, use) in enumerate(zip(SPLITS, USES, strict=True))
+        [name, use, len(data.subjects(name)), len(data.captures(name)), spec["first_seed"] + STRETCH[name] * SPLIT_SEEDS]
+        for name, use in zip(SPLITS, USES, strict=True)
     ],
 )
 members = [set(data.seeds[data.subjects(name)].tolist()) for name in SPLITS]
 assert sum(map(len, members)) == len(set().union(*members)) == len(data.studio)  # nobody is in two splits
+assert not members[SPLITS.index("test")]  # and nobody of the final evaluation is here
 
 # %% [markdown]
 # ## The same manifest, the same bytes
@@ -981,7 +983,7 @@ figures.before_after(
 # Two measurements tell one face in many colours from many faces.
 # First, every face loses its colours: each channel is set to zero mean and unit variance over the face, so that only shape and pattern are left, and we look for the two subjects who are most alike.
 # Second, an identity network must say whether two captures under *different lights* show one person.
-# It was trained on other subjects, no loss in this book ever uses it, and its threshold is chosen on {glue:text}`ch01_line_up` people of the validation split, for as many of the test split, under three lights each.
+# It was trained on other subjects, no loss in this book ever uses it, and its threshold is chosen on {glue:text}`ch01_line_up` people of the split "val", for as many others of that split, under three lights each.
 
 # %% tags=["hide-input"]
 everyone = data.studio_batch(torch.arange(len(data.studio))).flatten(2)
@@ -992,7 +994,7 @@ upper = apart[tuple(torch.triu_indices(len(apart), len(apart), 1))]
 nearest = apart.fill_diagonal_(torch.inf).min(1)
 
 judge = weights.load("identity_eval")
-many = 2 * settings.chapter.test_subjects  # a threshold and an accuracy need more people than the other figures of this page
+many = 2 * settings.chapter.val_subjects  # a threshold and an accuracy need more people than the other figures of this page
 line_up = recipes.chapter_set(
     replace(
         settings,
@@ -1001,23 +1003,21 @@ line_up = recipes.chapter_set(
             phone_subjects=0,
             studio_subjects=0,
             pair_subjects=0,
-            val_subjects=many,
-            test_subjects=many,
+            val_subjects=2 * many,
             lightings=3,
-            test_lightings=3,
         ),
     )
 )
 
 
 @torch.no_grad()
-def embed(split):
-    captures = line_up.captures(split)
+def embed(subjects):
+    captures = torch.isin(line_up.subject, subjects).nonzero().flatten()
     return torch.cat([judge.embed(*line_up.phone_batch(part)) for part in captures.split(32)]), line_up.subject[captures]
 
 
-chosen = verification(*embed("val"))
-judged = embed("test")
+chosen = verification(*embed(line_up.subjects("val")[:many]))
+judged = embed(line_up.subjects("val")[many:])
 verdict, scores = verification(*judged, threshold=chosen.threshold), pair_scores(*judged)
 
 fig = plt.figure(figsize=(figures.WIDTH, 2.4))

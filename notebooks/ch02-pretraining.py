@@ -412,7 +412,7 @@ notebook.glue("ch02_card_start", f"from weights that had seen {start['images']} 
 # Beside it, the two clouds that the training tries to bring together: $w$ from the mapping network, and the encoder's codes.
 
 # %% tags=["hide-input"]
-held_out = torch.cat([data.captures("val"), data.captures("test")])
+held_out = data.captures("val")
 real, seen = data.phone_batch(held_out)
 with torch.no_grad():
     known = data.captures("phone")[: len(held_out)]

@@ -3,7 +3,7 @@
 # # Inversion into W+
 #
 # Which code makes the generator paint *this* face?
-# You will search for it by gradient descent, in three spaces, and learn why the code that reproduces a capture best is not the code one wants.
+# You will guess it with an encoder and search for it by gradient descent, in three spaces, and learn why the code that reproduces a capture best is not the code one wants.
 #
 # <!-- run box -->
 
@@ -32,9 +32,10 @@ settings = recipes.chapter_profile(profile)
 figures.apply_style()
 device = "cuda" if torch.cuda.is_available() else "cpu"
 data = recipes.chapter_set(settings)
-g_phone, d_phone, encoder, curvature, g_studio = (
-    weights.load(name, device=device).requires_grad_(False) for name in ("g_phone", "d_phone", "encoder", "curvature", "g_studio")
+g_phone, d_phone, encoder, curvature = (
+    weights.load(name, device=device).requires_grad_(False) for name in ("g_phone", "d_phone", "encoder", "curvature")
 )
+g_studio = weights.load("g_studio", protocol="few", device=device).requires_grad_(False)
 eye = weights.load("identity_eval").requires_grad_(False)
 size = g_phone.config.resolution
 
@@ -65,7 +66,8 @@ def guess(texture, visibility, passes=2):
 # **Prerequisites.** Chapter 2 for the generator, its mapping network and the rows of W+; gradient descent with Adam; what a Hessian is.
 #
 # **What the authors say about this stage.** They state that each phone texture is parameterised in W+, "enabling near-perfect reconstruction" {cite}`athar2024bridging`.
-# Whether by optimisation or by an encoder, with which loss and for how many steps, is not known to us, so the optimiser, the distance and the prior here are our choices.
+# Whether by optimisation or by an encoder, with which loss and for how many steps, is not known to us, so the encoder, the optimiser, the distance and the prior here are our choices.
+# Our chain takes the encoder's code as it is, because $G_{\text{studio}}$ is trained on such codes ({ref}`ch04`); this chapter shows what optimisation would add, and what becomes of it after translation by the released $G_{\text{studio}}$ of the protocol `few`.
 # All faces are synthetic heads, a declared stand-in for people, for which the true studio texture is known.
 #
 # ### Predict before you run
@@ -191,13 +193,13 @@ notebook.source(inversion.quasi_newton._direction)
 # %% [markdown]
 # ## The experiment
 #
-# We take unseen people of the test split, one capture each.
+# We take people of the split "val", whom no network has learnt from, one capture each.
 # To learn what happens in unobserved regions, we need to know what is there.
 # So we *hide one side*: every texel with $u < 0.38$ counts as unobserved, as if the phone had never gone around to that side.
 # Its texels are kept aside as truth.
 
 # %%
-everyone = data.captures("test")
+everyone = data.captures("val")
 first = torch.tensor([k == 0 or data.subject[everyone[k]] != data.subject[everyone[k - 1]] for k in range(len(everyone))])
 rows = everyone[first][: settings.inversion.batch // 2]
 texture, visibility = resize_observed(*data.phone_batch(rows), size)
@@ -209,7 +211,7 @@ figures.show(
     figures.texture_grid(
         [texture, texture * visibility, texture * kept, truth], ["phone", "observed", "given", "studio truth"], tile=1.2
     ),
-    "Test captures: the phone texture, what of it was observed, what is given to the inversion after one side is hidden, "
+    "Unseen captures: the phone texture, what of it was observed, what is given to the inversion after one side is hidden, "
     "and the true studio texture, which is used only to measure.",
 )
 
@@ -318,7 +320,7 @@ for person in range(min(2, len(rows))):
     bottoms = [truth[person], *(picture[person] for picture in translated.values())]
     figures.show(
         figures.texture_grid([tops, bottoms], ["reconstruction", "translation"], ["given / truth", *painted], tile=1.2),
-        f"Test person {person + 1}. Top: what was given, and G_phone's pictures of the codes. Bottom: the studio truth, and "
+        f"Unseen person {person + 1}. Top: what was given, and G_phone's pictures of the codes. Bottom: the studio truth, and "
         "G_studio's pictures of the same codes.",
     )
 
@@ -459,7 +461,7 @@ right.axhline(1, color=figures.QUIET, linewidth=0.8)
 right.set(xlabel="row of W+ (coarse to fine)", ylabel="energy, 1 = a sample", yscale="log")
 figures.show(
     fig,
-    "Left: for every test person, quality after translation against quality of the reconstruction, for encoder "
+    "Left: for every unseen person, quality after translation against quality of the reconstruction, for encoder "
     "and inversions, joined by a line. Right: how far each row of the codes lies from the mean, in squared standard "
     "deviations; the line at 1 is a sample of the generator.",
 )
@@ -467,11 +469,13 @@ figures.show(
 # %% [markdown]
 # The right plot says where the freedom is spent.
 # A sample has energy 1 in every row; the free codes have {glue:text}`ch03_energy_free:.1f` on average, after four times the steps {glue:text}`ch03_energy_long:.1f`, those with the default prior ($\lambda_p$ = {glue:text}`ch03_prior:.0e`) {glue:text}`ch03_energy_wplus:.1f`, those in W {glue:text}`ch03_energy_w:.1f`.
-# G_studio was fine-tuned on inverted codes and their mixtures, which is one more reason to invert at test time exactly as the bank was inverted.
+# G_studio was fine-tuned on the encoder's codes, of captures disturbed as they come in ({ref}`ch04`).
+# Codes further out explain light and person by directions that it never met, which is why the chain stops at the encoder.
+# Compared with stopping there, the default descent {glue:text}`ch03_descent_words` after translation.
 #
 # ## Many captures: the code bank
 #
-# Chapter 4 samples codes from a *bank* of inverted training captures.
+# A *bank* of inverted training captures is one of the places from which {ref}`ch04` could draw its codes, and compares with the encoder's.
 # Its PSNRs are stored with it, so we can look at the whole distribution, not only at {glue:text}`ch03_captures` people.
 
 # %% tags=["hide-input"]
@@ -485,7 +489,7 @@ for k, name in enumerate(("W", "W+", "W+ long")):
         linestyle="none",
         marker=figures.MARKERS[k],
         color=figures.PALETTE[k],
-        label=f"{name}, test captures",
+        label=f"{name}, unseen captures",
         clip_on=False,
     )
 axis.axhline(0, color=figures.QUIET, linewidth=0.8)
@@ -504,7 +508,7 @@ notebook.glue("ch03_bank_steps", json.loads(bank.meta["config"])["steps"])
 
 # %% [markdown]
 # The bank holds {glue:text}`ch03_bank` captures, inverted with {glue:text}`ch03_bank_steps` steps: {glue:text}`ch03_bank_psnr:.1f` dB on average, the middle 80 % between {glue:text}`ch03_bank_low:.1f` and {glue:text}`ch03_bank_high:.1f`.
-# The people of the bank were in the generator's training set, those of the test split were not; the distance between histogram and marks is what this costs, as far as the number of steps is the same ({glue:text}`ch03_steps` here).
+# The people of the bank were in the generator's training set, those of the split "val" were not; the distance between histogram and marks is what this costs, as far as the number of steps is the same ({glue:text}`ch03_steps` here).
 #
 # ## What was not observed
 #
@@ -543,7 +547,7 @@ figures.show(
         ["truth", *guesses],
         tile=1.05,
     ),
-    "What several methods paint on the side that was hidden from them, for one test person, beside the truth.",
+    "What several methods paint on the side that was hidden from them, for one unseen person, beside the truth.",
 )
 fig, axis = plt.subplots(figsize=(figures.WIDTH, 2.4))
 for k, values in enumerate(scores.values()):
@@ -644,7 +648,7 @@ notebook.glue("ch03_noise_words", "worse than" if max(behind, carried) < honest 
 #
 # ## What goes wrong: the over-fitted code
 #
-# A code is there to be *used*: the next chapter mixes codes to train on.
+# A code is there to be *used*: to be mixed with others, edited, translated.
 # Take two people's codes and go half-way.
 # Between two codes of the trained region lies a third; between two over-fitted ones lies whatever happens to lie there.
 
@@ -661,7 +665,7 @@ figures.show(
         ["person A", "¼", "½", "¾", "person B"],
         tile=1.15,
     ),
-    "Straight walks between the codes of two test people, inverted into W, into W+ with the default prior and into W+ "
+    "Straight walks between the codes of two unseen people, inverted into W, into W+ with the default prior and into W+ "
     "for long and without prior, each decoded by G_phone and by G_studio.",
 )
 everything = torch.ones_like(kept[pair])
@@ -704,7 +708,8 @@ notebook.glue("ch03_differs", "differ" if winners[given] != winners[after] else 
 # | W+ gives near-perfect reconstruction | the authors state it | {glue:text}`ch03_recon_free:.1f` dB without prior, {glue:text}`ch03_recon_long:.1f` dB after four times the steps; we ask for {glue:text}`ch03_limit:.0f` | {glue:text}`ch03_perfect` at this size of network and of data |
 # | W+ without prior ≥ W+ with prior ≥ W, before translation | our inference | {glue:text}`ch03_recon_free:.1f`, {glue:text}`ch03_recon_wplus:.1f`, {glue:text}`ch03_recon_w:.1f` dB | {glue:text}`ch03_ranking` |
 # | The best inversion before translation is not the best after it | our inference | winners: {glue:text}`ch03_best_before` and {glue:text}`ch03_best_after` | they {glue:text}`ch03_differs` |
-# | The prior helps after translation | our choice rests on it | {glue:text}`ch03_prior_effect` dB | {glue:text}`ch03_prior_words` |
+# | The prior helps after translation | our inference | {glue:text}`ch03_prior_effect` dB | {glue:text}`ch03_prior_words` |
+# | Optimising the encoder's code further gains nothing after translation | our chain rests on it | {glue:text}`ch03_descent` dB | the descent {glue:text}`ch03_descent_words` |
 # | Unobserved texels have no influence | our design | largest change of a code {glue:text}`ch03_leak:.0e` | true by construction, and checked |
 #
 # One generator, one seed and {glue:text}`ch03_captures` people stand behind these verdicts; the intervals are over people only.
@@ -732,18 +737,18 @@ notebook.glue("ch03_differs", "differ" if winners[given] != winners[after] else 
 # ```{exercise-start} Choose the prior without cheating
 # :label: ex-ch03-lambda
 # ```
-# The table compares prior weights on *test* people.
+# The table compares prior weights on the people of the split "val".
 # Choosing the best column and then quoting its number would be cheating, mildly.
-# Choose $\lambda_p$ on `data.captures("val")`, by the quality after translation, and then measure once on the test people.
+# Choose $\lambda_p$ on one half of these people, by the quality after translation, and then measure once on the other half.
 # ```{exercise-end}
 # ```
 #
 # ```{solution} ex-ch03-lambda
 # :class: dropdown
 #
-# Loop over weights such as 0, 3e-4, 1e-3, 3e-3, 1e-2; invert the validation captures with `replace(base, prior=weight)`; decode with G_studio; take the weight with the best mean PSNR to `data.studio_batch(data.subject[rows])`.
+# Loop over weights such as 0, 3e-4, 1e-3, 3e-3, 1e-2; invert the captures of the first half with `replace(base, prior=weight)`; decode with G_studio; take the weight with the best mean PSNR to `data.studio_batch(data.subject[rows])`.
 # The curve is usually flat around its maximum, so the choice costs little; but only the second measurement may be quoted.
-# Mind that G_studio was fine-tuned on codes that were inverted with the default weight, which gives that weight a home advantage.
+# Mind that G_studio was fine-tuned on the encoder's codes, which gives a strong pull towards likely codes a home advantage.
 # ```
 #
 # ```{exercise-start} What is the encoder worth?
@@ -773,6 +778,7 @@ notebook.glue("ch03_differs", "differ" if winners[given] != winners[after] else 
 # - Inversion minimises a visibility-weighted distance over W+; what was not observed has exactly no influence.
 # - Freedom lowers the error of the reconstruction and leaves the region that the generators know. Judge a code after translation, and on texels that it was not given.
 # - A whitened pull towards the mean is the price tag on that freedom.
+# - The chain takes the encoder's code: it costs one pass, and it is what G_studio was trained on.
 # - Noise maps stay fixed: what they absorb is lost, or carries the light along.
 #
 # ## References
