@@ -32,10 +32,12 @@ NETWORKS: dict[str, tuple[str, str, str]] = {
     "identity": ("studiolike.features", "IdentityNet", "identity network that serves the losses"),
     "identity_eval": ("studiolike.features", "IdentityNet", "identity network no loss ever sees, for evaluation"),
 }
-# networks of others, which only measure; they lie in the package and nowhere else
-JUDGES: dict[str, tuple[str, str, str]] = {
+# networks of others, which measure or find faces; they lie in the package and nowhere else
+FOREIGN: dict[str, tuple[str, str, str]] = {
     "perceptual_judge": ("studiolike.evaluation.lite", "EfficientNetLite", "EfficientNet-Lite0, stem and blocks 0 to 10"),
     "face_judge": ("studiolike.evaluation.face_net", "FaceNet", "dlib's face-identity ResNet, 8 bit"),
+    "face_detector": ("studiolike.capture.face_networks", "FaceDetector", "MediaPipe's short-range face detector"),
+    "face_mesh": ("studiolike.capture.face_networks", "FaceMesh", "MediaPipe's face mesh, 468 landmarks"),
 }
 FILE = "diffusion_pytorch_model.safetensors"
 PACKAGED = Path(__file__).parent / "weights"
@@ -47,13 +49,13 @@ def weights_dir() -> Path:
 
 
 def folder_of(name: str, root: Path | None = None) -> Path:
-    """Where a network lies: in ``root``, by default `weights_dir`; judges always in the package."""
-    return Path(PACKAGED if name in JUDGES else root or weights_dir()) / name
+    """Where a network lies: in ``root``, by default `weights_dir`; networks of others always in the package."""
+    return Path(PACKAGED if name in FOREIGN else root or weights_dir()) / name
 
 
 def network_class(name: str) -> type[nn.Module]:
     """Class of a released network. Raises `WeightsError` for an unknown name."""
-    known = NETWORKS | JUDGES
+    known = NETWORKS | FOREIGN
     if name not in known:
         raise WeightsError(f"no released network is called '{name}'; there are {', '.join(known)}")
     module, cls, _ = known[name]
@@ -66,8 +68,8 @@ def load(
     """Load a released network in evaluation mode.
 
     Args:
-        name: a key of `NETWORKS` or `JUDGES`.
-        root: folder that holds one folder per network; default `weights_dir`. Judges always come from the package.
+        name: a key of `NETWORKS` or `FOREIGN`.
+        root: folder that holds one folder per network; default `weights_dir`. Networks of others always come from the package.
     Raises:
         WeightsError: unknown name, missing or damaged file, weights of another network.
     """
@@ -146,13 +148,13 @@ def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None
     return root / name
 
 
-def release_judge(model: nn.Module, name: str) -> Path:
-    """Write one of the `JUDGES` into the package, as precise as it comes, with its SHA-256."""
+def release_foreign(model: nn.Module, name: str) -> Path:
+    """Write one of the `FOREIGN` into the package, as precise as it comes, with its SHA-256."""
     folder = PACKAGED / name
     model.save_pretrained(str(folder), safe_serialization=True)
     (folder / FILE).chmod(0o644)
     digest = hashlib.sha256((folder / FILE).read_bytes()).hexdigest()
-    facts = {"name": name, "what": JUDGES[name][2], "origin": "see NOTICE", "sha256": digest}
+    facts = {"name": name, "what": FOREIGN[name][2], "origin": "see NOTICE", "sha256": digest}
     (folder / "card.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
     return folder
 
