@@ -60,8 +60,7 @@ notebooks: $(INSTALLED) ## write notebooks/*.ipynb (the Colab flavour) from note
 
 # The lock comes from `uv pip compile`, not from `uv lock`: a uv.lock writes the address of the
 # index it was made with into every line, and a lock must work with any mirror. --universal: one
-# file for Python 3.11 to 3.13. The extra `capture` is left out: mediapipe brings a second OpenCV
-# and needs a model file from the network, and nothing in the tests or the book needs either.
+# file for Python 3.11 to 3.13. What the extra `capture` brings, `dev` has too.
 lock: $(BOOT)/bin/uv ## resolve pyproject.toml anew and write requirements.lock (ARGS="--upgrade" for newest versions)
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BOOT)/bin/uv pip compile pyproject.toml --extra book --extra dev \
 		--universal --python-version 3.11 --generate-hashes --no-emit-index-url $(ARGS) --quiet -o requirements.lock

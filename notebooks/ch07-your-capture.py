@@ -88,7 +88,7 @@ folder.mkdir(parents=True, exist_ok=True)
 # %% [markdown]
 # ## The photograph and its landmarks
 #
-# A detector such as MediaPipe's face mesh {cite}`kartynnik2019facemesh,lugaresi2019mediapipe` gives 468 points with depth.
+# MediaPipe's face mesh {cite}`kartynnik2019facemesh,lugaresi2019mediapipe`, two small networks that come with the package, gives 468 points with depth.
 # They carry everything that we need to know of the face's shape and pose; the pixels bring the colour.
 
 # %%

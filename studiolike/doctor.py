@@ -16,7 +16,7 @@ EXTRAS = {  # extra → (distribution, module, what for)
         ("matplotlib", "matplotlib", "figures"),
         ("ipywidgets", "ipywidgets", "sliders that compute"),
     ),
-    "capture": (("mediapipe", "mediapipe", "landmarks of new photos"), ("av", "av", "video")),
+    "capture": (("av", "av", "video; photos need no extra"),),
     "dev": (("pytest", "pytest", "the tests"), ("nbval", "nbval", "notebook tests")),
 }
 
@@ -57,7 +57,7 @@ def report() -> str:
         missing = [f"{name} ({use})" for name, module, use in packages if util.find_spec(module) is None]
         state = f"missing {', '.join(missing)}: pip install 'studiolike[{extra}]'" if missing else "complete"
         lines.append(f"{extra:8s} {state}")
-    for name in weights.NETWORKS | weights.JUDGES:
+    for name in weights.NETWORKS | weights.FOREIGN:
         try:
             folder = weights.folder_of(name)
             if not (folder / weights.FILE).is_file():

@@ -34,10 +34,12 @@ NETWORKS: dict[str, tuple[str, str, str]] = {
     "identity": ("studiolike.features", "IdentityNet", "identity network that serves the losses"),
     "identity_eval": ("studiolike.features", "IdentityNet", "identity network no loss ever sees, for evaluation"),
 }
-# networks of others, which only measure; they lie in the package and nowhere else
-JUDGES: dict[str, tuple[str, str, str]] = {
+# networks of others, which measure or find faces; they lie in the package and nowhere else
+FOREIGN: dict[str, tuple[str, str, str]] = {
     "perceptual_judge": ("studiolike.evaluation.lite", "EfficientNetLite", "EfficientNet-Lite0, stem and blocks 0 to 10"),
     "face_judge": ("studiolike.evaluation.face_net", "FaceNet", "dlib's face-identity ResNet, 8 bit"),
+    "face_detector": ("studiolike.capture.face_networks", "FaceDetector", "MediaPipe's short-range face detector"),
+    "face_mesh": ("studiolike.capture.face_networks", "FaceMesh", "MediaPipe's face mesh, 468 landmarks"),
 }
 FILE = "diffusion_pytorch_model.safetensors"
 PER_PROTOCOL = ("g_studio", "detailer")  # learnt from studio textures: one of each for every protocol
@@ -51,7 +53,7 @@ def weights_dir() -> Path:
 
 def network_class(name: str) -> type[nn.Module]:
     """Class of a released network. Raises `WeightsError` for an unknown name."""
-    known = NETWORKS | JUDGES
+    known = NETWORKS | FOREIGN
     if name not in known:
         raise WeightsError(f"no released network is called '{name}'; there are {', '.join(known)}")
     module, cls, _ = known[name]
@@ -59,7 +61,7 @@ def network_class(name: str) -> type[nn.Module]:
 
 
 def folder_of(name: str, protocol: str = "open", root: Path | None = None) -> Path:
-    """Folder of a network: ``root/name``, or ``root/protocol/name`` for those of `PER_PROTOCOL`; judges' are the package's.
+    """Folder of a network: ``root/name``, or ``root/protocol/name`` for those of `PER_PROTOCOL`; those of others are the package's.
 
     Args:
         protocol: "few" or "open". root: default `weights_dir`.
@@ -67,7 +69,7 @@ def folder_of(name: str, protocol: str = "open", root: Path | None = None) -> Pa
         ProtocolError: unknown protocol.
     """
     check(protocol)
-    root = Path(PACKAGED if name in JUDGES else root or weights_dir())
+    root = Path(PACKAGED if name in FOREIGN else root or weights_dir())
     return root / protocol / name if name in PER_PROTOCOL else root / name
 
 
@@ -82,10 +84,11 @@ def load(
     """Load a released network in evaluation mode.
 
     Args:
-        name: a key of `NETWORKS` or `JUDGES`.
+        name: a key of `NETWORKS` or `FOREIGN`.
         protocol: which of the two, for the networks of `PER_PROTOCOL`; "open" is what the tools use, "few" what the
             chapters ask about.
-        root: folder that holds one folder per network; default `weights_dir`. Judges always come from the package.
+        root: folder that holds one folder per network; default `weights_dir`. Networks of others always
+            come from the package.
     Raises:
         WeightsError: unknown name, missing or damaged file, weights of another network.
     """
@@ -164,13 +167,13 @@ def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None
     return target
 
 
-def release_judge(model: nn.Module, name: str) -> Path:
-    """Write one of the `JUDGES` into the package, as precise as it comes, with its SHA-256."""
+def release_foreign(model: nn.Module, name: str) -> Path:
+    """Write one of the `FOREIGN` into the package, as precise as it comes, with its SHA-256."""
     folder = PACKAGED / name
     model.save_pretrained(str(folder), safe_serialization=True)
     (folder / FILE).chmod(0o644)
     digest = hashlib.sha256((folder / FILE).read_bytes()).hexdigest()
-    facts = {"name": name, "what": JUDGES[name][2], "origin": "see NOTICE", "sha256": digest}
+    facts = {"name": name, "what": FOREIGN[name][2], "origin": "see NOTICE", "sha256": digest}
     (folder / "card.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
     return folder
 

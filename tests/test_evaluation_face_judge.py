@@ -27,7 +27,7 @@ def test_the_judges_are_small_frozen_in_the_package_and_named_in_the_notice():
     notice = (Path(__file__).parents[1] / "NOTICE").read_text()
     total = sum(f.stat().st_size for f in weights.PACKAGED.rglob("*") if f.is_file())
     assert total < 40e6
-    for name in weights.JUDGES:
+    for name in weights.FOREIGN:
         weights.verify(weights.PACKAGED / name)
         assert f"studiolike/weights/{name}" in notice
 

@@ -80,10 +80,10 @@ def test_the_lock_has_what_pyproject_asks_for(name, bounds):
     assert all(version in SpecifierSet(bounds) for version in versions)
 
 
-def test_mediapipe_stays_out_of_the_lock():
-    # it brings a second OpenCV, and its model file comes from the network
-    assert not re.search(r"^(mediapipe|opencv)", LOCK, re.MULTILINE)
-    assert any(entry.startswith("mediapipe") for entry in EXTRAS["capture"])
+def test_landmarks_need_no_library_beside_the_plain_installation():
+    heavy = r"^(mediapipe|opencv|tensorflow|onnxruntime|ai-edge-litert)"
+    assert not re.search(heavy, LOCK, re.MULTILINE)
+    assert not any(re.match(heavy, entry) for entries in EXTRAS.values() for entry in entries)
 
 
 def test_the_command_line_is_where_pyproject_says():

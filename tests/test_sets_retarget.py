@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from studiolike import io, layout
 from studiolike.capture import save_landmarks
 from studiolike.cli import main
-from studiolike.errors import CaptureError, InputError, MissingExtra
+from studiolike.errors import CaptureError, InputError
 from studiolike.image import resize
 from studiolike.io import visibility_path
 from studiolike.sets import retarget
@@ -189,15 +189,6 @@ def test_a_folder_is_done_texture_by_texture_and_a_bad_one_is_left_out(foreign, 
         (tmp_path / "in" / name).unlink()
     assert main(["data", "retarget", str(tmp_path / "in"), "-o", str(tmp_path / "none")]) == 2
     assert "no texture of" in capsys.readouterr().err and not (tmp_path / "none").exists()
-
-
-def test_without_mediapipe_the_extra_is_named(foreign, monkeypatch):
-    import importlib.util
-
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "mediapipe" else find(name, *rest))
-    with pytest.raises(MissingExtra, match="capture"):
-        retarget(foreign[0], 64)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from .landmarks import (
     astronaut_landmarks,
     landmarks,
     load_landmarks,
-    open_finder,
     save_landmarks,
 )
 from .pose import Pose, fit_pose
@@ -26,7 +25,6 @@ __all__ = [
     "is_video",
     "landmarks",
     "load_landmarks",
-    "open_finder",
     "read_frames",
     "save_landmarks",
 ]

@@ -23,6 +23,7 @@ from .. import layout
 from ..errors import CaptureError, InputError
 from ..image import blur, fill_unobserved
 from . import quality as checks
+from .detection import find_faces
 from .landmarks import Finder, StoredLandmarks, check_picture
 from .landmarks import landmarks as find_landmarks
 from .occlusion import DepthBuffer
@@ -74,7 +75,7 @@ def capture_photo(
     res: int = 512,
     landmarks: np.ndarray | StoredLandmarks | None = None,
     *,
-    finder: Finder | None = None,
+    finder: Finder = find_faces,
 ) -> Capture:
     """Unwrap one photo of a face into the `head` layout.
 
@@ -84,12 +85,11 @@ def capture_photo(
         landmarks: ``(468, 3)`` in pixels, or a stored set; found live when absent. A set that was stored
             for another picture of the same size is used (several photos of one pose), and the quality warns
             of it.
-        finder: a landmark detector as `open_finder` returns, to reuse one over many pictures.
+        finder: a function that finds landmarks, instead of the networks in the package; see `landmarks`.
     Raises:
         CaptureError: no face, several, profile view, too small, cut off, too dark or blown out, landmarks
             of a picture of another size.
         InputError: not a picture, or an impossible ``res``.
-        MissingExtra: landmarks must be found and MediaPipe is not installed.
     """
     check_picture(image)
     if not 32 <= res <= 2048 or res & (res - 1):
@@ -110,13 +110,11 @@ def capture_photo(
     return Capture(filled, visibility[None], points, facts)
 
 
-def given_or_found(
-    image: np.ndarray, given: np.ndarray | StoredLandmarks | None, finder: Finder | None
-) -> tuple[np.ndarray, list[str]]:
+def given_or_found(image: np.ndarray, given: np.ndarray | StoredLandmarks | None, finder: Finder) -> tuple[np.ndarray, list[str]]:
     """Landmarks ``(468, 3)`` in pixels, checked if they were given, found if not; and sentences for the user.
 
     Raises:
-        CaptureError, InputError, MissingExtra: as `capture_photo`.
+        CaptureError, InputError: as `capture_photo`.
     """
     if given is None:
         return find_landmarks(image, finder=finder), []

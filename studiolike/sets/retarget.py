@@ -24,6 +24,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .. import io, layout
+from ..capture.detection import find_faces
 from ..capture.landmarks import Finder, StoredLandmarks, load_landmarks, save_landmarks
 from ..capture.unwrap import OPAQUE, Capture, given_or_found
 from ..errors import CaptureError, InputError, OutputError
@@ -49,22 +50,22 @@ def retarget(
     landmarks: np.ndarray | StoredLandmarks | None = None,
     visibility: Tensor | None = None,
     *,
-    finder: Finder | None = None,
+    finder: Finder = find_faces,
 ) -> Capture:
     """Bring one texture into the head layout.
 
     Args:
         texture: ``(3, H, W)`` float32 in [0, 1], sRGB, any size and any layout that shows the face upright.
         size: side of the result, a power of two from 32 to 2048.
-        landmarks: ``(468, 2|3)`` in pixels of ``texture``, or a stored set; found by MediaPipe when absent.
+        landmarks: ``(468, 2|3)`` in pixels of ``texture``, or a stored set; found when absent.
         visibility: ``(1, H, W)`` in [0, 1], what the foreign texture itself knows; default everything.
-        finder: landmark detector as `open_finder` returns.
+        finder: a function that finds landmarks, see `landmarks`.
     Returns:
         `Capture`: texture ``(1, 3, size, size)`` filled smoothly where nothing is known, visibility
         ``(1, 1, size, size)``, the landmarks, and facts ``oversampling`` (texels per pixel), ``misfit``, ``warnings``.
     Raises:
         CaptureError: no face, several, a mirrored one, or landmarks that resemble no face.
-        InputError: wrong shape or size. MissingExtra: landmarks must be found and MediaPipe is not installed.
+        InputError: wrong shape or size.
     """
     check_size(size, low=32)
     if texture.ndim != 3 or texture.shape[0] != 3 or min(texture.shape[1:]) < 16:
@@ -192,7 +193,7 @@ def retarget_path(
     Returns:
         The textures written, and a sentence about each one that was left out or is doubtful.
     Raises:
-        CaptureError: no texture could be used. InputError, OutputError, MissingExtra: see `retarget`.
+        CaptureError: no texture could be used. InputError, OutputError: see `retarget`.
     """
     check_size(size, low=32)
     if not source.exists():

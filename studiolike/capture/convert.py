@@ -1,0 +1,114 @@
+"""Brings MediaPipe's face detector and face mesh into the package's format; needed once, kept so that anybody can repeat it.
+
+    npm pack @mediapipe/face_mesh@0.4.1657299874          (unpack it)
+    pip install ai-edge-litert
+    python -m studiolike.capture.convert package/face_mesh_solution_packed_assets.data
+
+The file holds several models one after the other; the loader beside it lists where each begins. Their weights are stored in
+half precision, and so are ours: nothing is lost. The last line printed compares both on noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .. import weights
+from .face_networks import DETECTOR_SIDE, MESH_SIDE, FaceDetector, FaceMesh
+
+MESH, DETECTOR = slice(2495952, 3737848), slice(3757224, 3986256)  # bytes, as the package's loader lists them
+
+
+def read_layers(model: bytes) -> list[list[Tensor]]:
+    """Weights of every layer that has some, in the order of the graph: kernel and bias of convolutions, slopes of PReLUs."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
+    graph, codes = content.subgraphs[0], content.operatorCodes
+    kind = schema.BuiltinOperator
+    stored = {}  # half-precision weights become float32 by an operator of their own
+
+    def tensor(number: int) -> Tensor:
+        entry = graph.tensors[stored.get(number, number)]
+        dtype = np.float16 if entry.type == schema.TensorType.FLOAT16 else np.float32
+        return torch.from_numpy(np.frombuffer(bytes(content.buffers[entry.buffer].data), dtype).copy()).view(*entry.shape)
+
+    layers = []
+    for operator in graph.operators:
+        code = codes[operator.opcodeIndex]
+        name = max(code.builtinCode, code.deprecatedBuiltinCode)
+        if name == kind.DEQUANTIZE:
+            stored[operator.outputs[0]] = operator.inputs[0]
+        elif name == kind.CONV_2D:
+            layers.append([tensor(operator.inputs[1]).permute(0, 3, 1, 2), tensor(operator.inputs[2])])
+        elif name == kind.DEPTHWISE_CONV_2D:
+            layers.append([tensor(operator.inputs[1]).permute(3, 0, 1, 2), tensor(operator.inputs[2])])
+        elif name == kind.PRELU:
+            layers.append([tensor(operator.inputs[1]).flatten()])
+    return layers
+
+
+def fill(modules: list[nn.Module], layers: list[list[Tensor]]) -> None:
+    """Copy the weights of ``layers`` into the modules that have some, in order; shapes and numbers must agree."""
+    targets = [m for module in modules for m in module.modules() if isinstance(m, nn.Conv2d | nn.PReLU)]
+    for target, source in zip(targets, layers, strict=True):
+        for parameter, values in zip(target.parameters(recurse=False), source, strict=True):
+            if parameter.shape != values.shape:
+                raise ValueError(f"{tuple(values.shape)} does not fit {target}")
+            parameter.data = values.clone()
+
+
+def face_mesh(model: bytes) -> FaceMesh:
+    """The mesh network from its TFLite file."""
+    net, layers = FaceMesh(), read_layers(model)
+    # the branch of the points begins with two blocks of its own; from there the graph alternates between the branches
+    common = len(layers) - 18
+    fill([net.stem, net.trunk, net.points[:2]], layers[:common])
+    fill([net.presence], layers[common::2])
+    fill([net.points[2:]], layers[common + 1 :: 2])
+    return net
+
+
+def face_detector(model: bytes) -> FaceDetector:
+    """The detector from its TFLite file."""
+    net = FaceDetector()
+    fill([net.stem, net.fine, net.coarse, net.scores, net.places], read_layers(model))
+    return net
+
+
+def reference(model: bytes, picture: np.ndarray) -> list[np.ndarray]:
+    """What the original says: its outputs, flat, the longest first."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    run = Interpreter(model_content=model)
+    run.allocate_tensors()
+    run.set_tensor(run.get_input_details()[0]["index"], picture)
+    run.invoke()
+    return sorted((run.get_tensor(entry["index"]).ravel() for entry in run.get_output_details()), key=len, reverse=True)
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("assets", type=Path, help="face_mesh_solution_packed_assets.data of npm @mediapipe/face_mesh")
+    content = parser.parse_args().assets.read_bytes()
+    mesh, detector = face_mesh(content[MESH]), face_detector(content[DETECTOR])
+    weights.release_foreign(mesh.half(), "face_mesh")
+    weights.release_foreign(detector.half(), "face_detector")
+    noise = np.random.default_rng(0).random((1, MESH_SIDE, MESH_SIDE, 3), np.float32)
+    points, presence = weights.load("face_mesh")(torch.from_numpy(noise).permute(0, 3, 1, 2))
+    theirs = reference(content[MESH], noise)
+    print("mesh, pixels:", np.abs(points.numpy().ravel() - theirs[0]).max(), "logit:", np.abs(presence.numpy() - theirs[1]).max())
+    noise = noise[:, :DETECTOR_SIDE, :DETECTOR_SIDE] * 2 - 1
+    logits, places = weights.load("face_detector")(torch.from_numpy(noise).permute(0, 3, 1, 2))
+    theirs = reference(content[DETECTOR], noise)
+    print("detector, size in pixels:", np.abs(places[0, :, 1].numpy() - theirs[0].reshape(-1, 8, 2)[:, 1]).max(), end=" ")
+    print("logit:", np.abs(logits[0].numpy() - theirs[1]).max())
+
+
+if __name__ == "__main__":
+    main()
