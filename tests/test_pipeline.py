@@ -178,7 +178,7 @@ def test_every_released_network_has_a_card_that_tells_where_it_comes_from():
 
 
 def test_networks_that_learnt_from_studio_textures_lie_apart_by_protocol_and_the_others_do_not(tmp_path):
-    for name in [*weights.NETWORKS, *weights.JUDGES]:
+    for name in [*weights.NETWORKS, *weights.FOREIGN]:
         few, open_ = (weights.folder_of(name, protocol, tmp_path) for protocol in PROTOCOLS)
         assert (few != open_) == (name in weights.PER_PROTOCOL)
     assert weights.folder_of("detailer", "few", tmp_path) == tmp_path / "few" / "detailer"
