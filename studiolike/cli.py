@@ -43,11 +43,15 @@ class Capture:
     """use stored landmarks, so that several photos of one pose unwrap exactly alike"""
     save_landmarks: Path | None = None
     """store the landmarks that were found"""
+    report: Path | None = None
+    """contact sheet of the photos or frames that were used and left out, with reasons: .png or .html"""
 
     def run(self) -> None:
         from .files import capture_files
 
-        quality = capture_files(self.photos, self.out, self.size, self.landmarks, self.save_landmarks)
+        quality = capture_files(self.photos, self.out, self.size, self.landmarks, self.save_landmarks, self.report)
+        for name, reason in quality.get("left_out", {}).items():
+            _say(f"left out {name}: {' '.join(reason.split())}")
         for warning in quality.get("warnings", []):
             _say(f"note: {warning}")
         _say(f"wrote {self.out}")

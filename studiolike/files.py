@@ -14,58 +14,85 @@ from . import io
 from .device import find_device
 from .errors import InputError, OutputError
 from .image import resize
-from .io import PICTURES, check_output, check_size, visibility_path
+from .io import PICTURES, READABLE, check_output, check_size, visibility_path
 
 if TYPE_CHECKING:
     from .cli import Convert
 
 
 def capture_files(
-    photos: tuple[Path, ...], out: Path, size: int, landmarks: Path | None = None, save_landmarks: Path | None = None
+    photos: tuple[Path, ...],
+    out: Path,
+    size: int,
+    landmarks: Path | None = None,
+    save_landmarks: Path | None = None,
+    report: Path | None = None,
 ) -> dict:
     """Unwrap photos of one person, or a video, into ``out`` and its visibility map; returns the quality facts.
+
+    Of several photos, those that cannot be used are left out and named in ``quality["left_out"]``. ``report`` is a
+    contact sheet of all that was looked at; it is written also when nothing could be used.
 
     Raises:
         CaptureError, InputError, OutputError, MissingExtra: see `studiolike.capture`.
     """
     from . import capture
+    from .capture.contact import ENDINGS, ContactSheet
 
     check_output(out, PICTURES)
     check_size(size, low=32)
+    if report:
+        check_output(report, ENDINGS)
     stored = capture.load_landmarks(landmarks) if landmarks else None
-    if len(photos) == 1 and capture.is_video(photos[0]):
-        if stored is not None:
-            raise InputError("--landmarks belong to a photo, not to a video")
-        result = capture.capture_video(photos[0], size)
-    else:
-        images = [io.read_image(photo) for photo in photos]
-        captures = [capture.capture_photo(image, size, stored) for image in images]
-        result = captures[0] if len(captures) == 1 else capture.fuse(captures)
-        if save_landmarks:
-            capture.save_landmarks(captures[0].landmarks, save_landmarks, images[0])
+    videos = [path for path in photos if capture.is_video(path)]
+    if videos and len(photos) > 1:
+        raise InputError(f"{videos[0]} is a video: give one video alone, or only photos")
+    if videos and (stored is not None or save_landmarks):
+        raise InputError("landmarks are stored for a photo, not for a video: leave out --landmarks and --save-landmarks")
+    if save_landmarks and len(photos) > 1:
+        raise InputError("--save-landmarks stores those of one photo: give one photo")
+    sheet = ContactSheet()
+    try:
+        if videos:
+            result = capture.capture_video(videos[0], size, sheet=sheet)
+        else:
+            given = None if stored is None else [stored] * len(photos)
+            result = capture.capture_photos(photos, size, given, sheet=sheet)
+    finally:
+        if report and len(sheet):
+            sheet.write(report)
+    if save_landmarks:
+        capture.save_landmarks(result.landmarks, save_landmarks, io.read_image(photos[0]))
     io.write_image(result.texture[0], out)
     io.write_image(result.visibility[0], visibility_path(out))
     return result.quality
 
 
 def read_input(path: Path, kind: str, visibility: Path | None, size: int) -> tuple[Tensor, Tensor | None, dict]:
-    """A texture ``(1, 3, N, N)`` and visibility ``(1, 1, N, N)`` or None from a texture file or a photo.
+    """A texture ``(1, 3, N, N)`` and visibility ``(1, 1, N, N)`` or None from a texture file, a photo or a video.
 
     With ``kind="auto"`` a file is a texture if a visibility map lies beside it or if it resembles the mean face of
-    the layout; everything else is unwrapped as a photo.
+    the layout; everything else is unwrapped as a photo. What is transparent in a texture is unseen.
     """
+    from .capture import capture_photo, capture_video, is_video
+
+    if is_video(path):
+        result = capture_video(path, max(size, 256))
+        return result.texture, result.visibility, {"kind": "video", **result.quality}
     beside = visibility or visibility_path(path)
     if kind == "auto":
         kind = "texture" if beside.is_file() or _resembles_texture(path) else "photo"
     if kind == "texture":
-        texture = io.read_texture(path)
-        texture = resize(texture[None], min(max(_power_of_two(texture.shape[-1]), 64), 2048))
         if visibility and not visibility.is_file():
             raise InputError(f"no such file: {visibility}")
-        seen = io.read_visibility(beside, texture.shape[-1])[None].clamp(0, 1) if beside.is_file() else None
-        return texture, seen, {"kind": "texture"}
-    from .capture import capture_photo
-
+        texture, opacity = io.read_layers(path)
+        side = min(max(_power_of_two(texture.shape[-1]), 64), 2048)
+        if side != texture.shape[-1]:
+            texture, opacity = io.read_layers(path, side)
+        seen = io.read_visibility(beside, texture.shape[-1]).clamp(0, 1) if beside.is_file() else None
+        if opacity is not None:
+            seen = opacity if seen is None else seen * opacity
+        return texture[None], None if seen is None else seen[None], {"kind": "texture"}
     result = capture_photo(io.read_image(path), max(size, 256))
     return result.texture, result.visibility, {"kind": "photo", **result.quality}
 
@@ -98,7 +125,7 @@ def convert_path(command: Convert) -> list[dict]:
     if not source.exists():
         raise InputError(f"no such file: {source}")
     if source.is_dir():
-        inputs = sorted(p for p in source.iterdir() if p.suffix.lower() in PICTURES and ".visibility" not in p.name)
+        inputs = sorted(p for p in source.iterdir() if p.suffix.lower() in READABLE and ".visibility" not in p.name)
         if not inputs:
             raise InputError(f"no pictures in {source}")
         if out.exists() and not out.is_dir():

@@ -14,14 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from . import pictures
 from .errors import InputError, OutputError
 from .image import fill_unobserved, from_signed, linear_to_srgb, luminance, resize, srgb_to_linear, to_signed  # noqa: F401
 
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
-MAX_PIXELS = 100_000_000  # larger pictures are refused: a guard against decompression bombs
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}  # written
+# a texture is data: what a format loses by default (colour at half size, 8 × 8 blocks) shows on the head
+SAVING = {"JPEG": {"quality": 97, "subsampling": 0}, "WEBP": {"lossless": True}, "AVIF": {"quality": 95, "subsampling": "4:4:4"}}
+READABLE = PICTURES | {".heic", ".heif", ".hif", ".avif", ".gif", ".mpo", ".jfif"}  # what counts as a picture in a folder
 
 
 def visibility_path(path: Path) -> Path:
@@ -76,56 +79,65 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _open(path: str | os.PathLike, mode: str) -> np.ndarray:
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no such file: {path}")
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise InputError(f"{path} is {image.width}×{image.height}; scale it below {MAX_PIXELS // 10**6} megapixels")
-            return np.asarray(image.convert(mode))
-    except InputError:
-        raise
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} is not a readable image (PNG, JPEG, WebP… are)") from error
+def read_image(path: str | os.PathLike, reduce_to: int | None = pictures.PHOTO_PIXELS) -> np.ndarray:
+    """Read a photograph as uint8 sRGB ``(H, W, 3)``, upright, what is transparent in it on neutral grey.
 
-
-def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Read a photograph as uint8 RGB ``(H, W, 3)``, turned upright by its EXIF tag.
+    JPEG, PNG, TIFF, WebP, HEIC, AVIF, BMP… of any depth and colour profile. Photos of more than ``reduce_to``
+    pixels (16 megapixels, None for no limit but that of memory) are reduced by a whole factor while they are read.
 
     Raises:
-        InputError: missing file, not an image, or larger than 100 megapixels.
+        InputError: the message names the file and says what it is or what is wrong with it.
     """
-    from PIL import ImageOps
-
-    path = Path(path)
-    _open(path, "RGB")
-    with Image.open(path) as image:
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    return pictures.photo(path, reduce_to)
 
 
 def read_texture(path: str | os.PathLike, size: int | None = None) -> Tensor:
     """Read a square texture as float32 ``(3, H, W)`` in [0, 1], resampled to ``size`` if given.
 
+    Texels that are transparent in the file are black, whatever colour lies under them: they are unseen, see
+    `read_opacity`.
+
     Raises:
         InputError: missing or unreadable file, a picture that is not square, or smaller than 32 texels.
     """
-    texture = torch.from_numpy(_open(path, "RGB").copy()).permute(2, 0, 1).float() / 255
+    return read_layers(path, size)[0]
+
+
+def read_layers(path: str | os.PathLike, size: int | None = None) -> tuple[Tensor, Tensor | None]:
+    """A texture as `read_texture` and its opacity float32 ``(1, H, W)`` in [0, 1], None if the file has none.
+
+    Opacity 0 means that the texel is unseen: it multiplies the visibility.
+    """
+    pixels, opacity = pictures.decode(path)
+    texture = _unit(pixels).permute(2, 0, 1)
     height, width = texture.shape[-2:]
     if height != width:
         raise InputError(f"{path} is {width}×{height}, a texture must be square: unwrap a photo with  studiolike capture")
     if height < 32:
         raise InputError(f"{path} is only {width} texels wide; at least 32 are needed")
-    return texture if size is None or size == height else resize(texture[None], size)[0]
+    alpha = None if opacity is None or opacity.min() == 255 else _unit(opacity)[None]
+    if alpha is None:
+        return (texture if size is None or size == height else resize(texture[None], size)[0]), None
+    if size is not None and size != height:  # weighted, so that what lies under a hole bleeds into nothing
+        texture, alpha = resize((texture * alpha)[None], size)[0], resize(alpha[None], size)[0].clamp(0, 1)
+        texture = (texture / alpha.clamp_min(1e-4)).clamp(0, 1)
+    return texture * (alpha > 0.5 / 255), alpha
 
 
 def read_visibility(path: str | os.PathLike, size: int | None = None) -> Tensor:
     """Read a visibility map as float32 ``(1, H, W)`` in [0, 1]. Raises ``InputError`` as `read_texture` does."""
-    visibility = torch.from_numpy(_open(path, "L").copy())[None].float() / 255
+    pixels, opacity = pictures.decode(path)
+    visibility = _unit(pixels).mean(2)[None]
+    if opacity is not None:
+        visibility = visibility * _unit(opacity)
     if visibility.shape[-1] != visibility.shape[-2]:
         raise InputError(f"{path} is not square, as a visibility map must be")
     return visibility if size is None or size == visibility.shape[-1] else resize(visibility[None], size)[0]
+
+
+def _unit(array: np.ndarray) -> Tensor:
+    tensor = torch.from_numpy(np.array(array))
+    return tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
 
 
 def write_image(image: Tensor, path: str | os.PathLike) -> Path:
@@ -136,8 +148,9 @@ def write_image(image: Tensor, path: str | os.PathLike) -> Path:
     """
     array = (image.detach().float().clamp(0, 1).cpu().permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
     path = Path(path)
-    if path.suffix.lower() not in Image.registered_extensions():
+    form = Image.registered_extensions().get(path.suffix.lower())
+    if form not in Image.SAVE:
         raise OutputError(f"{path}: unknown picture format '{path.suffix}'; use .png")
     with atomic(path) as temporary:
-        Image.fromarray(array.squeeze()).save(temporary)
+        Image.fromarray(array.squeeze()).save(temporary, form, **SAVING.get(form, {}))
     return path

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from studiolike import layout
-from studiolike.capture import Capture, capture_photos, capture_video, fuse, is_video, read_frames
+from studiolike.capture import Capture, capture_photos, fuse
 from studiolike.capture.fusion import align_gains, weighted_median
-from studiolike.errors import CaptureError, InputError, MissingExtra
+from studiolike.errors import CaptureError, InputError
 from studiolike.image import linear_to_srgb, srgb_to_linear
 
 RES = 64
@@ -122,8 +122,8 @@ def test_unusable_pictures_are_dropped_and_told():
     black = np.zeros_like(GRAY)
     result = capture_photos([GRAY, black, GRAY], 32, [frame_points()] * 3)
     assert result.quality["frames"] == 2
-    ((reason, times),) = result.quality["dropped"].items()
-    assert "too dark" in reason and times == 1
+    ((name, reason),) = result.quality["left_out"].items()
+    assert name == "picture 2" and "too dark" in reason
 
 
 def test_if_all_pictures_fail_the_commonest_reason_is_told():
@@ -133,35 +133,3 @@ def test_if_all_pictures_fail_the_commonest_reason_is_told():
         capture_photos([], 32, [])
     with pytest.raises(InputError, match="1 landmark sets"):
         capture_photos([GRAY, GRAY], 32, [frame_points()])
-
-
-def write_video(path, frames):
-    cv2 = pytest.importorskip("cv2")
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, frames[0].shape[1::-1])
-    if not writer.isOpened():
-        pytest.skip("this OpenCV cannot write video")
-    for frame in frames:
-        writer.write(np.ascontiguousarray(frame[..., ::-1]))
-    writer.release()
-
-
-def test_a_video_is_read_evenly_and_captured(tmp_path):
-    shades = [np.full((200, 200, 3), (60 + 10 * k, 90, 120), np.uint8) for k in range(10)]
-    write_video(tmp_path / "v.avi", shades)
-    frames = list(read_frames(tmp_path / "v.avi", 4))
-    assert [f.shape for f in frames] == [(200, 200, 3)] * 4
-    np.testing.assert_allclose([f[..., 0].mean() for f in frames], [60, 90, 120, 150], atol=4)
-    result = capture_video(
-        tmp_path / "v.avi", 32, frames=3, finder=lambda image: [frame_points()] if image.shape[0] == 200 else []
-    )
-    assert result.quality["frames"] == 3 and is_video("A.MOV") and not is_video("a.png")
-
-
-def test_things_that_are_no_video_are_refused(tmp_path):
-    (tmp_path / "v.mp4").write_bytes(b"not a video")
-    with pytest.raises((InputError, MissingExtra)):
-        list(read_frames(tmp_path / "v.mp4"))
-    with pytest.raises(InputError, match="no such video"):
-        read_frames(tmp_path / "none.mp4")
-    with pytest.raises(InputError, match="at least one"):
-        read_frames(tmp_path / "v.mp4", 0)

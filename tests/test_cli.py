@@ -45,8 +45,8 @@ def bad_inputs(folder):
     out = folder / "out.png"
     return {
         "missing file": (["convert", folder / "nothing.png", "-o", out], "no such file"),
-        "not an image": (["convert", folder / "text.png", "-o", out], "not a readable image"),
-        "truncated image": (["convert", folder / "cut.png", "-o", out], "not a readable image"),
+        "not an image": (["convert", folder / "text.png", "-o", out], "is a text file"),
+        "truncated image": (["convert", folder / "cut.png", "-o", out], "is cut off|is damaged"),
         "not square": (["convert", folder / "wide.png", "--kind", "texture", "-o", out], "must be square"),
         "size no power of two": (["convert", good, "--kind", "texture", "--size", "300", "-o", out], "power of two"),
         "no steps": (["convert", good, "--kind", "texture", "--detail-steps", "0", "-o", out], "at least 1"),

@@ -65,7 +65,7 @@ def test_the_installed_jupyter_book_is_version_1():
 
 def test_the_lock_has_hashes_and_no_addresses():
     assert not re.search(r"https?://|index-url|find-links|file:", LOCK)
-    blocks = re.split(r"\n(?=[a-z0-9])", LOCK[LOCK.index("\nabsl-py") + 1 :])
+    blocks = re.split(r"\n(?=[a-z0-9])", re.sub(r"\A(#.*\n)+", "", LOCK))
     assert len(blocks) > 100
     assert all("--hash=sha256:" in block for block in blocks), [b[:40] for b in blocks if "--hash" not in b]
     assert all(re.match(r"[a-z0-9-]+==[^\s;]+( ; .*)? \\\n", block) for block in blocks)

@@ -143,5 +143,5 @@ def test_an_unknown_set_and_an_unreadable_picture_are_refused(tmp_path):
     with pytest.raises(InputError, match="unknown set"):
         load(tmp_path, "faces")
     save(tmp_path / "a.png", b"nothing")
-    with pytest.raises(InputError, match="not a readable image"):
+    with pytest.raises(InputError, match="a.png is a text file"):
         list(load(tmp_path))

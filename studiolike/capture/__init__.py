@@ -1,5 +1,6 @@
 """Real captures: photo or video → landmarks → phone texture and visibility in the `head` layout."""
 
+from .contact import ContactSheet
 from .fusion import fuse
 from .landmarks import (
     StoredLandmarks,
@@ -14,6 +15,7 @@ from .video import capture_photos, capture_video, is_video, read_frames
 
 __all__ = [
     "Capture",
+    "ContactSheet",
     "Pose",
     "StoredLandmarks",
     "astronaut_landmarks",

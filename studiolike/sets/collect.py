@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from .. import io
 from ..errors import InputError, OutputError
-from ..io import PICTURES, atomic, check_size, visibility_path
+from ..io import READABLE, atomic, check_size, visibility_path
 from ..synth.dataset import ARRAYS, SPLITS, TextureSet, _bytes, _sha256, _visibility_bytes
 from .loaders import subject_of
 
@@ -29,7 +29,7 @@ def textures_of(folder: Path | None) -> dict[str, list[Path]]:
     if folder is None:
         return {}
     found = (
-        sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES and not p.stem.endswith(".visibility"))
+        sorted(p for p in folder.iterdir() if p.suffix.lower() in READABLE and not p.stem.endswith(".visibility"))
         if folder.is_dir()
         else []
     )
@@ -151,4 +151,5 @@ def _seen(path: Path, size: int) -> Tensor:
     beside = visibility_path(path)
     if beside.is_file():
         return io.read_visibility(beside, size)
-    return io.read_texture(path, size)[:1] * 0 + 1
+    texture, opacity = io.read_layers(path, size)
+    return texture.new_ones(texture[:1].shape) if opacity is None else opacity

@@ -19,9 +19,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .. import io
+from .. import io, pictures
 from ..errors import InputError
-from ..io import PICTURES
+from ..io import READABLE
 from .catalogue import CATALOGUE
 from .fetch import LOCK, read_lock
 
@@ -50,11 +50,11 @@ def ava_display(linear: Tensor) -> Tensor:
 def _picture(source: Any, name: str) -> Tensor:
     """A picture file, or the bytes of one, as ``(3, H, W)``."""
     if isinstance(source, Path):
-        array = io.read_image(source)
+        array = io.read_image(source, reduce_to=None)
     else:
         try:
             with Image.open(streams.BytesIO(source)) as image:
-                if image.width * image.height > io.MAX_PIXELS:
+                if image.width * image.height > pictures.MAX_PIXELS:
                     raise InputError(f"{name} is {image.width}×{image.height}, which is too large")
                 array = np.asarray(image.convert("RGB"))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -155,7 +155,7 @@ def imagefolder(folder: Path) -> Iterator[Sample]:
     def is_map(path: Path) -> bool:
         return path.stem.endswith((".visibility", ".mask"))
 
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and not is_map(path)]
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in READABLE and not is_map(path)]
     for path in _expect(found, folder, "pictures"):
         sample = _sample(path.stem, _picture(path, str(path)), subject=subject_of(path.stem), file=str(path))
         beside = [path.with_name(f"{path.stem}.{kind}.png") for kind in ("visibility", "mask")]

@@ -200,9 +200,13 @@ def retarget_path(
         raise InputError(f"no such file: {source}")
     if source.is_file():
         check_output(out, PICTURES)
-        texture = torch.from_numpy(io.read_image(source).copy()).permute(2, 0, 1).float() / 255
+        texture = torch.from_numpy(io.read_image(source, reduce_to=None).copy()).permute(2, 0, 1).float() / 255
         beside = visibility_path(source)
-        seen = torch.from_numpy(io.read_image(beside)[..., 0].copy())[None].float() / 255 if beside.is_file() else None
+        seen = (
+            torch.from_numpy(io.read_image(beside, reduce_to=None)[..., 0].copy())[None].float() / 255
+            if beside.is_file()
+            else None
+        )
         if seen is not None and seen.shape[1:] != texture.shape[1:]:
             raise InputError(f"{beside} must have the size of {source.name}")
         result = retarget(texture, size, load_landmarks(landmarks) if landmarks else None, seen)
