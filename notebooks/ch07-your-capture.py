@@ -452,10 +452,9 @@ Image.fromarray(photo).save(folder / "photo.png")
 options = [
     "--size",
     str(size),
-    "--inversion-steps",
-    str(settings.inversion.steps),
     "--detail-steps",
     str(settings.detail.sample_steps),
+    "--overwrite",  # this chapter may run twice
 ]
 printed, started = text_io.StringIO(), time.perf_counter()
 with contextlib.redirect_stdout(printed):
@@ -489,9 +488,9 @@ for words in bad:
 # ````{tab-item} Command line
 # ```bash
 # studiolike convert me.jpg -o studio.png                    # one photo
-# studiolike capture front.jpg left.jpg right.jpg -o me.png  # several photos of one person, fused
-# studiolike capture walk-around.mp4 -o me.png               # a video; the best frames are fused
-# studiolike convert me.png -o studio.png
+# studiolike convert front.jpg left.jpg right.jpg -o studio.png --report report.html  # several photos of one person, fused
+# studiolike convert walk-around.mp4 -o studio.png           # a video; the best frames are fused
+# studiolike capture me.jpg -o me.png                        # only the phone texture and its visibility map
 # studiolike view studio.png --compare me.png
 # ```
 # ````
@@ -517,6 +516,7 @@ for words in bad:
 # ````
 # `````
 #
+# The page *From your phone to your avatar* of this book tells the whole way in plain words, with consent, deletion, and what to do when something goes wrong.
 # Several photographs are better than one: a slow half turn of the head with a still camera shows the cheeks squarely, and a light that stands still shows itself by not moving with the face.
 #
 # ## Consent and privacy

@@ -140,8 +140,6 @@ def check(command: Convert) -> None:
         protect([*command.input, *given, command.out], [command.report])
     if not many:
         protect([path for path in (command.truth, command.visibility) if path], [command.out])
-    if not many and command.out.exists() and not command.overwrite:
-        raise OutputError(f"{shown(command.out)} exists; choose another name, or add --overwrite")
 
 
 def settings_of(command: Convert) -> dict[str, Any]:
@@ -166,6 +164,8 @@ def run(command: Convert, note: Callable[[str], None] = lambda _: None) -> Outco
     check(command)
     jobs, ignored = plan(command.input, command.out)
     many = command.input[0].is_dir()
+    if not many and command.out.exists() and not command.overwrite:
+        raise OutputError(f"{shown(command.out)} exists; choose another name, or add --overwrite")
     if not many and command.shard:
         raise InputError("--shard divides a folder; the input is one face")
     index, count = share(command.shard, os.environ.items())

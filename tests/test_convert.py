@@ -231,8 +231,10 @@ def test_files_of_one_person_are_read_together_and_a_video_stands_alone(tmp_path
     monkeypatch.setattr(
         files,
         "capture_person",
-        lambda paths, size, stored=None: asked.append((paths, size))
-        or SimpleNamespace(texture=torch.zeros(1, 3, 64, 64), visibility=torch.ones(1, 1, 64, 64), quality={"frames": 2}),
+        lambda paths, size, stored=None: (
+            asked.append((paths, size))
+            or SimpleNamespace(texture=torch.zeros(1, 3, 64, 64), visibility=torch.ones(1, 1, 64, 64), quality={"frames": 2})
+        ),
     )
     photos = tuple(save_texture(tmp_path / f"{k}.jpg") for k in range(2))
     assert files.read_person(photos, "auto", None, 512).facts == {"kind": "photos", "frames": 2}
