@@ -444,7 +444,13 @@ notebook.source(quality.refuse_exposure)
 # %%
 Image.fromarray(photo).save(folder / "photo.png")
 (folder / "notes.png").write_text("this is no picture")
-options = ["--size", str(size), "--detail-steps", str(settings.detail.sample_steps)]
+options = [
+    "--size",
+    str(size),
+    "--detail-steps",
+    str(settings.detail.sample_steps),
+    "--overwrite",  # this chapter may run twice
+]
 printed, started = text_io.StringIO(), time.perf_counter()
 with contextlib.redirect_stdout(printed):
     code = cli.main(["convert", str(folder / "photo.png"), "-o", str(folder / "studio.png"), "--json", *options])
@@ -477,9 +483,9 @@ for words in bad:
 # ````{tab-item} Command line
 # ```bash
 # studiolike convert me.jpg -o studio.png                    # one photo
-# studiolike capture front.jpg left.jpg right.jpg -o me.png  # several photos of one person, fused
-# studiolike capture walk-around.mp4 -o me.png               # a video; the best frames are fused
-# studiolike convert me.png -o studio.png
+# studiolike convert front.jpg left.jpg right.jpg -o studio.png --report report.html  # several photos of one person, fused
+# studiolike convert walk-around.mp4 -o studio.png           # a video; the best frames are fused
+# studiolike capture me.jpg -o me.png                        # only the phone texture and its visibility map
 # studiolike view studio.png --compare me.png
 # ```
 # ````
@@ -505,6 +511,7 @@ for words in bad:
 # ````
 # `````
 #
+# The page *From your phone to your avatar* of this book tells the whole way in plain words, with consent, deletion, and what to do when something goes wrong.
 # Several photographs are better than one: a slow half turn of the head with a still camera shows the cheeks squarely, and a light that stands still shows itself by not moving with the face.
 #
 # ## Consent and privacy

@@ -1,13 +1,19 @@
 """The command line: one verb per stage. Every verb is a small dataclass, which tyro turns into its options.
 
-A wrong input gives one line on standard error and exit code 2; an interrupt gives 130 and leaves a resumable state.
+A wrong input gives one line on standard error and exit code 2; a folder of which some faces could not be used gives 1;
+an interrupt gives 130 (a request to end, SIGTERM, 143) and leaves a resumable state. Nothing heavy is imported before a
+verb needs it: help must come at once.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +23,7 @@ import tyro
 from tyro.conf import Positional, arg, subcommand
 
 from .config import DetailConfig, Profile, profile
-from .errors import StudioError
+from .errors import InputError, StudioError
 
 Out = Annotated[Path, arg(aliases=["-o"])]
 OptionalOut = Annotated[Path | None, arg(aliases=["-o"])]  # the alias of `Out | None` would be lost
@@ -26,7 +32,13 @@ _profile: ContextVar[str] = ContextVar("profile", default="cpu")
 
 
 def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    # names on a disk need not be text
+    print(message.encode("utf-8", "replace").decode(), file=sys.stderr, flush=True)
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed {seed} is not possible: use 0 to 2**63 - 1")
 
 
 @dataclass(frozen=True)
@@ -59,57 +71,108 @@ class Capture:
 
 @dataclass(frozen=True)
 class Convert:
-    """Phone texture (or photo, or a folder of them) to a studio-like texture."""
+    """Phone texture, photo, photos, video, or a folder of them, to studio-like textures. A folder that was stopped goes on."""
 
-    input: Positional[Path]
-    """texture in the head layout, photo, or folder of either"""
+    input: Positional[tuple[Path, ...]]
+    """a texture in the head layout, a photo, several photos of one person, a video; or a folder, each file another person"""
     out: Out = Path("studio.png")
     """texture to write; a folder if the input is one"""
-    size: int = 256
-    """texels of the result, a power of two"""
+    size: int = 512
+    """texels of the result, a power of two up to 2048"""
     kind: Literal["auto", "texture", "photo"] = "auto"
-    """what the input is; auto looks for a visibility map beside it, then for a face"""
+    """what a picture is; auto looks for a visibility map beside it, then for a face"""
     visibility: Path | None = None
     """visibility map; default <input>.visibility.png, else everything that is not black"""
     truth: Path | None = None
     """true studio texture to measure against"""
+    report: Path | None = None
+    """also write one HTML page for a person: before and after, the head to turn, what was uncertain"""
     weights: Path | None = None
-    """folder written by StudioPipeline.save_pretrained, or a run of studiolike train; default: the released weights"""
+    """default: the released weights; or a protocol with released weights, a folder of save_pretrained, a run of train"""
     detail_steps: int = DetailConfig.sample_steps
+    """of the last stage's sampler, up to 1000"""
     guided: bool = True
     """whether the phone texture's detail is looked at; without it, detail is invented"""
     seed: int = 0
+    shard: str | None = None
+    """of a folder, only this share: 3/8 is the third of eight; accelerate launch divides by itself"""
+    overwrite: bool = False
+    """replace results that exist; in a folder, convert again what is done"""
     device: str | None = None
     json: bool = False
     """print metrics and timings as JSON on standard output"""
     quiet: bool = False
 
-    def run(self) -> None:
-        from .files import convert_path
+    def run(self) -> int:
+        _check_seed(self.seed)
+        if not self.input:
+            raise InputError("name a texture, a photo, a video or a folder to convert")
+        from .convert import run
 
         started = time.perf_counter()
-        reports = convert_path(self)
+        outcome = run(self, (lambda _: None) if self.quiet else _say)
         if self.json:
-            print(json.dumps({"results": reports, "total_seconds": round(time.perf_counter() - started, 3)}, indent=2))
-        elif not self.quiet:
-            for report in reports:
-                _say(f"wrote {report['out']}")
+            print(
+                json.dumps(
+                    {
+                        "results": outcome.reports,
+                        "existing": outcome.existing,
+                        "skipped": {str(path): reason for path, reason in outcome.skipped.items()},
+                        "total_seconds": round(time.perf_counter() - started, 3),
+                    },
+                    indent=2,
+                )
+            )
+        elif self.truth:
+            for name, value in outcome.reports[0]["metrics"].items():
+                print(f"{name}: {value}")
+        if not self.quiet and not self.json:
+            if self.input[0].is_dir():
+                done, total = len(outcome.reports), len(outcome.reports) + outcome.existing + len(outcome.skipped)
+                _say(f"{self.out}: {done} of {total} converted now, {outcome.existing} stood there")
+            else:
+                for warning in outcome.reports[0].get("warnings", []):
+                    _say(f"note: {warning}")
+                for path in (self.out, self.report):
+                    if path:
+                        _say(f"wrote {path}")
+        for path, reason in outcome.skipped.items():
+            _say(f"left out {path}: {reason}")
+        if outcome.skipped:
+            _say(f"studiolike: {len(outcome.skipped)} files could not be used and were left out")
+        return 0 if not outcome.skipped else 1 if outcome.reports or outcome.existing else 2
 
 
 @dataclass(frozen=True)
 class View:
-    """A texture on the head: an avatar as GLB, and an HTML page that turns it."""
+    """A texture on the head: an avatar as GLB, and an HTML page that turns it; on request a turntable and a relit sheet."""
 
     texture: Positional[Path]
     out: Out = Path("avatar.glb")
     """GLB to write; the page is written beside it"""
     compare: Path | None = None
     """another texture to switch to in the page, for example the phone texture"""
+    normals: bool = True
+    """give the GLB the relief of the skin, read from the texture, as a normal map"""
+    turntable: Path | None = None
+    """also write one full turn as .mp4 (needs PyAV), .webp, .gif or .png"""
+    relit: Path | None = None
+    """also write a sheet of the head under four lights"""
+    before: Path | None = None
+    """first row of that sheet, for example the phone texture"""
 
     def run(self) -> None:
         from .files import export_avatar
 
-        for path in export_avatar(self.texture, self.out, self.compare):
+        for path in export_avatar(
+            self.texture,
+            self.out,
+            self.compare,
+            normals=self.normals,
+            turntable=self.turntable,
+            relit=self.relit,
+            before=self.before,
+        ):
             _say(f"wrote {path}")
 
 
@@ -135,6 +198,7 @@ class Train:
     """any setting of the profile, for example --set.pretrain.images 100000"""
 
     def run(self) -> None:
+        _check_seed(self.seed)
         from .recipes import train
 
         train(
@@ -180,6 +244,7 @@ class Evaluate:
 
             print(photo_identity(pipe, self.photos, settings, out=self.out))
             return
+        _check_seed(self.seed)
         from .recipes import evaluate_chain
 
         table = evaluate_chain(settings, self.runs, pipe, split=self.split, subjects=self.subjects, seed=self.seed)
@@ -319,27 +384,52 @@ VERBS = {
 }
 
 
+@contextmanager
+def _end_as_interrupt() -> Iterator[list[int]]:
+    """Answer SIGTERM, which batch systems and notebooks send, like Ctrl-C, so that training saves what it has.
+
+    Yields a list that holds the signal once it came. Whoever holds Ctrl-C back for a moment holds this back as well.
+    """
+    came: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        came.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    if threading.current_thread() is not threading.main_thread():  # no other thread may set a signal
+        yield came
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point of the ``studiolike`` command; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    try:
-        _profile.set(_named_profile(argv))
-        command = tyro.extras.subcommand_cli_from_dict(
-            VERBS, prog="studiolike", args=argv, description="Studio-like face textures from phone captures."
-        )
-        command.run()
-    except StudioError as error:
-        _say(f"studiolike: {' '.join(str(error).split())}")
-        return 2
-    except KeyboardInterrupt:
-        _say("studiolike: stopped")
-        return 130
-    except BrokenPipeError:
-        return 0
-    except PermissionError as error:
-        _say(f"studiolike: no permission: {error.filename}")
-        return 2
-    return 0
+    with _end_as_interrupt() as ended:
+        try:
+            _profile.set(_named_profile(argv))
+            command = tyro.extras.subcommand_cli_from_dict(
+                VERBS, prog="studiolike", args=argv, description="Studio-like face textures from phone captures."
+            )
+            return command.run() or 0
+        except StudioError as error:
+            _say(f"studiolike: {' '.join(str(error).split())}")
+            return 2
+        except KeyboardInterrupt:
+            _say("studiolike: stopped")
+            return 143 if ended else 130
+        except BrokenPipeError:
+            return 0
+        except PermissionError as error:
+            _say(f"studiolike: no permission: {error.filename}")
+            return 2
+        except OSError as error:
+            _say(f"studiolike: {error.filename or 'a file cannot be read or written'}: {error.strerror or error}")
+            return 2
 
 
 def _named_profile(argv: list[str]) -> str:

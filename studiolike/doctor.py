@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import shutil
@@ -36,22 +37,38 @@ def _version(distribution: str) -> str | None:
         return None
 
 
+def _cuda_driver() -> bool:
+    """Whether this machine has a CUDA driver: found out without torch, which takes seconds to import."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if platform.system() == "Windows" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def _device() -> tuple[str, str]:
+    """What computes, in words, and the profile that fits it."""
+    if _cuda_driver():
+        import torch
+
+        if torch.cuda.is_available():
+            free, total = torch.cuda.mem_get_info()
+            return f"{torch.cuda.get_device_name()}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free", "gpu"
+        return "CPU (there is a CUDA driver, but this torch finds no device: see pytorch.org for one that fits)", "cpu"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"CPU, {cores} cores (no CUDA driver found)", "cpu"
+
+
 def report() -> str:
     """The whole report as text."""
-    import torch
-
     from . import __version__, weights
-    from .config import best_profile
     from .errors import StudioError
 
+    device, fitting = _device()
     lines = [f"studiolike {__version__} · Python {platform.python_version()} · {platform.system()} {platform.machine()}"]
-    if torch.cuda.is_available():
-        free, total = torch.cuda.mem_get_info()
-        lines.append(f"device   {torch.cuda.get_device_name()}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
-    else:
-        lines.append(f"device   CPU, {torch.get_num_threads()} threads (no CUDA device found)")
+    lines.append(f"device   {device}")
     lines.append(f"memory   {memory_gb():.1f} GiB · free disk {shutil.disk_usage('.').free / 2**30:.0f} GiB")
-    lines.append(f"profile  {best_profile()} fits this machine (choose with --profile or PROFILE=)")
+    lines.append(f"profile  {fitting} fits this machine (choose with --profile or PROFILE=)")
     lines.append("core     " + " · ".join(f"{name} {_version(name) or 'MISSING: pip install studiolike'}" for name in CORE))
     for extra, packages in EXTRAS.items():
         missing = [f"{name} ({use})" for name, module, use in packages if util.find_spec(module) is None]

@@ -1,23 +1,81 @@
-"""What the command line does with files: photos to textures, textures to studio textures, studio textures to avatars."""
+"""What the command line does with files: photos to textures, textures to avatars; `convert` has a file of its own."""
 
 from __future__ import annotations
 
-import time
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from PIL import Image
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from . import io
-from .device import find_device
 from .errors import InputError, OutputError
 from .image import resize
-from .io import PICTURES, READABLE, check_output, check_size, visibility_path
+from .io import PICTURES, atomic, check_output, check_size, visibility_path
 
 if TYPE_CHECKING:
-    from .cli import Convert
+    from .capture.contact import ContactSheet
+
+LARGEST_GLB = 4096  # texels of an avatar's texture: what every device can hold
+TURNS, TURN_SIZE = 72, 512  # pictures of a turntable, three seconds, and their edge in pixels
+
+
+def shown(path: Path | str) -> str:
+    """A file's name for messages and pages; bytes that are no text are shown as �."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def protect(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """Refuse to write over what is read, by whatever name or link, and to write one file twice. Raises `OutputError`."""
+    read = {place: path for path in inputs for place in _places(path)}
+    written: dict[object, Path] = {}
+    for path in outputs:
+        for place in _places(path):
+            if place in read:
+                raise OutputError(f"{shown(path)} would overwrite the input {shown(read[place])}; choose another name")
+            if written.get(place, path) is not path:
+                raise OutputError(f"{shown(path)} would be written twice; choose different names")
+            written[place] = path
+
+
+def _places(path: Path) -> list[object]:
+    """What identifies a file: its resolved path, and once it exists its inode."""
+    places: list[object] = [os.path.realpath(path)]
+    try:
+        status = path.stat()
+        places.append((status.st_dev, status.st_ino))
+    except OSError:
+        pass
+    return places
+
+
+def capture_person(photos: tuple[Path, ...], size: int, stored=None, sheet: ContactSheet | None = None):
+    """One person's photos, or one video, as a fused `Capture`; photos that cannot be used are named in its warnings.
+
+    Args:
+        stored: landmarks of one pose, used for every photo. sheet: gets every picture with what became of it.
+    Raises:
+        CaptureError: no photo can be used. InputError: a file that is not readable, alone.
+    """
+    from . import capture
+
+    videos = [photo for photo in photos if capture.is_video(photo)]
+    if videos:
+        if len(photos) > 1:
+            raise InputError(f"{shown(videos[0])} is a video: give one video alone, or several photos")
+        if stored is not None:
+            raise InputError("--landmarks belong to a photo, not to a video")
+        return capture.capture_video(videos[0], size, sheet=sheet)
+    given = None if stored is None else [stored] * len(photos)
+    result = capture.capture_photos(photos, size, given, names=[shown(photo) for photo in photos], sheet=sheet)
+    left_out = [f"left out {name}: {reason}" for name, reason in result.quality.get("left_out", {}).items()]
+    result.quality = {**result.quality, "warnings": [*left_out, *result.quality.get("warnings", [])]}
+    return result
 
 
 def capture_files(
@@ -43,21 +101,14 @@ def capture_files(
     check_size(size, low=32)
     if report:
         check_output(report, ENDINGS)
+    written = [out, visibility_path(out), *(path for path in (save_landmarks, report) if path)]
+    protect([*photos, *([landmarks] if landmarks else [])], written)
+    if save_landmarks and (len(photos) > 1 or capture.is_video(photos[0])):
+        raise InputError("--save-landmarks stores those of one photo; give one photo")
     stored = capture.load_landmarks(landmarks) if landmarks else None
-    videos = [path for path in photos if capture.is_video(path)]
-    if videos and len(photos) > 1:
-        raise InputError(f"{videos[0]} is a video: give one video alone, or only photos")
-    if videos and (stored is not None or save_landmarks):
-        raise InputError("landmarks are stored for a photo, not for a video: leave out --landmarks and --save-landmarks")
-    if save_landmarks and len(photos) > 1:
-        raise InputError("--save-landmarks stores those of one photo: give one photo")
     sheet = ContactSheet()
     try:
-        if videos:
-            result = capture.capture_video(videos[0], size, sheet=sheet)
-        else:
-            given = None if stored is None else [stored] * len(photos)
-            result = capture.capture_photos(photos, size, given, sheet=sheet)
+        result = capture_person(photos, size, stored, sheet)
     finally:
         if report and len(sheet):
             sheet.write(report)
@@ -68,33 +119,47 @@ def capture_files(
     return result.quality
 
 
-def read_input(path: Path, kind: str, visibility: Path | None, size: int) -> tuple[Tensor, Tensor | None, dict]:
-    """A texture ``(1, 3, N, N)`` and visibility ``(1, 1, N, N)`` or None from a texture file, a photo or a video.
+@dataclass
+class PersonInput:
+    """What the chain takes: texture ``(1, 3, N, N)``, visibility ``(1, 1, N, N)`` or None, and facts for the report."""
 
-    With ``kind="auto"`` a file is a texture if a visibility map lies beside it or if it resembles the mean face of
-    the layout; everything else is unwrapped as a photo. What is transparent in a texture is unseen.
+    texture: Tensor
+    visibility: Tensor | None
+    facts: dict = field(default_factory=dict)
+
+
+def read_person(paths: tuple[Path, ...], kind: str, visibility: Path | None, size: int) -> PersonInput:
+    """A texture file, a photo, several photos of one person, or a video, made ready for the chain.
+
+    With ``kind="auto"`` a single picture is a texture if a visibility map lies beside it or if it resembles the mean face
+    of the layout; everything else is unwrapped. What is transparent in a texture is unseen.
+
+    Raises:
+        CaptureError, InputError, MissingExtra: see `studiolike.capture` and `io.read_texture`.
     """
-    from .capture import capture_photo, capture_video, is_video
+    from .capture import is_video
 
-    if is_video(path):
-        result = capture_video(path, max(size, 256))
-        return result.texture, result.visibility, {"kind": "video", **result.quality}
+    path = paths[0]
+    alone = len(paths) == 1 and not is_video(path)
+    if kind == "texture" and not alone:
+        raise InputError(f"--kind texture is one picture, not {'a video' if is_video(path) else f'{len(paths)} files'}")
     beside = visibility or visibility_path(path)
     if kind == "auto":
-        kind = "texture" if beside.is_file() or _resembles_texture(path) else "photo"
+        kind = "texture" if alone and (beside.is_file() or _resembles_texture(path)) else "photo"
     if kind == "texture":
-        if visibility and not visibility.is_file():
-            raise InputError(f"no such file: {visibility}")
         texture, opacity = io.read_layers(path)
         side = min(max(_power_of_two(texture.shape[-1]), 64), 2048)
         if side != texture.shape[-1]:
             texture, opacity = io.read_layers(path, side)
-        seen = io.read_visibility(beside, texture.shape[-1]).clamp(0, 1) if beside.is_file() else None
+        seen = io.read_visibility(beside, side).clamp(0, 1) if beside.is_file() else None
         if opacity is not None:
             seen = opacity if seen is None else seen * opacity
-        return texture[None], None if seen is None else seen[None], {"kind": "texture"}
-    result = capture_photo(io.read_image(path), max(size, 256))
-    return result.texture, result.visibility, {"kind": "photo", **result.quality}
+        return PersonInput(texture[None], None if seen is None else seen[None], {"kind": "texture"})
+    if visibility:
+        raise InputError(f"--visibility belongs to a texture, and {shown(path)} is none; photos bring their own")
+    result = capture_person(paths, max(size, 256))
+    kind = "photo" if alone else "video" if is_video(path) else "photos"
+    return PersonInput(result.texture, result.visibility, {"kind": kind, **result.quality})
 
 
 def _power_of_two(n: int) -> int:
@@ -116,80 +181,92 @@ def _resembles_texture(path: Path) -> bool:
     return torch.cosine_similarity(mine, signature(studio_mean()), dim=0).item() > 0.6
 
 
-def convert_path(command: Convert) -> list[dict]:
-    """Run the chain on a file or on every picture of a folder, write the results, return one report per picture."""
-    source, out = command.input, command.out
-    check_size(command.size)
-    if command.detail_steps < 1:
-        raise InputError("--detail-steps must be at least 1")
-    if not source.exists():
-        raise InputError(f"no such file: {source}")
-    if source.is_dir():
-        inputs = sorted(p for p in source.iterdir() if p.suffix.lower() in READABLE and ".visibility" not in p.name)
-        if not inputs:
-            raise InputError(f"no pictures in {source}")
-        if out.exists() and not out.is_dir():
-            raise OutputError(f"{out} is a file; name a folder, as the input is one")
-        outputs = [out / f"{p.stem}.png" for p in inputs]
-    else:
-        inputs, outputs = [source], [out]
-    for target in outputs:
-        check_output(target, PICTURES)
-    loaded = [read_input(path, command.kind, command.visibility, command.size) for path in inputs]
-    pipe = _pipeline(command)
-    reports = []
-    for path, target, (texture, visibility, facts) in tqdm(
-        list(zip(inputs, outputs, loaded, strict=True)), desc="convert", unit="face", disable=command.quiet or len(inputs) < 2
-    ):
-        reports.append(_convert_one(pipe, command, path, target, texture, visibility, facts))
-    return reports
+def read_bounded(path: Path, largest: int = LARGEST_GLB) -> Tensor:
+    """A texture ``(3, N, N)``, N a power of two up to ``largest``. Larger 8-bit pictures shrink before they become floats.
+
+    Raises:
+        InputError: as `io.read_texture`.
+    """
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+            if largest < width == height and picture.mode in ("RGB", "L") and width * height <= io.MAX_PIXELS:
+                small = picture.reduce(-(-width // largest)).convert("RGB").resize((largest, largest), Image.Resampling.BOX)
+                pixels = torch.frombuffer(bytearray(small.tobytes()), dtype=torch.uint8).view(largest, largest, 3)
+                return pixels.permute(2, 0, 1).float().div_(255)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        pass  # read_texture says what is wrong
+    texture = io.read_texture(path)
+    return resize(texture[None], min(_power_of_two(texture.shape[-1]), largest))[0]
 
 
-def _pipeline(command: Convert):
-    from .pipeline import StudioPipeline
+def export_avatar(
+    texture: Path,
+    out: Path,
+    compare: Path | None = None,
+    *,
+    normals: bool = True,
+    turntable: Path | None = None,
+    relit: Path | None = None,
+    before: Path | None = None,
+) -> list[Path]:
+    """Write a GLB with ``texture`` on the head and an HTML page that turns it, and what else is asked for; all or nothing.
 
-    return StudioPipeline.chosen(command.weights, find_device(command.device))
+    Args:
+        texture: the texture file. out: the GLB; the page gets its name with ``.html``.
+        compare: another texture, to switch to in the page. normals: put the skin's relief into the GLB.
+        turntable: a moving picture of one full turn, see `avatar.write_movie`.
+        relit: a sheet of the head under four lights; with ``before``, beside that texture's.
+    Returns:
+        The paths that were written.
+    Raises:
+        InputError, OutputError, MissingExtra: a file that cannot be read or written.
+    """
+    from . import avatar
+    from .avatar.movie import check_movie
 
-
-def _convert_one(
-    pipe, command: Convert, path: Path, target: Path, texture: Tensor, visibility: Tensor | None, facts: dict
-) -> dict:
-    started = time.perf_counter()
-    result = pipe(
-        texture,
-        visibility,
-        resolution=command.size,
-        steps=command.detail_steps,
-        guided=command.guided,
-        seed=command.seed,
-        progress=not command.quiet and not command.json,
-    )
-    io.write_image(result.texture[0].cpu(), target)
-    report = {"input": str(path), "out": str(target), **facts}
-    if command.json:
-        from .evaluation.report import measure
-
-        truth = io.read_texture(command.truth, command.size)[None] if command.truth else None
-        report["metrics"] = {
-            "inversion_psnr_observed": round(float(result.psnr_observed[0]), 2),
-            **measure(texture, visibility, result.texture.cpu(), truth),
-        }
-    report["seconds"] = {
-        name: round(value, 3) for name, value in {**result.seconds, "conversion": time.perf_counter() - started}.items()
-    }
-    return report
-
-
-def export_avatar(texture: Path, out: Path, compare: Path | None = None) -> list[Path]:
-    """Write a GLB with ``texture`` on the head and an HTML page that turns it; returns the two paths."""
-    from .avatar import head_mesh, write_glb, write_viewer
-
-    check_output(out, {".glb"})
-    images = {texture.stem: io.read_texture(texture)}
-    if compare:
-        images[compare.stem if compare.stem != texture.stem else f"{compare.stem} (compared)"] = io.read_texture(compare)
-    mesh = head_mesh()
     page = out.with_suffix(".html")
-    write_glb(mesh, images[texture.stem], out)
-    write_viewer(mesh, page, images, title=out.stem)
-    return [out, page]
+    outputs = [path for path in (out, page, turntable, relit) if path]
+    check_output(out, {".glb"})
+    check_output(page, {".html"})
+    if turntable:
+        check_movie(turntable)
+        check_output(turntable, {turntable.suffix.lower()})
+    if relit:
+        check_output(relit, PICTURES)
+    if before and not relit:
+        raise InputError("--before is the first row of a sheet: name the sheet with --relit")
+    protect([path for path in (texture, compare, before) if path], outputs)
+    main = read_bounded(texture)
+    images = {shown(texture.stem): main}
+    if compare:
+        name = shown(compare.stem)
+        images[name if name not in images else f"{name} (compared)"] = read_bounded(compare)
+    rows = {shown(before.stem): read_bounded(before)} if before else {}
+    rows[shown(texture.stem) if shown(texture.stem) not in rows else f"{shown(texture.stem)} (2)"] = main
+
+    mesh = avatar.head_mesh()
+    with ExitStack() as stack:  # all files get their names together, at the end
+        temporary = {path: stack.enter_context(atomic(path)) for path in outputs}
+        stack.enter_context(_naming_failures(outputs))
+        avatar.write_glb(mesh, main, temporary[out], avatar.normal_map(main) if normals else None)
+        avatar.write_viewer(mesh, temporary[page], images, title=shown(out.stem))
+        if turntable:
+            frames = avatar.turntable(mesh, avatar.viewer.fitting(main, 1024), TURNS, TURN_SIZE)
+            avatar.write_movie(frames, temporary[turntable], turntable.suffix.lower())
+        if relit:
+            small = {name: avatar.viewer.fitting(picture, 1024) for name, picture in rows.items()}
+            io.write_image(avatar.relit_sheet(mesh, small), temporary[relit])
+    return outputs
+
+
+@contextmanager
+def _naming_failures(outputs: list[Path]) -> Iterator[None]:
+    """A write that fails is told with the names that the user gave, not with temporary ones."""
+    try:
+        yield
+    except (OSError, OutputError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        reason = getattr(cause, "strerror", None) or error
+        names = ", ".join(map(shown, outputs))
+        raise OutputError(f"cannot write {names}: {reason}; free some space or choose another folder") from error

@@ -70,11 +70,11 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another output folder") from error
     temporary = Path(name)
     try:
-        yield temporary
         try:
+            yield temporary
             os.replace(temporary, path)
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        except OSError as error:  # a full disk shows itself only now
+            raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another output folder") from error
     finally:
         temporary.unlink(missing_ok=True)
 

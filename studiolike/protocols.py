@@ -13,13 +13,12 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from .errors import ProtocolError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the command line names protocols without waiting for torch
+    import numpy as np
+    from torch import Tensor
+
     from .synth import TextureSet
 
 Protocol = Literal["few", "open"]
@@ -39,12 +38,16 @@ def check(protocol: str) -> None:
 
 def studio_subjects(data: TextureSet, protocol: str) -> Tensor:
     """Subjects whose studio textures a stage may learn from, int64 rows of ``data.studio``."""
+    import torch
+
     check(protocol)
     return torch.cat([data.subjects(split) for split in STUDIO_SPLITS[protocol]])
 
 
 def paired_captures(data: TextureSet, protocol: str) -> Tensor:
     """Captures of those subjects, int64 rows of ``data.phone``: what has a true studio texture in training."""
+    import torch
+
     return torch.isin(torch.as_tensor(data.subject), studio_subjects(data, protocol)).nonzero().flatten()
 
 
@@ -55,6 +58,8 @@ def permitted(data: TextureSet, protocol: str, watch: bool = False) -> TextureSe
         watch: also let the studio textures of the split "val" through, which settings are chosen on and which nothing may
             learn from: for statistics beside a training.
     """
+    import torch
+
     subjects = studio_subjects(data, protocol)
     if watch:
         subjects = torch.cat([subjects, data.subjects("val")])
@@ -76,15 +81,19 @@ class Guarded:
     """
 
     def __init__(self, array: np.ndarray, rows: Tensor, what: str):
+        import numpy as np
+
         self._array, self._what = array, what
         self._open = np.zeros(len(array), bool)
-        self._open[torch.as_tensor(rows).numpy()] = True
+        self._open[np.asarray(rows)] = True
         self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
 
     def __len__(self) -> int:
         return len(self._array)
 
     def __getitem__(self, index: Any) -> np.ndarray:
+        import numpy as np
+
         first = index[0] if isinstance(index, tuple) else index
         if not np.all(self._open[first]):
             closed = np.atleast_1d(np.arange(len(self._array))[first][~self._open[first]])

@@ -15,13 +15,14 @@ import shutil
 import tempfile
 from importlib import import_module
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from .errors import OutputError, WeightsError
 from .protocols import check
+
+if TYPE_CHECKING:  # what only looks for files must not wait for torch
+    import torch
+    from torch import Tensor, nn
 
 # name → where its class lives and what it is
 NETWORKS: dict[str, tuple[str, str, str]] = {
@@ -78,7 +79,7 @@ def load(
     *,
     protocol: str = "open",
     root: Path | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
 ) -> nn.Module:
     """Load a released network in evaluation mode.
@@ -92,6 +93,8 @@ def load(
     Raises:
         WeightsError: unknown name, missing or damaged file, weights of another network.
     """
+    import torch
+
     cls = network_class(name)
     folder = folder_of(name, protocol, root)
     if not (folder / FILE).is_file():
@@ -99,7 +102,7 @@ def load(
     verify(folder)
     try:
         model = cls.from_pretrained(
-            str(folder), torch_dtype=dtype, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
+            str(folder), torch_dtype=dtype or torch.float32, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
         )
     except Exception as error:  # diffusers and safetensors raise many kinds
         raise WeightsError(f"cannot load {folder / FILE}: {str(error).splitlines()[0]}; reinstall the package") from error
@@ -138,6 +141,8 @@ def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None
     Raises:
         OutputError: weights that half precision cannot hold.
     """
+    import torch
+
     target = folder_of(name, protocol, root)
     target.parent.mkdir(parents=True, exist_ok=True)
     half = copy.deepcopy(model).cpu().half()

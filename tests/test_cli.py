@@ -165,3 +165,77 @@ def test_doctor_names_device_profile_and_weights(capsys):
     assert code == 0
     for word in ("device", "profile", "memory", "g_studio", "torch"):
         assert word in out
+
+
+@pytest.mark.parametrize("words", [["--help"], ["convert", "--help"], ["data", "import", "--help"], ["doctor"]])
+def test_help_and_doctor_come_without_waiting_for_torch(words):
+    program = (
+        "import sys; from studiolike.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print('HEAVY', *({'torch', 'diffusers', 'scipy', 'skimage', 'numpy'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
+    heavy = done.stdout.rsplit("HEAVY", 1)[1].split()
+    if words == ["doctor"] and "no CUDA driver" not in done.stdout:
+        pytest.skip("with a CUDA driver only torch can tell whether it works")
+    assert not heavy and len(done.stdout) > 300
+
+
+def test_a_request_to_end_is_answered_like_ctrl_c(capsys, monkeypatch):
+    import os
+    import signal
+
+    from studiolike import cli
+
+    before = signal.getsignal(signal.SIGTERM)
+    caught = []
+
+    def held_back(*_):
+        caught.append("held")
+        raise KeyboardInterrupt
+
+    def run(self):
+        previous = signal.signal(signal.SIGINT, held_back)  # as a training step does
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.sigtimedwait([], 5) if not caught else None
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+    monkeypatch.setattr(cli.Doctor, "run", run)
+    assert main(["doctor"]) == 143 and caught == ["held"]
+    assert "stopped" in capsys.readouterr().err and signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are set otherwise there")
+@pytest.mark.parametrize("verb", ["view", "convert"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(verb, tmp_path, texture_file):
+    if verb == "convert":
+        program = (
+            "from types import SimpleNamespace as S\nimport torch\nfrom studiolike import convert\n"
+            "pipe = lambda *a, **k: S(texture=torch.rand(1, 3, 512, 512), psnr_observed=torch.ones(1), seconds={})\n"
+            "convert.load = lambda *_: pipe\n"
+        )
+        words = ["convert", texture_file, "-o", tmp_path / "a.png"]
+    else:
+        program, words = "", ["view", texture_file, "-o", tmp_path / "a.glb"]
+    program = (
+        "import resource, sys\n" + program + "from studiolike.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (51200, 51200))\nsys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True)
+    lines = done.stderr.replace("\r", "\n").strip().splitlines()
+    assert done.returncode == 2 and "Traceback" not in done.stderr and lines[-1].startswith("studiolike: cannot write")
+    assert "a.png" in lines[-1] or "a.glb" in lines[-1]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_a_name_that_is_no_text_works(tmp_path, capsys, texture_file):
+    import os
+
+    target = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.glb")
+    assert main(["view", str(texture_file), "-o", target]) == 0
+    assert sorted(os.listdir(os.fsencode(tmp_path))) == [b"caf\xe9.glb", b"caf\xe9.html"]
+    assert "caf\ufffd" in (tmp_path / os.fsdecode(b"caf\xe9.html")).read_text()

@@ -1,8 +1,8 @@
 """glTF 2.0 binary files (Khronos Group, *glTF 2.0 Specification*, 2021), written directly.
 
-One mesh, one embedded PNG, one material. In a GLB file everything is little-endian and every chunk starts
-on a multiple of four bytes. glTF wants metres, y up and the front along +z; the layout's v already runs
-down as glTF's does.
+One mesh, one material, embedded PNGs: the colours, and if wanted a normal map with the tangents it stands on. In a
+GLB file everything is little-endian and every chunk starts on a multiple of four bytes. glTF wants metres, y up and the
+front along +z; the layout's v already runs down as glTF's does.
 """
 
 from __future__ import annotations
@@ -20,73 +20,81 @@ from torch import Tensor
 
 from .. import io
 from ..errors import InputError
-from .mesh import HeadMesh
+from .mesh import HeadMesh, tangents
 
 MAGIC, VERSION, JSON_CHUNK, BIN_CHUNK = 0x46546C67, 2, 0x4E4F534A, 0x004E4942
 FLOAT, UNSIGNED_INT = 5126, 5125
 ARRAY_BUFFER, ELEMENT_BUFFER = 34962, 34963
 REPEAT, CLAMP, LINEAR, MIPMAPS = 10497, 33071, 9729, 9987
 CM = 0.01  # glTF's unit is the metre
+OPTIMISED = 1024  # texels up to which a PNG is made as small as it gets
 
 
-def write_glb(mesh: HeadMesh, texture: Tensor, path: str | os.PathLike) -> Path:
+def write_glb(mesh: HeadMesh, texture: Tensor, path: str | os.PathLike, normal_map: Tensor | None = None) -> Path:
     """Write a textured head as one ``.glb`` file.
 
     Args:
         mesh: the head, in centimetres; written in metres.
         texture: ``(3, H, W)`` in [0, 1], sRGB, stored as an 8-bit PNG inside the file.
-        path: where to write; the same mesh and texture give the same bytes.
+        path: where to write; the same input gives the same bytes.
+        normal_map: ``(3, H, W)`` in [0, 1] of `relief.normal_map`; None: the surface is as smooth as the mesh.
     Returns:
         The path.
     Raises:
         InputError: a texture of another shape.
         OutputError: a path that cannot be written.
     """
-    arrays = [
-        ((mesh.vertices * CM).float().numpy(), "VEC3", FLOAT, ARRAY_BUFFER),
-        (mesh.normals.float().numpy(), "VEC3", FLOAT, ARRAY_BUFFER),
-        (mesh.uv.float().numpy(), "VEC2", FLOAT, ARRAY_BUFFER),
-        (mesh.triangles.numpy().astype(np.uint32).reshape(-1), "SCALAR", UNSIGNED_INT, ELEMENT_BUFFER),
-    ]
+    parts = {
+        "POSITION": ((mesh.vertices * CM).float().numpy(), "VEC3"),
+        "NORMAL": (mesh.normals.float().numpy(), "VEC3"),
+        "TEXCOORD_0": (mesh.uv.float().numpy(), "VEC2"),
+    }
+    pictures = {"texture": encode_png(texture)}
+    # no metal, rather rough: close to unlit in a viewer's soft light; both sides, as the neck is open
+    material = {
+        "name": "skin",
+        "doubleSided": True,
+        "pbrMetallicRoughness": {
+            "baseColorTexture": {"index": 0, "texCoord": 0},
+            "metallicFactor": 0.0,
+            "roughnessFactor": 0.7,
+        },
+    }
+    if normal_map is not None:
+        parts["TANGENT"] = (tangents(mesh).numpy(), "VEC4")
+        pictures["normals"] = encode_png(normal_map)
+        material["normalTexture"] = {"index": 1, "texCoord": 0}
+
     buffer, views, accessors = bytearray(), [], []
-    for array, kind, component, target in arrays:
-        accessor = {"bufferView": len(views), "componentType": component, "count": len(array), "type": kind}
-        if not accessors:  # the specification asks for the bounds of positions
-            accessor |= {"min": array.min(0).tolist(), "max": array.max(0).tolist()}
-        accessors.append(accessor)
-        views.append({"buffer": 0, "byteOffset": len(buffer), "byteLength": array.nbytes, "target": target})
-        buffer += array.astype(array.dtype.newbyteorder("<")).tobytes()  # 4-byte elements: stays aligned
-    picture = encode_png(texture)
-    views.append({"buffer": 0, "byteOffset": len(buffer), "byteLength": len(picture)})
-    buffer += picture + b"\0" * (-len(picture) % 4)
+
+    def store(data: bytes, **target: int) -> int:
+        views.append({"buffer": 0, "byteOffset": len(buffer), "byteLength": len(data), **target})
+        buffer.extend(data + b"\0" * (-len(data) % 4))
+        return len(views) - 1
+
+    def access(array: np.ndarray, kind: str, component: int, target: int, **bounds: list) -> int:
+        view = store(array.astype(array.dtype.newbyteorder("<")).tobytes(), target=target)
+        accessors.append({"bufferView": view, "componentType": component, "count": len(array), "type": kind, **bounds})
+        return len(accessors) - 1
+
+    attributes = {}
+    for name, (array, kind) in parts.items():
+        # the specification asks for the bounds of positions
+        bounds = {"min": array.min(0).tolist(), "max": array.max(0).tolist()} if name == "POSITION" else {}
+        attributes[name] = access(array, kind, FLOAT, ARRAY_BUFFER, **bounds)
+    triangles = mesh.triangles.numpy().astype(np.uint32).reshape(-1)
+    indices = access(triangles, "SCALAR", UNSIGNED_INT, ELEMENT_BUFFER)
+    images = [{"name": name, "bufferView": store(data), "mimeType": "image/png"} for name, data in pictures.items()]
 
     document = {
         "asset": {"version": "2.0", "generator": "studiolike"},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, "name": "head"}],
-        "meshes": [
-            {
-                "name": "head",
-                "primitives": [
-                    {"attributes": {"POSITION": 0, "NORMAL": 1, "TEXCOORD_0": 2}, "indices": 3, "material": 0, "mode": 4}
-                ],
-            }
-        ],
-        # no metal, rather rough: close to unlit in a viewer's soft light; both sides, as the neck is open
-        "materials": [
-            {
-                "name": "skin",
-                "doubleSided": True,
-                "pbrMetallicRoughness": {
-                    "baseColorTexture": {"index": 0, "texCoord": 0},
-                    "metallicFactor": 0.0,
-                    "roughnessFactor": 0.7,
-                },
-            }
-        ],
-        "textures": [{"source": 0, "sampler": 0}],
-        "images": [{"name": "texture", "bufferView": 4, "mimeType": "image/png"}],
+        "meshes": [{"name": "head", "primitives": [{"attributes": attributes, "indices": indices, "material": 0, "mode": 4}]}],
+        "materials": [material],
+        "textures": [{"source": k, "sampler": 0} for k in range(len(images))],
+        "images": images,
         "samplers": [{"wrapS": REPEAT, "wrapT": CLAMP, "magFilter": LINEAR, "minFilter": MIPMAPS}],
         "accessors": accessors,
         "bufferViews": views,
@@ -122,7 +130,10 @@ def read_glb(path: str | os.PathLike) -> tuple[HeadMesh, Tensor]:
         if document["asset"].get("generator") != "studiolike":
             raise ValueError("written by another program")
 
-        def array(index: int, dtype: str, width: int) -> Tensor:
+        primitive = document["meshes"][0]["primitives"][0]
+
+        def array(name: str, dtype: str, width: int) -> Tensor:
+            index = primitive["indices"] if name == "indices" else primitive["attributes"][name]
             view = document["bufferViews"][document["accessors"][index]["bufferView"]]
             values = np.frombuffer(buffer, dtype, view["byteLength"] // 4, view["byteOffset"])
             return torch.from_numpy(values.reshape(-1, width).astype(dtype[1:]))
@@ -132,10 +143,10 @@ def read_glb(path: str | os.PathLike) -> tuple[HeadMesh, Tensor]:
         with Image.open(bytes_io.BytesIO(png)) as picture:
             pixels = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).float() / 255
         mesh = HeadMesh(
-            vertices=array(0, "<f4", 3) / CM,
-            uv=array(2, "<f4", 2),
-            triangles=array(3, "<u4", 3).long(),
-            normals=array(1, "<f4", 3),
+            vertices=array("POSITION", "<f4", 3) / CM,
+            uv=array("TEXCOORD_0", "<f4", 2),
+            triangles=array("indices", "<u4", 3).long(),
+            normals=array("NORMAL", "<f4", 3),
         )
     except (struct.error, ValueError, LookupError, TypeError, OSError, SyntaxError) as error:
         raise InputError(f"{path} is not a head that studiolike wrote; make one: studiolike view") from error
@@ -152,5 +163,6 @@ def encode_png(image: Tensor) -> bytes:
         raise InputError(f"a texture is (3, H, W), not {tuple(image.shape)}")
     pixels = (image.detach().float().cpu().clamp(0, 1).permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
     stream = bytes_io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG", optimize=True)
+    # the search for the best compression costs a minute at 4096² and saves a few per cent
+    Image.fromarray(pixels).save(stream, "PNG", optimize=max(pixels.shape[:2]) <= OPTIMISED)
     return stream.getvalue()

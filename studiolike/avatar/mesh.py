@@ -68,8 +68,29 @@ def head_mesh(position_map: Tensor | None = None, grid: int = 128) -> HeadMesh:
     return HeadMesh(vertices.float(), torch.cat([crown_uv, body_uv]).float(), triangles, normals.float())
 
 
+def tangents(mesh: HeadMesh) -> Tensor:
+    """Tangents as glTF wants them, ``(V, 4)`` float32: unit vectors along +u, across the normal, and the hand, here always 1.
+
+    With v running down, normal × tangent points up in the texture on a map that is not mirrored, as the layout is not.
+    """
+    corners = mesh.triangles
+    a, b, c = mesh.vertices.double()[corners].unbind(1)
+    ua, ub, uc = mesh.uv.double()[corners].unbind(1)
+    (du1, dv1), (du2, dv2) = (ub - ua).unbind(-1), (uc - ua).unbind(-1)
+    along = ((b - a) * dv2[:, None] - (c - a) * dv1[:, None]) * (du1 * dv2 - du2 * dv1).sign()[:, None]
+    # both copies of a seam vertex get one tangent, but at the crown every direction has a vertex of its own
+    u, v = mesh.uv.double().unbind(-1)
+    groups = weld(torch.cat([mesh.vertices.double(), torch.where(v > 0, -1.0, u)[:, None]], -1))
+    total = torch.zeros(int(groups.max()) + 1, 3, dtype=torch.float64)
+    total.index_add_(0, groups[corners].reshape(-1), along.repeat_interleave(3, 0))
+    normals = mesh.normals.double()
+    flat = total[groups]
+    flat = torch.nn.functional.normalize(flat - (flat * normals).sum(-1, keepdim=True) * normals, dim=-1)
+    return torch.cat([flat, torch.ones(len(flat), 1, dtype=torch.float64)], -1).float()
+
+
 def weld(vertices: Tensor) -> Tensor:
-    """Group vertices at exactly the same place: ``(V, 3)`` → group numbers ``(V,)`` int64, 0 … groups − 1."""
+    """Group vertices at exactly the same place: ``(V, C)`` → group numbers ``(V,)`` int64, 0 … groups − 1."""
     return torch.unique(vertices, dim=0, return_inverse=True)[1]
 
 

@@ -9,7 +9,7 @@ stand still, the head turns: so a light that is baked into a texture turns with 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +27,8 @@ SKY, FLOOR = 0.56, 0.36
 INSIDE = 0.18  # the inner side of the open neck is drawn this dark, so that it reads as an inside
 FIELD_OF_VIEW = 20.0  # degrees; a portrait lens, about 100 mm on a full-frame camera
 MARGIN = 1.06  # free space around the head
+
+Light = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def render(
     pitch: float = 0.0,
     size: int = 256,
     *,
-    shading: str = "studio",
+    shading: str | Light = "studio",
     background: float | tuple[float, float, float] = 0.95,
     supersample: int = 2,
 ) -> Tensor:
@@ -58,7 +60,8 @@ def render(
         yaw: degrees; positive turns the nose to the right of the picture, the subject's left. pitch: degrees;
             positive lifts the nose.
         size: edge of the picture in pixels.
-        shading: ``"studio"`` (soft lamps) or ``"unlit"`` (the texture's own colours).
+        shading: ``"studio"`` (soft lamps), ``"unlit"`` (the texture's own colours), or a light of your own: a function of
+            unit normals ``(P, 3)`` in camera space that gives linear light, ``(P,)`` or coloured ``(P, 3)``.
         background: sRGB grey or colour in [0, 1].
         supersample: samples per pixel edge; 2 is antialiased, 1 is not.
     Returns:
@@ -98,7 +101,7 @@ def silhouette(mesh: HeadMesh, yaw: float = 0.0, pitch: float = 0.0, size: int =
 
 
 def _draw(mesh, mips, yaw, pitch, size, shading, background, supersample) -> Tensor:
-    if shading not in ("studio", "unlit"):
+    if not callable(shading) and shading not in ("studio", "unlit"):
         raise InputError(f"unknown shading '{shading}'; known: studio, unlit")
     if size < 8 or supersample < 1:
         raise InputError(f"cannot draw {size} pixels with {supersample} samples; use at least 8 and 1")
@@ -114,8 +117,9 @@ def _draw(mesh, mips, yaw, pitch, size, shading, background, supersample) -> Ten
     level = _detail_level(screen, mesh, mips[0].shape[-1])
     colour = _sample(mips, at_hits(mesh.uv), at_hits(level[:, None])[:, 0])  # (P, 3) linear light
     normals = F.normalize(at_hits(mesh.normals) @ turn.T.float(), dim=-1)
-    if shading == "studio":
-        colour = colour * studio_light(normals)[:, None]
+    if shading != "unlit":
+        light = shading(normals) if callable(shading) else studio_light(normals)
+        colour = colour * light.reshape(len(normals), -1)
     # a fold at an ear may turn a single triangle around; inside means that the smooth surface faces away as well
     inside = ~hits.front & (normals[:, 2] < 0)
     colour = torch.where(inside[:, None], colour * INSIDE, colour)

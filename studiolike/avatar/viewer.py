@@ -19,6 +19,7 @@ from pathlib import Path
 from string import Template
 
 import numpy as np
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -30,31 +31,50 @@ from .render import FIELD_OF_VIEW, FLOOR, INSIDE, LAMPS, SKY, camera_distance, r
 
 LARGEST_PNG = 512  # textures above this edge travel as JPEG: a 1024² PNG of skin takes 2 MB
 JPEG_QUALITY = 93
+LARGEST = 2048  # texels: WebGL 2 promises no more, and a page of larger textures would take seconds to open
 
 
 def write_viewer(
     head: HeadMesh | str | os.PathLike,
     path: str | os.PathLike,
     textures: Tensor | Mapping[str, Tensor] | None = None,
-    *,
-    title: str = "Studio-like head",
-    description: str = "A head that can be turned, seen from the front",
+    **texts: str,
 ) -> Path:
-    """Write the viewer page.
+    """Write the page of `viewer_page`, whose arguments and errors it has.
 
     Args:
-        head: a mesh, or the path of a ``.glb`` written by `write_glb`.
-        path: the HTML file to write. The same input gives the same bytes.
-        textures: ``(3, H, W)`` in [0, 1], sRGB, or several by name, such as
-            ``{"phone": …, "studio": …, "detailed": …}``, shown in that order with a switch. May be left out
-            for a ``.glb``, which brings its own.
-        title: shown above the head and in the window's title.
-        description: what a screen reader says of the picture.
+        path: the HTML file to write.
     Returns:
         The path.
     Raises:
-        InputError: no texture, a texture of another shape, or an unreadable ``.glb``.
         OutputError: a path that cannot be written.
+    """
+    page = viewer_page(head, textures, **texts)
+    with io.atomic(path) as temporary:
+        temporary.write_text(page, "utf-8")
+    return Path(path)
+
+
+def viewer_page(
+    head: HeadMesh | str | os.PathLike,
+    textures: Tensor | Mapping[str, Tensor] | None = None,
+    *,
+    title: str = "Studio-like head",
+    description: str = "A head that can be turned, seen from the front",
+) -> str:
+    """The viewer page.
+
+    Args:
+        head: a mesh, or the path of a ``.glb`` written by `write_glb`.
+        textures: ``(3, H, W)`` in [0, 1], sRGB, or several by name, such as
+            ``{"phone": …, "studio": …, "detailed": …}``, shown in that order with a switch. May be left out
+            for a ``.glb``, which brings its own. Larger ones than 2048 texels are halved until they fit.
+        title: shown above the head and in the window's title.
+        description: what a screen reader says of the picture.
+    Returns:
+        HTML; the same input gives the same text.
+    Raises:
+        InputError: no texture, a texture of another shape, or an unreadable ``.glb``.
     """
     if not isinstance(head, HeadMesh):
         head, own = read_glb(head)
@@ -63,6 +83,7 @@ def write_viewer(
         textures = {"texture": textures}
     if not textures:
         raise InputError("the viewer needs at least one texture")
+    textures = {name: fitting(texture, LARGEST) for name, texture in textures.items()}
 
     low, extent = head.vertices.amin(0), head.vertices.amax(0) - head.vertices.amin(0)
     data = {
@@ -79,18 +100,22 @@ def write_viewer(
         "sky": SKY,
         "floor": FLOOR,
         "inside": INSIDE,
-        "textures": [[name, _data_address(texture)] for name, texture in textures.items()],
+        "textures": [[name, data_address(texture)] for name, texture in textures.items()],
     }
     still = render(head, next(iter(textures.values())), yaw=20, size=384)
-    page = Template(resources.files(__package__).joinpath("viewer.html").read_text("utf-8")).substitute(
+    return Template(resources.files(__package__).joinpath("viewer.html").read_text("utf-8")).substitute(
         title=html.escape(title),
         description=html.escape(description),
-        still=_data_address(still),
+        still=data_address(still),
         data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
     )  # names stay data
-    with io.atomic(path) as temporary:
-        temporary.write_text(page, "utf-8")
-    return Path(path)
+
+
+def fitting(texture: Tensor, largest: int) -> Tensor:
+    """``(3, H, W)`` halved until no side is larger than ``largest``."""
+    while max(texture.shape[-2:]) > largest:
+        texture = F.avg_pool2d(texture, 2)
+    return texture
 
 
 def _padded(values: np.ndarray, dtype: str) -> np.ndarray:
@@ -102,7 +127,7 @@ def _base64(data: np.ndarray | bytes) -> str:
     return base64.b64encode(data if isinstance(data, bytes) else data.tobytes()).decode()
 
 
-def _data_address(picture: Tensor) -> str:
+def data_address(picture: Tensor) -> str:
     """``(3, H, W)`` in [0, 1] → ``data:`` address of a PNG, or of a JPEG when it is large."""
     png = encode_png(picture)
     if max(picture.shape[-2:]) <= LARGEST_PNG:

@@ -88,18 +88,41 @@ def collect(
     splits = splits_of(set(studios), set(phones), held_out)
     people = sorted(studios) + sorted(set(phones) - set(studios))  # those with a truth first, see above
     captures = [(row, k, path) for row, name in enumerate(people) for k, path in enumerate(phones.get(name, []))]
+    made = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
-        arrays = {
-            name: _new(out / f"{name}.npy", (count, channels, size, size))
-            for name, count, channels in (
-                ("phone", len(captures), 3),
-                ("visibility", len(captures), 1),
-                ("studio", len(studios), 3),
-            )
-        }
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}; choose another folder") from error
+    try:
+        return _write(out, studios, captures, people, splits, size, held_out, progress)
+    except BaseException as error:  # also Ctrl-C: arrays of half a set are large and of no use
+        for name in (*ARRAYS, "index"):
+            (out / f"{name}{'.npz' if name == 'index' else '.npy'}").unlink(missing_ok=True)
+        if made and not any(out.iterdir()):
+            out.rmdir()
+        if isinstance(error, OSError):
+            raise OutputError(f"cannot write {out}: {error.strerror or error}; choose another folder") from error
+        raise
+
+
+def _write(
+    out: Path,
+    studios: dict[str, list[Path]],
+    captures: list[tuple[int, int, Path]],
+    people: list[str],
+    splits: dict[str, str],
+    size: int,
+    held_out: float,
+    progress: bool,
+) -> TextureSet:
+    arrays = {
+        name: _new(out / f"{name}.npy", (count, channels, size, size))
+        for name, count, channels in (
+            ("phone", len(captures), 3),
+            ("visibility", len(captures), 1),
+            ("studio", len(studios), 3),
+        )
+    }
     with tqdm(
         total=len(studios) + len(captures), desc="collect", unit="texture", **({} if progress else {"disable": True})
     ) as bar:

@@ -1,0 +1,303 @@
+"""`studiolike convert`: one face, or a folder of thousands, through the chain.
+
+Everything that can be refused is refused before the first picture is read: what would be overwritten, two inputs that
+would give one result, a setting that the last stage cannot take. A folder is worked off one face at a time, so memory
+does not grow; a result appears under its name only when it is whole, so a run that was stopped, by whatever, goes on
+where it was; and a face that cannot be used is named at the end and stops nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from . import io
+from .capture.video import is_video
+from .device import find_device
+from .errors import InputError, OutputError, StudioError, WeightsError
+from .files import PersonInput, protect, read_person, shown
+from .io import PICTURES, READABLE, atomic, check_output, check_size
+
+if TYPE_CHECKING:
+    from .cli import Convert
+
+MOST_STEPS = 1000  # of the noise schedule that the detailer was trained on
+RECORD = "studiolike"  # PNG text field in which a result names its settings
+
+
+@dataclass(frozen=True)
+class Job:
+    """One face: its files (several photos of one person, or one of anything) and where the result goes."""
+
+    inputs: tuple[Path, ...]
+    target: Path
+
+
+@dataclass
+class Outcome:
+    """What a run did: reports of the converted faces; whose results stood there; reasons of those that were left out."""
+
+    reports: list[dict]
+    existing: int
+    skipped: dict[Path, str]
+    ignored: list[str]
+
+
+def share(word: str | None, environment: Iterable[tuple[str, str]] = ()) -> tuple[int, int]:
+    """Which share of a folder this process takes: ``(index from 0, count)``.
+
+    Args:
+        word: ``"3/8"`` is the third of eight, for an array job; None: everything.
+        environment: of the process; under ``accelerate launch`` the share is divided again among the processes.
+    Raises:
+        InputError: not of that form.
+    """
+    index, count = 0, 1
+    if word is not None:
+        first, _, last = word.partition("/")
+        if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+            raise InputError(f"--shard {word} is not possible: 3/8 is the third of eight shares")
+        index, count = int(first) - 1, int(last)
+    variables = dict(environment)
+    rank, world = variables.get("RANK", ""), variables.get("WORLD_SIZE", "")
+    if rank.isdecimal() and world.isdecimal() and int(rank) < int(world):
+        index, count = index * int(world) + int(rank), count * int(world)
+    return index, count
+
+
+def plan(inputs: tuple[Path, ...], out: Path) -> tuple[list[Job], list[str]]:
+    """Jobs of a call, and the names in a folder that are left out because they are neither picture nor video.
+
+    Raises:
+        InputError: no such file, nothing to do, two inputs of one name. OutputError: the result would replace an input,
+            or cannot be written.
+    """
+    for path in inputs:
+        if not path.exists():
+            raise InputError(f"no such file: {shown(path)}")
+    folders = [path for path in inputs if path.is_dir()]
+    if folders and len(inputs) > 1:
+        raise InputError(f"{shown(folders[0])} is a folder: convert it alone; several files are photos of one person")
+    if not folders:
+        check_output(out, PICTURES)
+        protect(inputs, [out])
+        return [Job(inputs, out)], []
+    folder = folders[0]
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{shown(out)} is a file; name a folder, as the input is one")
+    if out.exists() and out.samefile(folder):
+        raise OutputError(f"the results would overwrite the pictures in {shown(folder)}; choose another folder")
+    found, ignored = [], []
+    for path in sorted(folder.iterdir()):
+        hidden = path.name.startswith(".")  # also ._name, which macOS leaves beside every file on foreign disks
+        if hidden or ".visibility" in path.name or not path.is_file():
+            continue
+        (found if path.suffix.lower() in READABLE or is_video(path) else ignored).append(path)
+    if not found:
+        raise InputError(f"no pictures in {shown(folder)}")
+    jobs, names = [], {}
+    for path in found:
+        name = unicodedata.normalize("NFC", path.stem).casefold()  # many file systems take these for one name
+        if name in names:
+            raise InputError(f"{shown(names[name])} and {shown(path)} would give one result; rename one of them")
+        names[name] = path
+        jobs.append(Job((path,), out / f"{path.stem}.png"))
+    check_output(jobs[0].target, PICTURES)
+    protect(found, [job.target for job in jobs])
+    return jobs, [path.name for path in ignored]
+
+
+def check(command: Convert) -> None:
+    """Refuse settings that some stage would refuse later. Raises `InputError` or `OutputError`."""
+    check_size(command.size)
+    if not 1 <= command.detail_steps <= MOST_STEPS:
+        raise InputError(f"--detail-steps {command.detail_steps} is not possible: use at least 1 and at most {MOST_STEPS}")
+    many = any(path.is_dir() for path in command.input)
+    for name in ("truth", "visibility", "report"):
+        if many and getattr(command, name) is not None:
+            raise InputError(f"--{name} belongs to one face; the input is a folder")
+    for path, read in ((command.truth, io.read_texture), (command.visibility, io.read_visibility)):
+        if path is not None:
+            read(path)
+    if command.visibility and (command.kind == "photo" or len(command.input) > 1):
+        raise InputError("--visibility belongs to a texture; photos bring their own")
+    if command.report:
+        check_output(command.report, {".html", ".htm"})
+        given = [path for path in (command.truth, command.visibility) if path]
+        protect([*command.input, *given, command.out], [command.report])
+    if not many:
+        protect([path for path in (command.truth, command.visibility) if path], [command.out])
+
+
+def settings_of(command: Convert) -> dict[str, Any]:
+    """What a result depends on besides its input; written into it, and compared when a folder goes on."""
+    return {
+        "size": command.size,
+        "detail_steps": command.detail_steps,
+        "guided": command.guided,
+        "seed": command.seed,
+        "kind": command.kind,
+        "weights": None if command.weights is None else str(command.weights),
+    }
+
+
+def run(command: Convert, note: Callable[[str], None] = lambda _: None) -> Outcome:
+    """Do what a command line asks for.
+
+    Args:
+        note: receives sentences for the user.
+    Raises:
+        StudioError: nothing could be done. In a folder, a face that cannot be used is left out instead.
+    """
+    check(command)
+    jobs, ignored = plan(command.input, command.out)
+    many = command.input[0].is_dir()
+    if not many and command.out.exists() and not command.overwrite:
+        raise OutputError(f"{shown(command.out)} exists; choose another name, or add --overwrite")
+    if not many and command.shard:
+        raise InputError("--shard divides a folder; the input is one face")
+    index, count = share(command.shard, os.environ.items())
+    if many:
+        jobs = jobs[index::count]
+    device = find_device(command.device)
+    if device.type == "cuda" and command.device is None and (local := os.environ.get("LOCAL_RANK", "")).isdecimal():
+        device = torch.device("cuda", int(local) % torch.cuda.device_count())
+    settings = settings_of(command)
+    waiting = jobs if command.overwrite or not many else unfinished(jobs, settings, command.out)
+    existing = len(jobs) - len(waiting)
+    if ignored:
+        listed = ", ".join(map(shown, ignored[:5])) + (" …" if len(ignored) > 5 else "")
+        note(f"note: {len(ignored)} files are neither picture nor video and are left out: {listed}")
+    if existing:
+        note(f"note: {existing} of {len(jobs)} results exist and are kept (--overwrite makes them anew)")
+    pipe, reports, skipped = None, [], {}
+    quiet = command.quiet or not many
+    with tqdm(total=len(jobs), initial=existing, desc="convert", unit="face", **({"disable": True} if quiet else {})) as bar:
+        for job in waiting:
+            try:
+                began = time.perf_counter()
+                person = read_person(job.inputs, command.kind, command.visibility, command.size)
+                reading = time.perf_counter() - began
+                if pipe is None:  # only now: a wrong picture is told without waiting for the networks
+                    pipe = load(command, device)
+                reports.append(convert(pipe, command, job, person, settings, reading))
+            except (WeightsError, OutputError):  # the next face would meet the same
+                raise
+            except Exception as error:
+                if not many:
+                    raise
+                reason = str(error) if isinstance(error, StudioError) else f"{type(error).__name__}: {error}"
+                skipped[job.inputs[0]] = " ".join(reason.split())
+            bar.update()
+    return Outcome(reports, existing, skipped, ignored)
+
+
+def load(command: Convert, device: torch.device):
+    """The pipeline that a command names."""
+    from .pipeline import StudioPipeline
+
+    return StudioPipeline.chosen(command.weights, device)
+
+
+def unfinished(jobs: list[Job], settings: dict[str, Any], out: Path) -> list[Job]:
+    """Jobs whose result is not there yet; what a killed run left half written is removed.
+
+    Raises:
+        OutputError: results of other settings are there.
+    """
+    waiting, others = [], []
+    torn = {path.name: path for path in out.glob(".*-????????.png")} if out.is_dir() else {}
+    for job in jobs:
+        if job.target.exists():
+            made = recorded(job.target)
+            if made is not None and made != settings:
+                others.append((job.target, made))
+        else:
+            waiting.append(job)
+            start = f".{job.target.stem}-"
+            for name in [n for n in torn if n.startswith(start) and len(n) == len(start) + len("????????.png")]:
+                torn.pop(name).unlink(missing_ok=True)
+    if others:
+        path, made = others[0]
+        names = ", ".join(f"{k} {made.get(k)} → {v}" for k, v in settings.items() if made.get(k) != v)
+        raise OutputError(
+            f"{len(others)} results in {shown(out)} were made with other settings ({shown(path.name)}: {names}); "
+            "choose another folder, or add --overwrite"
+        )
+    return waiting
+
+
+def recorded(path: Path) -> dict[str, Any] | None:
+    """Settings that a result names, None for a picture from elsewhere."""
+    try:
+        with Image.open(path) as picture:
+            return json.loads(picture.info[RECORD])
+    except (OSError, KeyError, ValueError, SyntaxError, AttributeError, TypeError):
+        return None
+
+
+def write_result(texture: Tensor, path: Path, settings: dict[str, Any]) -> None:
+    """Write ``(3, N, N)`` in [0, 1]; a PNG also names its settings. Raises `OutputError`."""
+    if path.suffix.lower() != ".png":
+        io.write_image(texture, path)
+        return
+    info = PngInfo()
+    info.add_text(RECORD, json.dumps(settings, sort_keys=True))
+    pixels = (texture.clamp(0, 1).permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
+    with atomic(path) as temporary:
+        Image.fromarray(pixels).save(temporary, "PNG", pnginfo=info)
+
+
+def convert(pipe, command: Convert, job: Job, person: PersonInput, settings: dict[str, Any], reading: float) -> dict:
+    """One face through the pipeline and onto the disk; returns its report."""
+    began = time.perf_counter()
+    result = pipe(
+        person.texture,
+        person.visibility,
+        resolution=command.size,
+        steps=command.detail_steps,
+        guided=command.guided,
+        seed=command.seed,
+        progress=not (command.quiet or command.json or command.input[0].is_dir()),
+    )
+    texture = result.texture[0].cpu()
+    write_result(texture, job.target, settings)
+    report = {"input": str(job.inputs[0]), "out": str(job.target), **person.facts}
+    if len(job.inputs) > 1:
+        report["inputs"] = [str(path) for path in job.inputs]
+    if command.json or command.truth:
+        from .evaluation.report import measure
+
+        truth = io.read_texture(command.truth, command.size)[None] if command.truth else None
+        report["metrics"] = {
+            "psnr_observed": round(float(result.psnr_observed[0]), 2),
+            **measure(person.texture, person.visibility, texture[None], truth),
+        }
+    seconds = {"reading": reading, **result.seconds, "conversion": time.perf_counter() - began}
+    report["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
+    if command.report:
+        from .avatar import write_report
+
+        name = shown(job.inputs[0].name)
+        write_report(command.report, person.texture[0], seen(person)[0], texture, name=name, facts=report)
+    return report
+
+
+def seen(person: PersonInput) -> Tensor:
+    """Visibility ``(1, 1, N, N)`` of an input: as given, or what is not black, as the pipeline takes it."""
+    if person.visibility is not None:
+        return person.visibility
+    return (person.texture.amax(1, keepdim=True) > 2 / 255).float()

@@ -1,0 +1,281 @@
+"""`convert` with a stand-in for the networks: what is read, refused, kept, left out and written."""
+
+import json
+import os
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from studiolike import convert, io
+from studiolike.cli import main
+from studiolike.errors import InputError, OutputError
+from studiolike.image import resize
+
+
+class Mirror:
+    """Gives every texture back, left and right exchanged."""
+
+    def __init__(self, seconds=0.0):
+        self.seconds, self.calls = seconds, []
+
+    def __call__(self, texture, visibility=None, *, resolution, steps, seed, progress):
+        self.calls.append(resolution)
+        time.sleep(self.seconds)
+        return SimpleNamespace(
+            texture=resize(texture, resolution).flip(-1), psnr_observed=torch.tensor([30.0]), seconds={"detailing": 0.0}
+        )
+
+
+@pytest.fixture
+def mirror(monkeypatch):
+    pipe = Mirror()
+    monkeypatch.setattr(convert, "load", lambda command, device: pipe)
+    return pipe
+
+
+def save_texture(path, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 255, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    return path
+
+
+def run(capsys, *argv, size=64):
+    code = main(["convert", *map(str, argv), "--kind", "texture", "--size", str(size)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("link", ["itself", "another spelling", "symbolic link", "hard link"])
+def test_the_input_is_never_overwritten_by_whatever_name(link, tmp_path, capsys, mirror):
+    source = save_texture(tmp_path / "x.png")
+    target = {
+        "itself": source,
+        "another spelling": tmp_path / "a" / ".." / "x.png",
+        "symbolic link": tmp_path / "link.png",
+        "hard link": tmp_path / "hard.png",
+    }[link]
+    (tmp_path / "a").mkdir()
+    if link == "symbolic link":
+        target.symlink_to(source)
+    if link == "hard link":
+        os.link(source, target)
+    before = source.read_bytes()
+    code, _, err = run(capsys, source, "-o", target, "--overwrite")
+    assert code == 2 and "overwrite the input" in err and source.read_bytes() == before and not mirror.calls
+
+
+def test_a_folder_is_not_converted_into_itself(tmp_path, capsys, mirror):
+    save_texture(tmp_path / "in" / "x.png")
+    before = contents(tmp_path / "in")
+    code, _, err = run(capsys, tmp_path / "in", "-o", tmp_path / "in", "--overwrite")
+    assert code == 2 and "overwrite" in err and contents(tmp_path / "in") == before
+
+
+@pytest.mark.parametrize("names", [("anna.png", "anna.jpg"), ("Anna.png", "anna.png"), ("e\u0301va.png", "\u00e9va.jpg")])
+def test_two_pictures_of_one_result_are_refused_before_any_work(names, tmp_path, capsys, mirror):
+    for name in names:
+        save_texture(tmp_path / "in" / name)
+    if len(list((tmp_path / "in").iterdir())) < 2:
+        pytest.skip("this file system takes both names for one")
+    code, _, err = run(capsys, tmp_path / "in", "-o", tmp_path / "out")
+    assert code == 2 and "one result" in err and all(n in err for n in names) and not mirror.calls
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_existing_result_is_kept_unless_overwriting_is_asked_for(tmp_path, capsys, mirror):
+    source, target = save_texture(tmp_path / "x.png"), tmp_path / "y.png"
+    target.write_bytes(b"mine")
+    code, _, err = run(capsys, source, "-o", target)
+    assert code == 2 and "--overwrite" in err and target.read_bytes() == b"mine"
+    assert run(capsys, source, "-o", target, "--overwrite")[0] == 0
+    assert torch.equal(io.read_texture(target), io.read_texture(source).flip(-1))
+
+
+def test_bad_files_of_a_folder_are_left_out_and_named_and_the_good_ones_converted(tmp_path, capsys, mirror):
+    folder = tmp_path / "in"
+    for k, name in enumerate("bd"):
+        save_texture(folder / f"{name}.png", k)
+    save_texture(folder / "whole.jpg")
+    (folder / "a.jpg").write_bytes((folder / "whole.jpg").read_bytes()[:600])
+    (folder / "._b.png").write_bytes(b"\0\5\26\7 of another system")
+    (folder / ".DS_Store").write_text("")
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "wide.png").write_bytes(b"")
+    code, out, err = run(capsys, folder, "-o", tmp_path / "out")
+    assert code == 1 and sorted(p.name for p in (tmp_path / "out").iterdir()) == ["b.png", "d.png", "whole.png"]
+    told = err.replace("\r", "\n").splitlines()
+    assert any(line.startswith("left out") and "a.jpg" in line for line in told)
+    assert any(line.startswith("left out") and "wide.png" in line for line in told)
+    assert "notes.txt" in err and "._b" not in err and "DS_Store" not in err
+    assert told[-1].startswith("studiolike: 2 files")
+
+
+def test_a_face_that_the_chain_itself_fails_on_stops_nothing(tmp_path, capsys, mirror, monkeypatch):
+    for k in range(3):
+        save_texture(tmp_path / "in" / f"{k}.png", k)
+    whole = Mirror.__call__
+
+    def fail_once(self, *given, **settings):
+        result = whole(self, *given, **settings)
+        if len(self.calls) == 2:
+            raise RuntimeError("out of memory")
+        return result
+
+    monkeypatch.setattr(Mirror, "__call__", fail_once)
+    monkeypatch.setattr("studiolike.evaluation.report.measure", lambda *_: {})
+    code, out, _ = run(capsys, tmp_path / "in", "-o", tmp_path / "out", "--json", "--quiet")
+    told = json.loads(out)
+    assert code == 1 and len(told["results"]) == 2
+    assert told["skipped"] == {str(tmp_path / "in" / "1.png"): "RuntimeError: out of memory"}
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.png", "2.png"]
+
+
+def test_nothing_usable_in_a_folder_is_code_2(tmp_path, capsys, mirror):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x.png").write_bytes(b"no")
+    code, _, err = run(capsys, tmp_path / "in", "-o", tmp_path / "out")
+    assert code == 2 and "x.png" in err and not mirror.calls
+
+
+def test_a_folder_goes_on_where_it_was_and_refuses_results_of_other_settings(tmp_path, capsys, mirror):
+    for k in range(4):
+        save_texture(tmp_path / "in" / f"{k}.png", k)
+    assert run(capsys, tmp_path / "in", "-o", tmp_path / "out")[0] == 0
+    first = contents(tmp_path / "out")
+    (tmp_path / "out" / "2.png").unlink()
+    (tmp_path / "out" / ".2-abcdefgh.png").write_bytes(b"half of it")
+    (tmp_path / "out" / ".mine-of-old.png").write_bytes(b"of someone else")
+    mirror.calls.clear()
+    code, _, err = run(capsys, tmp_path / "in", "-o", tmp_path / "out")
+    assert code == 0 and len(mirror.calls) == 1 and "3 of 4" in err
+    assert contents(tmp_path / "out") == first | {".mine-of-old.png": b"of someone else"}
+    code, _, err = run(capsys, tmp_path / "in", "-o", tmp_path / "out", size=128)
+    assert code == 2 and "other settings" in err and "64 → 128" in err
+    assert run(capsys, tmp_path / "in", "-o", tmp_path / "out", "--overwrite", size=128)[0] == 0
+    assert io.read_texture(tmp_path / "out" / "0.png").shape[-1] == 128
+
+
+def test_pictures_of_a_folder_are_read_one_by_one(tmp_path, capsys, mirror, monkeypatch):
+    for k in range(5):
+        save_texture(tmp_path / "in" / f"{k}.png", k)
+    events, read = [], convert.read_person
+    monkeypatch.setattr(convert, "read_person", lambda *a: events.append("read") or read(*a))
+    whole = Mirror.__call__
+    monkeypatch.setattr(Mirror, "__call__", lambda self, *a, **k: events.append("work") or whole(self, *a, **k))
+    run(capsys, tmp_path / "in", "-o", tmp_path / "out")
+    assert events == ["read", "work"] * 5
+
+
+def test_shares_of_an_array_job_and_of_launched_processes_are_disjoint_and_complete(tmp_path, capsys, mirror, monkeypatch):
+    for k in range(7):
+        save_texture(tmp_path / "in" / f"{k}.png", k)
+    counts = []
+    for part in range(1, 4):
+        mirror.calls.clear()
+        assert run(capsys, tmp_path / "in", "-o", tmp_path / "out", "--shard", f"{part}/3")[0] == 0
+        counts.append(len(mirror.calls))
+    assert counts == [3, 2, 2] and len(list((tmp_path / "out").iterdir())) == 7
+    launched = [("RANK", "1"), ("WORLD_SIZE", "2")]
+    assert convert.share("2/3", launched) == (3, 6) and convert.share(None, launched) == (1, 2)
+    every = {convert.share(f"{k}/3", [("RANK", str(r)), ("WORLD_SIZE", "2")]) for k in (1, 2, 3) for r in (0, 1)}
+    assert every == {(k, 6) for k in range(6)}
+    for word in ("0/3", "4/3", "1", "a/b", "1/0", "-1/3"):
+        with pytest.raises(InputError, match="shard"):
+            convert.share(word)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (("--detail-steps", "1001"), "at most 1000"),
+        (("--seed", str(2**64)), "--seed"),
+        (("--seed", "-1"), "--seed"),
+        (("--device", "gpu"), "device"),
+        (("--device", "cuda:7"), "device"),
+        (("--truth", "missing.png"), "no such file"),
+        (("--visibility", "missing.png"), "no such file"),
+        (("--report", "page.txt"), "ending"),
+        (("--shard", "1/2"), "one face"),
+        (("--size", "4096"), "2048"),
+    ],
+)
+def test_settings_are_refused_before_any_work(options, message, tmp_path, capsys, mirror):
+    if "cuda" in options[1] and torch.cuda.device_count() > 7:
+        pytest.skip("this machine has that device")
+    source = save_texture(tmp_path / "x.png")
+    code = main(["convert", str(source), "-o", str(tmp_path / "y.png"), *options])
+    err = capsys.readouterr().err
+    assert code == 2 and message in err and len(err.splitlines()) == 1
+    assert not mirror.calls and [p.name for p in tmp_path.iterdir()] == ["x.png"]
+
+
+def test_the_truth_is_measured_against_and_its_numbers_are_shown_without_json(tmp_path, capsys, mirror):
+    source = save_texture(tmp_path / "x.png")
+    code, out, _ = run(capsys, source, "-o", tmp_path / "y.png", "--truth", source)
+    assert code == 0 and "psnr_output: " in out
+
+
+def test_files_of_one_person_are_read_together_and_a_video_stands_alone(tmp_path, monkeypatch):
+    from studiolike import files
+
+    asked = []
+    monkeypatch.setattr(
+        files,
+        "capture_person",
+        lambda paths, size, stored=None: (
+            asked.append((paths, size))
+            or SimpleNamespace(texture=torch.zeros(1, 3, 64, 64), visibility=torch.ones(1, 1, 64, 64), quality={"frames": 2})
+        ),
+    )
+    photos = tuple(save_texture(tmp_path / f"{k}.jpg") for k in range(2))
+    assert files.read_person(photos, "auto", None, 512).facts == {"kind": "photos", "frames": 2}
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"")
+    assert files.read_person((clip,), "auto", None, 512).facts["kind"] == "video"
+    assert asked == [(photos, 512), ((clip,), 512)]
+    with pytest.raises(InputError, match="texture"):
+        files.read_person(photos, "texture", None, 512)
+
+
+def test_a_photo_without_a_face_among_several_is_named_and_the_others_used(tmp_path, monkeypatch):
+    from studiolike import capture, files
+    from studiolike.errors import CaptureError
+
+    def take(image, size, stored=None):
+        if image.mean() < 50:
+            raise CaptureError("no face was found")
+        return capture.Capture(torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64), np.zeros((468, 3)), {})
+
+    monkeypatch.setattr(capture, "capture_photo", take)
+    good, dark = save_texture(tmp_path / "good.png"), tmp_path / "dark.png"
+    Image.new("RGB", (64, 64)).save(dark)
+    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff")
+    result = files.capture_person((good, dark, tmp_path / "cut.jpg"), 64)
+    told = " ".join(result.quality["warnings"])
+    assert "dark.png: no face was found" in told and "cut.jpg" in told and "good.png" not in told
+    with pytest.raises(CaptureError, match="none of the 2 photos.*dark.png.*cut.jpg"):
+        files.capture_person((dark, tmp_path / "cut.jpg"), 64)
+
+
+def test_the_photo_is_not_overwritten_by_its_texture_or_visibility(tmp_path, capsys):
+    photo = save_texture(tmp_path / "x.visibility.png")
+    before = photo.read_bytes()
+    assert main(["capture", str(photo), "-o", str(photo)]) == 2
+    assert main(["capture", str(photo), "-o", str(tmp_path / "x.png")]) == 2
+    assert "overwrite the input" in capsys.readouterr().err and photo.read_bytes() == before
+
+
+def test_one_file_written_twice_is_refused(tmp_path):
+    from studiolike.files import protect
+
+    with pytest.raises(OutputError, match="twice"):
+        protect([], [tmp_path / "a.png", tmp_path / "b" / ".." / "a.png"])
