@@ -1,0 +1,150 @@
+"""What `view` makes besides a mesh and a page: relief, light, films, and files that a strict reader accepts."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from studiolike import avatar, files, layout
+from studiolike.avatar.mesh import tangents
+from studiolike.avatar.movie import write_movie
+from studiolike.avatar.relight import ENVIRONMENTS, light_of
+from studiolike.avatar.report import observed_shares
+from studiolike.errors import InputError, OutputError
+
+VALIDATE = """
+const path = process.argv[1], validator = require('gltf-validator');
+validator.validateBytes(new Uint8Array(require('fs').readFileSync(path)))
+  .then((report) => console.log(report.issues.numErrors + report.issues.numWarnings, JSON.stringify(report.issues.messages)));
+"""
+
+
+@pytest.fixture(scope="module")
+def skin():
+    """An even skin with one dark dot on the cheek."""
+    texture = torch.full((3, 256, 256), 0.6)
+    texture[:, 150:153, 95:98] = 0.4
+    return texture
+
+
+def test_the_khronos_validator_finds_nothing_to_say(skin, tmp_path):
+    """Needs node and, in $NODE_PATH or beside, the npm package gltf-validator."""
+    node = shutil.which("node")
+    if not node or subprocess.run([node, "-e", "require('gltf-validator')"], capture_output=True).returncode:
+        pytest.skip("no gltf-validator: npm install gltf-validator, and set NODE_PATH")
+    for name, relief in (("relief", avatar.normal_map(skin)), ("smooth", None)):
+        path = avatar.write_glb(avatar.head_mesh(), skin, tmp_path / f"{name}.glb", relief)
+        done = subprocess.run([node, "-e", VALIDATE, str(path)], capture_output=True, text=True, check=True, env=os.environ)
+        assert done.stdout.split(" ", 1)[0] == "0", done.stdout
+
+
+def test_tangents_are_unit_vectors_across_the_normal_that_follow_u():
+    mesh = avatar.head_mesh(grid=32)
+    found = tangents(mesh)
+    along = found[:, :3]
+    assert torch.allclose(along.norm(dim=-1), torch.ones(len(along)), atol=1e-5) and (found[:, 3] == 1).all()
+    assert (along * mesh.normals).sum(-1).abs().max() < 1e-5
+    nose = (mesh.uv - torch.tensor([0.5, 0.5])).norm(dim=-1).argmin()
+    assert along[nose, 0] > 0.9  # u runs to the subject's left, +x
+    up = torch.linalg.cross(mesh.normals, along)
+    assert up[nose, 1] > 0.7  # green points up
+    left, right = mesh.uv[:, 0] == 0, mesh.uv[:, 0] == 1
+    assert torch.equal(along[left], along[right])  # no seam at the back
+
+
+def test_a_dark_dot_on_the_skin_is_a_pit_in_the_normal_map(skin):
+    normals = avatar.normal_map(skin) * 2 - 1
+    assert torch.allclose(normals.norm(dim=0), torch.ones(256, 256), atol=1e-4)
+    left, right, above, below = normals[:, 151, 94], normals[:, 151, 98], normals[:, 149, 96], normals[:, 153, 96]
+    # the walls of a pit look to its middle; green is up
+    assert left[0] > 0.01 and right[0] < -0.01 and above[1] < -0.01 and below[1] > 0.01
+    flat = layout.region_mask("skin_face", 256)[0] == 0
+    assert (normals[:2, flat]).abs().max() < 0.01  # nothing beyond the skin
+    assert avatar.normal_map(skin[:, ::2, ::2]) is None
+
+
+def test_four_lights_differ_and_a_texture_without_light_shows_each_of_them(skin):
+    mesh = avatar.head_mesh(grid=16)
+    sheet = avatar.relit_sheet(mesh, {"phone": skin * torch.linspace(0.3, 1, 256), "studio": skin}, size=48)
+    assert len(ENVIRONMENTS) == 4 and sheet.shape[0] == 3 and sheet.shape[-1] > 5 * 48
+    forward = torch.nn.functional.normalize(torch.tensor([[-0.6, 0.0, 0.8], [0.6, 0.0, 0.8]]), dim=-1)
+    window, sun = light_of("window, left")(forward).mean(-1), light_of("low sun, right")(forward).mean(-1)
+    assert window[0] > 1.5 * window[1] and sun[1] > 1.5 * sun[0]
+    with pytest.raises(InputError, match="known"):
+        light_of("moon")
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".gif", ".webp", ".png"])
+def test_a_turntable_moves_in_every_format(ending, tmp_path):
+    frames = torch.zeros(6, 3, 64, 64)
+    for k in range(6):
+        frames[k, :, :, 8 * k : 8 * k + 16] = 1
+    if ending == ".mp4":
+        av = pytest.importorskip("av")
+    path = write_movie(frames, tmp_path / f"turn{ending}")
+    if ending == ".mp4":
+        with av.open(str(path)) as film:
+            pictures = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    else:
+        with Image.open(path) as film:
+            assert film.n_frames == 6 and film.info.get("loop") == 0
+            film.seek(5)
+            pictures = [None] * 5 + [np.asarray(film.convert("RGB"))]
+    assert len(pictures) == 6
+    assert pictures[5][:, 42:54].mean() > 200 and pictures[5][:, :30].mean() < 50
+
+
+def test_view_writes_everything_or_nothing(tmp_path, skin, monkeypatch):
+    from studiolike import io
+
+    source = io.write_image(skin, tmp_path / "in" / "skin.png")
+    out = tmp_path / "out"
+    monkeypatch.setattr(files, "TURNS", 3)
+    monkeypatch.setattr(files, "TURN_SIZE", 32)
+    wanted = {"turntable": out / "t.gif", "relit": out / "sheet.png", "before": source}
+    written = files.export_avatar(source, out / "a.glb", **wanted)
+    assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in written) == ["a.glb", "a.html", "sheet.png", "t.gif"]
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+
+    def no_space(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(avatar, "write_movie", no_space)
+    with pytest.raises(OutputError, match="No space left"):
+        files.export_avatar(source, out / "a.glb", **wanted, normals=False)
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+    with pytest.raises(OutputError, match="overwrite the input"):
+        files.export_avatar(source, out / "b.glb", relit=source)
+    with pytest.raises(InputError, match="--relit"):
+        files.export_avatar(source, out / "b.glb", before=source)
+    with pytest.raises(InputError, match="turntable can end"):
+        files.export_avatar(source, out / "b.glb", turntable=out / "t.avi")
+
+
+def test_large_textures_shrink_for_the_avatar(tmp_path):
+    Image.new("RGB", (300, 300), (10, 20, 30)).save(tmp_path / "x.png")
+    assert files.read_bounded(tmp_path / "x.png").shape == (3, 256, 256)
+    small = files.read_bounded(tmp_path / "x.png", 64)
+    assert small.shape == (3, 64, 64) and torch.allclose(small[:, 5, 5] * 255, torch.tensor([10.0, 20.0, 30.0]))
+
+
+def test_the_report_page_loads_nothing_and_says_what_was_not_seen(tmp_path, skin):
+    face = layout.region_mask("face", 256)
+    visibility = torch.ones(1, 256, 256)
+    visibility[..., 128:] = 0
+    shares = observed_shares(visibility)
+    assert abs(shares["seen"] - 0.5) < 0.02 and abs(shares["unseen"] - 0.5) < 0.02 and shares["partly"] == 0
+    assert face.sum() > 0 and shares["unseen_head"] == 0.5
+    facts = {"warnings": ["<b>dark</b>"], "seconds": {"detailing": 1.5}, "metrics": {"psnr": 20.1}, "yaw": 12.0}
+    path = avatar.write_report(tmp_path / "r.html", skin, visibility, skin, name="<i>me</i>", facts=facts)
+    text = path.read_text("utf-8")
+    assert "&lt;b&gt;dark" in text and "<b>" not in text and "<i>" not in text
+    assert f"{shares['unseen']:.0%} not at all" in text and "1.50 s" in text and "20.1" in text and "12°" in text
+    assert text.count('type="range"') == 2 and "srcdoc=" in text and "connect-src 'none'" in text
+    outside = re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
+    assert "http://" not in outside and "https://" not in outside
