@@ -62,8 +62,6 @@ class Capture:
         from .files import capture_files
 
         quality = capture_files(self.photos, self.out, self.size, self.landmarks, self.save_landmarks, self.report)
-        for name, reason in quality.get("left_out", {}).items():
-            _say(f"left out {name}: {' '.join(reason.split())}")
         for warning in quality.get("warnings", []):
             _say(f"note: {warning}")
         _say(f"wrote {self.out}")

@@ -250,19 +250,19 @@ def test_a_photo_without_a_face_among_several_is_named_and_the_others_used(tmp_p
     from studiolike import capture, files
     from studiolike.errors import CaptureError
 
-    def take(image, size, stored=None):
+    def take(image, size, stored=None, finder=None):
         if image.mean() < 50:
             raise CaptureError("no face was found")
         return capture.Capture(torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64), np.zeros((468, 3)), {})
 
-    monkeypatch.setattr(capture, "capture_photo", take)
+    monkeypatch.setattr("studiolike.capture.video.capture_photo", take)
     good, dark = save_texture(tmp_path / "good.png"), tmp_path / "dark.png"
     Image.new("RGB", (64, 64)).save(dark)
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff")
     result = files.capture_person((good, dark, tmp_path / "cut.jpg"), 64)
     told = " ".join(result.quality["warnings"])
     assert "dark.png: no face was found" in told and "cut.jpg" in told and "good.png" not in told
-    with pytest.raises(CaptureError, match="none of the 2 photos.*dark.png.*cut.jpg"):
+    with pytest.raises(CaptureError, match="none of the 2 pictures.*dark.png.*cut.jpg"):
         files.capture_person((dark, tmp_path / "cut.jpg"), 64)
 
 

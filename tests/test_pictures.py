@@ -19,7 +19,7 @@ from PIL import Image, ImageCms
 
 from studiolike import hdr, io, pictures
 from studiolike.errors import InputError
-from studiolike.files import read_input
+from studiolike.files import read_person
 
 ROOT = Path(__file__).resolve().parents[1]
 PATCHES = ((200, 60, 40), (40, 160, 90), (60, 80, 190), (210, 170, 140), (128, 128, 128), (30, 30, 30))
@@ -208,10 +208,11 @@ def test_colour_under_a_transparent_hole_of_a_texture_is_unseen(tmp_path, size):
     assert texture[:, hole, hole].max() == 0 and opacity[:, hole, hole].max() == 0
     seen = (opacity > 0.02)[0]
     assert (texture[0] - 190 / 255).abs()[seen].max() < 0.02  # no red bleeds over the rim
-    _, visibility, facts = read_input(path, "texture", None, 128)
-    assert facts["kind"] == "texture" and visibility[..., 36:60, 36:60].max() == 0 and visibility[..., 80:, :].min() == 1
+    person = read_person((path,), "texture", None, 128)
+    visibility = person.visibility
+    assert person.facts["kind"] == "texture" and visibility[..., 36:60, 36:60].max() == 0 and visibility[..., 80:, :].min() == 1
     io.write_image(torch.full((1, 128, 128), 0.5), io.visibility_path(path))
-    assert read_input(path, "texture", None, 128)[1][..., 36:60, 36:60].max() == 0
+    assert read_person((path,), "texture", None, 128).visibility[..., 36:60, 36:60].max() == 0
 
 
 def test_what_a_file_is_its_content_says_not_its_ending(tmp_path):

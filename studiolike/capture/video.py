@@ -263,11 +263,18 @@ def capture_photos(
     return fused
 
 
+FEW = 8  # pictures whose reasons are each told when none could be used; of more, the most frequent one
+
+
 def _nothing_used(refused: dict[str, StudioError]) -> StudioError:
     if len(refused) == 1:
         return next(iter(refused.values()))
-    reason, times = Counter(map(str, refused.values())).most_common(1)[0]
-    said = f"none of the {len(refused)} pictures can be used; {times}×: {reason}"
+    if len(refused) <= FEW:
+        told = (str(error) if name in str(error) else f"{name}: {error}" for name, error in refused.items())
+        said = f"none of the {len(refused)} pictures can be used: {'; '.join(told)}"
+    else:
+        reason, times = Counter(map(str, refused.values())).most_common(1)[0]
+        said = f"none of the {len(refused)} pictures can be used; {times}×: {reason}"
     return InputError(said) if all(isinstance(error, InputError) for error in refused.values()) else CaptureError(said)
 
 
