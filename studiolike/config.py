@@ -105,7 +105,7 @@ class AdaptConfig:
     cool_down: float = 0.5  # share of the images, at the end, over which the learning rates fall to zero
     train_from: int = 8  # synthesis blocks of a resolution above this are trained
     train_rgb: bool = True  # toRGB of the other blocks too: they paint the coarse light, which later ones can only paint over
-    r1_gamma: float | None = 0.02  # None: the rule of thumb above
+    r1: float = 9.765625e-6  # R1's γ is this · resolution² / batch, as in pre-training: 0.02 at 128² and 8
     r1_every: int = 16
     adversarial: float = 0.2
     recons: float = 4.0  # L_percp-recons, on the pairs

@@ -508,19 +508,21 @@ def evaluate_chain(
         pipe: the chain, on the device to measure on; default the released weights on the CPU.
         split: "test" for what is reported; "val" for choosing settings, without KID, which needs other people's textures.
         subjects: how many of the split, default all.
-        config: the data to measure on, default the profile's own.
+        config: the data to measure on, default the profile's own; its textures are made in the size that the
+            detailer was trained at: what is finer would be the phone's, whoever is judged.
         seed: of the diffusion noise and of KID's subsets.
     """
     from .evaluation import StudioReference, bound, evaluate
     from .pipeline import StudioPipeline
 
-    data = make_set(config or profile.data, Path(runs) / "data", detailed=True, test=True, progress=progress)
+    pipe = pipe or StudioPipeline.released()
+    size = pipe.detailer.config.resolution
+    config = dataclasses.replace(config or profile.data, detail_resolution=size)
+    data = make_set(config, Path(runs) / "data", detailed=True, test=True, progress=progress)
     rows = data.captures(split)
     if subjects:
         people = data.subjects(split)[:subjects]
         rows = rows[torch.isin(torch.as_tensor(data.subject)[rows], people)]
-    pipe = pipe or StudioPipeline.released()
-    size = profile.detail.resolution
 
     def chain(texture: Tensor, visibility: Tensor) -> Tensor:
         return pipe(

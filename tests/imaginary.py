@@ -20,7 +20,7 @@ import torch
 from accelerate.utils import convert_outputs_to_fp32
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 from studiolike import layout
@@ -143,6 +143,13 @@ def imagine(device: str) -> Iterator[Memory]:
     finally:
         patch.undo()
         forget_caches()
+
+
+@contextmanager
+def numbers() -> Iterator[None]:
+    """A part of an imagined block, on the CPU, whose tensors have numbers: for what is counted once, before a training."""
+    with _disable_current_modes(), torch.device("cpu"):
+        yield
 
 
 def _move(module: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.nn.Module:

@@ -44,6 +44,8 @@ def test_gamma_follows_resolution_and_batch():
     gammas = {name: r1_gamma(p.generator.resolution, p.pretrain.batch, p.pretrain.r1) for name, p in PROFILES.items()}
     assert gammas["cpu"] == pytest.approx(0.03, rel=0.03)
     assert gammas["paper"] == pytest.approx(gammas["gpu"] * 16)
+    gammas = {name: r1_gamma(p.generator.resolution, p.adapt.batch, p.adapt.r1) for name, p in PROFILES.items()}
+    assert gammas["cpu"] == 0.02 and gammas["paper"] == pytest.approx(gammas["gpu"] * 16)
 
 
 @pytest.mark.parametrize("generator, detail", [(CPU.generator, 256), (PROFILES["gpu"].generator, 512)])

@@ -8,16 +8,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from imaginary import Accelerator, imagine
+from imaginary import Accelerator, imagine, numbers
 from torch import Tensor, nn
 
-from studiolike.adaptation.sampling import CodeSampler
-from studiolike.adaptation.train import AdaptStage, Pairs
+from studiolike.adaptation import AdaptStage, CodeSampler, EncodedCaptures, EncodedPairs
+from studiolike.adaptation.sampling import CODES
 from studiolike.config import PROFILES, GeneratorConfig, IdentityConfig, PretrainConfig, Profile, profile
 from studiolike.detail import Detailer, make_scheduler
 from studiolike.detail.train import DetailStage
@@ -25,17 +26,19 @@ from studiolike.features import PerceptualDistance
 from studiolike.features.network import IdentityNet
 from studiolike.features.train import Captures, IdentityStage
 from studiolike.inversion import CodeBank, Curvature, EncoderStage
-from studiolike.pipeline import StudioPipeline
+from studiolike.pipeline import CHAIN, StudioPipeline
+from studiolike.protocols import paired_captures, permitted
 from studiolike.stylegan2 import Discriminator, Encoder, Generator, phone_stage
 from studiolike.training import Stage, fit
 
 PRECISIONS = {"no": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 PROCESSES = {"paper": 4}  # that share a batch; the other profiles are for one device
 T4, A100 = 15.0, 40.0  # GB
+SPLITS = {"phone": (0, 16), "studio": (16, 24), "pairs": (24, 28), "val": (28, 32)}
 
 
 class Blank:
-    """A set of any resolution that takes no memory: noise, all of it observed."""
+    """A set of any resolution that takes no memory: noise, all of it observed; two captures of everybody."""
 
     def __init__(self, resolution: int, captures: int = 64):
         self.resolution, self.manifest = resolution, {"spec": {}}
@@ -46,10 +49,11 @@ class Blank:
         )
 
     def captures(self, split: str) -> Tensor:
-        return torch.arange(len(self.phone), device="cpu")
+        first, end = SPLITS[split]
+        return torch.arange(2 * first, 2 * end, device="cpu")
 
     def subjects(self, split: str) -> Tensor:
-        return torch.arange(len(self.studio), device="cpu")
+        return torch.arange(*SPLITS[split], device="cpu")
 
     def phone_batch(self, rows: Tensor, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
         return self._batch(rows, 3, device), self._batch(rows, 1, device)
@@ -73,7 +77,7 @@ def networks(settings: Profile) -> SimpleNamespace:
         d_phone=Discriminator(size.resolution, size.channel_base, size.channel_max),
         encoder=Encoder(size.resolution, size.w_dim, size.channel_base, size.channel_max),
         curvature=Curvature(g_phone.num_ws, size.w_dim),
-        detailer=Detailer(settings.detail.channels, low_resolution=size.resolution, resolution=settings.detail.resolution),
+        detailer=Detailer(settings.detail.channels, resolution=settings.detail.resolution),
         identity=IdentityNet.named("identity", resolution=settings.identity.resolution),
     )
 
@@ -99,35 +103,41 @@ def encoder(settings: Profile) -> Stage:
     return EncoderStage(settings.encoder, made.encoder, made.g_phone, Blank(settings.generator.resolution))
 
 
-def adapt(settings: Profile) -> Stage:
-    made, data = networks(settings), Blank(settings.generator.resolution)
-    codes = torch.randn(64, made.g_phone.num_ws, settings.generator.w_dim, device="cpu")
-    bank = CodeBank(codes, torch.arange(64, device="cpu"), codes[:, 0, 0], {})
-    studio = torch.randint(256, (64, 3, data.resolution, data.resolution), dtype=torch.uint8, device="cpu")
-    sampler = CodeSampler(settings.adapt.codes, made.g_phone, bank)
-    pairs = Pairs(codes, studio)
-    return AdaptStage(settings.adapt, made.g_phone, made.d_phone, sampler, studio, pairs, identity=made.identity, held_out=studio)
+def adapt(settings: Profile, protocol: str) -> Stage:
+    """As `train_studio` makes it."""
+    config, made = settings.adaptation(protocol), networks(settings)
+    with numbers():
+        data = permitted(Blank(settings.generator.resolution), protocol)
+        rows = data.captures("phone"), paired_captures(data, protocol)
+        everybody, known = (EncodedCaptures(data, r, made.encoder, made.g_phone, share=config.disturbed) for r in rows)
+    side = settings.generator.resolution
+    studio = torch.randint(256, (64, 3, side, side), dtype=torch.uint8, device="cpu")
+    watched = {"identity": made.identity, "held_out": studio}
+    return AdaptStage(config, made.g_phone, made.d_phone, everybody, studio, EncodedPairs(known), **watched)
 
 
 def detailer(settings: Profile) -> Stage:
-    made, data = networks(settings), Blank(settings.detail.resolution)
-    return DetailStage(
-        settings.detail,
-        data.studio,
-        data.phone,
-        data.visibility,
-        data.subject,
-        low_resolution=settings.generator.resolution,
-        model=made.detailer,
-    )
+    made = networks(settings)
+    with numbers():
+        data = permitted(Blank(settings.detail.resolution), "open")
+        rows = paired_captures(data, "open")
+    chain = {name: getattr(made, name) for name in ("g_phone", "encoder", "g_studio")}
+    return DetailStage(settings.detail, data, rows, **chain, model=made.detailer)
 
 
-STAGES: dict[str, Callable[[Profile], Stage]] = {f.__name__: f for f in (identity, phone, encoder, adapt, detailer)}
+STAGES: dict[str, Callable[[Profile], Stage]] = {
+    "identity": identity,
+    "phone": phone,
+    "encoder": encoder,
+    "few": partial(adapt, protocol="few"),
+    "open": partial(adapt, protocol="open"),
+    "detailer": detailer,
+}
 
 
 def late(name: str, settings: Profile) -> int:
     """Images after which a step does all that it ever does: the game is on, R1's turn, statistics, but no schedule has ended."""
-    config = {"phone": settings.pretrain, "adapt": settings.adapt}.get(name)
+    config = {"phone": settings.pretrain, "few": settings.adapt, "open": settings.adapt_open}.get(name)
     if config is None:
         return {"identity": settings.identity, "encoder": settings.encoder, "detailer": settings.detail}[name].batch
     start = config.warm_up if name == "phone" else round(config.warm_up * config.images)
@@ -144,12 +154,10 @@ def quiet(monkeypatch):
         yield
 
 
-# smoke has the generator of cpu: only what differs is looked at twice
-PLACES = [(stage, name) for stage in STAGES for name in PROFILES if name != "smoke" or stage in ("identity", "detailer")]
-
-
-def test_smoke_has_the_generator_of_cpu():
-    assert profile("smoke").generator == profile("cpu").generator
+# the first three run on the CPU in the size of smoke and cpu, in tests of their own
+PLACES = [
+    (stage, name) for name in PROFILES for stage in STAGES if name in ("gpu", "paper") or stage in ("few", "open", "detailer")
+]
 
 
 @pytest.mark.parametrize("stage, name", PLACES)
@@ -163,41 +171,43 @@ def test_a_step_of_every_stage_stays_on_its_device(stage, name):
         assert {p.device.type for m in made.modules.values() for p in m.parameters()} == {"cuda"}
 
 
-@pytest.mark.parametrize("name", [name for name in PROFILES if name != "smoke"])
+@pytest.mark.parametrize("name", PROFILES)
 def test_the_pipeline_and_what_chapters_call_stay_on_their_device(name):
     settings = profile(name)
     with imagine("cuda"):
         with torch.device("cuda"):
             made = networks(settings)
-        parts = ("g_phone", "d_phone", "encoder", "curvature", "g_studio", "detailer")
-        pipe = StudioPipeline(**{part: getattr(made, part) for part in parts}, scheduler=make_scheduler())
+        pipe = StudioPipeline(**{part: getattr(made, part) for part in CHAIN}, scheduler=make_scheduler())
         assert pipe.device.type == "cuda"
         texture, visibility = Blank(settings.detail.resolution).phone_batch(range(2))
-        quick = {"resolution": settings.detail.resolution, "steps": 1, "inversion": replace(settings.inversion, steps=1)}
-        made = pipe(texture, visibility, **quick)
-        assert made.texture.shape == texture.shape and made.texture.device.type == "cuda"
-        assert {made.w_plus.dtype, made.texture.dtype, made.studio_lr.dtype} == {torch.float32}
-        PerceptualDistance(pipe.d_phone, signed=True)(made.studio_lr, made.reconstruction)
+        for guided, finer in ((True, 1), (True, 2), (False, 2)):  # finer than the detailer: fused once more
+            size = finer * settings.detail.resolution
+            out = pipe(texture, visibility, resolution=size, steps=1, guided=guided)
+            assert out.texture.shape == (2, 3, size, size) and out.texture.device.type == "cuda"
+        assert {out.w_plus.dtype, out.texture.dtype, out.studio_lr.dtype} == {torch.float32}
+        found = pipe.invert(texture, visibility, replace(settings.inversion, steps=1))
+        assert pipe.translate(found.w_plus).device.type == "cuda"
+        PerceptualDistance(made.d_phone, signed=True)(out.studio_lr, out.reconstruction)
+        codes = out.w_plus.new_zeros(8, *out.w_plus.shape[1:])
+        bank = CodeBank(codes.cpu(), torch.arange(8), torch.zeros(8), {})
+        for mode in CODES:
+            drawn = CodeSampler(mode, made.g_phone, bank)(4, torch.Generator())
+            assert drawn.shape == (4, *codes.shape[1:]) and drawn.device.type == "cuda"
 
 
-@pytest.mark.parametrize("name", ["gpu", "paper"])
-def test_every_stage_fits_its_device(name, capsys):
+@pytest.mark.parametrize("name, stage", [("gpu", "phone"), ("paper", "phone")])
+def test_the_largest_stage_fits_its_device(name, stage, capsys):
     settings, limit = profile(name), {"gpu": T4, "paper": A100}[name]
-    processes, peaks = PROCESSES.get(name, 1), {}
-    for stage, make in STAGES.items():
-        if stage == "encoder":  # a part of a step of the phone stage
-            continue
-        with imagine("cpu") as memory:
-            made = Accelerator("cpu", torch.bfloat16, processes).prepare(make(settings))
-            memory.peak = before = memory.now
-            made.step(late(stage, settings), torch.Generator())
-            peaks[stage] = (memory.peak + memory.now - before) / 1e9  # in all later steps Adam's moments are there from the start
-            assert {p.dtype for m in made.modules.values() for p in m.parameters()} == {torch.float32}
+    processes = PROCESSES.get(name, 1)
+    with imagine("cpu") as memory:
+        made = Accelerator("cpu", torch.bfloat16, processes).prepare(STAGES[stage](settings))
+        memory.peak = before = memory.now
+        made.step(late(stage, settings), torch.Generator())
+        peak = (memory.peak + memory.now - before) / 1e9  # in all later steps Adam's moments are there from the start
+        assert {p.dtype for m in made.modules.values() for p in m.parameters()} == {torch.float32}
     with capsys.disabled():
-        table = " · ".join(f"{stage} {peak:.1f}" for stage, peak in peaks.items())
-        print(f"\n{name}, {processes} process(es), GB of {limit:.0f} at the peak of a step: {table}")
-    assert max(peaks.values()) < 0.9 * limit  # kernels want workspace, and an allocator leaves gaps
-    assert min(peaks.values()) > 0.05
+        print(f"\n{name}, {processes} process(es), {stage}: {peak:.1f} of {limit:.0f} GB at the peak of a step")
+    assert 0.05 < peak < 0.9 * limit  # kernels want workspace, and an allocator leaves gaps
 
 
 class Broken(Stage):

@@ -1,12 +1,15 @@
 """Baselines, and the table that compares methods."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from fakes import FakeSet
 
+from studiolike import recipes
+from studiolike.config import profile
 from studiolike.errors import InputError
 from studiolike.evaluation import (
     EvaluationTable,
@@ -253,3 +256,27 @@ def test_a_short_look_agrees_with_the_whole_evaluation_and_reads_the_validation_
     assert len(quality_lines(quick).splitlines()) == 4 and "perceptual@32" in quality_lines(quick)
     with pytest.raises(InputError, match="no capture rows"):
         chain_quality(chain, data, [])
+
+
+def test_the_chain_is_judged_at_the_size_that_its_detailer_was_trained_at(data, net, monkeypatch, tmp_path):
+    asked = []
+
+    class Chain:
+        """Changes nothing, with a detailer for smaller textures than any profile has."""
+
+        device = torch.device("cpu")
+        detailer = SimpleNamespace(config=SimpleNamespace(resolution=SIDE))
+
+        def __call__(self, texture, visibility, resolution, **settings):
+            asked.append(resolution)
+            return SimpleNamespace(texture=texture)
+
+    def make_set(config, *args, **options):
+        asked.append(config.detail_resolution)
+        return data
+
+    monkeypatch.setattr(recipes, "make_set", make_set)
+    monkeypatch.setattr(recipes.weights, "load", lambda name: net)
+    table = recipes.evaluate_chain(profile("gpu"), tmp_path, Chain(), split="val", subjects=2, progress=False)
+    assert set(asked) == {SIDE} and len(asked) > 1
+    assert len(table.values["chain"]["psnr"]) == 2 * 3

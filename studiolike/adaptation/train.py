@@ -132,7 +132,7 @@ class AdaptStage(Stage):
             "d": torch.optim.Adam(self.judged, eps=1e-8, **lazy(config.lr, BETAS, config.r1_every)),
         }
         self.rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
-        self.gamma = r1_gamma(size, config.batch) if config.r1_gamma is None else config.r1_gamma
+        self.gamma = r1_gamma(size, config.batch, config.r1)
 
     # ----------------------------------------------------------------------------------------------- one step
 
@@ -348,8 +348,9 @@ def train_studio(
         "pairs": len(paired),
         "data": data.manifest.get("spec"),
         "precision": profile.precision,
+        "r1_gamma": stage.gamma,  # says it all: resolution and batch are there too
     }
-    settings.pop("images")  # a longer run continues a shorter one
+    del settings["r1"], settings["images"]  # a longer run continues a shorter one
     # a checkpoint holds G_studio's frozen layers too: never continue it on another G_phone
     settings["start"] = fingerprint(g_phone, d_phone, encoder, identity)
     options = {"precision": profile.precision} | options
