@@ -41,6 +41,7 @@ from studiolike.evaluation.lighting import variance_over_lights
 from studiolike.evaluation.masked import masked_blur, masked_mean
 from studiolike.features.verification import pair_scores, verification
 from studiolike.image import linear_to_srgb, luminance, resize, srgb_to_lab, srgb_to_linear
+from studiolike.protocols import studio_subjects
 from studiolike.stylegan2.train import image_grid
 from studiolike.synth import SetSpec, light, phone_capture, skin, studio_texture, synthesise_subjects, write_set
 from studiolike.synth.dataset import SPLIT_SEEDS, SPLITS, STRETCH
@@ -845,8 +846,8 @@ notebook.source(SetSpec.seeds)
 spec = data.manifest["spec"]
 USES = (
     "pre-training of G_phone, identity networks",
-    "few-shot studio set",
-    "few phone/studio pairs",
+    "few-shot set: captures and studio textures",
+    "the rest of the few-shot set",
     "choosing settings",
     "the final evaluation alone; a set of its own",
 )
@@ -859,7 +860,7 @@ table_of(
 )
 members = [set(data.seeds[data.subjects(name)].tolist()) for name in SPLITS]
 assert sum(map(len, members)) == len(set().union(*members)) == len(data.studio)  # nobody is in two splits
-assert not members[SPLITS.index("test")]  # and nobody of the final evaluation is here
+assert not members[-1]  # and nobody of the last split, the final evaluation's, is here
 
 # %% [markdown]
 # ## The same manifest, the same bytes
@@ -873,10 +874,9 @@ tiny = SetSpec(
     phone_subjects=1,
     studio_subjects=1,
     pair_subjects=0,
-    val_subjects=0,
-    test_subjects=1,
+    val_subjects=1,
+    test_subjects=0,
     lightings=1,
-    test_lightings=2,
     first_seed=123,
 )
 manifests = []
@@ -1151,7 +1151,7 @@ notebook.glue("ch01_smallest_count", int(of_group.min()))
 # Real sets that a reader may plug in, each under its own licence, are Ava-256 {cite}`martinez2024ava256`, Multiface {cite}`wuu2022multiface` and FFHQ-UV {cite}`bai2023ffhquv`; the first comes from the same kind of dome as the paper's studio data.
 
 # %% tags=["remove-cell"]
-notebook.glue("ch01_pairs", len(data.subjects("pairs")))
+notebook.glue("ch01_pairs", len(studio_subjects(data, "few")))
 
 # %% [markdown]
 # ## Claims of the paper tested here

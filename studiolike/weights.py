@@ -61,7 +61,7 @@ def network_class(name: str) -> type[nn.Module]:
 
 
 def folder_of(name: str, protocol: str = "open", root: Path | None = None) -> Path:
-    """Folder of a network: ``root/name``, or ``root/protocol/name`` for those of `PER_PROTOCOL`; those of others are the package's.
+    """Folder of a network: ``root/name``, or ``root/protocol/name`` for those of `PER_PROTOCOL`; others' are the package's.
 
     Args:
         protocol: "few" or "open". root: default `weights_dir`.
