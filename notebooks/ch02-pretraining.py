@@ -850,7 +850,7 @@ notebook.glue("ch02_best_psi", best.rpartition(" ")[2])
 # Of the three truncations the one with the smallest KID is $\psi$ = {glue:text}`ch02_best_psi`.
 # Compare that with your own eyes: if samples look disturbed in the grids above and their KID is near its floor all the same, then the features are blind to the disturbance.
 # A metric never replaces the look at the pictures.
-# The features are our own, so the number must not be compared with KIDs of other papers.
+# The features are not those that papers use, so the number must not be compared with their KIDs.
 #
 # ## Are the samples copies?
 #

@@ -12,7 +12,7 @@
 #
 # <!-- run box -->
 #
-# This chapter turns a generator of phone textures into a generator of studio textures with a few dozen studio textures and a handful of pairs, and shows each term of the objective beside the code that computes it.
+# This chapter turns a generator of phone textures into a generator of studio textures with the studio textures of {glue:text}`ch04_few` people, of whom there are phone captures too, and shows each term of the objective beside the code that computes it.
 # It then measures, on people that no training has seen, what the result is worth and where it fails.
 
 # %% tags=["parameters"]
@@ -100,7 +100,7 @@ def translate(generator, codes):
 # This is why identity and lighting must always be printed side by side.
 # ```
 #
-# ```{dropdown} 3. The discriminator sees only a few dozen studio textures. How will you notice that it has learnt them by heart?
+# ```{dropdown} 3. The discriminator sees the studio textures of few people. How will you notice that it has learnt them by heart?
 # Keep a few studio textures of other people away from it.
 # When its mark for the training textures rises and its mark for the kept ones does not, it recites.
 # ```
@@ -168,7 +168,7 @@ for function in (adversarial_loss, generator_loss, discriminator_loss, r1_loss, 
 #   That needs no studio texture at all, so every person of the pre-training set can teach it.
 #
 # At the start these three outweigh the paper's terms, as the table of terms below shows.
-# Without them a few dozen textures do not teach a network of this size what even light is.
+# Without them so few textures do not teach a network of this size what even light is.
 
 # %% tags=["hide-output"]
 for function in (perceptual_loss, pair_loss, identity_loss, detail_loss, low_light_loss, invariance_loss):
@@ -294,12 +294,13 @@ phone, seen = data.phone_batch(val_rows)
 val_codes, light_codes = codes_of(phone, seen), codes_of(several.texture, several.visibility)
 truth = data.studio_batch(data.subject[val_rows])
 shown_few = permitted(data, "few", watch=True)  # reading any other studio texture through this raises
+notebook.glue("ch04_few", len(studio_subjects(data, "few")))
 everybody = EncodedCaptures(shown_few, data.captures("phone"), encoder, g_phone)
 pairs = EncodedPairs(EncodedCaptures(shown_few, paired_captures(data, "few"), encoder, g_phone))
 
 # %% tags=["hide-input"]
 samplers = {mode: CodeSampler(mode, g_phone, bank) for mode in CODES} | {"captures": everybody}
-drawn = {mode: samplers[mode](256, seeded()).cpu() for mode in CODES}
+drawn = {mode: sampler(256, seeded()).cpu() for mode, sampler in samplers.items()}
 spread = bank.w_plus.std(0).mean()
 nearest = {
     mode: float((torch.cdist(val_codes.flatten(1), c.flatten(1)).min(1).values / c[0].numel() ** 0.5 / spread).median())
@@ -329,7 +330,7 @@ notebook.glue("ch04_codes_ratio", min(nearest["z"], nearest["w"]) / nearest["cap
 # ## The discriminator: start warm, freeze its eye
 #
 # $D_\text{studio}$ starts as a copy of $D_\text{phone}$, and its image-side layers stay frozen (FreezeD {cite}`mo2020freezed`; our choice).
-# Edges, pores and hair look alike in both domains; a few dozen textures need not teach them again.
+# Edges, pores and hair look alike in both domains; a few textures need not teach them again.
 # The same small set is stretched by differentiable augmentation {cite}`zhao2020diffaugment,karras2020ada`, applied to real and generated textures alike.
 
 # %% tags=["hide-input"]
@@ -509,7 +510,9 @@ def given(results):
     return {name: (lambda *_, name=name: results[name]) for name in results}
 
 
-measured = evaluate(rivals | given(outputs), data, val_rows, eval_net=identity_eval.cpu(), batch=len(val_rows))
+# KID would need people that are neither measured here nor learnt from: no reference, no KID
+how = dict(eval_net=identity_eval.cpu(), batch=len(val_rows), reference_subjects=torch.zeros(0, dtype=torch.long))
+measured = evaluate(rivals | given(outputs), data, val_rows, **how)
 metrics = ["psnr/observed", "psnr/holes", "perceptual/face", "faceid_cosine", "colour", "asymmetry", "variance_ratio"]
 display(Markdown(measured.markdown(metrics)))
 
@@ -526,7 +529,7 @@ for key, metric in {"psnr": "psnr/observed", "light": "asymmetry", "id": "faceid
 notebook.glue("ch04_subjects", len(np.unique(measured.subject)))
 
 # %% [markdown]
-# "Beats" means: by the sign-flip test over subjects that the foot of the table names.
+# "Beats" and "is worse than" are verdicts of the sign-flip test over subjects, corrected for the number of comparisons in the table (Holm); whatever that test cannot tell apart "cannot be told from" the other.
 # On {glue:text}`ch04_subjects` unseen subjects G_studio(w) {glue:text}`ch04_psnr_nothing` doing nothing in PSNR of the observed region, and {glue:text}`ch04_light_nothing` it in left-right asymmetry, our measure of left-over light.
 # Against the mean studio texture it {glue:text}`ch04_psnr_mean` in PSNR and {glue:text}`ch04_id_mean` in identity.
 # Read the columns together: PSNR and light alone would crown a method that shows everybody the same face.
@@ -556,8 +559,7 @@ effects = evaluate(
     data,
     val_rows,
     regions=("face",),
-    eval_net=identity_eval,
-    batch=len(val_rows),
+    **how,
 )
 
 # %% tags=["hide-input"]

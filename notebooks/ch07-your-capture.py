@@ -477,7 +477,8 @@ for words in bad:
 # %% [markdown]
 # ## Your own photo or video
 #
-# Landmarks of other pictures are found by MediaPipe, which is an extra: `pip install 'studiolike[capture]'`.
+# In other pictures the landmarks are found by the two networks in the package.
+# Only video needs an extra, which decodes it: `pip install 'studiolike[capture]'`.
 #
 # `````{tab-set}
 # ````{tab-item} Command line
@@ -606,7 +607,7 @@ table_of(["claim", "here", "evidence"], claims)
 # ## Repeating this chapter
 #
 # Photo and landmarks are fixed and checked by their digest, and the sampler's noise has seed 0, so two runs on one machine agree digit by digit.
-# MediaPipe is not used here; with it, landmarks of another version move by fractions of a pixel.
+# Only the command line's cell looks for the landmarks itself; what it finds may move by fractions of a pixel between machines.
 #
 # ## Summary
 #

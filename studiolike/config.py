@@ -23,8 +23,8 @@ class DataConfig:
     detail_resolution: int = 256  # texels, of the set the detailer and the tests read
     phone_subjects: int = 3000  # pre-training
     lightings: int = 4  # captures per pre-training subject
-    studio_subjects: int = 64  # few-shot studio set: textures only
-    pair_subjects: int = 20  # subjects with phone and studio texture
+    studio_subjects: int = 64  # few-shot set: people whose captures and studio textures every protocol may read
+    pair_subjects: int = 20  # the rest of the few-shot set
     val_subjects: int = 32
     test_subjects: int = 32
     test_lightings: int = 4
