@@ -2,7 +2,7 @@
 
     python book/tools/before_after.py [--out book/_static/before_after.png]
 
-Rows: three synthetic test subjects, which no network was trained on, chosen by a rule and not by their results (the
+Rows: three synthetic subjects of the validation split, which no network was trained on, chosen by a rule and not by their results (the
 lightest, the middle and the darkest skin), each in a capture of middling severity; and NASA's portrait of an astronaut
 (public domain). Columns: phone texture, studio result, true studio texture where there is one, and the head with each.
 The same weights give the same picture.
@@ -27,9 +27,9 @@ CANDIDATES, LIGHTS, YAW = 12, 3, 28
 
 
 def synthetic_rows(resolution: int) -> tuple[list[str], Tensor, Tensor, Tensor, list[avatar.HeadMesh]]:
-    """Names, phone textures, visibility ``(3, …)``, truth and meshes of three test subjects."""
+    """Names, phone textures, visibility ``(3, …)``, truth and meshes of three unseen subjects."""
     spec = set_spec(config.profile("cpu").data, detailed=True)
-    seeds = spec.seeds()[spec.rows()[0] == synth.dataset.SPLITS.index("test")][:CANDIDATES]
+    seeds = spec.seeds()[spec.rows()[0] == synth.dataset.SPLITS.index("val")][:CANDIDATES]
     by_tone = synth.synthesise_subjects(seeds, 64).tone.argsort()  # a small size is enough to know the tone
     seeds = seeds[by_tone[[0, len(seeds) // 2, -1]]]
     people = synth.synthesise_subjects(seeds, resolution)
