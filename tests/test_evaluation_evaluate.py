@@ -276,7 +276,7 @@ def test_the_chain_is_judged_at_the_size_that_its_detailer_was_trained_at(data, 
         return data
 
     monkeypatch.setattr(recipes, "make_set", make_set)
-    monkeypatch.setattr(recipes.weights, "load", lambda name: net)
+    monkeypatch.setattr(recipes, "weights", SimpleNamespace(load=lambda name: net))
     table = recipes.evaluate_chain(profile("gpu"), tmp_path, Chain(), split="val", subjects=2, progress=False)
     assert set(asked) == {SIDE} and len(asked) > 1
-    assert len(table.values["chain"]["psnr"]) == 2 * 3
+    assert len(table.values["chain"]["psnr/observed"]) == 2 * 3
