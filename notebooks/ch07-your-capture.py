@@ -177,7 +177,7 @@ pipe = StudioPipeline.released("cuda" if torch.cuda.is_available() else "cpu", p
 
 
 def run(texture, visibility):
-    return pipe(texture, visibility, resolution=size, steps=settings.detail.sample_steps).to("cpu")
+    return pipe(texture, visibility, resolution=size).to("cpu")
 
 
 forbidden = mock.Mock(side_effect=AssertionError("something tried to open a connection"))
@@ -447,8 +447,6 @@ Image.fromarray(photo).save(folder / "photo.png")
 options = [
     "--size",
     str(size),
-    "--detail-steps",
-    str(settings.detail.sample_steps),
     "--overwrite",  # this chapter may run twice
 ]
 printed, started = text_io.StringIO(), time.perf_counter()

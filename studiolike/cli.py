@@ -22,7 +22,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional, arg, subcommand
 
-from .config import DetailConfig, Profile, profile
+from .config import Profile, profile
 from .errors import InputError, StudioError
 
 Out = Annotated[Path, arg(aliases=["-o"])]
@@ -87,8 +87,8 @@ class Convert:
     """also write one HTML page for a person: before and after, the head to turn, what was uncertain"""
     weights: Path | None = None
     """default: the released weights; or a protocol with released weights, a folder of save_pretrained, a run of train"""
-    detail_steps: int = DetailConfig.sample_steps
-    """of the last stage's sampler, up to 1000"""
+    detail_steps: int = 0
+    """of the diffusion sampler, up to 1000; 0: fusion alone"""
     guided: bool = True
     """whether the phone texture's detail is looked at; without it, detail is invented"""
     seed: int = 0

@@ -123,8 +123,8 @@ def plan(inputs: tuple[Path, ...], out: Path) -> tuple[list[Job], list[str]]:
 def check(command: Convert) -> None:
     """Refuse settings that some stage would refuse later. Raises `InputError` or `OutputError`."""
     check_size(command.size)
-    if not 1 <= command.detail_steps <= MOST_STEPS:
-        raise InputError(f"--detail-steps {command.detail_steps} is not possible: use at least 1 and at most {MOST_STEPS}")
+    if not 0 <= command.detail_steps <= MOST_STEPS:
+        raise InputError(f"--detail-steps {command.detail_steps} is not possible: use 0, fusion alone, and at most {MOST_STEPS}")
     many = any(path.is_dir() for path in command.input)
     for name in ("truth", "visibility", "report"):
         if many and getattr(command, name) is not None:

@@ -49,7 +49,7 @@ def bad_inputs(folder):
         "truncated image": (["convert", folder / "cut.png", "-o", out], "is cut off|is damaged"),
         "not square": (["convert", folder / "wide.png", "--kind", "texture", "-o", out], "must be square"),
         "size no power of two": (["convert", good, "--kind", "texture", "--size", "300", "-o", out], "power of two"),
-        "no steps": (["convert", good, "--kind", "texture", "--detail-steps", "0", "-o", out], "at least 1"),
+        "no steps": (["convert", good, "--kind", "texture", "--detail-steps", "-1", "-o", out], "at most 1000"),
         "empty folder": (["convert", folder / "empty", "-o", folder / "outs"], "no pictures"),
         "unknown format": (["convert", good, "--kind", "texture", "-o", folder / "out.xyz"], "ending must be"),
         "output below a file": (["convert", good, "--kind", "texture", "-o", folder / "file" / "out.png"], "cannot write"),

@@ -2,8 +2,8 @@
 
     python book/tools/before_after.py [--out book/_static/before_after.png]
 
-Rows: three synthetic subjects of the validation split, which no network was trained on, chosen by a rule and not by their results (the
-lightest, the middle and the darkest skin), each in a capture of middling severity; and NASA's portrait of an astronaut
+Rows: three synthetic subjects of the validation split, which no network was trained on, chosen by a rule and not by
+their results (the lightest, the middle and the darkest skin), each in a capture of middling severity; and NASA's portrait of an astronaut
 (public domain). Columns: phone texture, studio result, true studio texture where there is one, and the head with each.
 The same weights give the same picture.
 """
@@ -44,11 +44,10 @@ def synthetic_rows(resolution: int) -> tuple[list[str], Tensor, Tensor, Tensor, 
     return names, torch.stack(textures), torch.stack(maps), synth.studio_texture(people), meshes
 
 
-def draw(resolution: int = 256, settings: config.Profile | None = None):
+def draw(resolution: int = 256):
     """The figure, from the released weights."""
     from skimage.data import astronaut
 
-    settings = settings or config.profile("cpu")
     names, textures, maps, truths, meshes = synthetic_rows(resolution)
     shot = capture.capture_photo(astronaut(), resolution, capture.astronaut_landmarks())
     textures, maps = torch.cat([textures, shot.texture]), torch.cat([maps, shot.visibility])
@@ -56,7 +55,6 @@ def draw(resolution: int = 256, settings: config.Profile | None = None):
         textures,
         maps,
         resolution=resolution,
-        steps=settings.detail.sample_steps,
         progress=True,
     ).texture
 
@@ -88,10 +86,8 @@ def draw(resolution: int = 256, settings: config.Profile | None = None):
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "book" / "_static" / "before_after.png")
-    parser.add_argument("--profile", default="cpu", help="whose inversion and sampling settings")
     options = parser.parse_args(arguments)
-    settings = config.profile(options.profile)
-    picture = figures.png_bytes(draw(settings.detail.resolution, settings))
+    picture = figures.png_bytes(draw())
     with io.atomic(options.out) as temporary:
         temporary.write_bytes(picture)
     print(f"wrote {options.out.relative_to(Path.cwd()) if options.out.is_relative_to(Path.cwd()) else options.out}")
