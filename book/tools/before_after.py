@@ -3,9 +3,9 @@
     python book/tools/before_after.py [--out book/_static/before_after.png]
 
 Rows: three synthetic subjects of the validation split, which no network was trained on, chosen by a rule and not by
-their results (the lightest, the middle and the darkest skin), each in a capture of middling severity; and NASA's portrait of an astronaut
-(public domain). Columns: phone texture, studio result, true studio texture where there is one, and the head with each.
-The same weights give the same picture.
+their results (the lightest, the middle and the darkest skin), each in a capture of middling severity; and NASA's
+portrait of an astronaut (public domain). Columns: phone texture, studio result, true studio texture where there is one,
+and the head with each. The same weights give the same picture.
 """
 
 from __future__ import annotations
