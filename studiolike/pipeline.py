@@ -211,7 +211,7 @@ class StudioPipeline(DiffusionPipeline):
         clock = [time.perf_counter()]
         low, seen = resize_observed(texture, visibility, self.g_phone.config.resolution)
         w_plus = self.encode(low, seen)
-        signed = self.g_phone.synthesis(w_plus)
+        signed = self.g_phone.synthesis(w_plus).float()
         clock.append(time.perf_counter())
         studio_lr = self.translate(w_plus)
         clock.append(time.perf_counter())

@@ -26,7 +26,7 @@ def clip(
 ):
     """Write uint8 RGB or uint16 images; the matrix and the range are what is really used, ``tags`` what is written down."""
     with av.open(str(path), "w", **options.pop("container", {})) as media:
-        stream = media.add_stream(codec, rate=30, options={"crf": "4", "x265-params": "log-level=none:crf=4", **options})
+        stream = media.add_stream(codec, rate=30, options={"crf": "4", "x265-params": "log-level=none:crf=4:pools=none:frame-threads=1", **options})
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = form
         stream.codec_context.time_base = Fraction(1, 30)
