@@ -17,6 +17,7 @@ from . import io
 from .errors import InputError, OutputError
 from .image import resize
 from .io import PICTURES, atomic, check_output, check_size, visibility_path
+from .pictures import MAX_PIXELS
 
 if TYPE_CHECKING:
     from .capture.contact import ContactSheet
@@ -190,7 +191,7 @@ def read_bounded(path: Path, largest: int = LARGEST_GLB) -> Tensor:
     try:
         with Image.open(path) as picture:
             width, height = picture.size
-            if largest < width == height and picture.mode in ("RGB", "L") and width * height <= io.MAX_PIXELS:
+            if largest < width == height and picture.mode in ("RGB", "L") and width * height <= MAX_PIXELS:
                 small = picture.reduce(-(-width // largest)).convert("RGB").resize((largest, largest), Image.Resampling.BOX)
                 pixels = torch.frombuffer(bytearray(small.tobytes()), dtype=torch.uint8).view(largest, largest, 3)
                 return pixels.permute(2, 0, 1).float().div_(255)

@@ -164,6 +164,7 @@ class StudioPipeline(DiffusionPipeline):
     ) -> Inversion:
         """Codes of ``texture`` ``(B, 3, H, W)`` by optimisation from the encoder's; it is brought to the generator's
         resolution first. The chain itself takes the encoder's codes."""
+        texture, visibility = texture.to(self.device), visibility.to(self.device)
         texture, visibility = resize_observed(texture, visibility, self.g_phone.config.resolution)
         start = self.encode(texture, visibility)
         settings = config or InversionConfig()
@@ -171,7 +172,8 @@ class StudioPipeline(DiffusionPipeline):
 
     def encode(self, texture: Tensor, visibility: Tensor) -> Tensor:
         """The encoder's codes ``(B, L, D)`` of textures ``(B, 3, H, W)`` in [0, 1], at any resolution."""
-        return encode(self.encoder, self.g_phone, *resize_observed(texture, visibility, self.g_phone.config.resolution))
+        size = self.g_phone.config.resolution
+        return encode(self.encoder, self.g_phone, *(x.to(self.device) for x in resize_observed(texture, visibility, size)))
 
     @torch.no_grad()
     def translate(self, w_plus: Tensor) -> Tensor:

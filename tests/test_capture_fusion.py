@@ -126,9 +126,13 @@ def test_unusable_pictures_are_dropped_and_told():
     assert name == "picture 2" and "too dark" in reason
 
 
-def test_if_all_pictures_fail_the_commonest_reason_is_told():
-    with pytest.raises(CaptureError, match="none of the 3 pictures can be used; 2×: .*too dark"):
+def test_if_all_pictures_fail_each_reason_is_told_and_of_many_pictures_the_commonest():
+    with pytest.raises(
+        CaptureError, match="none of the 3 pictures can be used: picture 1: .*too dark.*picture 2: .*picture 3: .*dark"
+    ):
         capture_photos([GRAY * 0, GRAY, GRAY * 0], 32, [frame_points(), frame_points(300), frame_points()])
+    with pytest.raises(CaptureError, match="none of the 9 pictures can be used; 8×: .*too dark"):
+        capture_photos([GRAY * 0] * 8 + [GRAY], 32, [frame_points()] * 8 + [frame_points(300)])
     with pytest.raises(InputError, match="no picture"):
         capture_photos([], 32, [])
     with pytest.raises(InputError, match="1 landmark sets"):

@@ -161,7 +161,7 @@ def test_the_demo_photo_unwraps_without_a_detector():
     lips = resize(capture.texture, 64)[0] * layout.region_mask("lips", 64)
     skin = layout.region_mask("skin_face", 64) * (capture.visibility[0] > 0.5)
     redness = [(part[0].sum() / part[1].sum()).item() for part in (lips, capture.texture[0] * skin)]
-    assert redness[0] > 1.05 * redness[1]
+    assert redness[0] > 1.04 * redness[1]
 
 
 def test_a_small_face_is_told_to_be_oversampled():

@@ -26,7 +26,9 @@ def clip(
 ):
     """Write uint8 RGB or uint16 images; the matrix and the range are what is really used, ``tags`` what is written down."""
     with av.open(str(path), "w", **options.pop("container", {})) as media:
-        stream = media.add_stream(codec, rate=30, options={"crf": "4", "x265-params": "log-level=none:crf=4:pools=none:frame-threads=1", **options})
+        stream = media.add_stream(
+            codec, rate=30, options={"crf": "4", "x265-params": "log-level=none:crf=4:pools=none:frame-threads=1", **options}
+        )
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = form
         stream.codec_context.time_base = Fraction(1, 30)
@@ -249,7 +251,7 @@ def test_two_videos_or_a_video_among_photos_are_refused_as_such(tmp_path, three_
     assert "v.3gp is a video: give one video alone" in capsys.readouterr().err
 
 
-def test_all_refused_pictures_give_the_commonest_reason():
+def test_all_refused_pictures_are_told_with_their_reasons():
     blue = np.full((200, 200, 3), (40, 40, 200), np.uint8)
     with pytest.raises(CaptureError, match="none of the 2 pictures can be used: picture 1: no face.*picture 2: no face"):
         capture_photos([blue, blue], 32, finder=finder)

@@ -194,7 +194,7 @@ def recipe(folder):
         lightings=1,
         studio_subjects=1,
         pair_subjects=1,
-        val_subjects=4,
+        val_subjects=8,
         test_subjects=4,
         test_lightings=1,
     )
