@@ -141,6 +141,9 @@ def _work(source: str, target: str, folder: str, parameters: dict[str, Any], res
 
     # the kernel inherits this: chapters' bars would fill pages with half-drawn lines
     os.environ["TQDM_DISABLE"] = "1"
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "PASSIVE"
+    )  # a reader's machine is seldom idle, and threads that spin stand in the way
     error = ""
     start = time.perf_counter()
     try:

@@ -95,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
         *map(str, paths),
     ]
     # as in execute.py: no progress bars, whose number of lines depends on the machine's mood
-    return subprocess.run(command, cwd=folder, env=os.environ | {"TQDM_DISABLE": "1"}).returncode
+    return subprocess.run(command, cwd=folder, env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | {"TQDM_DISABLE": "1"}).returncode
 
 
 if __name__ == "__main__":
