@@ -3,7 +3,7 @@
 1. *Search.* The detector reads the picture at 128 and 256 pixels, in four turns, since pictures without a tag may lie on
    their side; if that shows no face, at 512 to 2048 pixels, where small faces grow large enough for it.
 2. *Turn upright.* Around each candidate the detector looks once more, in four turns. It knows upright faces, so its highest
-   score names the turn (by at least 0.9 in the logit on 16 photographs in all lights that we tried).
+   score names the turn (by at least 0.8 in the logit on the 15 pictures that we tried).
 3. *Mesh.* The mesh network reads a crop, upright by the line between the eyes; its points give a better crop, and so on
    until they rest. The mean over a few crops of different sides takes out most of what is left of its jitter.
 
