@@ -19,7 +19,7 @@ from torch import Tensor
 
 from . import pictures
 from .errors import InputError, OutputError
-from .image import fill_unobserved, from_signed, linear_to_srgb, luminance, resize, srgb_to_linear, to_signed  # noqa: F401
+from .image import resize
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}  # written
 # a texture is data: what a format loses by default (colour at half size, 8 × 8 blocks) shows on the head

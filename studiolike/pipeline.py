@@ -29,8 +29,9 @@ from .config import InversionConfig
 from .detail import Detailer, detail, fuse
 from .detail.model import upsample
 from .errors import InputError, WeightsError
+from .image import from_signed, to_signed
 from .inversion import Curvature, Inversion, invert, observed_psnr, resize_observed
-from .io import atomic, from_signed, to_signed
+from .io import atomic
 from .protocols import PROTOCOLS
 from .stylegan2 import Encoder, Generator, encode
 

@@ -22,8 +22,8 @@ from . import weights
 from .config import DataConfig, GeneratorConfig, Profile
 from .config import profile as find_profile
 from .errors import InputError, ProfileError
+from .image import from_signed
 from .inversion.bank import fingerprint
-from .io import from_signed
 from .protocols import PROTOCOLS, check, paired_captures, permitted, studio_subjects
 from .training import fit, processes
 
@@ -372,8 +372,8 @@ def phone_quality(context: Context, g_phone: nn.Module, data: TextureSet, count:
 
 def encoder_quality(encoder: nn.Module, g_phone: nn.Module, data: TextureSet) -> dict[str, float]:
     """PSNR in observed texels of reconstructions of held-out captures, after one pass and after two; dB."""
+    from .image import to_signed
     from .inversion import observed_psnr
-    from .io import to_signed
     from .stylegan2 import encode
 
     rows = data.captures("val")

@@ -13,7 +13,7 @@ from studiolike.detail import DetailStage, detail, fuse, make_scheduler
 from studiolike.detail.model import CONDITIONS, bands, uv_channels
 from studiolike.detail.train import clean_from_velocity, min_snr_weight, velocity
 from studiolike.errors import InputError, ProtocolError
-from studiolike.io import from_signed
+from studiolike.image import from_signed
 from studiolike.protocols import paired_captures, permitted
 from studiolike.stylegan2 import Encoder, Generator, encode
 from studiolike.training import fit

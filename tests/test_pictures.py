@@ -20,6 +20,7 @@ from PIL import Image, ImageCms
 from studiolike import hdr, io, pictures
 from studiolike.errors import InputError
 from studiolike.files import read_person
+from studiolike.image import linear_to_srgb, resize, srgb_to_linear
 
 ROOT = Path(__file__).resolve().parents[1]
 PATCHES = ((200, 60, 40), (40, 160, 90), (60, 80, 190), (210, 170, 140), (128, 128, 128), (30, 30, 30))
@@ -58,9 +59,9 @@ def p3_profile() -> bytes:
 
 def in_p3(srgb: np.ndarray) -> np.ndarray:
     """sRGB levels → levels of Display P3 for the same colours, by the inverse of the published matrix."""
-    linear = io.srgb_to_linear(torch.from_numpy(srgb.astype(np.float64) / 255))
+    linear = srgb_to_linear(torch.from_numpy(srgb.astype(np.float64) / 255))
     matrix = torch.tensor(np.linalg.inv(np.array(hdr.TO_SRGB[hdr.P3])))
-    return (io.linear_to_srgb((linear @ matrix.T).clamp(0, 1)).numpy() * 255 + 0.5).astype(np.uint8)
+    return (linear_to_srgb((linear @ matrix.T).clamp(0, 1)).numpy() * 255 + 0.5).astype(np.uint8)
 
 
 def save(path: Path, image, **options) -> Path:
@@ -246,7 +247,7 @@ def test_large_photos_are_reduced_in_bounded_memory_and_larger_ones_refused(tmp_
 @pytest.mark.parametrize("ending, least", [("jpg", 38), ("webp", 80), ("png", 80), ("tif", 80), ("avif", 36)])
 def test_results_lose_next_to_nothing_in_any_format(ending, least, tmp_path):
     noise = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
-    texture = (io.resize(noise[None, :, :16, :16], 64)[0] * 0.9 + 0.1 * noise).mul(255).round() / 255
+    texture = (resize(noise[None, :, :16, :16], 64)[0] * 0.9 + 0.1 * noise).mul(255).round() / 255
     io.write_image(texture, tmp_path / f"t.{ending}")
     error = (io.read_texture(tmp_path / f"t.{ending}") - texture).square().mean()
     assert -10 * torch.log10(error + 1e-12) > least

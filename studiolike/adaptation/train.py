@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from ..config import AdaptConfig, Profile
 from ..errors import InputError, ProfileError
+from ..image import from_signed, to_signed
 from ..inversion import CodeBank
 from ..inversion.bank import fingerprint
-from ..io import from_signed, to_signed, write_image
+from ..io import write_image
 from ..protocols import paired_captures
 from ..stylegan2.augment import augment
 from ..stylegan2.losses import lazy, r1_gamma

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ..config import GROUPS
 from ..errors import InputError
-from ..io import to_signed
+from ..image import to_signed
 from .fusion import fuse
 from .guidance import gradients, normalise
 

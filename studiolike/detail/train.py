@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from ..adaptation.captures import disturb
 from ..config import DetailConfig
 from ..errors import InputError
+from ..image import from_signed
 from ..inversion.distance import resize_observed
-from ..io import from_signed, write_image
+from ..io import write_image
 from ..stylegan2 import encode
 from ..training import Stage, average_of, update_average, was_skipped
 from .model import Detailer, bands, make_scheduler, upsample

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..capture.unwrap import OPAQUE
-from ..io import fill_unobserved
+from ..image import fill_unobserved
 from ..layout import face_mask, position_map, texel_uv
 from .camera import VIEWS, draw_cameras, mesh_visibility, meter
 from .develop import Recorder, develop
