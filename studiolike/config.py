@@ -97,7 +97,7 @@ class InversionConfig:
 class AdaptConfig:
     """Stage 3, the studio fine-tuning objective; defaults are our choices, the paper does not state them."""
 
-    images: int = 14_000
+    images: int = 24_000
     batch: int = 8  # codes in a step: those of people without a studio texture, and those of the pairs
     unpaired: float = 0.5  # share of the first
     lr: float = 0.002
@@ -116,6 +116,7 @@ class AdaptConfig:
     low_light: float = 2.4  # ours, on the pairs: the low band in logarithmic light
     invariance: float = 4.0  # ours, on everybody: two captures of one person must give one texture
     disturbed: float = 0.7  # share of the captures that are disturbed as real ones are, before they are encoded
+    kept: int = 2  # disturbances of each capture that are encoded once and used again; 0: new ones each time, twice as slow
     codes: str = "captures"  # as they come in, through the encoder; or "bank", "bank_mixture", "w", "z"
     bank: int = 300  # captures of the pre-training set that are inverted into the code bank; 0 = all
     freeze_d: int = 2  # image-side blocks of D_studio that stay as in D_phone
@@ -129,8 +130,9 @@ class DetailConfig:
 
     resolution: int = 256  # texels; finer detail is the phone's alone
     crop: int = 128
+    crops: int = 2  # of each capture that went through the chain: that costs as much as a crop's step
     channels: tuple[int, ...] = (48, 64, 96)
-    images: int = 6_000
+    images: int = 36_000
     batch: int = 8
     lr: float = 4e-4
     hidden: float = 0.1  # share of the samples to which the phone is not shown
@@ -152,7 +154,7 @@ class IdentityConfig:
 def _open(config: AdaptConfig) -> AdaptConfig:
     """The settings of stage 3 where everybody's true texture is known: the terms that do without one have nothing to add, and
     the coarse layers, frozen to keep the person, may move."""
-    return replace(config, unpaired=0.0, train_from=0, adversarial=0.0, perceptual=0.0, identity=0.0, recons=2.0)
+    return replace(config, unpaired=0.0, train_from=0, adversarial=0.0, perceptual=0.0, identity=0.0, recons=0.0)
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ class Profile:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     inversion: InversionConfig = field(default_factory=InversionConfig)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
-    adapt_open: AdaptConfig = field(default_factory=lambda: _open(AdaptConfig(images=20_000)))
+    adapt_open: AdaptConfig = field(default_factory=lambda: _open(AdaptConfig(images=120_000)))
     detail: DetailConfig = field(default_factory=DetailConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     chapter: DataConfig = field(

@@ -167,3 +167,24 @@ def test_a_pair_is_two_captures_and_twice_the_true_texture_of_one_person(data, n
     assert len(pairs.draw(1, seeded())[0]) == 2
     with pytest.raises(ProtocolError):
         EncodedPairs(EncodedCaptures(view, view.captures("phone"), *networks)).draw(4, seeded())
+
+
+def test_codes_that_are_kept_are_those_of_the_captures_and_the_same_after_a_restart(networks, data, tmp_path):
+    rows = data.captures("phone").flip(0)
+    fresh, kept, again = (EncodedCaptures(data, rows, *networks, share=0.0) for _ in range(3))
+    kept.keep(2, tmp_path / "codes.safetensors")
+    again.encoder = None  # which is not asked for any more
+    again.keep(2, tmp_path / "codes.safetensors")
+    some = rows[torch.tensor([3, 0, 5, 0])]
+    assert torch.allclose(kept.codes(some, seeded()), fresh.codes(some, seeded()), atol=5e-3)
+    assert torch.equal(kept.twins(6, seeded(1))[0], again.twins(6, seeded(1))[0])
+
+
+def test_each_kept_disturbance_is_another_one_and_all_are_drawn(networks, data):
+    sampler = EncodedCaptures(data, data.captures("phone"), *networks, share=1.0)
+    sampler.keep(3)
+    drawn = torch.cat([sampler.codes(data.captures("phone")[:1], seeded(s)) for s in range(40)])
+    assert len(drawn.flatten(1).unique(dim=0)) == 3
+    sampler.kept = None
+    sampler.keep(0)
+    assert sampler.kept is None, "none kept: each is made anew"

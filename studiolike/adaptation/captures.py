@@ -1,14 +1,16 @@
 """The codes that G_studio will be asked for: captures as they come in, through the encoder.
 
 At test time a code is what the encoder says about somebody's capture, under whatever light, exposure and white balance,
-often of one photo that shows a face and nothing else. So that is what G_studio learns from: codes are made on the fly, from
-captures that are disturbed anew each time. Two captures of one person go together: G_studio must paint one texture for
-both. That needs no studio texture, and so every person of the pre-training set can teach it.
+often of one photo that shows a face and nothing else. So that is what G_studio learns from: codes of captures that are
+disturbed at random. A few disturbances of each can be encoded once and kept, for encoding costs as much as G_studio's step.
+Two captures of one person go together: G_studio must paint one texture for both. That needs no studio texture, and so every
+person of the pre-training set can teach it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..image import linear_to_srgb, srgb_to_linear
+from ..io import atomic
 from ..layout import face_mask
 from ..stylegan2.encoder import encode
 
@@ -84,13 +87,46 @@ class EncodedCaptures:
         self.counts = torch.bincount(index)
         self.first = self.counts.cumsum(0) - self.counts
         self.encoder, self.generator, self.passes, self.share = encoder, generator, passes, share
+        self.kept: Tensor | None = None
+
+    def keep(self, count: int, path: Path | None = None, seed: int = 0, progress: bool = False) -> None:
+        """Encode ``count`` disturbances of every capture now; codes are drawn from these from here on.
+
+        Args:
+            count: of each capture; of an undisturbed share some are equal. 0 makes codes anew each time, as without this call.
+            path: file that keeps them, half precision; one that is there already is read instead.
+            seed: of the disturbances.
+            progress: show a bar.
+        """
+        from safetensors.torch import load_file, save_file
+        from tqdm.auto import tqdm
+
+        if not count:
+            return
+        if path is not None and path.is_file():
+            self.kept = load_file(path)["codes"]
+            return
+        rng = torch.Generator().manual_seed(seed)
+        parts = [part for _ in range(count) for part in self.rows.split(32)]
+        made = [self._encode(part, rng).cpu().half() for part in tqdm(parts, "codes", unit="batch", disable=not progress)]
+        self.kept = torch.cat(made).unflatten(0, (count, len(self.rows))).contiguous()
+        if path is not None:
+            with atomic(path) as temporary:
+                save_file({"codes": self.kept}, temporary)
 
     def __len__(self) -> int:
         return len(self.people)
 
-    @torch.no_grad()
     def codes(self, rows: Tensor, rng: torch.Generator) -> Tensor:
-        """Codes ``(n, L, D)`` of captures, disturbed by ``rng``."""
+        """Codes ``(n, L, D)`` of captures among ``self.rows``, disturbed by ``rng``: of those that are kept, or new ones."""
+        if self.kept is None:
+            return self._encode(rows, rng)
+        order = self.rows.argsort()
+        places = order[torch.searchsorted(self.rows[order], rows)]
+        return self.kept[torch.randint(len(self.kept), (len(rows),), generator=rng), places].float()
+
+    @torch.no_grad()
+    def _encode(self, rows: Tensor, rng: torch.Generator) -> Tensor:
         texture, visibility = self.data.phone_batch(rows, self.generator.w_mean.device)
         return encode(self.encoder, self.generator, *disturb(texture, visibility, rng, self.share), self.passes)
 

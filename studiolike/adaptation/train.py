@@ -29,7 +29,7 @@ from ..protocols import paired_captures
 from ..stylegan2.augment import augment
 from ..stylegan2.losses import lazy, r1_gamma
 from ..stylegan2.train import BETAS, WARM_BETAS
-from ..training import Stage, average_gradients, average_of, cooling, ema_decay, fit, update_average, was_skipped
+from ..training import Stage, average_gradients, average_of, cooling, ema_decay, fit, processes, update_average, was_skipped
 from .captures import EncodedCaptures, EncodedPairs
 from .losses import AdaptLoss, Distance, StudioDistance, discriminator_loss, r1_loss
 from .sampling import CodeSampler
@@ -75,8 +75,8 @@ class AdaptStage(Stage):
         g_phone, d_phone: the networks of stage 1; copied, never changed.
         sampler: where codes come from: `CodeSampler`, or `EncodedCaptures`, which also gives twins.
         studio: ``(S, 3, H, W)`` studio textures, uint8 or float in [0, 1], tensor or array; no pairing is used.
-        pairs: `Pairs` with codes found before, or `EncodedPairs`, whose codes are made anew each time; None if all weights on
-            pairs are 0.
+        pairs: `Pairs` with codes found before, or `EncodedPairs`, which draws disturbed captures; None if all weights on pairs
+            are 0.
         identity: network with ``embed``, or None if its weight is 0.
         held_out: studio textures of other subjects, only ever looked at by the statistics.
         distance: perceptual distance on signed images; None takes `StudioDistance` on D_phone.
@@ -335,10 +335,21 @@ def train_studio(
         InputError, ProfileError: see `AdaptStage`; WeightsError: a checkpoint in ``run_dir`` of other
             settings. ProtocolError: ``data`` shows less than ``protocol`` needs.
     """
-    config = profile.adaptation(protocol)
-    paired = EncodedPairs(EncodedCaptures(data, paired_captures(data, protocol), encoder, g_phone, share=config.disturbed))
+    config, run_dir = profile.adaptation(protocol), Path(run_dir)
+
+    def encoded(rows: Tensor, name: str, needed: float) -> EncodedCaptures:
+        captures = EncodedCaptures(data, rows, encoder, g_phone, share=config.disturbed)
+        half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(profile.precision)
+        with (  # one process encodes and writes, the others read; in training's precision
+            processes(options.get("device")).main_process_first(),
+            torch.autocast(g_phone.w_mean.device.type, half, enabled=half is not None),
+        ):
+            captures.keep(config.kept if needed else 0, run_dir / f"{name}.safetensors", seed, options.get("progress", False))
+        return captures
+
+    paired = EncodedPairs(encoded(paired_captures(data, protocol), "pairs", 1 - config.unpaired))
     if config.codes == "captures":
-        sampler = EncodedCaptures(data, data.captures("phone"), encoder, g_phone, share=config.disturbed)
+        sampler = encoded(data.captures("phone"), "people", config.unpaired)
     else:
         sampler = CodeSampler(config.codes, g_phone, bank)
     stage = AdaptStage(config, g_phone, d_phone, sampler, studio, paired, identity=identity, held_out=held_out, distance=distance)

@@ -126,17 +126,24 @@ class DetailStage(Stage):
         return phone, seen, upsample(from_signed(g_studio.synthesis(codes, "none")).float(), phone.shape[-1]), truth
 
     def draw(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw crops: clean scaled residual ``(B, 3, c, c)``, conditions ``(B, 11, c, c)``."""
-        rows = self.rows[torch.randint(len(self.rows), (count,), generator=rng)]
+        """Draw crops: clean scaled residual ``(B, 3, c, c)``, conditions ``(B, 11, c, c)``.
+
+        A capture that went through the chain is cut ``config.crops`` times: the chain costs as much as a crop's step.
+        """
+        captures = -(-count // self.config.crops)
+        rows = self.rows[torch.randint(len(self.rows), (captures,), generator=rng)]
         phone, seen, studio, truth = self.material(rows, rng)
-        guided = (torch.rand(count, generator=rng) >= self.config.hidden).to(phone.device)
+        guided = (torch.rand(captures, generator=rng) >= self.config.hidden).to(phone.device)
         base = self.model.base(phone, seen, studio, guided)
         conditions = self.model.conditions(phone, seen, studio, base, guided)
         clean = (truth - base) / self.model.config.residual_scale
         # even places: the network works on blocks of 2×2 texels
         corners = 2 * torch.randint((truth.shape[-1] - self.crop) // 2 + 1, (count, 2), generator=rng)
-        cut = [(slice(None), slice(y, y + self.crop), slice(x, x + self.crop)) for y, x in corners.tolist()]
-        return tuple(torch.stack([t[c] for t, c in zip(whole, cut, strict=True)]) for whole in (clean, conditions))
+        cut = [
+            (k % captures, slice(None), slice(y, y + self.crop), slice(x, x + self.crop))
+            for k, (y, x) in enumerate(corners.tolist())
+        ]
+        return tuple(torch.stack([whole[c] for c in cut]) for whole in (clean, conditions))
 
     # training
 
@@ -158,11 +165,13 @@ class DetailStage(Stage):
         return {"loss": float(loss.detach()), "gradient": float(norm)}
 
     def loss(self, clean: Tensor, conditions: Tensor, rng: torch.Generator) -> Tensor:
-        """Weighted velocity loss of crops from `draw`; time steps are stratified over the batch."""
+        """Weighted velocity loss of crops from `draw`; time steps are stratified over the batch, and dense at the noisy end,
+        where a sampler of few steps spends them."""
         count = len(clean)
         offset = torch.rand(count, generator=rng)
         end = len(self.powers)
-        steps = ((torch.arange(count) + offset) / count * end).long().clamp_max(end - 1)
+        places = 1 - ((torch.arange(count) + offset) / count).square()
+        steps = (places * end).long().clamp_max(end - 1)
         power = self.powers[steps].to(clean).view(-1, 1, 1, 1)
         signal, sigma = power.sqrt(), (1 - power).sqrt()
         noise = torch.randn(tuple(clean.shape), generator=rng).to(clean)
