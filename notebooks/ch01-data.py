@@ -74,18 +74,32 @@ size = settings.chapter.detail_resolution  # larger textures of a few subjects, 
 #
 # ### Predict before you run
 #
-# ```{dropdown} 1. One person under twelve lights, and twelve people under one light. In which group do the textures differ more, texel by texel?
+# ```{predict} 1. One person under twelve lights, and twelve people under one light. In which group do the textures differ more, texel by texel?
+# - [ ] The twelve people: skin tones, beards and noses differ more than lamps.
+#   That is what most people expect.
+# - [x] The one person: light moves a texel more than everything that makes people different.
+#
 # Many expect people to differ more than lamps.
 # The section on twelve lights measures both variances, over the same texels.
 # ```
 #
-# ```{dropdown} 2. A classifier sees no picture, only the visibility map. How well does it tell phone from studio?
-# Perfectly: a studio texture has no holes.
+# ```{predict} 2. A classifier sees no picture, only the visibility map. How well does it tell phone from studio?
+# - [ ] No better than a coin.
+#   It sees no face, but it sees something that only one of the two has.
+# - [ ] Fairly well, with many errors.
+# - [x] Perfectly.
+#
+# A studio texture has no holes.
 # The question that matters is what such a classifier teaches a generator, and the answer is: to paint holes, or to fill them, and nothing about light.
 # ```
 #
-# ```{dropdown} 3. Your studio set stores linear light, your phone set sRGB. You train a network to turn one into the other. What does it learn first?
-# A curve.
+# ```{predict} 3. Your studio set stores linear light, your phone set sRGB. You train a network to turn one into the other. What does it learn first?
+# - [ ] To remove shadows, for they are the largest difference.
+#   They are not: the encoding moves every texel, shadows only some.
+# - [x] A curve.
+# - [ ] Nothing: the two cannot be compared.
+#   A loss can always be computed, which is the danger.
+#
 # The loss falls steeply, the curve is reported as de-lighting, and every shadow is still there.
 # ```
 #

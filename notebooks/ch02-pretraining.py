@@ -78,16 +78,40 @@ def decode(codes):
 #
 # ### Predict before you run
 #
-# Write your answers down, then open the boxes at the end of the chapter's sections to compare.
+# Choose before you read on; the sections below show what comes out.
 #
-# 1. Half of every training texture is missing. Will the samples have holes too?
-# 2. You swap the *coarse* layers' codes of two people and keep the fine ones. Whose face, and whose light, does the picture show?
-# 3. A generator that copies its training set would get a perfect score from which of these: a sample grid, KID against the training set, KID against held-out subjects?
+# ```{predict} 1. Half of every training texture is missing. Will the samples have holes too?
+# - [ ] Yes: a generator learns the data, and holes are part of the data.
+#   So it is if the discriminator sees them. Need it see them?
+# - [ ] No: a generator paints every texel.
+#   It can paint holes as well, if that is what fools its judge.
+# - [x] That depends on what the discriminator is shown.
 #
-# ```{dropdown} What we expect
-# 1. Not if the discriminator never sees a hole. If it does see them, the generator has to paint them, because they are part of the data.
-# 2. Layout and face shape follow the coarse rows, fine texture the fine rows. Light is broad, so a good part of it follows the coarse rows as well. That is a warning for chapter 4, where coarse layers are frozen.
-# 3. The first two. The third one punishes copies only a little, because copies of real textures of *other* people are still realistic. So a separate check for copies is needed.
+# Not if the discriminator never sees a hole.
+# If it does see them, the generator has to paint them, because they are part of the data.
+# ```
+#
+# ```{predict} 2. You swap the *coarse* layers' codes of two people and keep the fine ones. Whose face, and whose light, does the picture show?
+# - [x] The face of the coarse rows, and a good part of their light.
+# - [ ] The face of the coarse rows, and the light of the fine ones.
+#   Light is broad: a shadow over one cheek is as coarse as a cheek.
+# - [ ] The face of the fine rows.
+#   Fine rows hold pores and grain; a face is made of larger things.
+#
+# Layout and face shape follow the coarse rows, fine texture the fine rows.
+# Light is broad, so a good part of it follows the coarse rows as well.
+# That is a warning for chapter 4, where coarse layers are frozen.
+# ```
+#
+# ```{predict} 3. A generator copies its training set. Which of these are perfect then: a sample grid, KID against the training set, KID against held-out subjects?
+# - [ ] None: copies are always noticed.
+#   By whom? A copy of a real texture looks perfectly real.
+# - [x] The first two.
+# - [ ] All three.
+#   The third one compares with *other* people.
+#
+# The third one punishes copies only a little, because copies of real textures of *other* people are still realistic.
+# So a separate check for copies is needed.
 # ```
 
 # %% [markdown]

@@ -72,14 +72,38 @@ def guess(texture, visibility, passes=2):
 #
 # ### Predict before you run
 #
-# 1. Rank by the error of the *reconstruction*: one w for all layers (W), one w per layer (W+), W+ with a pull towards the mean.
-# 2. Rank the same three by the error of the *studio texture* that $G_{\text{studio}}$ makes of the code.
-# 3. A third of the face is hidden from the inversion. What will the generator paint there: grey, the mean face, this person?
+# Choose before you read on; the sections below show what comes out.
 #
-# ```{dropdown} What we expect
-# 1. Freedom decides: W+ without a pull is best, then W+ with it, then W.
-# 2. Not the same ranking. A code that leaves the region where the generators were trained means little to $G_{\text{studio}}$; too tight a code forgets the person. The best place lies between, and how far between is an empirical question.
-# 3. Something between the mean face and this person, coherent with the side that was seen. How near it comes to the truth is measured below, because the truth is known.
+# ```{predict} 1. One w for all layers (W), one w per layer (W+), W+ with a pull towards the mean: which one has the smallest error of the *reconstruction*?
+# - [ ] W: the generator was trained on such codes.
+#   That makes its pictures likely, not near to this capture.
+# - [x] W+ without a pull.
+# - [ ] W+ with a pull.
+#   A pull can only take away from the fit.
+#
+# Freedom decides: W+ without a pull is best, then W+ with it, then W.
+# ```
+#
+# ```{predict} 2. $G_{\text{studio}}$ makes a *studio texture* of each of these codes. Must their errors rank in the same order?
+# - [ ] Yes: the better the code fits, the better is what is made of it.
+#   It fits under G_phone. What does G_studio know of a code that no face ever had?
+# - [x] No.
+#
+# A code that leaves the region where the generators were trained means little to $G_{\text{studio}}$; too tight a code forgets the person.
+# The best place lies between, and how far between is an empirical question.
+# ```
+#
+# ```{predict} 3. A third of the face is hidden from the inversion. What will the generator paint there?
+# - [ ] Grey, or noise: nothing tells it what to do.
+#   The code that explains the rest paints the whole face.
+# - [ ] The mean face.
+#   The side that was seen says much about the other one.
+# - [x] Something between the mean face and this person.
+# - [ ] This person, exactly.
+#   Light and marks of the hidden side are nowhere in the picture.
+#
+# It is coherent with the side that was seen.
+# How near it comes to the truth is measured below, because the truth is known.
 # ```
 
 # %% [markdown]

@@ -89,20 +89,40 @@ def translate(generator, codes):
 #
 # ## Predict before you run
 #
-# ```{dropdown} 1. At the very first step G_studio is an exact copy of G_phone. Which of the five terms are zero?
-# The two that compare G_studio with G_phone on the same code: $L_\text{percp}$ and $L_\text{faceID}$.
+# ```{predict} 1. At the very first step G_studio is an exact copy of G_phone. Which of the five terms are zero?
+# - [ ] $L_\text{adv}$: the game has not begun.
+#   The discriminator has an opinion from the first step on.
+# - [ ] $L_\text{percp-recons}$: a copy reconstructs.
+#   A phone texture is not the studio texture of the pair.
+# - [x] $L_\text{percp}$ and $L_\text{faceID}$.
+# - [ ] None.
+#   Two terms compare G_studio with its own copy.
+#
+# These two compare G_studio with G_phone on the same code.
 # So at first they pull nowhere; they start to pull back when the others have pulled away.
 # ```
 #
-# ```{dropdown} 2. You could make FaceID perfect, or the light perfectly even, without any training. How?
+# ```{predict} 2. You could make FaceID perfect, or the light perfectly even, without any training. How?
+# - [x] The phone texture does the first, the mean studio texture the second.
+# - [ ] The mean studio texture does both.
+#   Nobody's face is everybody's.
+# - [ ] The phone texture does both.
+#   It is the same face, and all of its light.
+#
 # Return the phone texture: close to the same face, and all of its light.
 # Or return the mean studio texture for everybody: no light at all, and nobody's face.
 # This is why identity and lighting must always be printed side by side.
 # ```
 #
-# ```{dropdown} 3. The discriminator sees the studio textures of few people. How will you notice that it has learnt them by heart?
-# Keep a few studio textures of other people away from it.
-# When its mark for the training textures rises and its mark for the kept ones does not, it recites.
+# ```{predict} 3. The discriminator sees the studio textures of few people. How will you notice that it has learnt them by heart?
+# - [ ] The generator's loss falls to zero.
+#   It rises, if anything: a judge who recites is hard to fool.
+# - [ ] Its marks for all studio textures rise.
+#   So they do when it learns honestly. Which textures can it not know by heart?
+# - [x] Its mark for training textures rises, its mark for kept ones does not.
+#
+# Keep a few studio textures of other people away from it, and look at both marks.
+# When they part, it recites.
 # ```
 
 # %% [markdown]

@@ -86,18 +86,36 @@ def mean_in(field, mask):
 #
 # ## Predict before you run
 #
-# ```{dropdown} 1. You halve the exposure of the phone texture, or photograph it in yellow light. What changes in the fused texture?
-# Nearly nothing: one factor for a whole channel becomes a constant under the logarithm, and fusion replaces everything that is coarse, constants first.
+# ```{predict} 1. You halve the exposure of the phone texture, or photograph it in yellow light. What changes in the fused texture?
+# - [ ] It becomes half as bright, or yellow.
+#   Brightness and colour are coarse: whose are the coarse parts?
+# - [ ] Its detail becomes half as strong.
+#   So it would be with raw gradients. Take the logarithm of a factor.
+# - [x] Nearly nothing.
+#
+# One factor for a whole channel becomes a constant under the logarithm, and fusion replaces everything that is coarse, constants first.
 # So exposure and white balance cannot pass; what little changes is the small floor that keeps the logarithm finite in the dark.
 # ```
 #
-# ```{dropdown} 2. A cast shadow crosses the cheek. Does the logarithm remove its edge?
-# No. The logarithm makes shading *additive*; only smoothness makes it coarse.
+# ```{predict} 2. A cast shadow crosses the cheek. Does the logarithm remove its edge?
+# - [ ] Yes: that is what it is for.
+#   It makes shading additive. What is additive is not gone.
+# - [x] No.
+# - [ ] By half.
+#   There is nothing in a logarithm that would tell the edge of a shadow from a scar.
+#
+# The logarithm makes shading *additive*; only smoothness makes it coarse.
 # A shadow's edge is not smooth, so it is kept as if it were a scar.
 # ```
 #
-# ```{dropdown} 3. Sample the detailer several times with different noise. Where will the results differ most?
-# Where nothing tells the model what to draw: in holes, and everywhere when the phone is hidden from it.
+# ```{predict} 3. Sample the detailer several times with different noise. Where will the results differ most?
+# - [ ] On the face, where most of the detail is.
+#   There the phone says what the detail is.
+# - [x] Where nothing tells the model what to draw.
+# - [ ] Everywhere alike: noise is noise.
+#   The conditions differ from place to place.
+#
+# In holes, and everywhere when the phone is hidden from it.
 # ```
 #
 # ## Why log gradients

@@ -41,27 +41,39 @@ profile = "auto"  # "smoke", "cpu", "gpu" or "paper"; "auto" takes what fits thi
 # %% [markdown]
 # ## Predict before you run
 #
-# Write your answers down first.
+# Choose before you read on.
 #
-# ````{admonition} 1. One "method" answers with the same mean face for everybody. In which metrics will it look good?
-# :class: dropdown
-# In all that reward the absence of light: nothing of the capture survives, so nothing varies with the light.
-# Often in PSNR too, because a smooth mean is never far from anybody.
+# ```{predict} 1. One "method" answers with the same mean face for everybody. In which metrics will it look good?
+# - [ ] In none: it is nobody's face.
+#   Most metrics do not ask whose face it is.
+# - [x] In all that reward the absence of light.
+# - [ ] In identity: a mean face is near to everybody's.
+#   Near to everybody is near to nobody in particular.
+#
+# Nothing of the capture survives, so nothing varies with the light.
+# Often it looks good in PSNR too, because a smooth mean is never far from anybody.
 # It has to fail in identity, which is why no single number may decide.
-# ````
+# ```
 #
-# ````{admonition} 2. Where will the chain gain more over the raw phone texture: where the camera looked, or in the holes?
-# :class: dropdown
+# ```{predict} 2. Where should the chain gain more over the raw phone texture: where the camera looked, or in the holes?
+# - [ ] Where the camera looked: there it has something to work with.
+#   There the phone texture is a strong rival: it shows the right person.
+# - [x] In the holes.
+#
 # Compare the two PSNR columns of the first table below.
 # In the observed region the phone texture is a strong rival, for it shows the right person, under the wrong light.
 # In the holes it has only smeared colour, and whoever knows what heads look like can win.
-# ````
+# ```
 #
-# ````{admonition} 3. Suppose that we measure 64 captures, two of each of 32 subjects. How many independent measurements are these?
-# :class: dropdown
-# About 32.
+# ```{predict} 3. Suppose that we measure 64 captures, two of each of 32 subjects. How many independent measurements are these?
+# - [ ] 64.
+#   The two captures of one subject share the face.
+# - [x] About 32.
+# - [ ] 2.
+#   The subjects do not depend on each other.
+#
 # Two captures of one subject share the face, so their errors are alike; treating them as independent makes intervals too narrow.
-# ````
+# ```
 
 # %%
 from pathlib import Path

@@ -35,25 +35,40 @@ profile = "auto"  # "smoke", "cpu", "gpu" or "paper"; "auto" takes what fits thi
 #
 # ## Predict before you run
 #
-# ````{admonition} 1. How much of the head layout can one frontal photograph fill?
-# :class: dropdown
-# Less than half of it, and that half is the face.
+# ```{predict} 1. How much of the head layout can one frontal photograph fill?
+# - [ ] Nearly all of it.
+#   The layout goes around the whole head.
+# - [ ] Two thirds.
+#   Even the sides of the face are seen at a grazing angle.
+# - [x] Less than half.
+#
+# And that half is the face.
 # Scalp, ears, the back of the head and the neck are outside of the face mesh that the landmarks describe, and the sides of the face are seen at a grazing angle.
 # The visibility map below gives the number.
-# ````
+# ```
 #
-# ````{admonition} 2. Will encoder and generator reproduce the real face as well as an unseen synthetic one?
-# :class: dropdown
-# There is no reason why it should: the generator has never seen real skin, real hair or a real camera.
+# ```{predict} 2. Will encoder and generator reproduce the real face with as many decibels as an unseen synthetic one?
+# - [ ] Surely not: they have never seen real skin.
+#   One of two reasons. What does a blurred picture do to a PSNR?
+# - [ ] Surely: a face is a face.
+#   Real skin, real hair and a real camera are new to them.
+# - [x] That cannot be said beforehand: two effects pull in opposite directions.
+#
+# The generator has never seen real skin, real hair or a real camera, which makes it worse.
 # But a blurred photograph has less detail to reproduce, which makes the PSNR *higher*.
 # So guess, and then look at both numbers, measured through the same mask.
-# ````
+# ```
 #
-# ````{admonition} 3. What will the chain do with a hat?
-# :class: dropdown
+# ```{predict} 3. What will the chain do with a hat?
+# - [ ] Refuse it.
+#   Nothing in the chain knows what a hat is.
+# - [ ] Keep it: it is part of the picture.
+#   The code can only say what faces of the training set have.
+# - [x] Explain it as something that it knows.
+#
 # No network here has ever seen one, so it can only be explained as something that they have seen: hair, shadow, or dark skin.
 # It will not be refused, because nothing in the chain knows what a hat is.
-# ````
+# ```
 
 # %%
 import contextlib

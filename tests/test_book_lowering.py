@@ -137,3 +137,22 @@ def test_code_that_looks_like_myst_is_left_alone(plain):
 def test_what_cannot_be_lowered_is_an_error_that_names_the_chapter(plain, text):
     with pytest.raises(BookError, match="ch01-first"):
         plain(text)
+
+
+QUESTION = "```{predict} 1. How {math}`x`?\n- [ ] Badly.\n  Not so.\n- [x] Well.\n\nBecause {cite}`one2020`.\n```"
+
+
+def test_a_predict_question_shows_its_choices_and_folds_its_answer(plain):
+    shown = plain(QUESTION)
+    assert shown.startswith("> **1. How $x$?**\n>\n> - Badly.\n> - Well.\n")
+    before, after = shown.split("<details><summary><b>Answer</b></summary>")
+    assert "Because" not in before and "*Well.*" in after and "(Müller, 2020)" in after
+    assert "[x]" not in shown and "Not so" not in shown
+
+
+@pytest.mark.parametrize(
+    "wrong", ["- [ ] A.\n- [ ] B.\n\nText.", "- [x] A.\n- [x] B.\n\nText.", "- [x] A.\n\nText.", "- [x] A.\n- [ ] B."]
+)
+def test_a_predict_question_without_one_right_choice_or_an_answer_is_refused(plain, wrong):
+    with pytest.raises(BookError, match="predict box needs"):
+        plain(f"```{{predict}} What?\n{wrong}\n```")

@@ -13,6 +13,7 @@ import re
 
 from naming import DIRECTIVE, MATH_LABEL, TARGET, Names, split_options
 from project import REFERENCES, RUN_BOX, BookError
+from questions import read_choices
 
 PLAIN_FENCE = re.compile(r"^ *(?P<marks>`{3,}|~{3,})(?!.*`)")
 ROLE = re.compile(r"\{(?P<name>[a-zA-Z][a-zA-Z0-9:_-]*)\}(?P<ticks>`+)(?P<text>.+?)(?P=ticks)(?!`)", re.DOTALL)
@@ -160,6 +161,8 @@ class _Lowering:
             return self.quote(SPEAKING[name], self.block(([argument] if argument else []) + rest))
         if name in ("solution", "solution-start"):
             return self.folded(f"Solution: {self.names.titles.get(argument, argument)}", self.block(rest))
+        if name == "predict":
+            return self.question(argument, rest)
         if name in TITLED:
             title = ". ".join(part for part in (TITLED[name], self.inline(argument)) if part)
             folded = name == "dropdown" or "dropdown" in options.get("class", "")
@@ -175,6 +178,16 @@ class _Lowering:
         if name in DROPPED:
             return []
         raise self.fail(f"the directive '{name}' has no plain form; see book/tools/lowering.py for those that have")
+
+    def question(self, title: str, lines: list[str]) -> list[str]:
+        """A predict-first question: its choices to look at, its answer folded below them."""
+        try:
+            choices, answer = read_choices(lines)
+        except ValueError as wrong:
+            raise self.fail(f"'{title}': {wrong}") from None
+        asked = self.quote(self.inline(title), [f"- {self.inline(choice.text)}" for choice in choices])
+        right = next(self.inline(choice.text) for choice in choices if choice.right)
+        return [*asked, "", *self.folded("Answer", [f"*{right}*", "", *self.block(answer)])]
 
     @staticmethod
     def quote(title: str, lines: list[str]) -> list[str]:

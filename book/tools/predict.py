@@ -1,0 +1,124 @@
+"""Sphinx extension: the directive ``predict``, a question that is answered in the page.
+
+Choices are radio buttons and the answer a folded box, so that all of it works with the keyboard and, but for the reply to a
+choice, without scripts; `_static/predict.js` compares the choice. In other formats the choices are a list and the answer
+follows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+
+from questions import read_choices
+
+
+class predict(nodes.General, nodes.Element):
+    """The whole box; attribute ``name`` is unique on its page."""
+
+
+class predict_question(nodes.General, nodes.TextElement):
+    """The question."""
+
+
+class predict_choices(nodes.General, nodes.Element):
+    """The choices."""
+
+
+class predict_choice(nodes.General, nodes.TextElement):
+    """One choice; attributes ``name``, ``value``, ``right``."""
+
+
+class predict_reply(nodes.General, nodes.TextElement):
+    """What is said to who chose the choice before it."""
+
+
+class predict_answer(nodes.General, nodes.Element):
+    """The answer."""
+
+
+class Predict(Directive):
+    """The directive; its argument is the question, its body the choices and the answer."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        try:
+            choices, answer = read_choices(list(self.content))
+        except ValueError as wrong:
+            raise self.error(str(wrong)) from None
+        environment = self.state.document.settings.env
+        box = predict(name=f"predict-{environment.new_serialno('predict')}")
+        box += self._text(predict_question(), self.arguments[0])
+        options = predict_choices()
+        for value, choice in enumerate(choices):
+            options += self._text(predict_choice(name=box["name"], value=value, right=choice.right), choice.text)
+            if choice.reply:
+                options += self._text(predict_reply(value=value), choice.reply)
+        body = predict_answer()
+        self.state.nested_parse(answer, self.content_offset, body)
+        return [_filled(box, options, body)]
+
+    def _text(self, node: nodes.Element, text: str) -> nodes.Element:
+        children, messages = self.state.inline_text(text, self.lineno)
+        return _filled(node, *children, *messages)
+
+
+def _filled(node: nodes.Element, *children: nodes.Node) -> nodes.Element:
+    for child in children:
+        node += child
+    return node
+
+
+def _tags(opening: Any, closing: str = "") -> tuple[Any, Any]:
+    """A pair of visitors that write an opening (text, or made from the node) and a closing."""
+
+    def visit(translator: Any, node: nodes.Element) -> None:
+        translator.body.append(opening(node) if callable(opening) else opening)
+
+    def depart(translator: Any, node: nodes.Element) -> None:
+        translator.body.append(closing)
+
+    return visit, depart
+
+
+BUTTON = '<p class="predict-ask"><button type="button" hidden>Check my guess</button> <span role="status"></span></p>'
+
+HTML = {
+    predict: _tags('<fieldset class="predict">', "</fieldset>"),
+    predict_question: _tags("<legend>", "</legend>"),
+    predict_choices: _tags("", BUTTON),
+    predict_choice: _tags(
+        lambda node: '<label class="predict-choice"><input type="radio" name="{}" value="{}"{}> <span>'.format(
+            node["name"], node["value"], " data-right" if node["right"] else ""
+        ),
+        "</span></label>",
+    ),
+    predict_reply: _tags(lambda node: f'<p class="predict-reply" data-of="{node["value"]}" hidden>', "</p>"),
+    predict_answer: _tags('<details class="predict-answer"><summary>Answer</summary>', "</details>"),
+}
+LATEX = {
+    predict: _tags("\n\\begin{quote}\n", "\n\\end{quote}\n"),
+    predict_question: _tags("\\textbf{", "}\n"),
+    predict_choices: _tags("\n\\begin{itemize}\n", "\n\\end{itemize}\n"),
+    predict_choice: _tags("\n\\item ", "\n"),
+    predict_reply: None,
+    predict_answer: _tags("\n\\textit{Answer.} ", "\n"),
+}
+
+
+def _skip(translator: Any, node: nodes.Element) -> None:
+    raise nodes.SkipNode
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Tell Sphinx what there is."""
+    for node, html in HTML.items():
+        latex = LATEX[node] or (_skip, None)
+        app.add_node(node, html=html, latex=latex, text=_tags(""), man=_tags(""))
+    app.add_directive("predict", Predict)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,79 @@
+"""Predict-first questions in the page: what a reader's browser gets."""
+
+import io
+import re
+
+import pytest
+
+PAGE = """\
+# Page
+
+```{predict} 1. How does $x$ grow, *really*?
+- [ ] Not at all.
+  It does, a little.
+- [x] Like $x^2$.
+
+As the **square**.
+```
+
+```{predict} 2. Second?
+- [x] Yes.
+- [ ] No.
+
+Yes.
+```
+"""
+
+
+def build(folder, builder, **pages):
+    """The pages as one text each, and what Sphinx warned of in them."""
+    from sphinx.application import Sphinx
+
+    for name, text in pages.items():
+        (folder / f"{name}.md").write_text(text)
+    settings = {"extensions": ["myst_parser", "predict"], "myst_enable_extensions": ["dollarmath"], "html_theme": "basic"}
+    warned = io.StringIO()
+    Sphinx(folder, None, folder / "out", folder / "trees", builder, settings, status=None, warning=warned).build()
+    made = "".join(
+        path.read_text() for path in sorted((folder / "out").iterdir()) if path.name in ("index.html", "projectnamenotset.tex")
+    )
+    return made, [line for line in warned.getvalue().splitlines() if re.search(r"(index|bad)\.md", line)]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    bad = PAGE.replace("[x] Yes", "[ ] Yes").replace("# Page", "---\norphan: true\n---\n# Page")
+    return build(tmp_path_factory.mktemp("html"), "html", index=PAGE, bad=bad)
+
+
+@pytest.fixture
+def html(site):
+    return site[0]
+
+
+def test_a_question_is_a_group_of_named_radio_buttons_under_its_legend(html):
+    assert html.count('<fieldset class="predict">') == 2 == html.count("</fieldset>")
+    legend = re.search(r"<legend>(.*?)</legend>", html)[1]
+    assert "<em>really</em>" in legend and "\\(x\\)" in legend
+    names = re.findall(r'type="radio" name="([\w-]+)"', html)
+    assert len(set(names[:2])) == 1 == len(set(names[2:])) and names[0] != names[2]
+
+
+def test_one_choice_is_right_and_a_reply_belongs_to_its_choice(html):
+    assert re.findall(r'value="(\d)"( data-right)?>', html) == [("0", ""), ("1", " data-right"), ("0", " data-right"), ("1", "")]
+    assert re.search(r'<p class="predict-reply" data-of="0" hidden>It does, a little\.</p>', html)
+
+
+def test_the_answer_is_folded_and_needs_no_script(html):
+    assert '<details class="predict-answer"><summary>Answer</summary><p>As the <strong>square</strong>.</p>' in html
+    assert '<button type="button" hidden>' in html  # shown by the script; without one it could do nothing
+
+
+def test_a_question_without_a_right_choice_is_told_with_its_place(site):
+    assert len(site[1]) == 1 and "bad.md:14" in site[1][0] and "one of them marked" in site[1][0]
+
+
+def test_in_print_the_choices_are_a_list_and_the_answer_follows(tmp_path):
+    tex, warned = build(tmp_path, "latex", index=PAGE)
+    assert not warned
+    assert re.search(r"\\item Like .*?x\^2.*?Answer.*?square", tex, re.S) and "It does, a little" not in tex
