@@ -172,11 +172,12 @@ def test_a_pair_is_two_captures_and_twice_the_true_texture_of_one_person(data, n
 def test_codes_that_are_kept_are_those_of_the_captures_and_the_same_after_a_restart(networks, data, tmp_path):
     rows = data.captures("phone").flip(0)
     fresh, kept, again = (EncodedCaptures(data, rows, *networks, share=0.0) for _ in range(3))
-    kept.keep(2, tmp_path / "codes.safetensors")
+    with torch.autocast("cpu", torch.bfloat16):  # as in a training of mixed precision
+        kept.keep(2, tmp_path / "codes.safetensors")
     again.encoder = None  # which is not asked for any more
     again.keep(2, tmp_path / "codes.safetensors")
     some = rows[torch.tensor([3, 0, 5, 0])]
-    assert torch.allclose(kept.codes(some, seeded()), fresh.codes(some, seeded()), atol=5e-3)
+    assert torch.allclose(kept.codes(some, seeded()), fresh.codes(some, seeded()), atol=5e-2)
     assert torch.equal(kept.twins(6, seeded(1))[0], again.twins(6, seeded(1))[0])
 
 

@@ -107,9 +107,11 @@ class EncodedCaptures:
             self.kept = load_file(path)["codes"]
             return
         rng = torch.Generator().manual_seed(seed)
-        parts = [part for _ in range(count) for part in self.rows.split(32)]
-        made = [self._encode(part, rng).cpu().half() for part in tqdm(parts, "codes", unit="batch", disable=not progress)]
-        self.kept = torch.cat(made).unflatten(0, (count, len(self.rows))).contiguous()
+        shape = (count, len(self.rows), self.generator.num_ws, self.generator.config.w_dim)
+        self.kept = torch.empty(shape, dtype=torch.float16)
+        parts = [(kept, start) for kept in self.kept for start in range(0, len(self.rows), 32)]
+        for kept, start in tqdm(parts, "codes", unit="batch", disable=not progress):
+            kept[start : start + 32] = self._encode(self.rows[start : start + 32], rng).cpu()
         if path is not None:
             with atomic(path) as temporary:
                 save_file({"codes": self.kept}, temporary)
