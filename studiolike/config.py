@@ -173,7 +173,7 @@ class Profile:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     inversion: InversionConfig = field(default_factory=InversionConfig)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
-    adapt_open: AdaptConfig = field(default_factory=lambda: _open(AdaptConfig(images=120_000)))
+    adapt_open: AdaptConfig = field(default_factory=lambda: _open(AdaptConfig(images=100_000)))
     detail: DetailConfig = field(default_factory=DetailConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     chapter: DataConfig = field(

@@ -177,7 +177,7 @@ def test_codes_that_are_kept_are_those_of_the_captures_and_the_same_after_a_rest
     again.encoder = None  # which is not asked for any more
     again.keep(2, tmp_path / "codes.safetensors")
     some = rows[torch.tensor([3, 0, 5, 0])]
-    assert torch.allclose(kept.codes(some, seeded()), fresh.codes(some, seeded()), atol=5e-2)
+    assert torch.allclose(kept.codes(some, seeded()), fresh.codes(some, seeded()), rtol=0.1, atol=0.1)
     assert torch.equal(kept.twins(6, seeded(1))[0], again.twins(6, seeded(1))[0])
 
 
