@@ -8,6 +8,7 @@ are one meridian, so what reads neighbourhoods wraps around horizontally.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -117,6 +118,24 @@ def blur(x: Tensor, sigma: float | Tensor) -> Tensor:
         y = F.pad(y, (1, 1, 0, 0), "circular")
         y = F.interpolate(y, scale_factor=factor, mode="bilinear", align_corners=False)[..., factor:-factor]
     return y.reshape(b, c, h, w)
+
+
+def in_strips(function: Callable[..., tuple[Tensor, ...]], maps: Sequence[Tensor], rows: int, halo: int) -> tuple[Tensor, ...]:
+    """Apply a function of maps strip by strip, so that what it needs in between stays small.
+
+    Args:
+        function: maps ``(B, C, R, W)`` → maps ``(B, C', R, W')``; what it reads of its neighbourhood lies within ``halo`` rows.
+        maps: ``(B, C, H, W)``, one height. rows: of a strip, as it counts in the result. halo: rows read on both sides; like
+            ``rows`` a multiple of what the function reduces by.
+    Returns:
+        What ``function(*maps)`` would.
+    """
+    height, strips = maps[0].shape[-2], []
+    for start in range(0, height, rows):
+        top, end = max(start - halo, 0), min(start + rows, height)
+        results = function(*(m[..., top : min(end + halo, height), :] for m in maps))
+        strips.append([result[..., start - top : end - top, :].clone() for result in results])
+    return tuple(torch.cat(parts, -2) for parts in zip(*strips, strict=True))
 
 
 def fill_unobserved(texture: Tensor, visibility: Tensor) -> Tensor:

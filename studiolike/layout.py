@@ -193,9 +193,15 @@ def polygon_mask(uv: Tensor, resolution: int) -> Tensor:
     """Antialiased fill of a polygon given by ``(P, 2)`` (u, v), as ``(1, H, W)`` in [0, 1]."""
     from skimage.draw import polygon2mask
 
-    over = 4 * resolution
-    mask = polygon2mask((over, over), (uv.flip(-1).double().numpy() * over - 0.5))
-    return F.avg_pool2d(torch.from_numpy(mask)[None, None].float(), 4)[0]
+    # only the box around it is drawn finely: of a whole map of 2048 texels that takes 300 MB
+    place = uv.double() * resolution
+    left, top = place.amin(0).floor().int().clamp_min(0).tolist()
+    right, bottom = place.amax(0).ceil().int().clamp_max(resolution).tolist()
+    box = (place - torch.tensor([left, top])) * 4 - 0.5
+    fine = polygon2mask(((bottom - top) * 4, (right - left) * 4), box.flip(-1).numpy())
+    mask = torch.zeros(1, resolution, resolution)
+    mask[:, top:bottom, left:right] = F.avg_pool2d(torch.from_numpy(fine)[None, None].float(), 4)[0]
+    return mask
 
 
 @lru_cache(64)

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from studiolike import layout
-from studiolike.capture import Capture, capture_photos, fuse
-from studiolike.capture.fusion import align_gains, weighted_median
+from studiolike.capture import Capture, capture_photos, fuse, fusion
+from studiolike.capture.fusion import frame_gains, weighted_median
 from studiolike.errors import CaptureError, InputError
 from studiolike.image import linear_to_srgb, srgb_to_linear
 
@@ -49,11 +49,10 @@ def test_exposure_and_white_balance_are_aligned():
     truth = texture(0)
     gains = [(1.0, 1.0, 1.0), (0.7, 0.75, 0.9), (1.2, 1.1, 0.8)]
     frames = torch.cat([expose(truth, g) for g in gains])
-    aligned, found = align_gains(frames, layout.face_mask(RES)[None].expand(3, -1, -1, -1), reference=0)
+    found = frame_gains(frames, layout.face_mask(RES)[None].expand(3, -1, -1, -1), reference=0)
     np.testing.assert_allclose(found.numpy(), np.median(gains, 0) / np.array(gains), rtol=0.01)
     middle = expose(truth, tuple(np.median(gains, 0)))
     assert error(fuse([capture(f[None]) for f in frames]), middle) < 0.006
-    assert aligned.shape == frames.shape
 
 
 def test_an_outlier_frame_is_outvoted():
@@ -137,3 +136,17 @@ def test_if_all_pictures_fail_each_reason_is_told_and_of_many_pictures_the_commo
         capture_photos([], 32, [])
     with pytest.raises(InputError, match="1 landmark sets"):
         capture_photos([GRAY, GRAY], 32, [frame_points()])
+
+
+def test_large_frames_are_blended_in_strips_that_leave_no_seam(monkeypatch):
+    frames = [
+        capture(expose(texture(seed), gain)) for seed, gain in ((0, (1.0, 1.0, 1.0)), (0, (0.8, 0.9, 0.9)), (0, (1.1, 1.0, 0.9)))
+    ]
+    whole = fuse(frames)
+    gains = torch.tensor([frame for frame in whole.quality["gains"]])
+    monkeypatch.setattr(fusion, "WHOLE", RES // 2)
+    monkeypatch.setattr(fusion, "frame_gains", lambda *_: gains)  # their own estimate reads reduced frames
+    strips = fuse(frames)
+    assert (strips.texture - whole.texture).abs().max() < 2e-3
+    assert (strips.visibility - whole.visibility).abs().max() < 1e-5
+    assert strips.quality["kept"] == pytest.approx(whole.quality["kept"], abs=2e-3)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from studiolike import layout
-from studiolike.capture import Capture, Pose, astronaut_landmarks, capture_photo, fit_pose
+from studiolike.capture import Capture, Pose, astronaut_landmarks, capture_photo, fit_pose, unwrap
 from studiolike.capture.pose import to_view
 from studiolike.errors import CaptureError, InputError
 from studiolike.image import resize
@@ -238,3 +238,14 @@ def test_an_open_mouth_is_left_out():
     assert capture_photo(gray, 128, points).visibility[0][lips].mean() > 0.3
     capture = capture_photo(gray, 128, opened)
     assert capture.visibility[0][lips].max() == 0 and any("mouth" in w for w in capture.quality["warnings"])
+
+
+def test_a_picture_much_finer_than_a_very_large_texture_is_reduced_instead_of_sampled_twice(monkeypatch):
+    pose, points = posed(560, 400, yaw=20.0)
+    photo = photograph(smooth_texture(96), pose, 560)
+    twice = capture_photo(photo, 128, points)
+    monkeypatch.setattr(unwrap, "FINEST_SURFACE", 128)
+    reduced = capture_photo(photo, 128, points)
+    seen = (twice.visibility > 0.5).expand(-1, 3, -1, -1)
+    difference = (reduced.texture - twice.texture)[seen].abs()
+    assert 0 < difference.mean() < 0.004  # another way, the same texture

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from studiolike.detail import fuse
+from studiolike.detail import fuse, fusion
 from studiolike.detail.fusion import WIDTH
 from studiolike.errors import InputError
 from studiolike.image import linear_to_srgb, srgb_to_linear
@@ -124,3 +124,12 @@ def test_shapes_that_do_not_fit_are_refused(truth):
     for wrong in ((truth[:1], SEEN, truth), (truth, SEEN[..., :64], truth), (truth, truth, truth)):
         with pytest.raises(InputError, match="one batch and one size"):
             fuse(*wrong)
+
+
+def test_large_textures_are_fused_in_strips_that_leave_no_seam(truth, light, monkeypatch):
+    large = [F.interpolate(x, scale_factor=4, mode="bicubic").clamp(0, 1) for x in (lit(truth, light), smooth(truth))]
+    seen = (torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(1)) > 0.4).float()
+    seen = F.interpolate(seen, size=4 * SIZE, mode="bilinear")
+    whole = fuse(large[0], seen, large[1])
+    monkeypatch.setattr(fusion, "WHOLE", SIZE)
+    assert (fuse(large[0], seen, large[1]) - whole).abs().max() < 1e-3

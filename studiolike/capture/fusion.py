@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..image import blur, fill_unobserved, luminance, relight, srgb_to_linear
+from ..image import blur, fill_unobserved, in_strips, luminance, relight, resize, srgb_to_linear
 from .unwrap import Capture
 
 MIN_SEEN = 0.3  # visibility from which a texel counts in the gain estimate
@@ -28,6 +28,7 @@ TONE = (0.01, 0.9)  # linear luminance between which a texel tells its tone
 SPREAD_FLOOR = 0.03  # smallest spread in sRGB units: below it frames agree
 CUTOFF = 3.0  # spreads from the median at which a frame's weight reaches zero
 CHOOSY = 6.0  # power on the weights in the fine band: near a choice of the best frame, still seamless
+WHOLE = 512  # texels along a side above which frames are blended in strips
 SAFE_BAND = 0.25  # visibility below which a frame lends no fine detail
 
 
@@ -55,16 +56,12 @@ def fuse(captures: Sequence[Capture]) -> Capture:
 
     textures = torch.cat([capture.texture for capture in captures])
     visibility = torch.cat([capture.visibility for capture in captures])
-    aligned, gains = align_gains(textures, visibility, best)
-    weights = visibility * _focus(aligned, visibility) * _tone(textures)
-    votes = agreement(aligned, weights)
-    kept = (weights * votes).sum((1, 2, 3)) / weights.sum((1, 2, 3)).clamp_min(1e-8)
-    weights = weights * votes
-
-    texture = two_bands(aligned, weights, visibility)
-    # a texel is as visible as in the frame that saw it best, unless the vote threw that frame out
-    seen = (visibility * votes).amax(0, keepdim=True)
+    gains = frame_gains(textures, visibility, best)
+    size = textures.shape[-1]
+    rows = size if size <= WHOLE else size // 4
+    texture, seen, given, kept = in_strips(lambda *maps: _blend(*maps, gains), (textures, visibility), rows, halo=rows // 2)
     texture = fill_unobserved(texture, (seen * 4).clamp(0, 1)).clamp(0, 1)
+    kept = kept.sum((1, 2, 3)) / given.sum((1, 2, 3)).clamp_min(1e-8)
 
     facts = dict(captures[best].quality)
     facts["frames"] = len(captures)
@@ -74,22 +71,35 @@ def fuse(captures: Sequence[Capture]) -> Capture:
     return Capture(texture, seen, captures[best].landmarks, facts)
 
 
+def _blend(textures: Tensor, visibility: Tensor, gains: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Texture ``(1, 3, R, W)``, visibility ``(1, 1, R, W)``, and each frame's weight before and after the vote, summed
+    along each row, ``(N, 1, R, 1)``. Nothing is read further off than an eighth of the layout's side."""
+    aligned = relight(textures, gains[:, :, None, None])
+    weights = visibility * _focus(aligned, visibility) * _tone(textures)
+    votes = agreement(aligned, weights)
+    kept = weights * votes
+    # a texel is as visible as in the frame that saw it best, unless the vote threw that frame out
+    seen = (visibility * votes).amax(0, keepdim=True)
+    return two_bands(aligned, kept, visibility), seen, weights.sum(-1, keepdim=True), kept.sum(-1, keepdim=True)
+
+
 def _merit(capture: Capture) -> float:
     quality = capture.quality
     seen = float((capture.visibility > MIN_SEEN).float().mean())
     return seen * (0.1 + quality.get("sharpness", 1.0)) * (1 - quality.get("clipped", 0.0))
 
 
-def align_gains(textures: Tensor, visibility: Tensor, reference: int) -> tuple[Tensor, Tensor]:
-    """Give every frame one exposure and white balance: the median of what the frames had.
+def frame_gains(textures: Tensor, visibility: Tensor, reference: int) -> Tensor:
+    """What to multiply every frame's light by, so that all have one exposure and white balance: the median of what they had.
 
     Args:
         textures: ``(N, 3, R, R)`` sRGB. visibility: ``(N, 1, R, R)``. reference: index of the frame to
             follow.
     Returns:
-        sRGB textures of the same shape and the linear gains ``(N, 3)``. A frame that shares less than 50
-        texels with the reference keeps its tone.
+        linear gains ``(N, 3)``. A frame that shares less than 50 texels with the reference keeps its tone.
     """
+    if textures.shape[-1] > WHOLE:
+        textures, visibility = (resize(maps, WHOLE) for maps in (textures, visibility))
     linear = srgb_to_linear(textures)
     tone = luminance(linear)
     usable = (visibility > MIN_SEEN) & (tone > TONE[0]) & (linear.amax(1, keepdim=True) < TONE[1])
@@ -101,7 +111,7 @@ def align_gains(textures: Tensor, visibility: Tensor, reference: int) -> tuple[T
             ratio = target[:, both].clamp_min(1e-3).log() - linear[k][:, both].clamp_min(1e-3).log()
             gains[k] = ratio.median(1).values.exp()
     gains /= gains.log().quantile(0.5, dim=0).exp()  # one oddly exposed reference must not set the tone for all
-    return relight(textures, gains[:, :, None, None]), gains
+    return gains
 
 
 def _focus(textures: Tensor, visibility: Tensor) -> Tensor:

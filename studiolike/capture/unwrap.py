@@ -33,6 +33,8 @@ from .pose import Pose, fit_pose, to_view
 GRAZING, SQUARE = 0.15, 0.60
 DEPTH_SLACK = 0.025  # in face widths: how far behind the front surface a texel may lie before it counts as hidden
 RIM = (0.008, 0.03)  # in face widths: background shines in up to the first from the outline, no further than the second
+CHUNK = 1 << 18  # texels that are posed at a time
+FINEST_SURFACE = 2048  # texels along a side
 OPAQUE = 4.0  # a texel seen at a quarter of full trust already keeps its own colour in the fill
 
 
@@ -142,28 +144,21 @@ def face_surface(points: np.ndarray, pose: Pose, res: int) -> Surface:
     triangles = layout.face_triangles()
     index, weights = layout.face_coverage(res)
     mask = index >= 0
-    corners = triangles[index[mask]]  # (M, 3) vertex numbers
-    weights = weights[mask].double()
+    index, weights, base = index.flatten(), weights.view(-1, 3), layout.position_map(res).view(3, -1)
 
     view = torch.from_numpy(to_view(points))
     rest = view - torch.from_numpy(pose.apply(layout.face_vertices().double().numpy()))
-    smooth = torch.from_numpy(pose.apply(layout.position_map(res).permute(1, 2, 0)[mask].double().numpy()))
-    place = smooth + (rest[corners] * weights[..., None]).sum(1)
-
-    normals = (vertex_normals(view, triangles)[corners] * weights[..., None]).sum(1)
-    facing = F.normalize(normals, dim=-1)[:, 2]
-
-    def paint(values: Tensor) -> Tensor:
-        canvas = torch.zeros(*mask.shape, values.shape[-1])
-        canvas[mask] = values.float()
-        return canvas.permute(2, 0, 1)
-
-    return Surface(
-        paint(place[:, :2] * torch.tensor([1.0, -1.0])),
-        paint(place[:, 2:]),
-        paint(facing[:, None]),
-        mask[None].float(),
-    )
+    normals = vertex_normals(view, triangles)
+    painted = torch.zeros(4, res * res)
+    for texels in mask.flatten().nonzero().squeeze(1).split(CHUNK):  # double precision of all at once takes a gigabyte
+        corners = triangles[index[texels]]  # (M, 3) vertex numbers
+        shares = weights[texels].double()[..., None]
+        smooth = torch.from_numpy(pose.apply(base[:, texels].T.double().numpy()))
+        place = smooth + (rest[corners] * shares).sum(1)
+        painted[:3, texels] = (place * torch.tensor([1.0, -1.0, 1.0])).T.float()
+        painted[3, texels] = F.normalize((normals[corners] * shares).sum(1), dim=-1)[:, 2].float()
+    position, depth, facing = painted.view(4, res, res).split((2, 1, 1))
+    return Surface(position, depth, facing, mask[None].float())
 
 
 def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
@@ -230,14 +225,18 @@ def sample(image: np.ndarray, points: np.ndarray, pose: Pose, surface: Surface, 
     crop = image[low[1] : max(high[1], low[1] + 1), low[0] : max(high[0], low[0] + 1)]
     picture = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None].float() / 255
     shrink = max(1, int(density / 1.5))
-    height, width = (size // shrink for size in picture.shape[-2:])
     picture = F.avg_pool2d(picture, shrink)  # area means first, then at most 2 × 2 samples a texel
+    height, width = picture.shape[-2:]
+    extent = torch.tensor([width, height], dtype=torch.float32) * shrink
     over = 2 if density / shrink > 1.2 else 1
+    if over * res > FINEST_SURFACE:  # too much memory: reduce the picture the rest of the way
+        over, sides = 1, [max(1, round(side * shrink / density)) for side in (height, width)]
+        picture = F.interpolate(picture, sides, mode="bilinear", antialias=True, align_corners=False)
     fine = surface if over == 1 else face_surface(points, pose, res * over)
 
     inside = fine.mask[0] > 0
-    place = (fine.position[:, inside].T - torch.tensor(low, dtype=torch.float32)) / shrink
-    grid = place / torch.tensor([width, height], dtype=torch.float32) * 2 - 1
+    place = fine.position[:, inside].T - torch.tensor(low, dtype=torch.float32)
+    grid = place / extent * 2 - 1
     colours = F.grid_sample(picture, grid[None, None], mode="bicubic", padding_mode="border", align_corners=False)
     texture = torch.zeros(3, *inside.shape)
     texture[:, inside] = colours[0, :, 0].clamp(0, 1)
