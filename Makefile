@@ -12,6 +12,7 @@ BOOT := .venv-boot
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+NODE := tests/node/node_modules/.installed
 
 # smoke: seconds a chapter, for tests · cpu: minutes on two cores · gpu: a free Colab T4 · paper: the paper's scale
 PROFILE ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
@@ -35,7 +36,7 @@ book: $(INSTALLED) ## run every chapter in order and render the book into _build
 # The unit tests, then every chapter twice in its smallest size: papermill runs it and stores what
 # it showed; nbval runs the committed notebook and compares with that. So a chapter that no longer
 # runs fails, and so does one whose results depend on luck.
-test: $(INSTALLED) ## the unit tests, then every chapter twice in the smoke profile (ARGS= for pytest)
+test: $(INSTALLED) $(NODE) ## the unit tests, then every chapter twice in the smoke profile (ARGS= for pytest)
 	$(RUN) -m pytest -n 2 $(ARGS)
 	$(RUN) book/tools/execute.py --profile smoke
 	$(RUN) book/tools/validate.py --profile smoke
@@ -49,6 +50,12 @@ weights: $(INSTALLED) ## retrain every released network and write it with its ca
 
 bench: $(INSTALLED) ## measure speed and memory of every stage on this machine (ARGS=)
 	$(RUN) benchmarks/run.py $(ARGS)
+
+# What a few tests ask of Node; where there is no npm, or no network, they are skipped.
+$(NODE): tests/node/package-lock.json
+	@if ! command -v npm >/dev/null; then echo "note: no npm here, so the tests that need Node are skipped"; \
+	elif npm ci --prefix tests/node --no-audit --no-fund --ignore-scripts --silent; then touch $@; \
+	else echo "note: npm cannot install tests/node, so the tests that need it are skipped"; fi
 
 lint: $(INSTALLED) ## check format and style with ruff, and that the notebooks agree with their text sources
 	$(RUN) -m ruff format --check .

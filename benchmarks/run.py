@@ -2,11 +2,12 @@
 
 Each row is measured several times in its own order, after a warm-up; the table gives the median and the spread. Peak
 memory is that of the whole process so far (or of the GPU), so it only grows from row to row; rows that are measured in
-a process of their own (curve, reading, peer) say what they add to it.
+a process of their own (curve, folder, reading, peer) say what they add to it.
 
     python benchmarks/run.py --only training inversion --resolutions 64 128 --out bench.json
     python benchmarks/run.py --only curve && python benchmarks/plot.py
     python benchmarks/run.py --only inversion-quality
+    python benchmarks/run.py --only folder
     python benchmarks/run.py --peer PATH    # a checkout of stylegan2-ada-pytorch
 """
 
@@ -27,6 +28,7 @@ from pathlib import Path
 import torch
 from curve import BATCHES, RESOLUTIONS, curve_rows
 from engines import RandomSet
+from folder import folder_row
 from inversion_quality import quality_rows
 from peer import peer_rows
 from reading import reading_row
@@ -164,7 +166,7 @@ GROUPS = {
     "detail": detail_rows,
     "convert": convert_rows,
 }
-LONG = ("curve", "inversion-quality")  # measured when they are asked for
+LONG = ("curve", "folder", "inversion-quality")  # measured when they are asked for
 
 
 def timed_row(row: Row, repeats: int, device: str) -> Measured:
@@ -195,6 +197,8 @@ def chosen_rows(options: argparse.Namespace, device: str) -> Iterator[Row | Meas
     for group in groups:
         if group == "curve":
             yield from curve_rows(tuple(asked or RESOLUTIONS), tuple(options.batches), options.precision, options.repeats)
+        elif group == "folder":
+            yield folder_row()
         elif group == "inversion-quality":
             yield from quality_rows(device, options.count, options.few, options.many)
         else:
@@ -209,7 +213,7 @@ def main() -> None:
         "--only",
         nargs="*",
         choices=(*GROUPS, *LONG),
-        help=f"default: all but the long ones, {' and '.join(LONG)}; with --peer nothing else",
+        help=f"default: all but the long ones, {', '.join(LONG)}; with --peer nothing else",
     )
     parser.add_argument("--peer", type=Path, metavar="PATH", help="compare training with this checkout of stylegan2-ada-pytorch")
     parser.add_argument("--resolutions", nargs="*", type=int, help="default: 32 64; curve: 32 to 256; peer: 64 128")

@@ -48,7 +48,9 @@ def check_output(path: Path, suffixes: set[str]) -> None:
 def check_size(size: int, low: int = 64, high: int = 2048) -> None:
     """Raise `InputError` unless ``size`` is a power of two in [low, high]."""
     if size & (size - 1) or not low <= size <= high:
-        raise InputError(f"--size {size} is not possible: use a power of two from {low} to {high}")
+        # a face that fills half the height of a photo, of which 16 megapixels are read, spans 2400 pixels, and 3/4 of a texture
+        why = ": a finer texel is smaller than a pixel of the photo" if size > high == 2048 else ""
+        raise InputError(f"--size {size} is not possible: use a power of two from {low} to {high}{why}")
 
 
 @contextmanager

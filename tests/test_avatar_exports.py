@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,13 +34,18 @@ def skin():
 
 
 def test_the_khronos_validator_finds_nothing_to_say(skin, tmp_path):
-    """Needs node and, in $NODE_PATH or beside, the npm package gltf-validator."""
-    node = shutil.which("node")
-    if not node or subprocess.run([node, "-e", "require('gltf-validator')"], capture_output=True).returncode:
-        pytest.skip("no gltf-validator: npm install gltf-validator, and set NODE_PATH")
+    node, packages = shutil.which("node"), Path(__file__).parent / "node/node_modules"
+    if not node or not (packages / "gltf-validator").is_dir():
+        pytest.skip("no gltf-validator: make test installs it where npm is")
     for name, relief in (("relief", avatar.normal_map(skin)), ("smooth", None)):
         path = avatar.write_glb(avatar.head_mesh(), skin, tmp_path / f"{name}.glb", relief)
-        done = subprocess.run([node, "-e", VALIDATE, str(path)], capture_output=True, text=True, check=True, env=os.environ)
+        done = subprocess.run(
+            [node, "-e", VALIDATE, str(path)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"NODE_PATH": str(packages)},
+        )
         assert done.stdout.split(" ", 1)[0] == "0", done.stdout
 
 

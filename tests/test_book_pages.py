@@ -1,5 +1,6 @@
 """The rendered pages: what Sphinx does not check, and that a warning of Sphinx stops the build."""
 
+import dataclasses
 import importlib.metadata
 import re
 
@@ -9,6 +10,7 @@ import yaml
 import build
 from pages import problems
 from project import ROOT, BookError
+from studiolike.cli import VERBS
 
 GOOD = '<html><body><article><h1 id="a">A</h1><h2>B</h2><img src="_images/x.png" alt="A head"></article></body></html>'
 
@@ -151,3 +153,12 @@ def test_markup_that_stayed_markup_is_found(site):
         )
     )
     assert "raw markup" in problem
+
+
+@pytest.mark.parametrize("verb", ["capture", "convert", "view"])
+def test_the_page_for_an_own_face_names_every_option(verb):
+    page = (ROOT / "book/own-face.md").read_text()
+    table = page.split(f"| Option of `{verb}` |")[1].split("\n\n")[0]
+    named = set(re.findall(r"`--(?:no-)?([a-z-]+)", table))
+    fields = {field.name.replace("_", "-") for field in dataclasses.fields(VERBS[verb])}
+    assert named == fields - {"photos", "input", "texture"}  # what has no dashes: the files
