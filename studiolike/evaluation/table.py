@@ -31,6 +31,9 @@ HIGHER_IS_BETTER = {
     "colour": False,
     "asymmetry": False,
     "variance_ratio": False,
+    "kid": False,
+    "tone_gap": False,
+    "correlation": True,
     "seconds": False,
 }
 # the columns of a table unless others are asked for

@@ -6,11 +6,15 @@ randomisation test; exact up to 16 subjects, 65,536 random flips beyond). It ass
 cannot tell anything at 5 %, as it should. Many comparisons find something by chance, so the p-values of one table are
 corrected together (Holm, *A simple sequentially rejective multiple test procedure*, Scand. J. Statist. 1979): with a
 probability of 95 % none of the words "better" and "worse" in it is wrong.
+
+What training gives depends on its seed as well. A comparison over seeds is told only if the test over subjects tells it, of
+the means over the seeds, and no seed says the opposite; a measure of all subjects together, as KID is, has the seeds alone,
+and a t-test over them. A claim then is a list of conditions, and `claim_word` is the one place where it gets its word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
@@ -20,6 +24,8 @@ import numpy as np
 from .bootstrap import Estimate, clustered_mean
 
 BETTER, WORSE, CANNOT_TELL = "better", "worse", "cannot tell"
+HOLDS, SMALLER, UNSURE, FAILS = "holds", "the right way, but smaller", "cannot tell", "does not hold"
+REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_TESTABLE = "reproduced", "partly reproduced", "not reproduced", "not testable"
 EXACT = 16  # subjects up to which all sign flips are tried
 Key = TypeVar("Key", bound=Hashable)
 
@@ -108,3 +114,67 @@ def holm(p: Mapping[Key, float]) -> dict[Key, float]:
         running = max(running, min(1.0, p[key] * (len(p) - k)))
         corrected[key] = running
     return corrected
+
+
+def seeded_verdicts(
+    differences: Mapping[Key, np.ndarray], higher: Mapping[Key, bool] | bool, *, level: float = 0.95
+) -> dict[Key, Verdict]:
+    """Judge paired differences of several seeds, all of one table together.
+
+    Args:
+        differences: method − rival, ``(seeds, subjects)`` each, or ``(seeds, 1)`` of a measure of all subjects together; ``nan``
+            where there is nothing to compare.
+        higher, level: as in `verdicts`.
+    Returns:
+        verdicts whose ``difference`` has its interval over the seeds.
+    """
+    p = {}
+    for key, values in differences.items():
+        values = np.asarray(values, float)
+        if values.shape[1] == 1:
+            p[key] = t_p(values[:, 0])
+        else:
+            known = np.isfinite(values).all(0)
+            p[key] = sign_flip_p(values[:, known].mean(0))
+    corrected, result = holm(p), {}
+    for key, values in differences.items():
+        by_seed = np.nanmean(np.asarray(values, float), 1)
+        agree = np.all(by_seed > 0) or np.all(by_seed < 0)
+        up = higher if isinstance(higher, bool) else higher[key]
+        told = corrected[key] <= 1 - level and agree
+        word = CANNOT_TELL if not told else BETTER if (by_seed.mean() > 0) == up else WORSE
+        result[key] = Verdict(word, over_seeds(by_seed), corrected[key], len(differences))
+    return result
+
+
+def over_seeds(values: np.ndarray, *, level: float = 0.95) -> Estimate:
+    """Mean of ``values (seeds,)`` with Student's interval; infinite for a single seed."""
+    from scipy.stats import t
+
+    values = np.asarray(values, float)
+    mean, n = float(values.mean()), len(values)
+    if n < 2:
+        return Estimate(mean, -np.inf, np.inf, n, n)
+    half = float(t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    return Estimate(mean, mean - half, mean + half, n, n)
+
+
+def t_p(values: np.ndarray) -> float:
+    """Two-sided p-value that ``values (seeds,)`` have the mean 0 (Student's t-test); 1 with fewer than two."""
+    from scipy.stats import ttest_1samp
+
+    if len(values) < 2 or not np.any(values):
+        return 1.0
+    return float(ttest_1samp(values, 0.0).pvalue) if np.ptp(values) > 0 else 0.0
+
+
+def claim_word(outcomes: Sequence[str]) -> str:
+    """The word of a claim whose conditions came out as `HOLDS`, `SMALLER`, `UNSURE` or `FAILS`.
+
+    All hold: reproduced. None holds or goes the right way: not reproduced. Else partly. No condition: not testable.
+    """
+    if not outcomes:
+        return NOT_TESTABLE
+    if all(outcome == HOLDS for outcome in outcomes):
+        return REPRODUCED
+    return PARTLY if any(outcome in (HOLDS, SMALLER) for outcome in outcomes) else NOT_REPRODUCED

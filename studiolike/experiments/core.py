@@ -1,0 +1,133 @@
+"""What an experiment is: rows of settings, one function that measures a row with a seed, and what it cannot show."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..config import Profile
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from .lab import Lab
+
+# modules that declare experiments, in the order in which the sweep runs them
+MODULES = ("adaptation",)
+_DECLARED: dict[str, Experiment] = {}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one row gave with one seed.
+
+    Attributes:
+        subject: ``(N,)`` seeds of the people that were measured, the same for all rows of an experiment.
+        values: measure → one mean per person ``(N,)``; nan where there was nothing to measure.
+        scalars: measure → one number for all people together, as KID is.
+    """
+
+    subject: np.ndarray
+    values: Mapping[str, np.ndarray]
+    scalars: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Rows that differ in one thing each, all measured alike.
+
+    Attributes:
+        name: of its record.
+        question: one sentence.
+        rows: name → the settings in which the row differs from ``settings``; the most important ones first.
+        measure: ``(lab, settings, seed) -> Outcome``, with the settings of one row merged into the shared ones. The seed
+            decides whatever is random: draws of a training, captures, noise.
+        settings: the shared settings under a profile; all that decides a result must stand there.
+        baseline: the row that others are compared with.
+        measures: what a table shows.
+        networks: released networks that it starts from, ``"few/g_studio"`` under a protocol; other weights make a record
+            stale.
+        limits: why this size is enough, and what it cannot show. Pages print it.
+        version: raise it when ``measure`` has changed its meaning; older records are stale then.
+    """
+
+    name: str
+    question: str
+    rows: Mapping[str, Mapping[str, Any]]
+    measure: Callable[[Lab, Mapping[str, Any], int], Outcome]
+    settings: Callable[[Profile], dict[str, Any]]
+    baseline: str
+    measures: tuple[str, ...]
+    limits: str
+    networks: tuple[str, ...] = ()
+    version: int = 1
+
+    def merged(self, row: str, profile: Profile) -> dict[str, Any]:
+        """All settings of one row.
+
+        Raises:
+            InputError: no such row.
+        """
+        if row not in self.rows:
+            raise InputError(f"the experiment {self.name} has no row '{row}'; there are: {', '.join(self.rows)}")
+        return self.settings(profile) | dict(self.rows[row])
+
+    def digest(self, row: str, seed: int, profile: Profile) -> str:
+        """What a result of this row and seed depends on, as 16 hex digits: function, settings, seed and starting networks.
+
+        Rows of two experiments with one digest are the same run, and it is made once.
+        """
+        facts = {
+            "measure": f"{self.measure.__module__}.{self.measure.__qualname__}",
+            "version": self.version,
+            "settings": self.merged(row, profile),
+            "seed": seed,
+            "networks": {name: _network_digest(name) for name in self.networks},
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _network_digest(name: str) -> str:
+    from ..weights import FILE, folder_of
+
+    protocol, _, network = name.rpartition("/")
+    path = folder_of(network, protocol or "open") / FILE
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "none"
+
+
+def declare(made: Experiment) -> Experiment:
+    """Make an experiment known by its name.
+
+    Raises:
+        InputError: another one has the name, or the baseline is no row.
+    """
+    if _DECLARED.get(made.name, made) is not made:
+        raise InputError(f"two experiments are called '{made.name}': rename one")
+    if made.baseline not in made.rows:
+        raise InputError(f"the experiment {made.name} has no row '{made.baseline}' to compare the others with")
+    _DECLARED[made.name] = made
+    return made
+
+
+def experiments() -> dict[str, Experiment]:
+    """All declared experiments, in the order of the sweep."""
+    for module in MODULES:
+        import_module(f".{module}", __package__)
+    return dict(_DECLARED)
+
+
+def experiment(name: str) -> Experiment:
+    """One experiment by its name.
+
+    Raises:
+        InputError: there is none.
+    """
+    known = experiments()
+    if name not in known:
+        raise InputError(f"no experiment is called '{name}'; there are: {', '.join(known)}")
+    return known[name]

@@ -1,0 +1,110 @@
+"""Fill the record of an experiment, one row and one seed after the other; what is there and fresh is not made again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from ..config import Profile
+from ..device import device_name, peak_gib
+from ..errors import InputError
+from ..training import commit, package_hash
+from .core import Experiment, experiments
+from .lab import Lab
+from .records import Entry, Record, empty, records_dir
+
+
+def run(
+    experiment: Experiment,
+    profile: Profile,
+    runs: str | Path,
+    *,
+    seeds: int = 3,
+    rows: Sequence[str] | None = None,
+    root: Path | None = None,
+    device: str | None = None,
+    lab: Lab | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Record:
+    """Run what is missing of an experiment, seed by seed, so that whatever is finished can be compared.
+
+    The record is written after every row; an interrupted sweep goes on where it was. A run that another experiment has
+    made already, with the same settings, is taken from its record.
+
+    Args:
+        runs: folder of data sets. root: folder of the records, default the package's. rows: only these.
+        lab: what the experiments share, for a sweep of several; default a new one.
+    Raises:
+        InputError: an unknown row, or a record of another profile in ``root``.
+    """
+    root = root or records_dir()
+    for row in rows or ():
+        experiment.merged(row, profile)
+    path = root / f"{experiment.name}.json"
+    kept = Record.read(path) if path.is_file() else None
+    if kept is not None and kept.profile != profile.name:
+        raise InputError(f"{path} is of the profile {kept.profile}: choose another folder for records, or delete it")
+    result = empty(experiment, profile)
+    if kept is not None:
+        result.subject = kept.subject
+    # rows that are gone or changed are left behind; the others need not be made again
+    for entry in kept.entries if kept else ():
+        if entry.row in experiment.rows and entry.digest == experiment.digest(entry.row, entry.seed, profile):
+            result.entries.append(entry)
+    lab = lab or Lab(profile, Path(runs), device)
+    for seed in range(seeds):
+        for row in rows or experiment.rows:
+            if seed in result.seeds(row):
+                continue
+            entry = _elsewhere(experiment, row, seed, profile, root, result) or _made(experiment, row, seed, lab, result)
+            result.entries.append(entry)
+            result.entries.sort(key=lambda e: (list(experiment.rows).index(e.row), e.seed))
+            result.write(root)
+            say(f"{experiment.name}: {row}, seed {seed}: {entry.seconds:.0f} s")
+    if not path.is_file() or kept is None or kept.entries != result.entries:
+        result.write(root)
+    return result
+
+
+def _made(experiment: Experiment, row: str, seed: int, lab: Lab, result: Record) -> Entry:
+    started, busy = time.perf_counter(), time.process_time()
+    outcome = experiment.measure(lab, experiment.merged(row, lab.profile), seed)
+    people = [int(k) for k in outcome.subject]
+    if not result.subject:
+        result.subject = people
+    if result.subject != people or any(len(column) != len(people) for column in outcome.values.values()):
+        raise InputError(f"row '{row}' of {experiment.name} measured other people than the rows before it")
+    return Entry(
+        row,
+        seed,
+        experiment.digest(row, seed, lab.profile),
+        {name: [float(x) for x in column] for name, column in outcome.values.items()},
+        {name: float(x) for name, x in outcome.scalars.items()},
+        round(time.perf_counter() - started, 1),
+        round(time.process_time() - busy, 1),
+        round(peak_gib(lab.device), 2),
+        device_name(lab.device),
+        commit(),
+        package_hash(),
+        torch.__version__,
+        datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _elsewhere(experiment: Experiment, row: str, seed: int, profile: Profile, root: Path, result: Record) -> Entry | None:
+    """The same run, if another experiment's record holds it."""
+    wanted = experiment.digest(row, seed, profile)
+    for name, other in experiments().items():
+        path = root / f"{name}.json"
+        if other.measure is not experiment.measure or name == experiment.name or not path.is_file():
+            continue
+        record = Record.read(path)
+        for entry in record.entries:
+            if entry.digest == wanted and (not result.subject or result.subject == record.subject):
+                result.subject = record.subject
+                return Entry(**{**entry.__dict__, "row": row})
+    return None
