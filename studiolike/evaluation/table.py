@@ -33,6 +33,7 @@ HIGHER_IS_BETTER = {
     "variance_ratio": False,
     "kid": False,
     "tone_gap": False,
+    "severity": False,
     "correlation": True,
     "seconds": False,
 }

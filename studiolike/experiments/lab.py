@@ -7,6 +7,8 @@ in these sets: it belongs to the final evaluation.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +21,6 @@ from .. import weights
 from ..adaptation import EncodedCaptures
 from ..config import Profile
 from ..device import find_device, keep_memory
-from ..errors import InputError
 from ..evaluation import (
     PooledFeatures,
     asymmetry,
@@ -35,13 +36,14 @@ from ..evaluation import (
     variance_ratio,
 )
 from ..image import resize
+from ..inversion.bank import fingerprint
 from ..layout import region_mask
 from ..protocols import permitted, studio_subjects
 from ..stylegan2 import encode
 from ..synth import SetSpec, TextureSet, write_set
 from .core import Outcome
+from .records import SEEDS
 
-FRESH_LIGHTS = 24  # lights that the fresh captures of a person are made under; the first are those of the large set
 KID_REFERENCE = 160  # people of the pre-training split; under "few" no training has seen their studio textures
 
 
@@ -56,7 +58,7 @@ class Lab:
         self.profile, self.runs = profile, Path(runs)
         self.device = find_device(device) if device else torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._networks: dict[tuple[str, str], nn.Module] = {}
-        self._fresh: dict[int, TextureSet] = {}
+        self._fresh: dict[SetSpec, TextureSet] = {}
         if self.device.type == "cpu":
             keep_memory()
 
@@ -79,33 +81,41 @@ class Lab:
         """Studio textures of the few-shot set ``(S, 3, H, W)``, uint8, the people with pairs last."""
         return torch.as_tensor(self.few.studio[studio_subjects(self.few, "few").numpy()])
 
-    def fresh(self, resolution: int) -> TextureSet:
-        """The people of "val", each under `FRESH_LIGHTS` lights, made at this resolution."""
-        if resolution not in self._fresh:
-            spec = SetSpec(
-                first_seed=self.profile.data.first_seed,
-                resolution=resolution,
-                phone_subjects=0,
-                studio_subjects=0,
-                pair_subjects=0,
-                val_subjects=self.profile.data.val_subjects,
-                test_subjects=0,
-                lightings=FRESH_LIGHTS,
-            )
-            path = self.runs / "data" / f"fresh-{resolution}-{spec.digest()[:10]}"
-            self._fresh[resolution] = write_set(spec, path, device=str(self.device))
-        return self._fresh[resolution]
+    @property
+    def val_seeds(self) -> Tensor:
+        """Seeds of the people of "val"; they are known without making a set."""
+        spec = SetSpec(
+            first_seed=self.profile.data.first_seed,
+            phone_subjects=0,
+            studio_subjects=0,
+            pair_subjects=0,
+            val_subjects=self.profile.data.val_subjects,
+            test_subjects=0,
+        )
+        return spec.seeds()
 
-    def lights(self, data: TextureSet, seed: int, count: int) -> Tensor:
-        """Capture rows ``(people · count,)`` of a fresh set, person by person: other lights for every seed.
+    def fresh(self, resolution: int, seed: int, lights: int) -> tuple[TextureSet, Tensor]:
+        """The people of "val" in captures made for the laboratory: each under ``lights`` lights, other ones for every seed.
 
-        Raises:
-            InputError: more seeds than the set has lights for.
+        Returns:
+            the set, and its capture rows of this seed, ``(people · lights,)``, person by person.
         """
-        per_person = data.captures("val").view(-1, FRESH_LIGHTS)
-        if (seed + 1) * count > FRESH_LIGHTS:
-            raise InputError(f"the fresh captures have lights for {FRESH_LIGHTS // count} seeds, not for seed {seed}")
-        return per_person[:, seed * count : (seed + 1) * count].flatten()
+        blocks = max(SEEDS, seed + 1)
+        spec = SetSpec(
+            first_seed=self.profile.data.first_seed,
+            resolution=resolution,
+            phone_subjects=0,
+            studio_subjects=0,
+            pair_subjects=0,
+            val_subjects=self.profile.data.val_subjects,
+            test_subjects=0,
+            lightings=blocks * lights,
+        )
+        if spec not in self._fresh:
+            path = self.runs / "data" / f"fresh-{resolution}-{spec.digest()[:10]}"
+            self._fresh[spec] = write_set(spec, path, device=str(self.device), progress=False)
+        data = self._fresh[spec]
+        return data, data.captures("val").view(-1, spec.lightings)[:, seed * lights : (seed + 1) * lights].flatten()
 
     # ----------------------------------------------------------------------------------------------- networks
 
@@ -122,12 +132,13 @@ class Lab:
         networks = self.network("encoder"), self.network("g_phone")
         return torch.cat([encode(*networks, t.to(self.device), v.to(self.device)) for t, v in parts])
 
-    def stored(self, rows: Tensor, versions: int, seed: int = 0) -> StoredCaptures:
-        """Disturbed captures with their codes made once, each in some versions; kept for later experiments of this lab."""
-        captures = EncodedCaptures(
-            self.few, rows, self.network("encoder"), self.network("g_phone"), share=self.profile.adapt.disturbed
-        )
-        return StoredCaptures(captures, versions, seed)
+    def captures(self, rows: Tensor, versions: int, share: float) -> EncodedCaptures:
+        """Captures to draw codes from; ``versions`` disturbances of each are encoded once, or read from ``runs/experiments``."""
+        made = EncodedCaptures(self.few, rows, self.network("encoder"), self.network("g_phone"), share=share)
+        facts = json.dumps([self.few.manifest, made.rows.tolist(), versions, share, fingerprint(made.encoder, made.generator)])
+        name = hashlib.sha256(facts.encode()).hexdigest()[:12]
+        made.keep(versions, self.runs / "experiments" / f"codes-{name}.safetensors")
+        return made
 
     # ------------------------------------------------------------------------------------------------- judging
 
@@ -189,7 +200,7 @@ class Lab:
             }
             if "perceptual" in also:
                 described = judge.describe(truth)
-                for name, mask in {"observed": seen, "face": face, "holes": 1 - seen}.items():
+                for name, mask in {"face": face, "holes": 1 - seen}.items():
                     measured[f"perceptual/{name}"] = perceptual(judge, output, truth, mask, described)
             if "kid" in also:
                 features.append(self._features(resize(output, self.data.resolution)).cpu())
@@ -208,36 +219,6 @@ class Lab:
         if features:
             scalars["kid"] = kid(nn.Identity(), torch.cat(features), self._reference).mean
         return Outcome(torch.as_tensor(data.seeds)[people].numpy(), values, scalars)
-
-
-class StoredCaptures(EncodedCaptures):
-    """Disturbed captures whose codes are made once: the encoder takes a third of a short run's time otherwise.
-
-    Every capture is kept in ``versions`` disturbances; a draw takes one of them.
-    """
-
-    def __init__(self, captures: EncodedCaptures, versions: int, seed: int):
-        super().__init__(
-            captures.data, captures.rows, captures.encoder, captures.generator, captures.passes, share=captures.share
-        )
-        rng = torch.Generator().manual_seed(seed)
-        made = [torch.cat([captures.codes(part, rng).cpu() for part in self.rows.split(16)]) for _ in range(versions)]
-        self.store = torch.stack(made, 1)  # (rows, versions, L, D)
-        self.place = {int(row): k for k, row in enumerate(self.rows)}
-
-    def among(self, people: Tensor) -> StoredCaptures:
-        """The same codes, of some people only."""
-        chosen = torch.isin(torch.as_tensor(self.data.subject)[self.rows], people)
-        part = object.__new__(StoredCaptures)
-        EncodedCaptures.__init__(part, self.data, self.rows[chosen], self.encoder, self.generator, self.passes, share=self.share)
-        part.store, part.place = self.store, self.place
-        return part
-
-    def codes(self, rows: Tensor, rng: torch.Generator) -> Tensor:
-        """Codes ``(n, L, D)`` of captures, each in a version that ``rng`` chooses."""
-        version = torch.randint(self.store.shape[1], (len(rows),), generator=rng)
-        place = torch.tensor([self.place[int(row)] for row in rows])
-        return self.store[place, version].to(self.generator.w_mean.device)
 
 
 def per_person(values: Tensor, subject: Tensor, people: Tensor) -> np.ndarray:

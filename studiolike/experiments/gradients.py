@@ -1,0 +1,89 @@
+"""Log against raw gradients under mild and under cast-shadow light: no training, the heads' true albedo is known.
+
+A head of the split "val" is lit by hand, once smoothly and once by a hard lamp with its cast shadow and a small highlight;
+the correlation of the lit texture's gradient with the albedo's, of the same kind, says how much of the light comes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..config import Profile
+from ..detail import gradients
+from ..detail.guidance import pair_mask
+from ..image import linear_to_srgb
+from ..layout import region_mask
+from ..synth import Subjects, synthesise_subjects
+from ..synth.light import shadow
+from .core import Experiment, Outcome, declare
+from .lab import Lab
+
+LIGHTS = {"mild": "smooth light", "shadow": "cast shadow"}
+
+
+def lit(heads: Subjects, light: str, direction: Tensor) -> Tensor:
+    """The heads in one lamp's light, sRGB ``(B, 3, H, W)``: "mild" wraps around the head, "shadow" does not.
+
+    Args:
+        direction: unit vectors to the lamp ``(B, 3)``.
+    """
+    facing = (direction[:, :, None, None] * heads.smooth_normals).sum(1, keepdim=True)
+    if light == "mild":
+        shading, shine = 0.4 + 0.3 * (1 + facing), 0.0
+    else:
+        reach = shadow(heads.position, heads.smooth_normals, direction, softness=0.15)
+        shading, shine = 0.12 + facing.clamp_min(0) * reach, 0.5 * facing.clamp_min(0) ** 60 * reach
+    return linear_to_srgb((heads.albedo_linear * shading + shine).clamp(0, 1))
+
+
+def correlation(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
+    """Of two fields ``(B, 2, H, W)`` where both texels of a difference are in the mask ``(B, 1, H, W)``; ``(B,)``."""
+    weight = pair_mask(mask).flatten(1)
+    total = weight.sum(1, keepdim=True)
+    a, b = (x.flatten(1) - (x.flatten(1) * weight).sum(1, keepdim=True) / total for x in (a, b))
+    return (weight * a * b).sum(1) / ((weight * a * a).sum(1) * (weight * b * b).sum(1)).sqrt().clamp_min(1e-12)
+
+
+def measure(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
+    """Correlation of one kind of gradient with the albedo's, under lamps that the seed places, one for each head."""
+    size = settings["resolution"]
+    people = lab.val_seeds
+    heads = synthesise_subjects(people, size)
+    rng = torch.Generator().manual_seed(seed)
+    side = torch.where(torch.rand(len(people), generator=rng) < 0.5, -1.0, 1.0)
+    height, depth = (0.2 + 0.5 * torch.rand(len(people), generator=rng) for _ in range(2))
+    lamp = F.normalize(torch.stack([0.75 * side, height, 0.3 + depth], 1), dim=1)
+    face = (region_mask("face", size) > 0.5).float().expand(len(people), 1, size, size)
+    everything = torch.ones_like(face)
+    albedo = linear_to_srgb(heads.albedo_linear.clamp(0, 1))
+    fields = [gradients(t, everything, settings["kind"], 0)[0] for t in (lit(heads, settings["light"], lamp), albedo)]
+    return Outcome(people.numpy(), {"correlation": correlation(*fields, face).numpy()})
+
+
+def _settings(profile: Profile) -> dict[str, Any]:
+    return {
+        "resolution": profile.data.detail_resolution,
+        "people": profile.data.val_subjects,
+        "first_seed": profile.data.first_seed,
+    }
+
+
+declare(
+    Experiment(
+        "gradients",
+        "How much of the light comes through a log gradient, and how much through a raw one?",
+        {f"{kind}, {word}": {"kind": kind, "light": light} for light, word in LIGHTS.items() for kind in ("log", "raw")},
+        measure,
+        _settings,
+        f"log, {LIGHTS['shadow']}",
+        ("correlation",),
+        "Nothing is trained, so this is as long as it needs to be: every person of the split under one lamp for each seed. The "
+        "lamps are made by hand, to have one kind of light each; captures mix them. The correlation says what comes through, "
+        "not what a network makes of it.",
+    )
+)
