@@ -1169,10 +1169,168 @@ notebook.glue("ch01_pairs", len(studio_subjects(data, "few")))
 #
 # A stand-in that was built to have a property cannot confirm that property.
 # What can be tested begins in the next chapter.
-#
+
+# %% [markdown]
 # ## Exercises
 #
-# ```{exercise-start} A number without truth
+# A cell with a stub ends in a check: put your answer in place of `...` and run it.
+# The check says that the answer is right, or what kind of mistake it looks like; a folded solution follows.
+#
+# ```{exercise-start} Recall: four gaps
+# :label: ex-ch01-causes
+# ```
+# Phone and studio differ in light, in holes, in what the camera did, and in encoding.
+# Which of the four is it?
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch01
+
+causes = {  # "light", "holes", "camera" or "encoding"
+    "one cheek is darker than the other": ...,
+    "behind the ear there is a smear": ...,
+    "pores are gone and there is grain instead": ...,
+    "black and white agree, everything between is darker": ...,
+}
+ch01.check_causes(causes)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch01-causes
+# :class: dropdown
+#
+# ```python
+# causes = {
+#     "one cheek is darker than the other": "light",
+#     "behind the ear there is a smear": "holes",
+#     "pores are gone and there is grain instead": "camera",
+#     "black and white agree, everything between is darker": "encoding",
+# }
+# ```
+#
+# Light depends on the place on the face, an encoding on the value alone.
+# A smear has neither edges nor grain, for no sensor has seen it.
+# ````
+#
+# ```{exercise-start} Recall: how severe is a ramp?
+# :label: ex-ch01-ramp
+# ```
+# The irradiance over a face rises evenly, from 0.1 at one ear to 0.5 at the other.
+# Work out by hand how severe {eq}`eq-ch01-severity` calls this light.
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch01
+
+severity_of_ramp = ...
+ch01.check_severity_of_ramp(severity_of_ramp)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch01-ramp
+# :class: dropdown
+#
+# ```python
+# low, high = 0.1 + 0.05 * 0.4, 0.1 + 0.95 * 0.4
+# severity_of_ramp = (high - low) / (high + low)
+# ```
+#
+# The 5th percentile is 0.12, the 95th 0.48, so $s = 0.36 / 0.60 = 0.6$.
+# With an exposure twice as long both double and $s$ stays, as it should.
+# ````
+#
+# ```{exercise-start} Code: split by subject
+# :label: ex-ch01-split
+# ```
+# `subject` says of each capture whose it is.
+# Write a function that gives a mask `(N,)`, true for the captures that are held out: roughly the given share of the *people*, and nobody on both sides.
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch01
+
+
+def held_out(subject, share):
+    return ...  # your code
+
+
+ch01.check_split(held_out)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch01-split
+# :class: dropdown
+#
+# ```python
+# import torch
+#
+#
+# def held_out(subject, share):
+#     people = subject.unique()
+#     chosen = people[torch.randperm(len(people), generator=torch.Generator().manual_seed(0))]
+#     return torch.isin(subject, chosen[: round(share * len(people))])
+# ```
+#
+# People are drawn, and their captures follow.
+# Drawing captures is the leak of the section above: the memoriser then finds the person that it is asked about.
+# ````
+#
+# ```{exercise-start} Code: which exponent?
+# :label: ex-ch01-exponent
+# ```
+# Somebody hands you two textures `(B, 3, H, W)` of one capture, $x$ and $y = c\,x^\gamma$, with an unknown exposure $c$.
+# Find $\gamma$.
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch01
+
+
+def exponent(x, y):
+    return ...  # your code
+
+
+ch01.check_exponent(exponent)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch01-exponent
+# :class: dropdown
+#
+# ```python
+# import torch
+#
+#
+# def exponent(x, y):
+#     a, b = (t.log().diff(dim=-1) for t in (x, y))
+#     return (a * b).sum() / a.square().sum()
+# ```
+#
+# $\log y = \log c + \gamma \log x$, and a difference of neighbouring texels does not see $\log c$.
+# What is left is the slope of a line through the origin.
+# Chapter 5 lives on this: log gradients do not know the exposure.
+# ````
+#
+# ```{exercise-start} Explain: gamma and gradients
+# :label: ex-ch01-gamma
+# ```
+# Chapter 5 guides detail by gradients of log luminance.
+# Show what happens to $\nabla \log x$ when the texture is stored as $x^\gamma$, and what it means for a detailer that was trained in the other encoding.
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch01-gamma
+# :class: dropdown
+#
+# $\log x^\gamma = \gamma \log x$, so every gradient is multiplied by $\gamma$: directions stay, strengths change.
+# A detailer trained on linear light and fed with sRGB values taken as linear sees detail about 2.2 times too weak, and paints skin that is too smooth; the other way round it paints wrinkles that nobody has.
+# ````
+#
+# ```{exercise-start} Research: a number without truth
 # :label: ex-ch01-severity
 # ```
 # Severity needs the true irradiance.
@@ -1181,31 +1339,16 @@ notebook.glue("ch01_pairs", len(studio_subjects(data, "few")))
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch01-severity
+# ````{solution} ex-ch01-severity
 # :class: dropdown
 #
 # A good start is `shading_energy` of `studiolike.evaluation.lighting`: the spread of low-frequency log luminance over the face, which also sees light from above.
 # It confuses beards with shadow, and broad pigment with light, so by itself it gains next to nothing.
 # Subtracting the log luminance of the mean *studio* face before the blur removes what all faces share (brows, eye sockets, the nose's sides), and helps more.
 # No such function is exact, because no illumination invariant of a single picture exists {cite}`chen2000invariants`.
-# ```
+# ````
 #
-# ```{exercise-start} Gamma and gradients
-# :label: ex-ch01-gamma
-# ```
-# Chapter 5 guides detail by gradients of log luminance.
-# Show what happens to $\nabla \log x$ when the texture is stored as $x^\gamma$, and what it means for a detailer that was trained in the other encoding.
-# ```{exercise-end}
-# ```
-#
-# ```{solution} ex-ch01-gamma
-# :class: dropdown
-#
-# $\log x^\gamma = \gamma \log x$, so every gradient is multiplied by $\gamma$: directions stay, strengths change.
-# A detailer trained on linear light and fed with sRGB values taken as linear sees detail about 2.2 times too weak, and paints skin that is too smooth; the other way round it paints wrinkles that nobody has.
-# ```
-#
-# ```{exercise-start} A third camera
+# ```{exercise-start} Research: a third camera
 # :label: ex-ch01-views
 # ```
 # Half of our captures are one photograph, and a quarter of the films miss one side.
@@ -1214,13 +1357,13 @@ notebook.glue("ch01_pairs", len(studio_subjects(data, "few")))
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch01-views
+# ````{solution} ex-ch01-views
 # :class: dropdown
 #
 # Set `SINGLE` in `studiolike/synth/camera.py` to 0, widen `middle` there to $\pm\pi$ with five views, and look at the bars of the section on holes again.
 # The back of the ears becomes visible from behind, the scalp under hair never does: hair hides it from every side.
 # The crown needs a camera above, which people seldom hold there.
-# ```
+# ````
 #
 # ## Determinism
 #

@@ -1132,10 +1132,118 @@ notebook.glue("ch02_octave_rebuilt", 100 * float(loud["G(E(·))"][0] / loud["rea
 # | An encoder may learn along | our choice, for little compute | {glue:text}`ch02_psnr_unseen:.1f` dB on unseen people, mean code {glue:text}`ch02_psnr_mean:.1f` | used from here on |
 # | Looking through masks teaches whole faces | our choice | reconstructions: {glue:text}`ch02_rebuilt_seen:.1f` levels from what was seen, {glue:text}`ch02_rebuilt_smeared:.1f` from smears; samples: {glue:text}`ch02_to_seen:.1f` and {glue:text}`ch02_to_smeared:.1f` | {glue:text}`ch02_whole_verdict` |
 # | Samples are not copies | our check | {glue:text}`ch02_copies` of {glue:text}`ch02_held_out` suspicious | {glue:text}`ch02_copy_verdict`, as far as the check reaches |
-#
+
+# %% [markdown]
 # ## Exercises
 #
-# ```{exercise-start} The trick behind modulated convolution
+# A cell with a stub ends in a check: put your answer in place of `...` and run it.
+# The check says that the answer is right, or what kind of mistake it looks like; a folded solution follows.
+#
+# ```{exercise-start} Recall: what is each part for?
+# :label: ex-ch02-parts
+# ```
+# Give each sentence the part that it speaks of.
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch02
+
+parts = {  # "demodulation", "R1", "noise", "minibatch deviation" or "masking"
+    "keeps the size of feature maps in order without looking at them": ...,
+    "makes a steep discriminator expensive where textures are real": ...,
+    "says where every single pore sits, so that w need not": ...,
+    "betrays a generator that always paints the same face": ...,
+    "leaves the discriminator no hole to win by": ...,
+}
+ch02.check_parts(parts)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch02-parts
+# :class: dropdown
+#
+# ```python
+# parts = {
+#     "keeps the size of feature maps in order without looking at them": "demodulation",
+#     "makes a steep discriminator expensive where textures are real": "R1",
+#     "says where every single pore sits, so that w need not": "noise",
+#     "betrays a generator that always paints the same face": "minibatch deviation",
+#     "leaves the discriminator no hole to win by": "masking",
+# }
+# ```
+#
+# Demodulation divides by the norm of the modulated *weights*, so it never sees a feature map.
+# The minibatch deviation is the one part that looks at several samples at once.
+# ````
+#
+# ```{exercise-start} Recall: how many rows?
+# :label: ex-ch02-rows
+# ```
+# How many rows has a code w+ of a generator whose pictures have 128×128 texels?
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch02
+
+rows = ...
+ch02.check_rows(rows)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch02-rows
+# :class: dropdown
+#
+# ```python
+# blocks = len((4, 8, 16, 32, 64, 128))
+# rows = 2 * blocks
+# ```
+#
+# The first block has one convolution, every other one has two, which makes 11 rows.
+# Each toRGB reads the row of the convolution that comes next; the last one has none after it, and gets the twelfth row.
+# ````
+#
+# ```{exercise-start} Code: weights for every sample
+# :label: ex-ch02-per-sample
+# ```
+# Write {eq}`eq-ch02-modulation` as it stands, with a set of weights of its own for each sample, then the convolution with padding 1.
+# The check compares it with the package, which scales activations instead.
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch02
+
+
+def modulated(x, weight, style):
+    return ...  # x (B, I, H, W), weight (O, I, 3, 3), style (B, I) -> (B, O, H, W)
+
+
+ch02.check_modulation(modulated)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch02-per-sample
+# :class: dropdown
+#
+# ```python
+# import torch.nn.functional as F
+#
+#
+# def modulated(x, weight, style):
+#     batch, _, height, width = x.shape
+#     w = weight[None] * style[:, None, :, None, None]
+#     w = w / w.square().sum((2, 3, 4), keepdim=True).add(1e-8).sqrt()
+#     y = F.conv2d(x.reshape(1, -1, height, width), w.flatten(0, 1), padding=1, groups=batch)
+#     return y.reshape(batch, -1, height, width)
+# ```
+#
+# One convolution with as many groups as samples does all of them at once.
+# It is slower than the package's form, which needs one set of weights for the whole batch.
+# ````
+#
+# ```{exercise-start} Explain: the trick behind modulated convolution
 # :label: ex-ch02-modulation
 # ```
 # Equation {eq}`eq-ch02-modulation` makes one set of weights per sample.
@@ -1143,15 +1251,53 @@ notebook.glue("ch02_octave_rebuilt", 100 * float(loud["G(E(·))"][0] / loud["rea
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch02-modulation
+# ````{solution} ex-ch02-modulation
 # :class: dropdown
 #
 # Convolution is linear in input and weights, and $s_i$ multiplies every product that input channel $i$ enters: $\sum_i (s_i w_{ij}) * x_i = \sum_i w_{ij} * (s_i x_i)$.
 # The norm depends on the output channel $j$ only, so it may be divided out at the end.
 # A scale that varies with position does not commute with the convolution, because the kernel mixes positions; one would then have to scale inside the sum.
+# ````
+#
+# ```{exercise-start} Code: R1 with its weight
+# :label: ex-ch02-penalty
+# ```
+# Write {eq}`eq-ch02-r1`, weight included.
+# `discriminator` maps textures `(B, 3, H, W)` to logits `(B,)`; `torch.autograd.grad` gives the gradient of one number.
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch02
+
+
+def r1(discriminator, real, gamma):
+    return ...  # your code
+
+
+ch02.check_r1(r1)
+
+# %% [markdown]
+# ```{exercise-end}
 # ```
 #
-# ```{exercise-start} Switch R1 off
+# ````{solution} ex-ch02-penalty
+# :class: dropdown
+#
+# ```python
+# import torch
+#
+#
+# def r1(discriminator, real, gamma):
+#     real = real.detach().requires_grad_(True)
+#     (slope,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
+#     return gamma / 2 * slope.square().sum((1, 2, 3)).mean()
+# ```
+#
+# The sum of the logits has, for each sample, the gradient of that sample's own logit, because samples do not see each other.
+# (Where they do, by the minibatch deviation, the package's form is the same approximation.)
+# `create_graph` keeps the way back, so that the penalty can be descended.
+# ````
+#
+# ```{exercise-start} Research: switch R1 off
 # :label: ex-ch02-r1
 # ```
 # Train the stage twice for a few thousand images, once with `replace(settings.pretrain, r1=0.0)`.
@@ -1160,15 +1306,15 @@ notebook.glue("ch02_octave_rebuilt", 100 * float(loud["G(E(·))"][0] / loud["rea
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch02-r1
+# ````{solution} ex-ch02-r1
 # :class: dropdown
 #
 # Without R1 nothing limits the slope, and with few training textures the discriminator learns them by heart: the gap between the logits grows without bound, $\sigma^+(-D)$ of samples grows with it, and its gradient on the generator points at single training textures.
 # With R1 the gap settles.
 # A step of `stage.step` logs all of these.
-# ```
+# ````
 #
-# ```{exercise-start} Fool the copy detector
+# ```{exercise-start} Research: fool the copy detector
 # :label: ex-ch02-copies
 # ```
 # Mirror the training captures left to right and feed them to `nearest_reference` as if they were samples.
@@ -1177,13 +1323,13 @@ notebook.glue("ch02_octave_rebuilt", 100 * float(loud["G(E(·))"][0] / loud["rea
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch02-copies
+# ````{solution} ex-ch02-copies
 # :class: dropdown
 #
 # The pooled features keep a 2×2 grid, so a mirrored face with light from the other side is a different vector and the ratio rises towards that of unseen people.
 # Asking with both the sample and its mirror image, and taking the smaller distance, catches it.
 # Every copy detector is blind to the changes that its features respond to, so say which ones you tried.
-# ```
+# ````
 #
 # ## Determinism
 #

@@ -737,10 +737,125 @@ notebook.glue("ch03_differs", "differ" if winners[given] != winners[after] else 
 # | Unobserved texels have no influence | our design | largest change of a code {glue:text}`ch03_leak:.0e` | true by construction, and checked |
 #
 # One generator, one seed and {glue:text}`ch03_captures` people stand behind these verdicts; the intervals are over people only.
-#
+
+# %% [markdown]
 # ## Exercises
 #
-# ```{exercise-start} Sum or mean?
+# A cell with a stub ends in a check: put your answer in place of `...` and run it.
+# The check says that the answer is right, or what kind of mistake it looks like; a folded solution follows.
+#
+# ```{exercise-start} Recall: who is free?
+# :label: ex-ch03-spaces
+# ```
+# Of which code is it true?
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch03
+
+spaces = {  # "mean code", "encoder", "W", "W+ with a pull" or "W+ without a pull"
+    "reproduces the capture best": ...,
+    "cannot give one layer another light than the next": ...,
+    "may lie many standard deviations from every face that G was trained on": ...,
+    "is the same for everybody": ...,
+    "costs one pass of a network": ...,
+}
+ch03.check_spaces(spaces)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch03-spaces
+# :class: dropdown
+#
+# ```python
+# spaces = {
+#     "reproduces the capture best": "W+ without a pull",
+#     "cannot give one layer another light than the next": "W",
+#     "may lie many standard deviations from every face that G was trained on": "W+ without a pull",
+#     "is the same for everybody": "mean code",
+#     "costs one pass of a network": "encoder",
+# }
+# ```
+#
+# Freedom and error go together before translation; what freedom costs shows after it.
+# ````
+#
+# ```{exercise-start} Code: make the cloud round
+# :label: ex-ch03-whiten
+# ```
+# Write a function that takes codes `(N, D)` and returns them whitened: zero mean, variance 1 in every direction, no correlation.
+# Many answers are right, because a round cloud may be turned.
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch03
+
+
+def whiten(codes):
+    return ...  # your code
+
+
+ch03.check_whiten(whiten)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch03-whiten
+# :class: dropdown
+#
+# ```python
+# import torch
+#
+#
+# def whiten(codes):
+#     centred = codes - codes.mean(0)
+#     variance, basis = torch.linalg.eigh(centred.T @ centred / (len(codes) - 1))
+#     return centred @ basis / variance.sqrt()
+# ```
+#
+# Turn the cloud onto its principal axes, then divide each axis by its standard deviation; that is {eq}`eq-ch03-prior` without the square.
+# Dividing the coordinates as they are leaves a slanted cloud slanted.
+# ````
+#
+# ```{exercise-start} Code: one level of the pyramid
+# :label: ex-ch03-level
+# ```
+# Write the term $\ell = 1$ of {eq}`eq-ch03-pyramid`: differences halved once, by `F.avg_pool2d(…, 2)`, with the mean square over the three channels.
+# The check puts junk where nobody has looked.
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch03
+
+
+def level_one(a, b, visibility):
+    return ...  # a, b (B, 3, H, W), visibility (B, 1, H, W) -> (B,)
+
+
+ch03.check_level(level_one)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch03-level
+# :class: dropdown
+#
+# ```python
+# import torch.nn.functional as F
+#
+#
+# def level_one(a, b, visibility):
+#     difference, seen = F.avg_pool2d((a - b) * visibility, 2), F.avg_pool2d(visibility, 2)
+#     squares = difference.square().mean(1, keepdim=True) / seen.clamp_min(1e-6)
+#     return squares.sum((1, 2, 3)) / seen.sum((1, 2, 3))
+# ```
+#
+# $v$ comes first, then the averages.
+# A coarse texel's difference is $\downarrow(v d) / \downarrow v$, and it counts with the weight $\downarrow v$; the product of the square and the weight leaves one division.
+# ````
+#
+# ```{exercise-start} Explain: sum or mean?
 # :label: ex-ch03-sum
 # ```
 # The gradient is that of the *sum* of the losses over the batch.
@@ -749,16 +864,16 @@ notebook.glue("ch03_differs", "differ" if winners[given] != winners[after] else 
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch03-sum
+# ````{solution} ex-ch03-sum
 # :class: dropdown
 #
 # With a factor $c$ the gradient and its changes grow by $c$, and the remembered inverse curvature shrinks by $1/c$: the steps are the same, all but the first one, which uses the measured map alone.
 # With the mean, $c$ is one over the batch size, so the first step, and with it everything after, would depend on how many faces are inverted together.
 # The sum avoids that.
 # Adam divides by the root of the running mean square, so $c$ cancels there up to its small ε; plain gradient descent has no such division, and the factor scales every step.
-# ```
+# ````
 #
-# ```{exercise-start} Choose the prior without cheating
+# ```{exercise-start} Research: choose the prior without cheating
 # :label: ex-ch03-lambda
 # ```
 # The table compares prior weights on the people of the split "val".
@@ -767,15 +882,15 @@ notebook.glue("ch03_differs", "differ" if winners[given] != winners[after] else 
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch03-lambda
+# ````{solution} ex-ch03-lambda
 # :class: dropdown
 #
 # Loop over weights such as 0, 3e-4, 1e-3, 3e-3, 1e-2; invert the captures of the first half with `replace(base, prior=weight)`; decode with G_studio; take the weight with the best mean PSNR to `data.studio_batch(data.subject[rows])`.
 # The curve is usually flat around its maximum, so the choice costs little; but only the second measurement may be quoted.
 # Mind that G_studio was fine-tuned on the encoder's codes, which gives a strong pull towards likely codes a home advantage.
-# ```
+# ````
 #
-# ```{exercise-start} What is the encoder worth?
+# ```{exercise-start} Research: what is the encoder worth?
 # :label: ex-ch03-start
 # ```
 # Let the quasi-Newton descent begin at the mean code instead.
@@ -783,14 +898,14 @@ notebook.glue("ch03_differs", "differ" if winners[given] != winners[after] else 
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch03-start
+# ````{solution} ex-ch03-start
 # :class: dropdown
 #
 # `invert(g_phone, texture, kept, replace(base, steps=4 * base.steps), feature_net=d_phone, curvature=curvature)` starts from the mean, because `start` is not given.
 # Compare `history["psnr"]`, and `psnr(decode(g_studio, result.w_plus), truth, kept)`.
 # The first steps are taken back, most of them: so far from the goal, the map that was measured near typical codes promises too much.
 # An encoder alone {cite}`tov2021e4e` costs one pass instead of a descent; the column "encoder" of the table says what that pass is worth.
-# ```
+# ````
 #
 # ## Determinism
 #

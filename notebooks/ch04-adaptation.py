@@ -834,40 +834,152 @@ table_of(
 # %% [markdown]
 # The table above is filled by the code, so that it says what these runs say.
 # Numbers of the authors' own tables are not repeated here: their data, their identity network and their split are not ours.
-#
+
+# %% [markdown]
 # ## Exercises
 #
-# ```{exercise-start} Two forms of L_faceID
+# A cell with a stub ends in a check: put your answer in place of `...` and run it.
+# The check says that the answer is right, or what kind of mistake it looks like; a folded solution follows.
+#
+# ```{exercise-start} Recall: who descends which term?
+# :label: ex-ch04-players
+# ```
+# Who changes its weights because of a term: the generator, the discriminator, or both?
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch04
+
+players = {  # "the generator", "the discriminator" or "both"
+    "L_adv": ...,
+    "L_R1": ...,
+    "L_percp-recons": ...,
+    "L_percp": ...,
+    "L_faceID": ...,
+}
+ch04.check_players(players)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch04-players
+# :class: dropdown
+#
+# ```python
+# players = {
+#     "L_adv": "both",
+#     "L_R1": "the discriminator",
+#     "L_percp-recons": "the generator",
+#     "L_percp": "the generator",
+#     "L_faceID": "the generator",
+# }
+# ```
+#
+# A term acts on whoever stands in it and is not frozen.
+# G_phone, the perceptual and the identity network are frozen, and no generated texture stands in $L_\text{R1}$.
+# ````
+#
+# ```{exercise-start} Code: two forms of L_faceID
 # :label: ex-ch04-faceid
 # ```
-# Show that for unit vectors of length $E$ the mean squared error per element is $2(1-\cos)/E$.
+# Show that for unit vectors of length $E$ the mean squared error per element is a function of their cosine, and write that function.
 # What does switching `identity_kind` from `cosine` to `mse` do to λ2?
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch04
+
+
+def mse_of(cosine, length):
+    return ...  # your code
+
+
+ch04.check_mse(mse_of)
+
+# %% [markdown]
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch04-faceid
+# ````{solution} ex-ch04-faceid
 # :class: dropdown
 #
-# $\lVert a-b\rVert^2 = \lVert a\rVert^2 + \lVert b\rVert^2 - 2\,a\cdot b = 2 - 2\cos$; dividing by the $E$ elements gives the claim.
+# ```python
+# def mse_of(cosine, length):
+#     return 2 * (1 - cosine) / length
+# ```
+#
+# $\lVert a-b\rVert^2 = \lVert a\rVert^2 + \lVert b\rVert^2 - 2\,a\cdot b = 2 - 2\cos$; dividing by the $E$ elements gives $2(1-\cos)/E$.
 # The minimum stays where it is, but λ2 has to grow by $E/2$ to pull as hard.
-# ```
+# ````
 #
-# ```{exercise-start} The integer train_from
-# :label: ex-ch04-train-from
+# ```{exercise-start} Code: does it recite?
+# :label: ex-ch04-overfit
 # ```
-# Call `train(folder, short, train_from=16, train_rgb=False)` and `train(folder, short, train_from=0)`.
-# Before you do: which one will move further from G_phone(w), and which part of the light can the first one not remove?
+# Make one number of the discriminator's mean logits for training, held-out and generated textures.
+# It should be 0 if held-out textures look as real as training ones, 1 if they look as false as generated ones, and should not change when a constant is added to all logits.
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch04
+
+
+def overfit(train, held_out, fake):
+    return ...  # your code
+
+
+ch04.check_overfit(overfit)
+
+# %% [markdown]
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch04-train-from
+# ````{solution} ex-ch04-overfit
 # :class: dropdown
 #
-# `train_from=0` trains the whole synthesis network and is free to move furthest, identity included.
-# With `train_from=16` and `train_rgb=False` only the blocks of 32×32 and above learn: what the coarser blocks paint at 16×16 and below, a shadow over one cheek for example, can only be covered up by the finer ones.
+# ```python
+# def overfit(train, held_out, fake):
+#     return (train - held_out) / (train - fake)
 # ```
 #
-# ```{exercise-start} A perfect score
+# It says how much of the way from training to generated textures the held-out ones have gone.
+# Karras et al. steer their augmentation by this number {cite}`karras2020ada`; below 0 it means that held-out textures look *more* real, which happens when they are few.
+# ````
+#
+# ```{exercise-start} Code: a factor of light
+# :label: ex-ch04-low-light
+# ```
+# Write the term for the low band in logarithmic light: means over a grid of 8×8 patches of both textures (`F.adaptive_avg_pool2d(x, 8)`), plus a floor of 0.01, logarithms, and the mean absolute difference.
+# The textures come in linear light.
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch04
+
+
+def low_light(light, truth):
+    return ...  # (B, 3, H, W) each, linear -> one number
+
+
+ch04.check_low_light(low_light)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch04-low-light
+# :class: dropdown
+#
+# ```python
+# import torch.nn.functional as F
+#
+#
+# def low_light(light, truth):
+#     a, b = ((F.adaptive_avg_pool2d(x, 8) + 0.01).log() for x in (light, truth))
+#     return (a - b).abs().mean()
+# ```
+#
+# First the mean, then the logarithm: light adds up in a patch, logarithms do not.
+# Half the light costs $\log 2$ on any skin, but for the floor, which keeps what is nearly black from ruling.
+# ````
+#
+# ```{exercise-start} Explain: a perfect score
 # :label: ex-ch04-cheat
 # ```
 # `mean_studio` has a variance ratio of zero.
@@ -875,13 +987,28 @@ table_of(
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch04-cheat
+# ````{solution} ex-ch04-cheat
 # :class: dropdown
 #
 # Identity (cosine) and the perceptual distance on the face expose it.
 # Returning the phone texture scores better on identity, and is exposed by asymmetry and by the variance ratio, which is then exactly one.
 # No single column is safe; that is why they stand together.
+# ````
+#
+# ```{exercise-start} Research: the integer train_from
+# :label: ex-ch04-train-from
 # ```
+# Call `train(folder, short, train_from=16, train_rgb=False)` and `train(folder, short, train_from=0)`.
+# Before you do: which one will move further from G_phone(w), and which part of the light can the first one not remove?
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch04-train-from
+# :class: dropdown
+#
+# `train_from=0` trains the whole synthesis network and is free to move furthest, identity included.
+# With `train_from=16` and `train_rgb=False` only the blocks of 32×32 and above learn: what the coarser blocks paint at 16×16 and below, a shadow over one cheek for example, can only be covered up by the finer ones.
+# ````
 #
 # ## Determinism
 #

@@ -710,7 +710,118 @@ table_of(
 # %% [markdown]
 # ## Exercises
 #
-# ```{exercise-start} Two floors
+# A cell with a stub ends in a check: put your answer in place of `...` and run it.
+# The check says that the answer is right, or what kind of mistake it looks like; a folded solution follows.
+#
+# ```{exercise-start} Recall: what comes through?
+# :label: ex-ch05-passes
+# ```
+# What of the phone texture is in the fused one?
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch05
+
+passes = {  # "stays out" or "comes through"
+    "the exposure of the phone": ...,
+    "the colour of the lamp": ...,
+    "a broad, smooth shadow": ...,
+    "pores and stubble": ...,
+    "the edge of a cast shadow": ...,
+    "the rim of a hole": ...,
+}
+ch05.check_passes(passes)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch05-passes
+# :class: dropdown
+#
+# ```python
+# passes = {
+#     "the exposure of the phone": "stays out",
+#     "the colour of the lamp": "stays out",
+#     "a broad, smooth shadow": "stays out",
+#     "pores and stubble": "comes through",
+#     "the edge of a cast shadow": "comes through",
+#     "the rim of a hole": "comes through",
+# }
+# ```
+#
+# The blur decides by width alone.
+# Exposure and colour are as wide as can be; edges of light are as fine as skin.
+# ````
+#
+# ```{exercise-start} Code: a blur that knows of holes
+# :label: ex-ch05-blur
+# ```
+# Fusion needs a blur that looks at observed texels only.
+# Write it with the plain Gaussian of the package, `studiolike.image.blur(x, sigma)`, and the mask as a weight.
+# The check looks at observed texels, and puts junk into the holes.
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch05
+
+
+def blur_seen(x, mask, sigma):
+    return ...  # x (B, 3, H, W), mask (B, 1, H, W) in [0, 1]
+
+
+ch05.check_masked_blur(blur_seen)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch05-blur
+# :class: dropdown
+#
+# ```python
+# from studiolike.image import blur
+#
+#
+# def blur_seen(x, mask, sigma):
+#     return blur(x * mask, sigma) / blur(mask, sigma).clamp_min(1e-6)
+# ```
+#
+# The numerator sums what was seen, the denominator says how much weight arrived.
+# So a constant texture stays what it is up to the rim of a hole: *normalised convolution*.
+# ````
+#
+# ```{exercise-start} Code: from velocity to residual
+# :label: ex-ch05-clean
+# ```
+# The sampler holds a noisy residual $x_t = \alpha\, x_0 + \sigma\, \epsilon$ with $\alpha^2 + \sigma^2 = 1$, and the network says $v = \alpha\, \epsilon - \sigma\, x_0$.
+# Find $x_0$, in a form that needs no division.
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch05
+
+
+def clean(noisy, v, signal, sigma):
+    return ...  # signal is α; your code
+
+
+ch05.check_clean(clean)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch05-clean
+# :class: dropdown
+#
+# ```python
+# def clean(noisy, v, signal, sigma):
+#     return signal * noisy - sigma * v
+# ```
+#
+# $\alpha x_t - \sigma v = \alpha^2 x_0 + \alpha\sigma\epsilon - \sigma\alpha\epsilon + \sigma^2 x_0 = x_0$.
+# A network that predicts $\epsilon$ leaves $(x_t - \sigma\epsilon)/\alpha$, which has no value where there is no signal.
+# ````
+#
+# ```{exercise-start} Explain: two floors
 # :label: ex-ch05-floor
 # ```
 # `gradients` takes the logarithm of $Y + 0.03 \cdot \bar Y$, with $\bar Y$ the mean luminance of the observed texels; `fuse` takes that of the light plus a fixed floor.
@@ -719,31 +830,15 @@ table_of(
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch05-floor
+# ````{solution} ex-ch05-floor
 # :class: dropdown
 #
 # With a floor that scales with the exposure, $\log(cY + c\,0.03\,\bar Y) = \log c + \log(Y + 0.03\,\bar Y)$, and every gradient is unchanged.
 # With a fixed floor, a darker exposure moves texels towards the floor and shrinks their gradients: that is the small change of the fusion in the table above.
 # But in a dark capture sensor noise is large in comparison with the light; a floor that follows the exposure down amplifies it, and a fixed one holds it back.
-# ```
+# ````
 #
-# ```{exercise-start} How wide is fine?
-# :label: ex-ch05-width
-# ```
-# Call `fuse` with a quarter and with four times its `width`, on the heads in hard light and on the captures.
-# Which of the two leaks more of the light, and what does the other one lose?
-# ```{exercise-end}
-# ```
-#
-# ```{solution} ex-ch05-width
-# :class: dropdown
-#
-# A wide blur keeps more of the phone: whole soft shadows are finer than it, and come along.
-# A narrow one keeps only what is finer than a texel or two: light stays out, and so do brows, lips and stubble, for which the generator's coarse drawing must then do.
-# The width is a trust in the generator's resolution: it should be about as wide as what the generator cannot draw.
-# ```
-#
-# ```{exercise-start} The measure that likes blur
+# ```{exercise-start} Explain: the measure that likes blur
 # :label: ex-ch05-psnr
 # ```
 # The enlarged coarse texture may have a higher PSNR than a sharp result that looks much better.
@@ -751,15 +846,31 @@ table_of(
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch05-psnr
+# ````{solution} ex-ch05-psnr
 # :class: dropdown
 #
 # A sharp mole in the wrong place is wrong twice: where it is drawn, and where it is missing.
 # No mole at all is wrong only once.
 # Mean squared error prefers the blurred average of all places, so it must be read beside measures that know structure.
+# ````
+#
+# ```{exercise-start} Research: how wide is fine?
+# :label: ex-ch05-width
+# ```
+# Call `fuse` with a quarter and with four times its `width`, on the heads in hard light and on the captures.
+# Which of the two leaks more of the light, and what does the other one lose?
+# ```{exercise-end}
 # ```
 #
-# ```{exercise-start} Four times the texels
+# ````{solution} ex-ch05-width
+# :class: dropdown
+#
+# A wide blur keeps more of the phone: whole soft shadows are finer than it, and come along.
+# A narrow one keeps only what is finer than a texel or two: light stays out, and so do brows, lips and stubble, for which the generator's coarse drawing must then do.
+# The width is a trust in the generator's resolution: it should be about as wide as what the generator cannot draw.
+# ````
+#
+# ```{exercise-start} Research: four times the texels
 # :label: ex-ch05-size
 # ```
 # Call `detail` with a phone texture of twice the detailer's size on each side.
@@ -768,13 +879,13 @@ table_of(
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch05-size
+# ````{solution} ex-ch05-size
 # :class: dropdown
 #
 # The phone texture is shrunk to the detailer's size, the detailer repairs the fusion there, the result is enlarged, and the phone is fused once more, with a blur of less than a texel of the smaller size.
 # So the finest octave is the phone's alone, leaks included, and costs no sampling.
 # In holes there is no phone: they are as sharp as the detailer's size and not sharper.
-# ```
+# ````
 #
 # ## Determinism
 #

@@ -715,25 +715,121 @@ for key, (_, word, _) in zip(("light", "complete", "identity", "limits"), claims
 # %% [markdown]
 # "Reproduced" means here: in this table, with these weights, on synthetic heads.
 # It does not mean that our pictures reach the paper's, which has real captures, far larger networks, and an avatar model.
-#
+
+# %% [markdown]
 # ## Exercises
 #
-# ```{exercise-start} A metric that can be fooled
-# :label: ex-ch06-fooled
+# A cell with a stub ends in a check: put your answer in place of `...` and run it.
+# The check says that the answer is right, or what kind of mistake it looks like; a folded solution follows.
+#
+# ```{exercise-start} Recall: which column exposes it?
+# :label: ex-ch06-exposed
 # ```
-# Write a method that beats the chain in `variance_ratio` and in `asymmetry` for *every* subject, in one line.
-# Evaluate it on a few captures, and name the column that exposes it.
+# Four results that look good in some column.
+# Which measure is it that shows what is wrong with them?
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch06
+
+exposed = {  # "identity", "residual light", "perceptual distance" or "colour error"
+    "the same mean face for everybody": ...,
+    "the phone texture as it came": ...,
+    "the truth, blurred": ...,
+    "the truth, but all skin a little too dark": ...,
+}
+ch06.check_exposed(exposed)
+
+# %% [markdown]
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch06-fooled
+# ````{solution} ex-ch06-exposed
 # :class: dropdown
-# A constant does it: `lambda texture, visibility: torch.full_like(texture, 0.5)`.
-# It varies with nothing and is symmetric.
-# The identity cosine, PSNR and colour error expose it; so never print a de-lighting metric without one of identity.
+#
+# ```python
+# exposed = {
+#     "the same mean face for everybody": "identity",
+#     "the phone texture as it came": "residual light",
+#     "the truth, blurred": "perceptual distance",
+#     "the truth, but all skin a little too dark": "colour error",
+# }
 # ```
 #
-# ```{exercise-start} Independent captures?
+# Each of the four is perfect, or nearly so, in at least one of the other columns.
+# ````
+#
+# ```{exercise-start} Code: a metric that can be fooled
+# :label: ex-ch06-fooled
+# ```
+# Write a method that leaves no residual light and varies with no light, for *every* subject, in one line.
+# Evaluate it on a few captures, and name the column that exposes it.
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch06
+
+
+def cheat(texture, visibility):
+    return ...  # (B, 3, H, W) in [0, 1], like the texture
+
+
+ch06.check_cheat(cheat)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch06-fooled
+# :class: dropdown
+#
+# ```python
+# import torch
+#
+#
+# def cheat(texture, visibility):
+#     return torch.full_like(texture, 0.5)
+# ```
+#
+# A constant varies with nothing and is symmetric.
+# The identity cosine, PSNR and colour error expose it; so never print a de-lighting metric without one of identity.
+# ````
+#
+# ```{exercise-start} Code: how sure is a mean?
+# :label: ex-ch06-error
+# ```
+# `values` holds one number for each capture, `subject` says whose capture it is, and each subject has equally many.
+# Write the standard error of the mean over *people*.
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch06
+
+
+def standard_error(values, subject):
+    return ...  # your code
+
+
+ch06.check_standard_error(standard_error)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch06-error
+# :class: dropdown
+#
+# ```python
+# import torch
+#
+#
+# def standard_error(values, subject):
+#     means = torch.stack([values[subject == person].mean() for person in subject.unique()])
+#     return means.std() / len(means) ** 0.5
+# ```
+#
+# One number for each person, and then the usual formula with the number of people.
+# The bootstrap of the package draws whole people with replacement, which comes to the same and also works with unequal numbers of captures.
+# ````
+#
+# ```{exercise-start} Explain: independent captures?
 # :label: ex-ch06-cluster
 # ```
 # Recompute the interval of `psnr/observed` of the chain as if every capture were its own subject: `evaluation.clustered_mean(values, np.arange(len(values)))`.
@@ -741,14 +837,15 @@ for key, (_, word, _) in zip(("light", "complete", "identity", "limits"), claims
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch06-cluster
+# ````{solution} ex-ch06-cluster
 # :class: dropdown
+#
 # With two captures of each subject and errors that correlate with $\rho$ within a subject, the variance of the mean is larger by $1 + \rho$ than for independent captures.
 # So the interval shrinks by $\sqrt{1+\rho}$, which lies between 1 (captures share nothing) and $\sqrt 2$ (captures are copies).
 # From the factor that you found you can read off $\rho$.
-# ```
+# ````
 #
-# ```{exercise-start} Join the rivals
+# ```{exercise-start} Research: join the rivals
 # :label: ex-ch06-join
 # ```
 # The quotient keeps the observed detail, and the chain knows what belongs in the holes.
@@ -757,12 +854,13 @@ for key, (_, word, _) in zip(("light", "complete", "identity", "limits"), claims
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch06-join
+# ````{solution} ex-ch06-join
 # :class: dropdown
+#
 # `torch.lerp(chain, quotient, visibility)`.
 # Observed metrics are then nearly the quotient's, those of the holes the chain's.
 # A seam appears where the two disagree in colour, which the perceptual distance near the border shows; blending in gradients {cite}`perez2003poisson` would hide it.
-# ```
+# ````
 #
 # ## Repeating this chapter
 #

@@ -570,10 +570,124 @@ table_of(["claim", "here", "evidence"], claims)
 
 # %% [markdown]
 # One photograph proves nothing and can refute little: this table is a record, not a result.
-#
+
+# %% [markdown]
 # ## Exercises
 #
-# ```{exercise-start} Is it the blur?
+# A cell with a stub ends in a check: put your answer in place of `...` and run it.
+# The check says that the answer is right, or what kind of mistake it looks like; a folded solution follows.
+#
+# ```{exercise-start} Recall: refused, or spoilt?
+# :label: ex-ch07-fate
+# ```
+# Which pictures does the package refuse, and which does it convert although the result is spoilt?
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch07
+
+fate = {  # "refused" or "converted, and spoilt"
+    "a profile": ...,
+    "a face of 24 pixels": ...,
+    "a photograph that is far too dark": ...,
+    "a hat": ...,
+    "a hard shadow across the face": ...,
+}
+ch07.check_fate(fate)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch07-fate
+# :class: dropdown
+#
+# ```python
+# fate = {
+#     "a profile": "refused",
+#     "a face of 24 pixels": "refused",
+#     "a photograph that is far too dark": "refused",
+#     "a hat": "converted, and spoilt",
+#     "a hard shadow across the face": "converted, and spoilt",
+# }
+# ```
+#
+# Pose, size and exposure are measured in the picture, and a bad measurement is a reason to refuse.
+# To recognise a hat or a shadow one has to know what it is.
+# ````
+#
+# ```{exercise-start} Code: a smaller truth
+# :label: ex-ch07-mirror
+# ```
+# We have no studio texture of the astronaut, but we know a property of it: it is nearly mirror-symmetric.
+# Build a measure of it: the PSNR in dB of a texture to its mirror image, over texels where *both* were seen, each weighted by the product of the two visibilities.
+# Try it on the photograph with the hard shadow, and say when it is wrong.
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch07
+
+
+def mirror_psnr(texture, visibility):
+    return ...  # (B, 3, H, W), (B, 1, H, W) -> (B,)
+
+
+ch07.check_mirror(mirror_psnr)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch07-mirror
+# :class: dropdown
+#
+# ```python
+# from studiolike import evaluation
+#
+#
+# def mirror_psnr(texture, visibility):
+#     return evaluation.psnr(texture, texture.flip(-1), visibility * visibility.flip(-1))
+# ```
+#
+# It is wrong for what is truly asymmetric: parted hair, moles, a crooked smile; and a constant texture is perfect in it, so an identity metric must stand beside it.
+# ````
+#
+# ```{exercise-start} Code: blend two captures
+# :label: ex-ch07-blend
+# ```
+# Blend captures of one face into one texture: a mean, weighted by visibility, of *light*.
+# Textures are stored in sRGB (`studiolike.image` has `srgb_to_linear` and `linear_to_srgb`); where no capture has looked, any finite value will do.
+
+# %% tags=["exercise"]
+from studiolike.exercises import ch07
+
+
+def blend(textures, visibility):
+    return ...  # (N, 3, H, W), (N, 1, H, W) -> (1, 3, H, W)
+
+
+ch07.check_blend(blend)
+
+# %% [markdown]
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch07-blend
+# :class: dropdown
+#
+# ```python
+# from studiolike.image import linear_to_srgb, srgb_to_linear
+#
+#
+# def blend(textures, visibility):
+#     weight = visibility.sum(0, keepdim=True)
+#     light = (srgb_to_linear(textures) * visibility).sum(0, keepdim=True) / weight.clamp_min(1e-8)
+#     return linear_to_srgb(light)
+# ```
+#
+# Decode, average, encode.
+# The package's `capture.fuse` does more: it brings exposures together first, takes fine detail from the best frames, and outvotes what only one frame shows.
+# ````
+#
+# ```{exercise-start} Research: is it the blur?
 # :label: ex-ch07-blur
 # ```
 # Blur the synthetic captures until their sharpness (`capture.quality.sharpness`) is the astronaut's, and measure their reconstruction again.
@@ -581,28 +695,15 @@ table_of(["claim", "here", "evidence"], claims)
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch07-blur
+# ````{solution} ex-ch07-blur
 # :class: dropdown
+#
 # `resize(resize(texture, small), size)` with `small` near the width of the face in pixels does it.
 # The blurred captures are reproduced better, because a generator of this size reproduces low frequencies first.
 # Only what is left after this correction may be called a domain gap.
-# ```
+# ````
 #
-# ```{exercise-start} A smaller truth
-# :label: ex-ch07-mirror
-# ```
-# We have no studio texture of the astronaut, but we know a property of it: it is nearly mirror-symmetric.
-# Use this to build a metric for the hard shadow photograph that needs no truth, and say when it is wrong.
-# ```{exercise-end}
-# ```
-#
-# ```{solution} ex-ch07-mirror
-# :class: dropdown
-# Compare the shadowed half of the result with the mirrored other half, over the seen texels, for example by `evaluation.psnr(result, result.flip(-1), mask)`.
-# It is wrong for what is truly asymmetric: parted hair, moles, a crooked smile; and a constant texture is perfect in it, so an identity metric must stand beside it.
-# ```
-#
-# ```{exercise-start} Two photographs
+# ```{exercise-start} Research: two photographs
 # :label: ex-ch07-fuse
 # ```
 # Fuse the photo as taken with the one lit from the side, `capture.fuse([a, b])`, and run the chain on it.
@@ -610,12 +711,13 @@ table_of(["claim", "here", "evidence"], claims)
 # ```{exercise-end}
 # ```
 #
-# ```{solution} ex-ch07-fuse
+# ````{solution} ex-ch07-fuse
 # :class: dropdown
+#
 # `fuse` brings the frames to a median exposure and weights them by how well they saw each texel.
 # Both saw everything equally well, so the lights are blended, and the asymmetry lies between the two.
 # With a moving head and a fixed lamp the same average makes the light softer, which is why a video works better than a photograph.
-# ```
+# ````
 #
 # ## Repeating this chapter
 #
