@@ -15,44 +15,6 @@
 #
 # <!-- run box -->
 
-# %% tags=["parameters"]
-profile = "auto"  # "smoke", "cpu", "gpu" or "paper"; "auto" takes what fits this machine
-
-# %% tags=["hide-input"]
-import json
-import tempfile
-from collections.abc import Callable
-from dataclasses import replace
-
-import matplotlib.pyplot as plt
-import torch
-import torch.nn.functional as F
-from matplotlib.colors import to_rgb
-from scipy.stats import spearmanr
-from skimage.data import astronaut
-from torch import Tensor
-
-from studiolike import avatar, layout, recipes, weights
-from studiolike.capture import astronaut_landmarks, capture_photo
-from studiolike.chapters import figures, notebook
-from studiolike.chapters.notebook import seeded, table_of
-from studiolike.evaluation import asymmetry, psnr
-from studiolike.evaluation.lighting import variance_over_lights
-from studiolike.evaluation.masked import masked_blur, masked_mean
-from studiolike.features.verification import pair_scores, verification
-from studiolike.image import linear_to_srgb, luminance, resize, srgb_to_lab, srgb_to_linear
-from studiolike.protocols import studio_subjects
-from studiolike.stylegan2.train import image_grid
-from studiolike.synth import SetSpec, light, phone_capture, skin, studio_texture, synthesise_subjects, write_set
-from studiolike.synth.dataset import SPLIT_SEEDS, SPLITS, STRETCH
-from studiolike.synth.phone import STAGES
-from studiolike.synth.traits import BEARDS, HAIR_STYLES, draw_traits
-
-settings = recipes.chapter_profile(profile)
-figures.apply_style()
-data = recipes.chapter_set(settings)  # small textures of many subjects
-size = settings.chapter.detail_resolution  # larger textures of a few subjects, made on this page
-
 # %% [markdown]
 # ## What you will learn
 #
@@ -65,12 +27,22 @@ size = settings.chapter.detail_resolution  # larger textures of a few subjects, 
 # - read, and write, a data card that says what a data set cannot show.
 #
 # **Prerequisites.** Basic deep learning, and PyTorch tensors.
-# No graphics: the few equations of light are explained where they are used.
+# No graphics: the few equations of light are explained where they are used, and the page "Before you start" has the pictures that go with them.
+#
+# **Words.** A *subject* is a person, here a synthetic one.
+# A *texture* is the unrolled surface of a head, stored as a picture whose pixels are called *texels*.
+# A *capture* is one texture of one subject in one light.
+# The *phone* and the *studio domain* are the two kinds of texture.
+# A *level* is one step of an 8-bit picture, 1/255 of its range.
 #
 # **What the authors say about their data.** They state that phone textures are of low resolution, have the capture's light baked in, and miss regions, behind the ears for example {cite}`athar2024bridging`.
 # Secondary summaries report 12,000 phone textures.
 # Those are private, and so are the studio captures.
 # The synthetic heads of this book are a declared stand-in for them: they show that the method works where the truth is known, not that it works on people.
+#
+# **What of the paper was read.** The abstract, the printed objective of the fine-tuning and the tables of the supplement, as far as they are public; not the whole method section.
+# So each chapter says of a statement whether the authors make it, others report it, or we infer or choose it.
+# This chapter's layout, skin model, light and camera are all our choices.
 #
 # ### Predict before you run
 #
@@ -83,7 +55,7 @@ size = settings.chapter.detail_resolution  # larger textures of a few subjects, 
 # The section on twelve lights measures both variances, over the same texels.
 # ```
 #
-# ```{predict} 2. A classifier sees no picture, only the visibility map. How well does it tell phone from studio?
+# ```{predict} 2. A classifier sees no picture, only the map of which texels were observed. How well does it tell phone from studio?
 # - [ ] No better than a coin.
 #   It sees no face, but it sees something that only one of the two has.
 # - [ ] Fairly well, with many errors.
@@ -102,11 +74,46 @@ size = settings.chapter.detail_resolution  # larger textures of a few subjects, 
 #
 # The loss falls steeply, the curve is reported as de-lighting, and every shadow is still there.
 # ```
-#
+
+# %% tags=["parameters"]
+profile = "auto"  # smoke, cpu, gpu or paper; auto takes what fits this machine
+
+# %% tags=["hide-input"]
+import torch
+from IPython.display import display
+from skimage.data import astronaut
+
+from studiolike import layout, recipes, weights
+from studiolike.capture import astronaut_landmarks, capture_photo
+from studiolike.chapters import domains, figures, notebook, portraits
+from studiolike.evaluation import asymmetry, psnr
+from studiolike.evaluation.masked import masked_mean
+from studiolike.experiments import domains as lab
+from studiolike.image import linear_to_srgb, srgb_to_linear
+from studiolike.protocols import studio_subjects
+from studiolike.stylegan2.train import image_grid
+from studiolike.synth import (
+    light,
+    phone_capture,
+    skin,
+    studio_texture,
+    synthesise_subjects,
+)
+from studiolike.synth.dataset import SPLITS
+from studiolike.synth.phone import STAGES
+
+settings = recipes.chapter_profile(profile)
+figures.apply_style()
+data = recipes.chapter_set(settings)  # small textures of many subjects
+size = settings.chapter.detail_resolution  # of the few that are made on this page
+everybody = data.studio_batch(torch.arange(len(data.studio)))
+
+# %% [markdown]
 # ## One layout for every head
 #
 # A head is stored as a square picture: unroll a cylinder around the head's vertical axis, put a dome on top, keep the nose in the middle.
-# A point with azimuth $\varphi$ (0 at the nose), distance $r$ from the axis and height $y$ goes to
+# Take a point of the surface with azimuth $\varphi$ (the angle around the axis, 0 at the nose), distance $r$ from the axis and height $y$.
+# It goes to the place $(u, v)$ of the picture, both between 0 and 1:
 #
 # $$
 # \begin{aligned}
@@ -116,69 +123,29 @@ size = settings.chapter.detail_resolution  # larger textures of a few subjects, 
 # $$ (eq-ch01-layout)
 #
 # $T$ and $B$ are the heights of crown and neck, $D$ is where the dome begins, and $f$ gives the face more texels than the back of the head.
+#
 # The map has two companions.
-# A **position map** holds, in every texel, the point of the head that lies there, so that normals, meshes and light all follow from it.
+# A **position map** holds, in every texel, the point of the head that lies there, so that normals (the directions in which the skin faces), meshes and light all follow from it.
 # A **visibility map** in $[0, 1]$ says how well a texel was seen, and is exactly 0 where nobody looked.
-
-# %%
-notebook.source(layout.uv_of)
+#
+# In the figure, find the nose in all three pictures: in the middle of the first, of the second, and of the front view.
 
 # %% tags=["hide-input"]
-REGION_COLOURS = {
-    "scalp": 5,
-    "neck": 2,
-    "face": 1,
-    "ears": 4,
-    "lips": 3,
-    "left_eye": 0,
-    "right_eye": 0,
-    "left_brow": 6,
-    "right_brow": 6,
-}
-regions = torch.ones(3, 256, 256)
-for name, colour in REGION_COLOURS.items():
-    paint = torch.tensor(to_rgb(figures.PALETTE[colour])).view(3, 1, 1)
-    regions = torch.lerp(regions, paint.expand_as(regions), layout.region_mask(name, 256) * 0.75)
-grid = (layout.texel_uv(256) * 16 % 1 < 0.07).any(-1)
-painted = torch.where(grid[None], regions * 0.45, regions)
-position = layout.position_map(256)
-span = position.amin((1, 2), keepdim=True), position.amax((1, 2), keepdim=True)
-marks = layout.landmark_uv() * 256 - 0.5
-
-fig, axes = plt.subplots(1, 3, figsize=(figures.WIDTH, 2.2), width_ratios=(1, 1, 1.75))
-axes[0].imshow(painted.permute(1, 2, 0))
-axes[0].plot(*marks.T, ".", color="black", ms=0.7)
-for name, (across, down) in {"scalp": (128, 26), "face": (78, 212), "ears": (39, 168), "neck": (30, 238)}.items():
-    axes[0].text(
-        across, down, name, ha="center", va="center", fontsize=7, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}
-    )
-axes[1].imshow(((position - span[0]) / (span[1] - span[0])).permute(1, 2, 0))
-mesh = avatar.head_mesh(grid=64)
-views = avatar.turntable(mesh, painted, [0, 60], 192, shading="unlit", supersample=1)
-axes[2].imshow(torch.cat(list(views), -1)[:, :, 20:-20].permute(1, 2, 0))
-for ax, title in zip(axes, ("regions, landmarks", "position map", "the layout on the head"), strict=True):
-    ax.set_axis_off()
-    ax.set_title(title)
+notebook.source(layout.uv_of)
 figures.show(
-    fig,
-    "Left: the square head layout with coloured regions, a grid and the 468 landmarks around the middle. Centre: the "
-    "position map with x, y and z as red, green and blue. Right: the coloured layout on the head, from the front and "
-    "from the side; the grid's cells are small on the face and large at the back.",
+    portraits.layout_figure(),
+    "Left: the square head layout with coloured regions, a grid and the 468 landmarks "
+    "around the middle. Centre: the position map with x, y and z as red, green and blue. "
+    "Right: the coloured layout on the head, from the front and from the side; the "
+    "grid's cells are small on the face and large at the back.",
 )
-
-step_u = F.pad(position, (0, 1, 0, 0), mode="circular").diff(dim=2)[:, :-1]
-step_v = position.diff(dim=1)
-area = torch.linalg.cross(step_v, step_u, dim=0).norm(dim=0)
-face = layout.face_mask(256)[0]
-notebook.glue("ch01_face_texels", 100 * face.mean())
-notebook.glue("ch01_face_area", 100 * (area * face[:-1]).sum() / area.sum())
 
 # %% [markdown]
 # The face oval is {glue:text}`ch01_face_area:.0f` % of the head's surface and gets {glue:text}`ch01_face_texels:.0f` % of the texels.
 #
-# ### Why registration makes few samples enough
+# ## Why registration makes few samples enough
 #
-# The 468 landmarks of a detector {cite}`kartynnik2019facemesh` have *fixed* places in the layout.
+# The 468 landmarks of a detector {cite}`kartynnik2019facemesh` have *fixed* places in the layout: the textures are *registered*.
 # So one texel is the same spot of skin on everybody: a network need not learn where the mouth is, only what mouths look like.
 # Morphable models have rested on that correspondence since {cite:t}`blanz1999morphable`.
 #
@@ -186,259 +153,126 @@ notebook.glue("ch01_face_area", 100 * (area * face[:-1]).sum() / area.sum())
 # Take the fine structure of $n$ studio faces (log luminance without its broad part: eyes, brows, nose, lips, marks), span a linear subspace by them, and ask what share of the fine structure of people *not* among them it explains.
 # Then do the same after every texture was moved, turned and scaled a little, as it would come out of the crop box of a face detector.
 # Same people, same statistics of pixels; only the correspondence is gone.
-
+#
+# The curves on the right are the result: higher is better, and below 0 the subspace does worse than assuming no structure at all.
 
 # %% tags=["hide-input"]
-def jitter(textures: Tensor, rng: torch.Generator) -> Tensor:
-    """Each texture moved by up to 4 % of the width, scaled by up to 8 % and turned by up to 6°."""
-    amount = torch.rand(len(textures), 4, generator=rng) * 2 - 1
-    turn, scale = amount[:, 0] * 0.105, 1 + amount[:, 1] * 0.08
-    cos, sin = turn.cos() * scale, turn.sin() * scale
-    pose = torch.stack([cos, -sin, amount[:, 2] * 0.08, sin, cos, amount[:, 3] * 0.08], -1).view(-1, 2, 3)
-    where = F.affine_grid(pose, list(textures.shape), align_corners=False)
-    return F.grid_sample(textures, where, padding_mode="border", align_corners=False)
-
-
-def structure(textures: Tensor) -> Tensor:
-    """Fine log luminance of the face, ``(B, texels)``."""
-    n = textures.shape[-1]
-    log = torch.log(luminance(srgb_to_linear(textures)) + 0.02)
-    return (log - masked_blur(log, torch.ones_like(log), 0.06 * n))[:, :, 5 * n // 16 : 13 * n // 16, n // 4 : -n // 4].flatten(1)
-
-
-def explained(train: Tensor, held_out: Tensor) -> Tensor:
-    """Share of the held-out people's structure that lies in mean + span of the training ones; negative = worse than nothing."""
-    mean = train.mean(0)
-    basis = torch.linalg.svd((train - mean).T, full_matrices=False)[0][:, : len(train) - 1]
-    rest = held_out - mean
-    return 1 - (rest - rest @ basis @ basis.T).square().sum() / held_out.square().sum()
-
-
-rng = seeded(0)
-everyone = data.studio_batch(torch.arange(len(data.studio)))
 unseen = data.split == SPLITS.index("val")
-train, held = everyone[~unseen], everyone[unseen]
-counts = [n for n in (2, 4, 8, 16, 32, 64) if n <= len(train)]
-curves: dict[str, list[list[Tensor]]] = {"registered": [[] for _ in counts], "jittered": [[] for _ in counts]}
-for _ in range(5):
-    order = torch.randperm(len(train), generator=rng)
-    for name, move in (("registered", lambda x, rng: x), ("jittered", jitter)):
-        moved, moved_held = (structure(move(x, rng)) for x in (train[order], held))
-        for place, n in enumerate(counts):
-            curves[name][place].append(100 * explained(moved[:n], moved_held))
-fig = plt.figure(figsize=(figures.WIDTH, 2.4))
-axes = fig.subplots(1, 3, width_ratios=(1, 1, 2))
-for ax, textures, title in ((axes[0], train, "mean, registered"), (axes[1], jitter(train, rng), "mean, jittered")):
-    ax.imshow(textures.mean(0).permute(1, 2, 0).clamp(0, 1), interpolation="antialiased")
-    ax.set_axis_off()
-    ax.set_title(title)
-for (name, rows), marker, dash in zip(curves.items(), figures.MARKERS, figures.DASHES, strict=False):
-    values = torch.tensor([[float(v) for v in row] for row in rows])
-    axes[2].errorbar(counts, values.mean(1), values.std(1), marker=marker, linestyle=dash, capsize=2, label=name)
-axes[2].axhline(0, color=figures.QUIET, linewidth=0.6)
-axes[2].set(
-    xscale="log",
-    xlabel="training textures n",
-    ylabel="explained of new\nfaces' structure (%)",
-    xticks=counts,
-    xticklabels=[str(n) for n in counts],
-)
-axes[2].minorticks_off()
-axes[2].legend()
+registered = lab.registration(everybody[~unseen], everybody[unseen])
 figures.show(
-    fig,
-    "Mean of all training studio textures, sharp when registered and blurred when jittered, and the share of "
-    "held-out faces' fine structure explained over the number of training textures, for both; error bars show one "
-    "standard deviation over five draws.",
-)
-mean_of = {name: [float(torch.stack(row).mean()) for row in rows] for name, rows in curves.items()}
-enough = next((n for n, value in zip(counts, mean_of["registered"], strict=True) if value >= mean_of["jittered"][-1]), None)
-notebook.glue("ch01_registered", mean_of["registered"][-1])
-notebook.glue("ch01_jittered", mean_of["jittered"][-1])
-notebook.glue("ch01_counts", counts[-1])
-notebook.glue(
-    "ch01_enough",
-    f"{enough} registered textures do as well as {counts[-1]} jittered ones"
-    if enough
-    else "no number of registered textures does as well as the jittered ones, against our expectation",
+    portraits.registration_figure(registered),
+    "Mean of all training studio textures, sharp when registered and blurred when "
+    "jittered, and the share of unseen faces' fine structure explained over the number "
+    "of training textures, for both; error bars show one standard deviation over five "
+    "draws of the training textures.",
 )
 
 # %% [markdown]
 # From {glue:text}`ch01_counts` textures, {glue:text}`ch01_registered:.0f` % of new faces' fine structure is explained if all are registered, and {glue:text}`ch01_jittered:.0f` % if not: {glue:text}`ch01_enough`.
 # This tests the *representation*; no network was trained, and a convolutional one would be hurt less than a linear subspace.
 #
-# ## Who is in the data: a synthetic subject
+# ## Who is in the data
 #
-# ### Skin from its pigments
+# A synthetic subject is a seed, from which its traits are drawn.
+# Its skin is painted with two fields, melanin $M$ and the blood fraction $b$, and becomes a colour only through a model of absorption, in the manner of {cite:t}`donner2006skin`:
+# blood-perfused dermis reflects by diffusion theory {cite}`jensen2001subsurface`, and light of wavelength $\Lambda$ crosses the melanin of the epidermis on its way in and out.
 #
-# Skin is painted with two fields, melanin $M$ and the blood fraction $b$, and becomes a colour only through a model of absorption, in the manner of {cite:t}`donner2006skin`:
-# blood-perfused dermis reflects by diffusion theory {cite}`jensen2001subsurface`, and light crosses the melanin of the epidermis on its way in and out.
+# $$ R(\Lambda) = 0.97\, e^{-M(\Lambda / 550\,\mathrm{nm})^{-1.25}}\; R_{\text{dermis}}(\Lambda; b) + 0.01 . $$ (eq-ch01-skin)
 #
-# $$ R(\lambda) = 0.97\, e^{-M(\lambda / 550\,\mathrm{nm})^{-1.25}}\; R_{\text{dermis}}(\lambda; b) + 0.01 . $$ (eq-ch01-skin)
-#
+# $R$ is the share of the light that comes back, and $R_{\text{dermis}}$ the share that the deeper skin would return without melanin above it.
 # Blood is placed by region, as measured maps show it {cite}`jimenez2010appearance`; spectral models of skin go back further {cite}`krishnaswamy2004skin`.
 # The exponent $-1.25$ is **our choice**, flatter than the textbook law, with which dark skin came out orange.
-# How strongly the dermis scatters is the mean over many measured skins {cite}`jacques2013optical`; with an older, flatter spectrum even bloodless skin without melanin stayed too yellow to be *very light*.
+# How strongly the dermis scatters is the mean over many measured skins {cite}`jacques2013optical`.
 # A spectrum matters here: mixing "light" and "dark" RGB linearly makes brown skin grey.
-
-# %%
-notebook.source(skin.skin_reflectance)
+#
+# The first figure shows which colours the model can make, and where the people of this page's set lie among the classes that dermatologists use.
+# The second counts those people by four traits.
 
 # %% tags=["hide-input"]
-ITA_EDGES = (55, 41, 28, 10, -30)
-ITA_NAMES = ("very light", "light", "intermediate", "tan", "brown", "dark")
-
-
-def ita(lab: Tensor) -> Tensor:
-    """Individual typology angle in degrees of L*a*b* ``(B, 3, …)``; b* of skin is positive."""
-    return torch.rad2deg(torch.atan2(lab[:, 0] - 50, lab[:, 2]))
-
-
-def ita_group(angle: Tensor) -> Tensor:
-    """Place in `ITA_NAMES`."""
-    return (angle[:, None] <= torch.tensor(ITA_EDGES)).sum(1)
-
-
-tone = torch.linspace(0, 1, 48)
-blood = torch.linspace(0.004, 0.05, 16)
-chart = skin.skin_colour(skin.melanin_of_tone(tone).expand(1, 1, 16, -1), blood[:, None].expand(1, 1, -1, 48))
-chart = linear_to_srgb(chart)
-skin_mask = (layout.region_mask("skin_face", data.resolution)[0] > 0.9).flatten()
-# the middle skin colour of every subject, read off the studio texture as a camera would
-measured = torch.stack(
-    [srgb_to_lab(everyone[k : k + 1])[0].flatten(1)[:, skin_mask].median(1).values for k in range(len(everyone))]
-)
-curve = srgb_to_lab(
-    linear_to_srgb(skin.skin_colour(skin.melanin_of_tone(tone).view(1, 1, 1, -1), torch.full((1, 1, 1, 48), 0.012)))
-)[0, :, 0]
-fig, axes = plt.subplots(1, 2, figsize=(figures.WIDTH, 2.7))
-axes[0].imshow(chart[0].permute(1, 2, 0), extent=(0, 1, 0.05, 0.004), aspect="auto", interpolation="bilinear")
-axes[0].set(xlabel="tone (0 = least melanin)", ylabel="blood fraction", title="the absorption model's range")
-axes[0].grid(False)
-axes[1].plot(curve[2], curve[0], color=figures.INK, linewidth=1.2, label="model, blood 0.012")
-axes[1].scatter(
-    measured[:, 2], measured[:, 0], s=16, color=figures.COLOURS["studio"], linewidths=0, alpha=0.7, label="studio textures"
-)
-reach = torch.tensor([0.0, 40.0])
-for edge in ITA_EDGES:
-    axes[1].plot(reach, 50 + reach * torch.tan(torch.deg2rad(torch.tensor(float(edge)))), color=figures.QUIET, linewidth=0.6)
-axes[1].set(xlabel="b*", ylabel="L*", xlim=(0, 32), ylim=(15, 85), title="against the six ITA classes")
-for name, (x, y) in {
-    "very light": (2, 79),
-    "light": (20, 70.5),
-    "intermediate": (20, 63),
-    "tan": (24, 57),
-    "brown": (24, 45),
-    "dark": (24, 26),
-}.items():
-    axes[1].text(x, y, name, fontsize=7, color=figures.QUIET)
-axes[1].legend(loc="lower left", fontsize=7)
+notebook.source(skin.skin_reflectance)
+measured = portraits.skin_colours(data)
+groups = portraits.composition(data, portraits.ita_class(measured))
 figures.show(
-    fig,
-    "Left: a chart of skin colours over tone and blood fraction, from pale to very dark, redder with more blood. Right: "
-    "lightness over yellowness of the model and of all subjects' studio textures, with the borders of the six classes "
-    "of the individual typology angle.",
+    portraits.skin_figure(measured),
+    "Left: a chart of skin colours over tone and blood fraction, from pale to very dark, "
+    "redder with more blood. Right: lightness over yellowness of the model and of all "
+    "subjects' studio textures, with the borders of the six classes of the individual "
+    "typology angle (ITA).",
 )
-of_group = torch.bincount(ita_group(ita(measured)), minlength=6)
-notebook.glue("ch01_classes", int((of_group > 0).sum()))
-notebook.glue("ch01_lightest", measured[:, 0].max())
-notebook.glue("ch01_darkest", measured[:, 0].min())
+figures.show(
+    portraits.composition_figure(groups),
+    f"Composition of this page's {len(data.studio)} subjects: counts over six skin "
+    "classes, four age groups, eleven hair styles and six beards.",
+)
 
 # %% [markdown]
-# Subjects' median skin lightness runs from L* {glue:text}`ch01_darkest:.0f` to {glue:text}`ch01_lightest:.0f`, and they fall into {glue:text}`ch01_classes` of the six classes that dermatologists cut by the *individual typology angle*, $\arctan\frac{L^*-50}{b^*}$ {cite}`delbino2013skin`.
+# Subjects' median skin lightness runs from L* {glue:text}`ch01_darkest:.0f` to {glue:text}`ch01_lightest:.0f` (0 is black, 100 white), and they fall into {glue:text}`ch01_classes` of the six classes of the *individual typology angle*, $\arctan\frac{L^*-50}{b^*}$ with lightness $L^*$ and yellowness $b^*$ {cite}`delbino2013skin`.
 # Nobody was measured for this figure: it shows that the model's range is wide, not that its colours are right for each person.
 #
-# ### Everything is known
+# ## Everything is known
 #
-# A subject is a seed.
-# From it come a shape (the base head plus smooth, slightly asymmetric bumps, at fixed $u, v$), pigments, marks, hair, and relief.
+# From the seed come a shape (the base head plus smooth, slightly asymmetric bumps, at fixed $u, v$), pigments, marks, hair, and relief.
 # Every map that went into the picture is kept, which no real capture can offer.
+# Upper row, what the subject is made of:
+#
+# - **albedo**, the skin's own colour, what is left when all light is taken away (rings mark its moles);
+# - **normals**, the direction in which each texel faces, with x, y, z as red, green, blue;
+# - **off the base head**, how far the shape of this head is from the average one, bright where it is far;
+# - **sky seen**, the share of all directions that nothing blocks, dark in hollows (*ambient occlusion*);
+# - **gloss**, how mirror-like the skin is.
+#
+# Lower row: where **hair** covers the skin; the **light** that fell on the head in one capture; its **visibility**, black where the phone never looked; and the two textures that result.
 
 # %% tags=["hide-input"]
-candidates = STRETCH["val"] * SPLIT_SEEDS + torch.arange(64)
-tones = draw_traits(candidates).tone
-wanted = torch.linspace(0.05, 0.95, 6)
-chosen = candidates[(tones[None] - wanted[:, None]).abs().argmin(1)]  # by tone alone: not picked for their looks
 with torch.no_grad():
-    heads = synthesise_subjects(chosen, size)
+    heads = synthesise_subjects(
+        portraits.evenly_by_tone(6), size
+    )  # not for their looks
     studio = studio_texture(heads)
     shots = phone_capture(heads, torch.arange(6))
-
 one = 0  # the subject whose maps are shown
-truth = {
-    "albedo": linear_to_srgb(heads.albedo_linear[one]),
-    "normals": heads.normals[one] * 0.5 + 0.5,
-    "distance to base head": (heads.position[one] - layout.position_map(size)).norm(dim=0, keepdim=True) / 3,
-    "sky seen (AO)": heads.occlusion[one],
-    "gloss": heads.gloss[one] / 2,
-    "hair": heads.hair[one],
-    "light": linear_to_srgb((shots.irradiance[one] / shots.irradiance[one].amax()).clamp(0, 1)),
-    "visibility": shots.visibility[one],
-    "studio texture": studio[one],
-    "phone texture": shots.texture[one],
-}
-pictures = list(truth.values())
-fig = figures.texture_grid([pictures[:5], pictures[5:]], (), list(truth)[:5])
-for ax, name in zip(fig.axes[5:], list(truth)[5:], strict=True):
-    ax.set_title(name, fontsize=9, loc="center")
-moles = heads.moles[one]
-moles = moles[moles[:, 3] > 0.05]
-fig.axes[0].scatter(
-    moles[:, 0] * size, moles[:, 1] * size, s=18, facecolors="none", edgecolors=figures.PALETTE[5], linewidths=0.7
-)
 figures.show(
-    fig,
-    "Ten maps of one synthetic subject: albedo with rings around its moles, normals, distance to the base head, ambient "
-    "occlusion, gloss, hair, then the irradiance and visibility of one phone capture, and the studio and phone textures.",
+    portraits.maps_figure(heads, shots, studio, one),
+    "Ten maps of one synthetic subject: albedo with rings around its moles, normals, "
+    "distance to the base head, ambient occlusion, gloss, hair, then the light and the "
+    "visibility of one phone capture, and the studio and phone textures.",
 )
-
-# %% [markdown]
-# Light reaches a texel with normal $n$ from all directions $\omega_d$ that it can see.
-# What it can see, $V_d$, is worked out once and kept, which turns every further lighting into a product of matrices {cite}`sloan2002prt`:
-#
-# $$ E = \frac4{|\mathcal D|}\sum_{d \in \mathcal D} L(\omega_d)\, V_d \max(n \cdot \omega_d, 0) \;+\; K\, S \max(n\cdot\omega_K, 0) . $$ (eq-ch01-light)
-#
-# The second term is a hard key light $K$ with its cast shadow $S$, a lamp or the sun, present in about three captures of five.
-# The studio has one light for everybody, a uniform dome, and one exposure:
-
-# %%
-notebook.source(light.diffuse)
-notebook.source(studio_texture)
 
 # %% [markdown]
 # ## The two domains
 #
-# Six subjects, evenly spaced in tone, once in the studio and once by phone.
+# Let $n$ be a texel's normal.
+# Light reaches it from all directions $\omega_d$ that it can see; $\mathcal D$ is a set of directions spread over the sphere, and $L(\omega_d)$ the light that comes from one of them.
+# What a texel can see, $V_d$ (1 or 0 for each direction, or between), is worked out once and kept, which turns every further lighting into a product of matrices {cite}`sloan2002prt`.
+# Their sum is the *irradiance* $E$, the light that falls on the texel:
+#
+# $$ E = \frac4{|\mathcal D|}\sum_{d \in \mathcal D} L(\omega_d)\, V_d \max(n \cdot \omega_d, 0) \;+\; K\, S \max(n\cdot\omega_K, 0) . $$ (eq-ch01-light)
+#
+# The second term is a hard key light, a lamp or the sun in direction $\omega_K$ with strength $K$ and cast shadow $S$ (0 in the shadow, 1 outside); it is present in about three captures of five.
+# The studio has one light for everybody, a uniform dome, and one exposure.
+#
+# Below are six subjects, evenly spaced in skin tone, once in the studio and once by phone.
 # The columns share a subject; nothing else is shared between the rows.
 
 # %% tags=["hide-input"]
+notebook.source(light.diffuse)
+notebook.source(studio_texture)
+seen_by_phone = shots.texture * (shots.visibility > 0)
 figures.show(
     figures.texture_grid(
-        [studio, shots.texture, shots.visibility, shots.texture * (shots.visibility > 0)],
+        [studio, shots.texture, shots.visibility, seen_by_phone],
         ["studio", "phone", "visibility", "phone, seen"],
         [f"severity {value:.2f}" for value in shots.severity],
     ),
-    "Six synthetic subjects from light to dark skin. Rows: studio texture; phone texture of the same subject; visibility of the phone "
-    "capture; phone texture with unobserved texels black. The phone row varies in colour, shadow and sharpness, the studio row only "
-    "in its people.",
+    "Six synthetic subjects from light to dark skin. Rows: studio texture; phone texture "
+    "of the same subject; visibility of the phone capture; phone texture with unobserved "
+    "texels black. The phone row varies in colour, shadow and sharpness, the studio row "
+    "only in its people.",
 )
 
-
-def gradient_energy(texture: Tensor, mask: Tensor) -> Tensor:
-    """Standard deviation ``(B,)`` of fine log luminance inside the mask: detail, and noise."""
-    log = torch.log(luminance(srgb_to_linear(texture)) + 0.01)
-    fine = log - masked_blur(log, mask, 0.012 * texture.shape[-1])
-    return masked_mean(fine.square(), mask).sqrt()
-
-
-seen = shots.visibility.gt(0.5).float() * layout.region_mask("skin_face", size).gt(0.9).float()
-notebook.glue("ch01_nothing", psnr(shots.texture, studio, seen).mean())
-notebook.glue("ch01_asymmetry_phone", asymmetry(shots.texture, seen).mean())
-notebook.glue("ch01_asymmetry_studio", asymmetry(studio, seen).mean())
-
 # %% [markdown]
-# Over the facial skin that the phone saw well, the two rows agree to only {glue:text}`ch01_nothing:.1f` dB.
-# The left and right side of a face differ in luminance by {glue:text}`ch01_asymmetry_phone:.2f` log units by phone and by {glue:text}`ch01_asymmetry_studio:.2f` in the studio.
+# Over the facial skin that the phone saw well, the two rows agree to only {glue:text}`ch01_nothing:.1f` dB of PSNR (*peak signal-to-noise ratio*: the mean squared error on a logarithmic scale, where 20 dB is an error of a tenth of the range, 40 dB of a hundredth).
+# The left and right side of a face differ in luminance by {glue:text}`ch01_asymmetry_phone:.2f` log units by phone and by {glue:text}`ch01_asymmetry_studio:.2f` in the studio; 0.1 log units are about 10 %.
 # Faces are nearly symmetric and light seldom is, so most of that difference is light.
 #
 # ## One subject under twelve lights
@@ -448,40 +282,22 @@ notebook.glue("ch01_asymmetry_studio", asymmetry(studio, seen).mean())
 #
 # $$ s = \frac{E_{95} - E_5}{E_{95} + E_5} \in [0, 1], $$ (eq-ch01-severity)
 #
-# with the 5th and 95th percentile of its luminance.
+# with the 5th and 95th percentile of its luminance: 0 for perfectly even light, near 1 if one part is black.
 # A real capture cannot know it, because it needs $E$; the synthetic one does.
-
-# %%
-notebook.source(light.severity)
+#
+# The first figure has one person under twelve lights, in order of severity, and below each picture the light alone; the slider shows the same twelve, larger.
 
 # %% tags=["hide-input"]
+notebook.source(light.severity)
 with torch.no_grad():
     many = phone_capture(heads[torch.full((12,), one)], torch.arange(100, 112))
-order = many.severity.argsort()
-lit = many.irradiance[order]
-lit = linear_to_srgb((lit / (2.2 * luminance(lit).mean((1, 2, 3), keepdim=True))).clamp(0, 1))
-rows = [many.texture[order][:6], lit[:6], many.texture[order][6:], lit[6:]]
-fig = figures.texture_grid(rows, ["phone", "true light", "phone", "true light"])
-for start, part in ((0, order[:6]), (12, order[6:])):
-    for ax, value in zip(fig.axes[start : start + 6], many.severity[part], strict=True):
-        ax.set_title(f"s = {value:.2f}", fontsize=9, loc="center")
 figures.show(
-    fig,
-    "One subject under twelve lights in order of severity, from nearly even to one side in deep shadow, with the true "
-    "irradiance of each below it, every one at the same mean brightness.",
+    domains.lights_figure(many),
+    "One subject under twelve lights in order of severity, from nearly even to one side "
+    "in deep shadow, with the true irradiance of each below it, every one at the same "
+    "mean brightness.",
 )
-
-shared = many.visibility.gt(0.3).float() * layout.face_mask(size)
-over_lights = variance_over_lights(many.texture, torch.zeros(12), shared)[0][0]
-people = data.studio_batch(torch.arange(len(data.studio)))
-over_people = masked_mean(people.var(0, keepdim=True), resize(shared.amin(0, keepdim=True), data.resolution))[0]
-notebook.glue("ch01_sd_lights", 255 * over_lights.sqrt())
-notebook.glue("ch01_sd_people", 255 * over_people.sqrt())
-notebook.glue("ch01_variance", "more" if over_lights > over_people else "less")
-notebook.glue("ch01_s_low", many.severity.min())
-notebook.glue("ch01_s_high", many.severity.max())
-
-# %% tags=["hide-input"]
+order = many.severity.argsort()
 figures.image_slider(
     many.texture[order],
     [f"severity {value:.2f}" for value in many.severity[order]],
@@ -492,253 +308,92 @@ figures.image_slider(
 
 # %% [markdown]
 # Severity runs from {glue:text}`ch01_s_low:.2f` to {glue:text}`ch01_s_high:.2f` here.
-# One face under these lights varies by {glue:text}`ch01_sd_lights:.0f` levels (standard deviation of a texel); all people of this chapter's set in the studio vary by {glue:text}`ch01_sd_people:.0f`, over the same texels.
+# One face under these lights varies by {glue:text}`ch01_sd_lights:.0f` levels (standard deviation of a texel); all people of this page's set in the studio vary by {glue:text}`ch01_sd_people:.0f`, over the same texels.
 # So light moves a texel of this face {glue:text}`ch01_variance` than everything that makes people different, skin tone included.
 # Pixel error alone cannot tell the two apart, which is why identity and light are measured separately in later chapters.
 #
 # ## What the phone does, step by step
 #
-# The simulator can record the picture after each step.
+# The simulator can record the picture after each step: causes, one at a time.
 # Move the slider: the first frame is the albedo, the last one the phone texture.
+# The bars measure the steps after the light, split into *broad* changes, which survive a blur, and *fine* ones, which do not.
 
 # %% tags=["hide-input"]
 stages = {}
 with torch.no_grad():
-    hard = order[8]
-    last = phone_capture(heads[one : one + 1], 100 + hard[None], stages)
+    last = phone_capture(heads[one : one + 1], 100 + order[8][None], stages)
 assert torch.equal(stages["JPEG"], last.texture)
-WORDS = {
-    "light": "the place's light and shadow",
-    "gloss": "gloss, seen from the first camera",
-    "white balance": "white balance",
-    "views": "views blended, holes open",
-    "background": "background bleeds in at the rim",
-    "misregistration": "each view misregistered",
-    "blur": "blur at grazing angles",
-    "holes filled": "holes smeared over",
-    "noise": "sensor noise",
-    "tone curve": "tone curve and saturation",
-    "sharpening": "sharpening halo",
-    "JPEG": "JPEG",
-}
-frames = [linear_to_srgb(heads.albedo_linear[one])] + [stages[name][0] for name in STAGES]
-labels = ["0 · albedo, the truth"] + [f"{k} · {WORDS[name]}" for k, name in enumerate(STAGES, 1)]
-figures.image_slider(frames, labels, "one synthetic subject through the phone", name="Step", width=384)
-
-# %% tags=["hide-input"]
-unit = last.visibility.gt(0).float() * layout.face_mask(size)
-changes = []
-for before, after in zip(frames[1:], frames[2:], strict=False):
-    a, b = before[None], after[None]
-    broad = masked_blur(b - a, unit, 0.03 * size)
-    changes.append([255 * float(masked_mean(part.square(), unit).sqrt()) for part in (broad, b - a - broad)])
-fig, ax = plt.subplots(figsize=(figures.WIDTH, 2.6))
-place = torch.arange(len(changes))
-for k, (name, colour) in enumerate((("broad", figures.COLOURS["phone"]), ("fine", figures.COLOURS["detailed"]))):
-    ax.bar(place + 0.4 * k, [row[k] for row in changes], 0.38, color=colour, label=f"{name} change", hatch=("", "//")[k])
-ax.set_xticks(place + 0.2, [name.replace(" ", "\n") for name in STAGES[1:]], rotation=45, ha="right")
-ax.set(ylabel="RMS change on the\nseen face (levels)")
-ax.legend()
+albedo = linear_to_srgb(heads.albedo_linear[one])
+frames = [albedo] + [stages[name][0] for name in STAGES]
+unit = domains.seen_face(last.visibility)
+changes = lab.step_changes(frames[1:], unit)
+labels = [f"{k} · {domains.STEPS[name]}" for k, name in enumerate(STAGES, 1)]
+labels = ["0 · albedo, the truth", *labels]
+alt = "one synthetic subject through the phone"
+display(figures.image_slider(frames, labels, alt, name="Step"))
 figures.show(
-    fig,
-    "Bars: how much each step after the light changes the observed face, split into broad and fine changes. Colour steps "
-    "change broadly, misregistration, blur, noise, sharpening and JPEG change finely.",
+    domains.steps_figure(changes),
+    "Bars: how much each step after the light changes the observed face, in 8-bit "
+    "levels, split into broad and fine changes.",
 )
-first = masked_mean((frames[1][None] - frames[0][None]).square(), unit).sqrt()
-notebook.glue("ch01_light_change", 255 * first)
-notebook.glue("ch01_most_fine", STAGES[1:][max(place.tolist(), key=lambda k: changes[k][1])])
 
 # %% [markdown]
 # The step that is missing in the bars is the first one, from albedo to light: {glue:text}`ch01_light_change:.0f` levels, exposure included.
 # Of the others, *{glue:text}`ch01_most_fine`* changes fine structure most in this capture.
 # Broad changes are what chapter 4 has to undo, fine ones what chapter 5 has to restore, and black texels what chapter 2 has to invent.
 #
-# ## Holes, and how well a texel was seen
+# ## Holes, and how severe the light is
 #
 # For each view, a texel's quality is a smooth step of the cosine between its normal and the direction to the camera, times the share of the camera's sight that nothing blocks; the best view counts.
-# Below a threshold the texel was never observed: its visibility is exactly 0, and what the picture shows there is a smear.
+# Below a threshold the texel was never observed: its visibility is exactly 0, and what the picture shows there is a *smear*, the colours around it drawn over the hole.
+#
+# The first figure maps over the whole set which texels captures observe; bright is often.
+# The second shows how severe the set's light is, and, on its right, the left-right *asymmetry* of the picture, all that one could measure on a real photo: one dot is one capture.
 
 # %% tags=["hide-input"]
 texture, visibility = data.phone_batch(torch.arange(len(data)))
-often = (visibility > 0).float().mean(0)
-NAMES = ("skin_face", "lips", "ears", "neck", "scalp", "head")
-share = [float((often * m).sum() / m.sum()) for m in (layout.region_mask(name, data.resolution) for name in NAMES)]
-fig = plt.figure(figsize=(figures.WIDTH, 1.9))
-axes = fig.subplots(1, 3, width_ratios=(1, 1, 1.3))
-for ax, values, title in ((axes[0], often[0], "share of captures"), (axes[1], visibility.mean(0)[0], "mean visibility")):
-    shown = ax.imshow(values, vmin=0, vmax=1, cmap=figures.MAP)
-    ax.set_axis_off()
-    ax.set_title(title)
-fig.colorbar(shown, ax=axes[:2], fraction=0.03, pad=0.02)
-axes[2].barh(NAMES[::-1], share[::-1], color=figures.COLOURS["phone"])
-axes[2].set(xlim=(0, 1), xlabel="share of texels observed")
-axes[2].set_yticks(
-    range(len(NAMES)), [name.replace("skin_face", "facial skin").replace("head", "whole head") for name in NAMES[::-1]]
+uneven = asymmetry(texture, visibility * layout.face_mask(data.resolution))
+figures.show(
+    domains.holes_figure(data),
+    "Two maps of the layout: the share of captures in which a texel was observed, and "
+    "its mean visibility, both high in the face's middle and zero at the back. Bars: the "
+    "observed share by region.",
 )
 figures.show(
-    fig,
-    "Two maps of the layout: the share of captures in which a texel was observed, and its mean visibility, both high in the "
-    "face's middle and zero at the back. Bars: the observed share by region.",
+    domains.severity_figure(data, uneven),
+    "Left: stacked histogram of lighting severity of the split val and of all other "
+    "captures. Right: the asymmetry that can be measured in the picture, over the true "
+    "severity, one dot per capture.",
 )
-notebook.glue("ch01_observed", 100 * share[-1])
-notebook.glue("ch01_ears", 100 * share[NAMES.index("ears")])
-notebook.glue("ch01_never", 100 * (often == 0).float().mean())
 
 # %% [markdown]
 # A capture observes {glue:text}`ch01_observed:.0f` % of the map on average, and {glue:text}`ch01_ears:.0f` % of the ears.
 # {glue:text}`ch01_never:.0f` % of the map was observed in no capture of this set: whatever a network paints there is a guess from the studio data alone.
 #
-# ## How severe is the light?
-
-# %% tags=["hide-input"]
-uneven = asymmetry(texture, visibility * layout.face_mask(data.resolution))
-held = torch.isin(torch.arange(len(data)), data.captures("val"))
-bins = torch.linspace(0, 1, 17).tolist()
-fig, axes = plt.subplots(1, 2, figsize=(figures.WIDTH, 2.5))
-axes[0].hist(
-    [data.severity[rows].tolist() for rows in (held, ~held)],
-    bins,
-    stacked=True,
-    label=["split “val”", "all other splits"],
-    color=[figures.COLOURS["studio"], figures.COLOURS["phone"]],
-    edgecolor="white",
-    linewidth=0.5,
-)
-axes[0].set(xlabel="severity (true light)", ylabel="captures")
-axes[0].legend()
-axes[1].plot(data.severity, uneven, ".", color=figures.COLOURS["phone"])
-axes[1].set(xlabel="severity (true light)", ylabel="asymmetry of the picture\n(log units)")
-figures.show(
-    fig,
-    "Left: stacked histogram of lighting severity of the split val and of all other captures. Right: the asymmetry that can be "
-    "measured in the picture, over the true severity, one dot per capture.",
-)
-rank = spearmanr(data.severity.numpy(), uneven.numpy()).statistic
-notebook.glue("ch01_severity_median", data.severity.median())
-notebook.glue("ch01_severity_high", data.severity.quantile(0.9))
-notebook.glue("ch01_rank", float(rank))
-
-# %% [markdown]
 # The median severity is {glue:text}`ch01_severity_median:.2f`, and one capture in ten exceeds {glue:text}`ch01_severity_high:.2f`.
-# On a real photo only the right-hand axis can be measured.
-# Its rank correlation with the truth is {glue:text}`ch01_rank:.2f`: light from above is severe and yet symmetric, and hair that hangs on one side is asymmetric without any light.
+# The rank correlation of the asymmetry with it is {glue:text}`ch01_rank:.2f` (1 would order the captures alike): light from above is severe and yet symmetric, and hair that hangs on one side is asymmetric without any light.
 # Later chapters use the true number.
 #
 # ## What goes wrong, 1: holes betray the domain
 #
-# An adversarial loss pays for *any* difference between two sets, and takes the easiest one: a shortcut {cite}`geirhos2020shortcut`.
+# An adversarial loss (a network that learns to tell two sets apart, and whose opinion trains another) pays for *any* difference, and takes the easiest one: a shortcut {cite}`geirhos2020shortcut`.
 # We train a classifier of a few lines, logistic regression, to tell phone from studio, and give it less and less to look at.
 # **Raw:** textures as they come, with the visibility map of each (a studio texture is seen everywhere).
-# **Masked:** both domains seen through maps of phone captures, $(v \odot x, v)$, each map handed to one texture of either side.
-# It is graded on subjects that it was not trained on, by the area under the ROC curve: 0.5 is a coin, 1 is certainty.
-
+# **Masked:** both domains seen through maps of phone captures, $(v \odot x, v)$, with texture $x$ and visibility $v$ multiplied texel by texel, each map handed to one texture of either side.
+# It is graded on subjects that it was not trained on, by the AUC: the probability that it ranks a phone texture above a studio one, 0.5 for a coin, 1 for certainty.
 
 # %%
-def auc(scores: Tensor, label: Tensor) -> float:
-    difference = scores[label == 1][:, None] - scores[label == 0][None]
-    return float(((difference > 0).float() + 0.5 * (difference == 0).float()).mean())
-
-
-def train_and_grade(features: Callable, train: tuple[Tensor, ...], held_out: tuple[Tensor, ...]) -> float:
-    x, grade = features(*train[:2]), features(*held_out[:2])
-    mean, spread = x.mean(0), x.std(0).clamp_min(1e-6)
-    weights = torch.zeros(x.shape[1] + 1, requires_grad=True)
-    solver = torch.optim.LBFGS([weights], max_iter=50)
-
-    def score(values: Tensor) -> Tensor:
-        return ((values - mean) / spread) @ weights[1:] + weights[0]
-
-    def loss() -> Tensor:
-        solver.zero_grad()
-        value = F.binary_cross_entropy_with_logits(score(x), train[2]) + 0.01 * weights.square().sum()
-        value.backward()
-        return value
-
-    solver.step(loss)
-    return auc(score(grade).detach(), held_out[2])
-
-
-# %% tags=["hide-input"]
-never = (often == 0).float()[None]
-face = layout.face_mask(data.resolution)[None]
-
-
-def holes_only(x: Tensor, v: Tensor) -> Tensor:
-    return torch.stack([v.mean((1, 2, 3)), (v == 0).float().mean((1, 2, 3))], 1)
-
-
-def smears_only(x: Tensor, v: Tensor) -> Tensor:
-    """Contrast where no phone capture ever saw anything."""
-    return gradient_energy(x, never.expand(len(x), -1, -1, -1))[:, None]
-
-
-def light_only(x: Tensor, v: Tensor) -> Tensor:
-    return asymmetry(x, v * face)[:, None]
-
-
-def camera_only(x: Tensor, v: Tensor) -> Tensor:
-    """Fine structure of luminance and of colour: blur, noise, sharpening, JPEG."""
-    where = (v > 0.5).float() * face
-    lab = srgb_to_lab(x)
-    fine = lab - masked_blur(lab, where, 0.012 * x.shape[-1])
-    return torch.cat([masked_mean(fine[:, k : k + 1].square(), where)[:, None].sqrt() for k in range(3)], 1)
-
-
-def domains(captures: Tensor, people: Tensor, rng: torch.Generator, masked: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Phone captures (label 1) and as many studio textures (label 0), with their visibility."""
-    x, v = data.phone_batch(captures)
-    y = data.studio_batch(people[torch.arange(len(captures)) % len(people)])
-    w = v[torch.randperm(len(v), generator=rng)] if masked else torch.ones_like(v)
-    x, y = (x * v.gt(0), y * w.gt(0)) if masked else (x, y)
-    return torch.cat([x, y]), torch.cat([v, w]), torch.cat([torch.ones(len(x)), torch.zeros(len(y))])
-
-
-LOOKS = {
-    "holes (map only)": holes_only,
-    "smears (never-seen texels)": smears_only,
-    "asymmetry of light": light_only,
-    "blur and noise of the face": camera_only,
-}
-grades = torch.zeros(2, len(LOOKS))
-for masked in (0, 1):
-    rng = seeded(7)
-    fitted = domains(data.captures("phone"), data.subjects("studio"), rng, bool(masked))
-    graded = domains(
-        torch.cat([data.captures(name) for name in ("pairs", "val")]),
-        torch.cat([data.subjects(name) for name in ("pairs", "val")]),
-        rng,
-        bool(masked),
-    )
-    for k, features in enumerate(LOOKS.values()):
-        grades[masked, k] = train_and_grade(features, fitted, graded)
-fig, ax = plt.subplots(figsize=(figures.WIDTH, 2.2))
-place = torch.arange(len(LOOKS))
-for masked, (name, colour, hatch) in enumerate(
-    (("raw", figures.COLOURS["phone"], ""), ("masked", figures.COLOURS["studio"], "//"))
-):
-    ax.barh(place + 0.4 * masked, grades[masked], 0.38, color=colour, hatch=hatch, edgecolor="white", label=name)
-    for y, value in zip((place + 0.4 * masked).tolist(), grades[masked].tolist(), strict=True):
-        ax.text(value + 0.01, y, f"{value:.2f}", va="center", fontsize=8)
-ax.axvline(0.5, color=figures.INK, linewidth=0.8)
-ax.set_yticks(place + 0.2, LOOKS)
-ax.set(xlim=(0, 1.12), xlabel="AUC, phone against studio, unseen subjects")
-ax.invert_yaxis()
-ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.22), ncols=2)
+notebook.source(lab.looks)
+grades = lab.shortcuts(data)
 figures.show(
-    fig,
-    "Bars of the classifier's AUC for four kinds of evidence, raw and masked. Raw, holes and smears betray the domain; "
-    "masked, both are at one half. The bars of light, and of blur and noise, are much the same raw and masked.",
+    domains.shortcuts_figure(grades),
+    "Bars of the classifier's AUC for four kinds of evidence, raw and masked: the map of "
+    "holes, the smears over them, light, and blur and noise. One half is a coin.",
 )
-for name, row in (("raw", 0), ("masked", 1)):
-    for k, key in enumerate(("holes", "smears", "light", "camera")):
-        notebook.glue(f"ch01_auc_{key}_{name}", grades[row, k])
-closed = bool((grades[1, :2] - 0.5).abs().max() < 0.05)
-notebook.glue("ch01_closed", "closes both" if closed else "does not close both")
-notebook.glue("ch01_camera", "give the domain away as well" if grades[1, 3] > 0.7 else "give little away at this resolution")
 
 # %% [markdown]
 # The hole map alone reaches {glue:text}`ch01_auc_holes_raw:.2f`, and so would a discriminator, without one look at a face.
-# Texels that nobody saw reach {glue:text}`ch01_auc_smears_raw:.2f`: hiding the *map* is not enough, because software leaves a smear.
+# Texels that nobody saw reach {glue:text}`ch01_auc_smears_raw:.2f`: to hide the *map* is not enough where software leaves a smear.
 # Masking {glue:text}`ch01_closed`: {glue:text}`ch01_auc_holes_masked:.2f` and {glue:text}`ch01_auc_smears_masked:.2f`.
 # For the holes that is exact and no measurement, since the same maps are handed to both sides.
 #
@@ -748,104 +403,78 @@ notebook.glue("ch01_camera", "give the domain away as well" if grades[1, 3] > 0.
 #
 # ## What goes wrong, 2: colour management as de-lighting
 #
-# Studio archives often hold linear camera values, and phones deliver sRGB.
+# Studio archives often hold *linear* camera values, proportional to the light; phones deliver *sRGB*, a curve of them that gives dark tones more levels.
 # Suppose nobody converts.
 # The whole "network" below is one number, the exponent of $y = x^\gamma$, fitted on the pre-training subjects and graded on those of the split "val".
-
+# The table has PSNRs to the studio textures, first as the set stores them, last after both were decoded for the eye.
 
 # %% tags=["hide-input"]
-def pairs_of(split: str) -> tuple[Tensor, Tensor, Tensor]:
-    rows = data.captures(split)
-    x, v = data.phone_batch(rows)
-    return x, data.studio_batch(data.subject[rows]), (v > 0.3).float() * face
-
-
-def error(x: Tensor, y: Tensor, mask: Tensor) -> float:
-    return float(psnr(x, y, mask).mean())
-
-
-gammas = torch.linspace(0.4, 3.2, 57)
-x, y, mask = pairs_of("phone")
-fits = {"one encoding (sRGB)": lambda t: t, "studio left linear": srgb_to_linear}
-lines, best = [], {}
-tx, ty, tmask = pairs_of("val")
-for name, store in fits.items():
-    gamma = float(gammas[torch.tensor([error(x**g, store(y), mask) for g in gammas]).argmax()])
-    before, after = error(tx, store(ty), tmask), error(tx**gamma, store(ty), tmask)
-    shown = tx**gamma if store(torch.tensor(0.5)) == 0.5 else linear_to_srgb(tx**gamma)
-    best[name] = (gamma, before, after, error(shown, ty, tmask), shown)
-    gain = f"**{after - before:+.1f} dB**"
-    lines.append([name, f"{before:.1f} dB", f"{after:.1f} dB, γ = {gamma:.2f}", gain, f"{best[name][3]:.1f} dB"])
-table_of(["studio set", "doing nothing", "one exponent", "gain", "and decoded correctly"], lines)
-trap, honest = best["studio left linear"], best["one encoding (sRGB)"]
-pick = int(data.severity[data.captures("val")].argmax())
+fits = lab.one_exponent(data)
+notebook.table_of(
+    ["studio set", "doing nothing", "one exponent", "gain", "and decoded correctly"],
+    domains.exponent_rows(fits),
+)
+tested = data.captures("val")
+worst = tested[data.severity[tested].argmax()][None]  # the most severe light
+phone, target = data.phone_batch(worst)[0][0], data.studio_batch(data.subject[worst])[0]
+trap = fits["mixed"]
+views = {
+    "phone": phone,
+    "studio, linear": srgb_to_linear(target),
+    f"phone^{trap.gamma:.1f}": phone**trap.gamma,
+    "… decoded": linear_to_srgb(phone**trap.gamma),
+    "studio, sRGB": target,
+}
 figures.show(
-    figures.texture_grid(
-        [[tx[pick], srgb_to_linear(ty)[pick], tx[pick] ** trap[0], trap[4][pick], ty[pick]]],
-        (),
-        ["phone", "studio, linear", f"phone, γ = {trap[0]:.1f}", "… decoded", "studio, sRGB"],
-    ),
-    "The phone texture of the most severe unseen capture; the studio texture stored linear, which looks dark; the phone texture "
-    "after one exponent, dark as well; the same decoded for display, which is the phone texture again, shadow and all; and the "
+    figures.texture_grid([list(views.values())], (), list(views)),
+    "The phone texture of the most severe unseen capture; the studio texture stored "
+    "linear, which looks dark; the phone texture after one exponent, dark as well; the "
+    "same decoded for display, which is the phone texture again, shadow and all; and the "
     "studio texture as it should look.",
 )
-notebook.glue("ch01_trap_gain", trap[2] - trap[1])
-notebook.glue("ch01_trap_gamma", trap[0])
-notebook.glue("ch01_trap_true", trap[3] - honest[1])
-notebook.glue("ch01_honest_gain", honest[2] - honest[1])
 
 # %% [markdown]
 # One exponent, $\gamma =$ {glue:text}`ch01_trap_gamma:.1f`, changes the result by {glue:text}`ch01_trap_gain:+.1f` dB, and it has not touched a single shadow.
 # Decoded for display, its picture is {glue:text}`ch01_trap_true:+.1f` dB from having done nothing.
 # In one encoding the same fit changes the result by {glue:text}`ch01_honest_gain:+.1f` dB on unseen subjects.
-# So phone and studio must share unwrap, crop, colour space and gamma before anything is compared, and every claim of de-lighting needs a colour-only rival; in this book *colour transfer* and the *quotient* are evaluated beside the method.
+# So phone and studio must share unwrap, crop, colour space and gamma before anything is compared, and every claim of de-lighting needs a colour-only rival; in this book *colour transfer* (the same mean and spread of colours) and the *quotient* (the phone's picture divided by its own broad light) are evaluated beside the method.
 #
 # ## What goes wrong, 3: a split by capture
 #
 # The worst "method" that one can think of keeps all training pairs and answers with the studio texture of the most similar training capture.
 # Here it is graded twice on the same captures.
-# Split by capture, the gallery holds *other* captures of the same people; split by subject, it does not.
-
+# Split by capture, its memory holds *other* captures of the same people; split by subject, it does not.
+#
+# In the figure, compare the two rows of answers with the last row, the truth.
+# The first table below it lists the splits of this book, all by subject; in the second, a tiny set is made twice.
 
 # %% tags=["hide-input"]
-def fingerprint(texture: Tensor, visibility: Tensor) -> Tensor:
-    """Fine luminance of the face, without light, as unit vectors."""
-    mask = (visibility > 0.2).float() * face
-    log = torch.log(luminance(srgb_to_linear(texture)) + 0.01)
-    fine = (log - masked_blur(log, mask, 0.03 * data.resolution)) * mask
-    return F.normalize(fine.flatten(1), dim=1)
-
-
-rows = data.captures("phone")
-subject = data.subject[rows]
-rank_of = torch.tensor([int((subject[:k] == s).sum()) for k, s in enumerate(subject)])
-ask, gallery = rows[rank_of == 0], rows[rank_of > 0]
-match = fingerprint(*data.phone_batch(ask)) @ fingerprint(*data.phone_batch(gallery)).T
-own = data.subject[ask][:, None] == data.subject[gallery][None]
-target = data.studio_batch(data.subject[ask])
-answers = {
-    name: gallery[scores.argmax(1)] for name, scores in (("by capture", match), ("by subject", match.masked_fill(own, -2)))
-}
-leak = {
-    name: 255 * (data.studio_batch(data.subject[found]) - target).square().mean((1, 2, 3)).sqrt().mean()
-    for name, found in answers.items()
-}
-notebook.glue("ch01_leak_found", 100 * (data.subject[answers["by capture"]] == data.subject[ask]).float().mean())
-notebook.glue("ch01_leak_capture", leak["by capture"])
-notebook.glue("ch01_leak_subject", leak["by subject"])
-asked = torch.arange(len(ask))[:6]
+leak = lab.split_leak(data)
+asked = leak.asked[:6]
+answers = {name: data.subject[rows[:6]] for name, rows in leak.answers.items()}
 figures.show(
     figures.texture_grid(
         [
-            data.phone_batch(ask[asked])[0],
-            data.studio_batch(data.subject[answers["by capture"]][asked]),
-            data.studio_batch(data.subject[answers["by subject"]][asked]),
-            target[asked],
+            data.phone_batch(asked)[0],
+            data.studio_batch(answers["capture"]),
+            data.studio_batch(answers["subject"]),
+            data.studio_batch(data.subject[asked]),
         ],
         ["asked", "by capture", "by subject", "truth"],
     ),
-    "Six phone captures; the memoriser's answers when other captures of the same people are in its gallery; its answers when they are "
-    "not; and the true studio textures. With the leak, answers are mostly the truth itself.",
+    "Six phone captures; the memoriser's answers when other captures of the same people "
+    "are in its memory; its answers when they are not; and the true studio textures.",
+)
+notebook.table_of(
+    ["split", "used for", "subjects", "captures", "first seed"],
+    domains.split_rows(data),
+)
+twice = lab.made_twice(first_seed=123)
+assert twice[0] == twice[1]
+hashes = [manifest["sha256"] for manifest in twice]
+notebook.table_of(
+    ["file of a tiny set", "hash, made once", "made again"],
+    [[name, *(f"`{each[name][:16]}…`" for each in hashes)] for name in hashes[0]],
 )
 
 # %% [markdown]
@@ -854,105 +483,38 @@ figures.show(
 #
 # So every split here is by subject, and the seeds of the splits lie a million apart: a larger set holds a smaller one's people, each in the same split.
 # The set of this page holds nobody of the split "test": those people stand in a set of their own, which only {ref}`ch06` opens.
-
-# %%
-notebook.source(SetSpec.seeds)
-spec = data.manifest["spec"]
-USES = (
-    "pre-training of G_phone, identity networks",
-    "few-shot set: captures and studio textures",
-    "the rest of the few-shot set",
-    "choosing settings",
-    "the final evaluation alone; a set of its own",
-)
-table_of(
-    ["split", "used for", "subjects", "captures", "first seed"],
-    [
-        [name, use, len(data.subjects(name)), len(data.captures(name)), spec["first_seed"] + STRETCH[name] * SPLIT_SEEDS]
-        for name, use in zip(SPLITS, USES, strict=True)
-    ],
-)
-members = [set(data.seeds[data.subjects(name)].tolist()) for name in SPLITS]
-assert sum(map(len, members)) == len(set().union(*members)) == len(data.studio)  # nobody is in two splits
-assert not members[-1]  # and nobody of the last split, the final evaluation's, is here
-
-# %% [markdown]
-# ## The same manifest, the same bytes
-#
-# A set is a generator version, seeds and a resolution; the manifest names them and the hash of each file.
-# Here is a tiny set, made twice in different folders.
-
-# %%
-tiny = SetSpec(
-    resolution=32,
-    phone_subjects=1,
-    studio_subjects=1,
-    pair_subjects=0,
-    val_subjects=1,
-    test_subjects=0,
-    lightings=1,
-    first_seed=123,
-)
-manifests = []
-for _ in range(2):
-    with tempfile.TemporaryDirectory() as folder:
-        manifests.append(write_set(tiny, folder, progress=False).manifest)
-assert manifests[0] == manifests[1]
-print(json.dumps({key: manifests[0][key] for key in ("generator", "splits", "captures")}, indent=1))
-for name, digest in manifests[0]["sha256"].items():
-    print(f"{name:11s} {digest[:16]}… twice: {digest == manifests[1]['sha256'][name]}")
-
-# %% [markdown]
-# The promise holds on one machine with one version of PyTorch.
-# Another processor adds floating-point numbers in another order, so a few texels may round to a neighbouring level there.
-# The released networks name the set that they were trained on in their cards.
+# The counts are this page's; the released networks learnt from larger sets, which their cards describe.
+# A set is a generator version, seeds and a resolution; its *manifest* names them and the hash (a fingerprint of the bytes) of each file, and the last table shows that a set made twice has the same bytes.
+# That promise holds on one machine with one version of PyTorch: another processor adds floating-point numbers in another order, so a few texels may round to a neighbouring level there.
 #
 # ## A real capture beside them
 #
 # NASA's portrait of an astronaut (public domain) is the only real person in this book.
 # Its landmarks are stored with the package, so no detector runs here; chapter 7 explains the unwrapping.
-# To compare like with like, the synthetic captures are shown through the *same* visibility.
+# To compare like with like, the synthetic captures are shown through the *same* visibility in the upper row.
+# The table takes five measures over the facial skin that the photo shows well, and asks of each whether it lies in the range of our captures.
 
 # %% tags=["hide-input"]
 real = capture_photo(astronaut(), size, astronaut_landmarks())
-inside = real.visibility.gt(0)
-peers = shots.texture[:4]
+peers = torch.cat([real.texture, shots.texture[:4]])
 figures.show(
     figures.texture_grid(
-        [torch.cat([real.texture, peers]) * inside, torch.cat([real.texture, peers])],
+        [peers * real.visibility.gt(0), peers],
         ["seen", "whole"],
         ["astronaut", *["synthetic"] * 4],
     ),
-    "The astronaut's unwrapped texture beside four synthetic phone captures, above through the astronaut's visibility, below "
-    "whole. The real texture ends at the face's outline; the synthetic ones go on over ears, hair and neck.",
+    "The astronaut's unwrapped texture beside four synthetic phone captures, above "
+    "through the astronaut's visibility, below whole. The real texture ends at the "
+    "face's outline; the synthetic ones go on over ears, hair and neck.",
 )
-zone = real.visibility.gt(0.5).float() * layout.region_mask("skin_face", size).gt(0.9).float()
 ours = torch.cat([shots.texture, many.texture])
-seen_ours = torch.cat([shots.visibility, many.visibility])
-
-
-def facts(texture: Tensor, visibility: Tensor) -> dict[str, Tensor]:
-    where = zone.expand(len(texture), -1, -1, -1)
-    lab = srgb_to_lab(texture)
-    return {
-        "map observed (%)": 100 * visibility.gt(0).float().mean((1, 2, 3)),
-        "skin L*": masked_mean(lab[:, :1], where),
-        "skin chroma": masked_mean(lab[:, 1:].norm(dim=1, keepdim=True), where),
-        "asymmetry (log units)": asymmetry(texture, where),
-        "fine contrast (log units)": gradient_energy(texture, where),
-    }
-
-
-one_real, all_ours = facts(real.texture, real.visibility), facts(ours, seen_ours)
-lines, outside = [], []
-for name, value in one_real.items():
-    low, high = float(all_ours[name].min()), float(all_ours[name].max())
-    if not low <= float(value) <= high:
-        outside.append(name)
-    lines.append([name, f"{float(value):.2f}", f"{low:.2f} … {high:.2f}", "yes" if low <= float(value) <= high else "**no**"])
-table_of(["measure, on the same facial skin", "astronaut", "synthetic, lowest … highest of 18", "inside?"], lines)
-notebook.glue("ch01_outside", len(outside))
-notebook.glue("ch01_measures", len(one_real))
+ours_seen = torch.cat([shots.visibility, many.visibility])
+zone = domains.seen_skin(real.visibility)
+of_real = domains.facts(real.texture, real.visibility, zone)
+rows, outside = domains.facts_rows(of_real, domains.facts(ours, ours_seen, zone))
+notebook.table_of(
+    ["measure", "astronaut", f"synthetic, range of {len(ours)}", "inside?"], rows
+)
 
 # %% [markdown]
 # {glue:text}`ch01_outside` of {glue:text}`ch01_measures` measures lie outside of the range that our few captures span.
@@ -964,165 +526,67 @@ notebook.glue("ch01_measures", len(one_real))
 # - **Shape and expression.** Our heads are neutral. A smile moves skin, opens lips, bares teeth and makes folds; the generator knows nothing of it.
 # - **Skin.** Ours has pores, marks and blotches in layers, but no real person's history; at high resolution it looks painted.
 # - **Things.** A few captures wear glasses or loose strands of hair. No make-up beyond lipstick, jewellery, head-wear (only its shadow), headset or microphone.
-# - **Light.** Half of it comes from 26 real places with their suns, half from a few broad lobes and one key, all infinitely far away. No bounce from clothes, no lamp near the face, one hard source at a time.
+# - **Light.** Half of it comes from measured environments with their suns, half from a few broad lobes and one key, all infinitely far away. No bounce from clothes, no lamp near the face, one hard source at a time.
 # - **Camera.** One error model for all phones. Beauty filters, local tone mapping and motion blur are missing, and the astronaut was photographed with studio light.
 #
-# These judgements come from laying sheets of 64 captures beside real unwraps and evenly lit face scans, changing the generator, and looking again, six times so far.
-# The first round removed a plastic sheen and skin that repeated itself: pigment in layers, pores and blotches came in.
-# The second went to the phone: seams, streaks at the silhouette and a tone curve, because our holes were too clean.
-# The third found hair cut out with scissors and a family likeness: stray hairs, more variation of shape, softer wrinkles.
-# The fourth replaced stencilled beards by single hairs, let grey come hair by hair, and gave the hollows of the studio textures the reddish light that skin throws into them, where they had been grey smudges.
-# The fifth compared skin with measurements instead of with eyes: nobody was *very light*, and pale skin was too yellow. Scattering as it was measured, and pale skin with little blood, mended both.
-# The sixth laid them beside photographs that came through `capture`: real ones show an oval, harder light, burnt highlights, yellow rooms. Single photographs, real places, foreign shadows and cameras that err came in.
-# A seventh round should begin with the eyes.
+# These judgements come from laying sheets of captures beside real unwraps and evenly lit face scans, changing the generator, and looking again, round after round.
+# That is how pores and blotches, stray hairs, seams of the phone's views, grey beards, pale skin with little blood, and harder light came in.
+# The next round should begin with the eyes.
 #
-# ## Sixty-four of each, and how different they are
+# ## A crowd, and how different its people are
 #
 # A generator can be varied in colour and still draw one face.
 # Wipe between the phone textures of {glue:text}`ch01_sheet` subjects and the studio textures of the same people.
+#
+# Two measurements tell one face in many colours from many faces; both are histograms in the figure.
+# Left, every face loses its colours: each channel is set to zero mean and unit variance over the face, so that only shape and pattern are left, and we look for the two subjects who are most alike.
+# Copies would lie at 0.
+# Right, an *identity network*, which turns a texture into a list of numbers (an embedding) that should depend on the person alone, must say whether two captures under *different lights* show one person.
+# The cosine of two embeddings is 1 if they point the same way.
+# The network was trained on other subjects, and no loss in this book ever uses it; the dashed threshold is chosen on {glue:text}`ch01_line_up` people of the split "val", and graded on as many others of that split, under three lights each.
 
 # %% tags=["hide-input"]
 crowd = data.subjects("phone")[:64]
-first_of = torch.stack([(data.subject == s).nonzero()[0, 0] for s in crowd])
-notebook.glue("ch01_sheet", len(crowd))
+first = torch.stack([(data.subject == s).nonzero()[0, 0] for s in crowd])
+apart = lab.diversity(everybody, layout.region_mask("face", data.resolution))
+line_up = lab.line_up(settings, weights.load("identity_eval"))
+figures.show(
+    domains.diversity_figure(apart, line_up),
+    "Left: histograms of the distances between colourless studio textures, of any two "
+    "subjects and of each subject and its nearest neighbour. Right: histograms of the "
+    "identity network's cosines for captures of two subjects and for captures of one "
+    "subject under two lights, with the threshold.",
+)
+figures.show(
+    figures.texture_grid(
+        [everybody[apart.trio]], [""], ["a subject", "most alike", "at the median"]
+    ),
+    "The two subjects of this set who are most alike without their colours, and a third "
+    "at the median distance from the first.",
+)
 figures.before_after(
-    image_grid(data.phone_batch(first_of)[0]),
+    image_grid(data.phone_batch(first)[0]),
     image_grid(data.studio_batch(crowd)),
-    "The subjects of this page's pre-training split: one phone capture each, over their studio textures",
+    "This page's pre-training subjects: one phone capture each, over their studio textures",
     labels=("phone", "studio"),
     width=720,
 )
 
 # %% [markdown]
-# Two measurements tell one face in many colours from many faces.
-# First, every face loses its colours: each channel is set to zero mean and unit variance over the face, so that only shape and pattern are left, and we look for the two subjects who are most alike.
-# Second, an identity network must say whether two captures under *different lights* show one person.
-# It was trained on other subjects, no loss in this book ever uses it, and its threshold is chosen on {glue:text}`ch01_line_up` people of the split "val", for as many others of that split, under three lights each.
-
-# %% tags=["hide-input"]
-everyone = data.studio_batch(torch.arange(len(data.studio))).flatten(2)
-on_face = everyone[:, :, layout.region_mask("face", data.resolution)[0].flatten() > 0.5]
-plain = ((on_face - on_face.mean(2, keepdim=True)) / on_face.std(2, keepdim=True)).flatten(1)
-apart = torch.cdist(plain, plain) / plain.shape[1] ** 0.5
-upper = apart[tuple(torch.triu_indices(len(apart), len(apart), 1))]
-nearest = apart.fill_diagonal_(torch.inf).min(1)
-
-judge = weights.load("identity_eval")
-many = 2 * settings.chapter.val_subjects  # a threshold and an accuracy need more people than the other figures of this page
-those = replace(settings.chapter, phone_subjects=0, studio_subjects=0, pair_subjects=0, val_subjects=2 * many, lightings=3)
-line_up = recipes.chapter_set(replace(settings, data=those, chapter=those))
-
-
-@torch.no_grad()
-def embed(subjects):
-    captures = torch.isin(line_up.subject, subjects).nonzero().flatten()
-    return torch.cat([judge.embed(*line_up.phone_batch(part)) for part in captures.split(32)]), line_up.subject[captures]
-
-
-chosen = verification(*embed(line_up.subjects("val")[:many]))
-judged = embed(line_up.subjects("val")[many:])
-verdict, scores = verification(*judged, threshold=chosen.threshold), pair_scores(*judged)
-
-fig = plt.figure(figsize=(figures.WIDTH, 2.4))
-axes = fig.subplots(1, 2)
-for ax, groups_, names, label in (
-    (
-        axes[0],
-        (upper, nearest.values),
-        ("any two subjects", "a subject and the most alike"),
-        "distance of colourless studio textures",
-    ),
-    (axes[1], scores[::-1], ("two subjects", "one subject, two lights"), "cosine of phone captures"),
-):
-    edges = torch.linspace(min(float(g.min()) for g in groups_), max(float(g.max()) for g in groups_), 28).tolist()
-    for values, name, role, hatch in zip(groups_, names, ("studio", "phone"), ("", "///"), strict=True):
-        ax.hist(
-            values.tolist(),
-            edges,
-            density=True,
-            histtype="stepfilled",
-            alpha=0.65,
-            color=figures.COLOURS[role],
-            hatch=hatch,
-            label=name,
-        )
-    ax.set(xlabel=label, ylabel="density", ylim=(0, 1.45 * ax.get_ylim()[1]))
-    ax.legend(loc="upper left")
-axes[1].axvline(chosen.threshold, color=figures.COLOURS["truth"], linestyle="--", linewidth=1)
-figures.show(
-    fig,
-    "Left: histograms of the distances between colourless studio textures, of any two subjects and of each subject and its "
-    "nearest neighbour. Right: histograms of the identity network's cosines for captures of two subjects and for captures "
-    "of one subject under two lights, with the threshold.",
-)
-closest = int(nearest.values.argmin())
-typical = int((apart[closest] - upper.median()).abs().argmin())
-figures.show(
-    figures.texture_grid(
-        [data.studio_batch(torch.tensor([closest, int(nearest.indices[closest]), typical]))],
-        [""],
-        ["a subject", "most alike", "at the median"],
-    ),
-    "The two subjects of this set who are most alike without their colours, and a third at the median distance from the first.",
-)
-notebook.glue("ch01_nearest", nearest.values.median())
-notebook.glue("ch01_any", upper.median())
-notebook.glue("ch01_closest", nearest.values.min())
-notebook.glue("ch01_line_up", many)
-notebook.glue("ch01_verified", 100 * verdict.accuracy)
-notebook.glue("ch01_auc", verdict.auc)
-notebook.glue("ch01_genuine", verdict.pairs[0])
-notebook.glue("ch01_impostor", verdict.pairs[1])
-
-# %% [markdown]
-# The median distance of two subjects is {glue:text}`ch01_any:.2f`, of a subject and its nearest neighbour {glue:text}`ch01_nearest:.2f`, and of the closest pair {glue:text}`ch01_closest:.2f`; copies would lie at 0.
-# Across lights, {glue:text}`ch01_verified:.1f` % of the pairs of these others are told right (area under the ROC curve {glue:text}`ch01_auc:.3f`, {glue:text}`ch01_genuine` genuine and {glue:text}`ch01_impostor` impostor pairs), so an identity can be lost, and its loss can be measured.
+# The median distance of two subjects is {glue:text}`ch01_any:.2f`, of a subject and its nearest neighbour {glue:text}`ch01_nearest:.2f`, and of the closest pair {glue:text}`ch01_closest:.2f`.
+# Across lights, {glue:text}`ch01_verified:.1f` % of the pairs of these others are told right (AUC {glue:text}`ch01_auc:.3f`, {glue:text}`ch01_genuine` pairs of one person and {glue:text}`ch01_impostor` of two), so an identity can be lost, and its loss can be measured.
 # Mind what this shows and what not: the network knows how *our* heads differ, and many of them differ by hair, beard and tone more than real relatives do.
 #
 # ## Data card
 #
 # A data set should come with a description that says who is in it and what it must not be used for {cite}`pushkarna2022datacards`.
-
-# %% tags=["hide-input"]
-traits = draw_traits(data.seeds)
-years = 18 + 62 * traits.age
-groups = {
-    "skin (ITA class)": (ITA_NAMES, of_group),
-    "age (years)": (
-        ("18–29", "30–44", "45–59", "60–80"),
-        torch.bincount(torch.bucketize(years, torch.tensor([30.0, 45.0, 60.0])), minlength=4),
-    ),
-    "hair": (HAIR_STYLES, torch.bincount(traits["hair_style"], minlength=len(HAIR_STYLES))),
-    "beard": (BEARDS, torch.bincount(traits["beard"], minlength=len(BEARDS))),
-}
-fig = plt.figure(figsize=(figures.WIDTH, 3.0))
-axes = fig.subplots(1, 4)
-for ax, (title, (names, values)) in zip(axes, groups.items(), strict=True):
-    bars = ax.barh(names, values, color=figures.COLOURS["studio"])
-    ax.bar_label(bars, fontsize=7, padding=1)
-    ax.set(title=title, xticks=[], xlim=(0, float(values.max()) * 1.25))
-    ax.grid(False)
-    ax.invert_yaxis()
-    ax.tick_params(axis="y", labelsize=7)
-figures.show(
-    fig,
-    f"Composition of this chapter's {len(data.studio)} subjects: counts over six skin classes, four age groups, eleven hair "
-    "styles and six beards.",
-)
-notebook.glue("ch01_subjects", len(data.studio))
-notebook.glue("ch01_captures", len(data))
-notebook.glue("ch01_generator", data.manifest["generator"])
-notebook.glue("ch01_old", 100 * (years >= 60).float().mean())
-notebook.glue("ch01_smallest", ITA_NAMES[int(of_group.argmin())])
-notebook.glue("ch01_smallest_count", int(of_group.min()))
-
-# %% [markdown]
+#
 # | field | content |
 # | --- | --- |
 # | name | synthetic heads, generator {glue:text}`ch01_generator`; this page's set has {glue:text}`ch01_subjects` subjects and {glue:text}`ch01_captures` captures |
 # | origin | computed; no photograph, scan or person went in, apart from published tables of absorption and the canonical face mesh |
 # | truth kept | albedo, normals, position, occlusion, gloss, hair, moles, light, visibility, traits |
-# | tone | drawn evenly in a scale of melanin, **not** as any population has it; the smallest class here is *{glue:text}`ch01_smallest`* with {glue:text}`ch01_smallest_count` subjects |
+# | tone | drawn evenly in a scale of melanin, **not** as any population has it; smallest class here: *{glue:text}`ch01_smallest`* ({glue:text}`ch01_smallest_count`) |
 # | age | 18 to 80, more young than old: {glue:text}`ch01_old:.0f` % are 60 or older; no children |
 # | hair, beards, eyes | colours depend loosely on tone, beards and baldness on one number called masculinity; both are simplifications of ours and describe nobody |
 # | intended use | teaching; testing whether a method does what it claims where the truth is known; pre-training before real data |
@@ -1145,18 +609,14 @@ notebook.glue("ch01_smallest_count", int(of_group.min()))
 # | --- | --- | --- |
 # | phone textures | 12,000 (as secondary summaries report); private | synthetic; as many as you ask for |
 # | studio textures | from a light dome; private; number unknown to us | synthetic, uniform dome |
-# | pairs | "few-shot": a few; number unknown to us | {glue:text}`ch01_pairs` subjects on this page |
+# | people with studio texture in training | "few-shot": a few; number unknown to us | {glue:text}`ch01_few` subjects on this page (splits "studio" and "pairs") |
 # | subjects | real people | seeds |
 # | truth for a test subject | at best one studio capture | exact, under any number of lights |
 # | visibility maps | unknown to us | exact |
 # | what success means | it works on people | the method does what it says, on heads that we made |
 #
 # Real sets that a reader may plug in, each under its own licence, are Ava-256 {cite}`martinez2024ava256`, Multiface {cite}`wuu2022multiface` and FFHQ-UV {cite}`bai2023ffhquv`; the first comes from the same kind of dome as the paper's studio data.
-
-# %% tags=["remove-cell"]
-notebook.glue("ch01_pairs", len(studio_subjects(data, "few")))
-
-# %% [markdown]
+#
 # ## Claims of the paper tested here
 #
 # | statement | whose | measured here | verdict |
@@ -1165,10 +625,49 @@ notebook.glue("ch01_pairs", len(studio_subjects(data, "few")))
 # | Phone captures miss regions, behind the ears for example | the authors state it | {glue:text}`ch01_observed:.0f` % of the map and {glue:text}`ch01_ears:.0f` % of the ears observed | built in as well |
 # | 12,000 phone textures were used | secondary summaries report it | – | not testable: the data are private |
 # | Registration is why few samples suffice | our inference | {glue:text}`ch01_registered:.0f` % against {glue:text}`ch01_jittered:.0f` % explained | on our heads, {glue:text}`ch01_enough` |
-# | Masking removes the shortcut of the holes | our choice | AUC {glue:text}`ch01_auc_smears_raw:.2f` → {glue:text}`ch01_auc_smears_masked:.2f` | masking {glue:text}`ch01_closed`, hole and smear; it does nothing about blur and noise |
+# | Masking removes the shortcut of the holes | our choice | AUC of smears {glue:text}`ch01_auc_smears_raw:.2f` → {glue:text}`ch01_auc_smears_masked:.2f` | masking {glue:text}`ch01_closed`; it does nothing about blur and noise |
 #
 # A stand-in that was built to have a property cannot confirm that property.
 # What can be tested begins in the next chapter.
+
+# %% tags=["remove-cell"]
+# The numbers that the text quotes.
+notebook.tell("ch01", portraits.face_share())
+notebook.tell("ch01", domains.registration_numbers(registered))
+notebook.tell("ch01", portraits.skin_numbers(data, measured, groups))
+notebook.tell("ch01", domains.capture_numbers(data, uneven))
+notebook.tell("ch01", domains.shortcut_numbers(grades))
+notebook.tell("ch01", domains.diversity_numbers(apart, line_up))
+sd_lights, sd_people = lab.light_against_people(many, everybody)
+well = domains.seen_skin(shots.visibility)
+honest = fits["shared"]
+change = (frames[1] - frames[0])[None]
+notebook.tell(
+    "ch01",
+    {
+        "nothing": psnr(shots.texture, studio, well).mean(),
+        "asymmetry_phone": asymmetry(shots.texture, well).mean(),
+        "asymmetry_studio": asymmetry(studio, well).mean(),
+        "s_low": many.severity.min(),
+        "s_high": many.severity.max(),
+        "sd_lights": sd_lights,
+        "sd_people": sd_people,
+        "variance": "more" if sd_lights > sd_people else "less",
+        "light_change": 255 * masked_mean(change.square(), unit).sqrt(),
+        "most_fine": STAGES[1:][int(changes[:, 1].argmax())],
+        "trap_gain": trap.after - trap.before,
+        "trap_gamma": trap.gamma,
+        "trap_true": trap.decoded - honest.before,
+        "honest_gain": honest.after - honest.before,
+        "leak_found": 100 * leak.found,
+        "leak_capture": leak.error["capture"],
+        "leak_subject": leak.error["subject"],
+        "outside": outside,
+        "measures": len(rows),
+        "sheet": len(crowd),
+        "few": len(studio_subjects(data, "few")),
+    },
+)
 
 # %% [markdown]
 # ## Exercises

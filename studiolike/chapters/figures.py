@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -26,6 +26,7 @@ from torch import Tensor
 from ..errors import InputError, MissingExtra
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe–Ito, ordered so that neighbours differ in lightness too
@@ -133,6 +134,27 @@ def show(fig: Figure, alt: str) -> None:
     _display(Html(_picture(data, "png", _checked(alt), look), data, alt))
     if pyplot := sys.modules.get("matplotlib.pyplot"):  # only figures that pyplot knows can be flushed again
         pyplot.close(fig)
+
+
+def plot(height: float = 2.6, widths: Sequence[float] = (1,)) -> tuple[Figure, list[Axes]]:
+    """An empty figure as wide as the page, for `show`, with one pair of axes per entry of ``widths`` (their relative widths).
+
+    Args:
+        height: of the whole figure, in inches.
+    """
+    with style():
+        from matplotlib.figure import Figure
+
+        fig = Figure(figsize=(WIDTH, height))
+        return fig, list(fig.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0])
+
+
+def picture(ax: Axes, texture: Tensor, title: str = "", **look: Any) -> Any:
+    """Draw a texture ``(3, H, W)`` or a field ``(H, W)`` into axes, without frame and ticks; what matplotlib returns."""
+    values = texture.permute(1, 2, 0).clamp(0, 1) if texture.ndim == 3 else texture
+    ax.set_axis_off()
+    ax.set_title(title)
+    return ax.imshow(values.detach().cpu(), **look)
 
 
 def texture_grid(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 
 import torch
@@ -40,6 +40,12 @@ def glue(name: str, value: float | int | str) -> None:
         print(f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}")
         return
     store(name, value, display=False)
+
+
+def tell(chapter: str, numbers: Mapping[str, float | int | str]) -> None:
+    """`glue` many results of a chapter: ``tell("ch03", {"psnr": 23.4})`` names one ``ch03_psnr``."""
+    for name, value in numbers.items():
+        glue(f"{chapter}_{name}", value)
 
 
 def source(thing: Callable | type) -> None:
