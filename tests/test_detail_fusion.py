@@ -5,9 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from studiolike.detail import fuse, fusion
-from studiolike.detail.fusion import WIDTH
+from studiolike.detail.fusion import STEP, WIDTH, bilateral, relief
 from studiolike.errors import InputError
-from studiolike.image import linear_to_srgb, srgb_to_linear
+from studiolike.image import blur, linear_to_srgb, luminance, srgb_to_linear
+from studiolike.layout import region_mask
 
 SIZE = 128
 
@@ -100,7 +101,8 @@ def test_a_texel_seen_by_half_is_half_fused_and_lends_its_light_to_few(truth, li
     sure, unsure = SEEN.clone(), SEEN.clone()
     unsure[..., 60:64, :] = 0.2
     beside = (slice(None), slice(None), slice(56, 60))
-    a, b = (fuse(wrong, seen, studio)[beside] - whole[beside] for seen in (sure, unsure))
+    whole = fuse(phone, SEEN, studio, edges=False)  # the other low pass hardly listens to outliers, sure or unsure
+    a, b = (fuse(wrong, seen, studio, edges=False)[beside] - whole[beside] for seen in (sure, unsure))
     assert b.abs().mean() < 0.25 * a.abs().mean()
 
 
@@ -133,3 +135,74 @@ def test_large_textures_are_fused_in_strips_that_leave_no_seam(truth, light, mon
     whole = fuse(large[0], seen, large[1])
     monkeypatch.setattr(fusion, "WHOLE", SIZE)
     assert (fuse(large[0], seen, large[1]) - whole).abs().max() < 1e-3
+
+
+def test_the_relief_of_the_light_has_its_slopes_and_neither_exposure_nor_white_balance(truth, light):
+    phone, cast = lit(truth, light), torch.tensor([0.5, 0.7, 0.4]).view(1, 3, 1, 1)
+    found = relief(phone, SEEN, truth)
+    wanted = light.log() - light.log().mean((2, 3), keepdim=True)
+    assert error(found, wanted) < 0.1 < float(wanted.abs().mean()), "the floor makes dark texels a little flatter"
+    other = linear_to_srgb(srgb_to_linear(phone) * cast)
+    assert error(relief(other, SEEN, truth), found) < 0.1 * error(other, phone) / float(phone.mean())
+    half = SEEN.clone()
+    half[..., : SIZE // 2] = 0
+    assert relief(phone, half, truth)[..., : SIZE // 2].abs().max() == 0
+    assert abs(float(relief(phone, half, truth)[..., SIZE // 2 :].mean())) < 1e-3
+
+
+def shadowed(texture, depth=0.3):
+    """With a hard shadow over its left half."""
+    shadow = torch.ones(SIZE)
+    shadow[: SIZE // 2] = depth
+    return lit(texture, shadow.expand(1, 3, SIZE, -1))
+
+
+@pytest.fixture(scope="module")
+def skin():
+    """Skin with shallow detail and brows that are darker by more than any shadow."""
+    rng = torch.Generator().manual_seed(1)
+    fine = 1 + 0.12 * torch.randn(1, 3, SIZE, SIZE, generator=rng).clamp(-2, 2)
+    brows = sum(region_mask(f"{side}_brow", SIZE) for side in ("left", "right"))
+    return linear_to_srgb(0.35 * fine * (1 - 0.85 * brows)), brows[None] > 0.5
+
+
+def test_the_edge_of_a_shadow_on_skin_is_taken_off_and_the_detail_beside_it_stays(skin):
+    texture, _ = skin
+    studio = smooth(texture, 32)
+    plain, followed = (fuse(shadowed(texture), SEEN[:1], studio, edges=e) for e in (False, True))
+    edge = (..., slice(90, 120), slice(SIZE // 2 - 8, SIZE // 2 + 8))
+    assert (followed - texture)[edge].abs().mean() < 0.5 * (plain - texture)[edge].abs().mean()
+    away = (..., slice(90, 120), slice(20, 50))
+    contrast = [float((t - smooth(t, 32))[away].std()) for t in (followed, texture)]
+    assert contrast[0] > 0.7 * contrast[1]
+
+
+def test_brows_that_the_generator_does_not_know_stay_the_person_s(skin):
+    texture, brows = skin
+    studio = linear_to_srgb(torch.full_like(texture, 0.35))
+    dark = [float(luminance(srgb_to_linear(t))[brows].mean()) for t in (texture, fuse(texture, SEEN[:1], studio))]
+    assert dark[1] < 0.5 * 0.35 and dark[0] < dark[1]
+
+
+def test_a_wide_low_pass_on_reduced_maps_is_that_of_the_full_ones():
+    rng = torch.Generator().manual_seed(2)
+    x = F.interpolate(torch.randn(1, 3, 9, 9, generator=rng), 64, mode="bicubic")
+    weight, step = torch.ones(1, 1, 64, 64), (torch.arange(64) > 30).float().expand(1, 1, 64, -1)
+    for sigma in (3.0, 6.0):
+        found, wanted, plain = (
+            t[..., 20:44, :] for t in (bilateral(x, weight, step - 0.5, sigma), exact(x, step, sigma), blur(x, sigma))
+        )
+        assert (found - wanted).abs().mean() < 0.15 * (plain - wanted).abs().mean(), "levels and reduced maps cost little"
+
+
+def exact(x, guide, sigma):
+    """The filter by its definition, texel by texel; horizontally the layout goes round."""
+    n = x.shape[-1]
+    at = torch.arange(n).float()
+    across = (at[:, None] - at).abs()
+    across = torch.minimum(across, n - across)
+    rows = torch.exp(-0.5 * ((at[:, None] - at) / sigma) ** 2)
+    near = rows[:, None, :, None] * torch.exp(-0.5 * (across / sigma) ** 2)[None, :, None, :]
+    alike = torch.exp(-0.5 * ((guide[0, 0][:, :, None, None] - guide[0, 0]) / STEP) ** 2)
+    share = near * alike
+    return torch.einsum("hwij,cij->chw", share, x[0])[None] / share.sum((2, 3))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from studiolike.detail import Detailer, detail, fuse, make_scheduler
-from studiolike.detail.model import CONDITIONS, bands, from_bands, precondition, upsample
+from studiolike.detail.model import CONDITIONS, RELIEF, bands, from_bands, precondition, upsample
 from studiolike.detail.sample import FINE
 from studiolike.errors import InputError
 from studiolike.image import linear_to_srgb, srgb_to_linear
@@ -143,8 +143,9 @@ def test_conditions_tell_the_network_everything_or_nothing_of_the_phone_sample_b
     base = model.base(phone, seen, studio, guided)
     assert torch.equal(base[:1], fuse(phone, seen, studio)[:1]) and torch.equal(base[1], studio[1])
     told = model.conditions(phone, seen, studio, base, guided)
-    assert told.shape == (2, CONDITIONS, 64, 64)
-    assert told[0, 6:9].abs().amax((1, 2)).min() > 0 and told[1, 6:9].abs().max() == 0
+    assert told.shape == (2, CONDITIONS + RELIEF, 64, 64)
+    for part in (slice(6, 9), slice(11, 14)):
+        assert told[0, part].abs().amax((1, 2)).min() > 0 and told[1, part].abs().max() == 0
     assert torch.equal(told[1, :3], told[1, 3:6]) and not torch.equal(told[0, :3], told[0, 3:6])
 
 

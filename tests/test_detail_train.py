@@ -10,7 +10,7 @@ from fakes import FakeSet
 
 from studiolike.config import DetailConfig
 from studiolike.detail import DetailStage, detail, fuse, make_scheduler
-from studiolike.detail.model import CONDITIONS, bands, uv_channels
+from studiolike.detail.model import CONDITIONS, RELIEF, bands, uv_channels
 from studiolike.detail.train import clean_from_velocity, min_snr_weight, velocity
 from studiolike.errors import InputError, ProtocolError
 from studiolike.image import from_signed
@@ -71,7 +71,7 @@ def test_min_snr_weights_are_finite_at_zero_and_capped_at_high_ratios():
 def test_the_residual_s_scale_and_the_power_of_its_bands_are_measured(stage):
     s = stage()
     clean, conditions = s.draw(256, seeded(1))
-    assert clean.shape == (256, 3, 16, 16) and conditions.shape == (256, CONDITIONS, 16, 16)
+    assert clean.shape == (256, 3, 16, 16) and conditions.shape == (256, CONDITIONS + RELIEF, 16, 16)
     assert 0.8 < float(clean.square().mean().sqrt()) < 1.25
     power = torch.tensor(s.model.config.band_power)
     found = bands(clean).square().mean((0, 2, 3))
@@ -111,9 +111,9 @@ def test_a_crop_holds_one_person_s_residual_conditions_and_place(stage, data):
     whole, textures = uv_channels(32, 32), data.studio_batch(torch.arange(len(data.studio)))
     places = set()
     for residual, told in zip(clean, conditions, strict=True):
-        y, x = ((told[9:, 0, 0].flip(0) + 1) / 2 * 32 - 0.5).round().long().tolist()
+        y, x = ((told[9:11, 0, 0].flip(0) + 1) / 2 * 32 - 0.5).round().long().tolist()
         places.add((y, x))
-        assert y % 2 == x % 2 == 0 and torch.allclose(told[9:], whole[0, :, y : y + 16, x : x + 16])
+        assert y % 2 == x % 2 == 0 and torch.allclose(told[9:11], whole[0, :, y : y + 16, x : x + 16])
         truth = from_signed(told[:3]) + residual * s.model.config.residual_scale
         nearest = (textures[..., y : y + 16, x : x + 16] - truth).abs().amax((1, 2, 3)).argmin()
         assert torch.allclose(textures[nearest, :, y : y + 16, x : x + 16], truth, atol=1e-4)

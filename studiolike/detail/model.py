@@ -3,7 +3,8 @@
 `fusion` puts the phone's detail on the generator's light. What is wrong with the result is the *residual* to the true
 texture: edges of cast shadows and highlights that came along with the phone's gradients, light that the generator got wrong,
 holes that it painted without detail, texels blurred at grazing angles. The detailer draws that residual, conditioned on the
-fused texture, on the generator's, on the phone's log gradients and where they can be trusted, and on the place in the map.
+fused texture, on the generator's, on the phone's log gradients and where they can be trusted, on the relief of the light that
+fusion took away (where it falls off steeply, a shadow ends), and on the place in the map.
 It predicts velocity (Salimans & Ho, ICLR 2022) of the residual scaled to unit variance, under a schedule with zero terminal
 signal-to-noise ratio (Lin et al., WACV 2024).
 
@@ -29,10 +30,11 @@ from torch import Tensor
 from ..config import GROUPS
 from ..errors import InputError
 from ..image import to_signed
-from .fusion import fuse
+from .fusion import fuse, relief
 from .guidance import gradients, normalise
 
 CONDITIONS = 3 + 3 + 2 + 1 + 2  # fused texture, generator's texture, gradients, trust, uv
+RELIEF = 3  # and the relief of the light
 SCHEDULERS = {"ddim": DDIMScheduler, "dpm++": DPMSolverMultistepScheduler}
 
 
@@ -125,6 +127,7 @@ class Detailer(ModelMixin, ConfigMixin):
         gradient_kind: ``"log"`` or ``"raw"``, see `guidance.gradients`.
         gradient_scale: unit of the gradient channels before compression, per texel.
         border: texels by which holes grow.
+        relief: whether the network sees the relief of the light that fusion took away.
     """
 
     @register_to_config
@@ -139,10 +142,11 @@ class Detailer(ModelMixin, ConfigMixin):
         gradient_kind: str = "log",
         gradient_scale: float = 0.03,
         border: int = 3,
+        relief: bool = True,
     ):
         super().__init__()
         self.unet = UNet2DModel(
-            in_channels=4 * (3 + CONDITIONS),
+            in_channels=4 * (3 + CONDITIONS + RELIEF * relief),
             out_channels=4 * 3,
             block_out_channels=tuple(channels),
             layers_per_block=layers,
@@ -160,10 +164,12 @@ class Detailer(ModelMixin, ConfigMixin):
         return torch.where(guided, fuse(phone, visibility, studio), studio)
 
     def conditions(self, phone: Tensor, visibility: Tensor, studio: Tensor, base: Tensor, guided: Tensor | bool = True) -> Tensor:
-        """All that the network sees beside the noisy residual, as one ``(B, 11, H, W)`` tensor.
+        """All that the network sees beside the noisy residual, as one ``(B, 14, H, W)`` tensor (11 without
+        the relief).
 
         Args:
-            phone: ``(B, 3, H, W)`` in [0, 1], of which only the gradients are used. visibility: ``(B, 1, H, W)``.
+            phone: ``(B, 3, H, W)`` in [0, 1], of which only what no exposure and no white balance changes is used: the
+                gradients, and the relief of the light that fusion took away. visibility: ``(B, 1, H, W)``.
             studio: the generator's texture, enlarged, ``(B, 3, H, W)`` in [0, 1].
             base: see `base`.
             guided: where false, ``(B,)``, gradients and trust are zero: the network is told nothing of the phone.
@@ -172,7 +178,8 @@ class Detailer(ModelMixin, ConfigMixin):
         keep = torch.as_tensor(guided, device=phone.device).expand(len(phone)).view(-1, 1, 1, 1).to(phone)
         uv = uv_channels(*phone.shape[-2:], device=phone.device).to(phone).expand(len(phone), -1, -1, -1)
         told = torch.cat([normalise(field, self.config.gradient_scale), trust], 1) * keep
-        return torch.cat([to_signed(base), to_signed(studio), told, uv], 1)
+        light = [relief(phone, visibility, base) * keep] if self.config.relief else []
+        return torch.cat([to_signed(base), to_signed(studio), told, uv, *light], 1)
 
     def forward(self, noisy: Tensor, timestep: Tensor | int, conditions: Tensor) -> Tensor:
         """Velocity ``(B, 3, H, W)`` of the scaled residual.
@@ -180,7 +187,7 @@ class Detailer(ModelMixin, ConfigMixin):
         Args:
             noisy: ``(B, 3, H, W)``, the noisy scaled residual; any H and W.
             timestep: int or ``(B,)`` in 0…999.
-            conditions: ``(B, 11, H, W)`` from `conditions`.
+            conditions: ``(B, 14, H, W)`` from `conditions`.
         """
         batch, _, height, width = noisy.shape
         step = 2 ** len(self.config.channels)

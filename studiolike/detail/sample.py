@@ -86,7 +86,7 @@ def detail(
     texture = (base + x * model.config.residual_scale).clamp(0, 1)
     if size < height:
         texture = upsample(texture, height)
-        texture = fuse(phone, visibility, texture, FINE / size) if guided else texture
+        texture = fuse(phone, visibility, texture, FINE / size, edges=False) if guided else texture
     return texture
 
 

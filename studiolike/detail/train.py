@@ -126,7 +126,7 @@ class DetailStage(Stage):
         return phone, seen, upsample(from_signed(g_studio.synthesis(codes, "none")).float(), phone.shape[-1]), truth
 
     def draw(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw crops: clean scaled residual ``(B, 3, c, c)``, conditions ``(B, 11, c, c)``.
+        """Draw crops: clean scaled residual ``(B, 3, c, c)``, conditions ``(B, 14, c, c)``.
 
         A capture that went through the chain is cut ``config.crops`` times: the chain costs as much as a crop's step.
         """
