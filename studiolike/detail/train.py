@@ -128,7 +128,7 @@ class DetailStage(Stage):
     def draw(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw crops: clean scaled residual ``(B, 3, c, c)``, conditions ``(B, 14, c, c)``.
 
-        A capture that went through the chain is cut ``config.crops`` times: the chain costs as much as a crop's step.
+        A capture that went through the chain is cut ``config.crops`` times: the chain costs more than a crop's step.
         """
         captures = -(-count // self.config.crops)
         rows = self.rows[torch.randint(len(self.rows), (captures,), generator=rng)]
