@@ -10,13 +10,10 @@
 # (ch07)=
 # # Your own capture
 #
+# <!-- run box -->
+#
 # A real photograph goes through the whole chain, from pixels and landmarks to a head that turns, and every intermediate result is shown.
 # Nothing in it was ever trained on a real person, so we also measure how far from home the networks are, and what they do when the photograph is worse.
-#
-# <!-- run box -->
-
-# %% tags=["parameters"]
-profile = "auto"  # "smoke", "cpu", "gpu" or "paper"; "auto" takes what fits this machine
 
 # %% [markdown]
 # ## What you will learn
@@ -27,7 +24,10 @@ profile = "auto"  # "smoke", "cpu", "gpu" or "paper"; "auto" takes what fits thi
 # - Use your own photo or video, from the command line, from Python and in Colab.
 # - Know what will not work, and what the package says then.
 #
-# **You should know** {ref}`ch06`, and the layout of {ref}`ch01`.
+# **You need** {ref}`ch06`, and the layout of {ref}`ch01`; symbols and measures stand on [one page](../notation-and-metrics.md).
+#
+# **Which weights.** The networks are those of the protocol `open`, which have learnt from every studio texture that our generator of heads gave them, except those of the splits "val" and "test": a tool should use what there is.
+# (Chapters 4 to 6 ask the paper's question, what a few studio textures can teach, and use the protocol `few`.)
 #
 # The networks were trained on synthetic heads, a declared stand-in for people.
 # The photograph is NASA's portrait of an astronaut, which is in the public domain and comes with scikit-image; it is the only real person in this book.
@@ -70,35 +70,32 @@ profile = "auto"  # "smoke", "cpu", "gpu" or "paper"; "auto" takes what fits thi
 # It will not be refused, because nothing in the chain knows what a hat is.
 # ```
 
-# %%
+# %% tags=["parameters"]
+profile = (
+    "auto"  # "smoke", "cpu", "gpu" or "paper"; "auto" takes what fits this machine
+)
+
+# %% tags=["hide-input"]
 import contextlib
 import io as text_io
 import json
-import socket
 import time
 from pathlib import Path
-from unittest import mock
 
-import matplotlib.pyplot as plt
-import numpy as np
 import torch
 from PIL import Image
-from skimage.data import astronaut
 
-from studiolike import avatar, capture, cli, evaluation, layout, recipes, weights
-from studiolike.capture import quality, unwrap
+from studiolike import avatar, capture, cli, recipes
 from studiolike.chapters import figures, notebook
-from studiolike.chapters.notebook import table_of
-from studiolike.errors import StudioError
-from studiolike.image import resize
-from studiolike.inversion import WPrior
-from studiolike.pipeline import RESOLUTION, StudioPipeline
+from studiolike.chapters import photograph as shown
+from studiolike.experiments.photograph import Photograph, closed_sockets
 
 settings = recipes.chapter_profile(profile)
-size = RESOLUTION  # of the result, unless another is asked for
 figures.apply_style()
 folder = Path("runs/ch07")
 folder.mkdir(parents=True, exist_ok=True)
+device = "cuda" if torch.cuda.is_available() else "cpu"
+lab = Photograph(device)  # the picture, its landmarks, and the chain of "open"
 
 # %% [markdown]
 # ## The photograph and its landmarks
@@ -107,121 +104,72 @@ folder.mkdir(parents=True, exist_ok=True)
 # They carry everything that we need to know of the face's shape and pose; the pixels bring the colour.
 
 # %%
-photo, stored = astronaut(), capture.astronaut_landmarks()
-assert stored.same_picture(photo)
-points = stored.points
-box = np.s_[20:250, 110:340]
-fig, axes = plt.subplots(1, 3, figsize=(figures.WIDTH, 2.6))
-axes[0].imshow(photo)
-axes[1].imshow(photo[box], extent=(110, 340, 250, 20), interpolation="antialiased")
-axes[2].imshow(photo[box], extent=(110, 340, 250, 20), interpolation="antialiased", alpha=0.35)
-axes[2].triplot(points[:, 0], points[:, 1], layout.face_triangles().numpy(), color=figures.PALETTE[0], linewidth=0.3)
-axes[2].plot(points[:, 0], points[:, 1], ".", color=figures.PALETTE[3], ms=1.2)
-for ax, title in zip(axes, ("photo, 512 × 512", "the face in it", "468 landmarks, 898 triangles"), strict=True):
-    ax.set_axis_off()
-    ax.set_title(title)
 figures.show(
-    fig,
-    "NASA's portrait of an astronaut, the part of it that shows the face, and the same part with the stored "
-    "landmarks and the triangles between them.",
+    shown.landmarks_figure(lab),
+    "NASA's portrait of an astronaut, the part of it that shows the face, and the same "
+    "part with the stored landmarks and the triangles between them.",
 )
 
 # %% [markdown]
 # ## Unwrapping
 #
-# The layout's head is posed to the landmarks by a similarity, scale $s$, rotation $R$ and offset $t$; what is left over is interpolated over the triangles and added.
-# Each texel at the place $X(u, v)$ then knows its pixel, and takes the photo's colour there:
+# The layout's head is posed to the landmarks by a similarity, scale $s$, rotation $R$ and offset $t$; what is left over, $r$, is interpolated over the triangles and added.
+# Each texel at the place $X(u, v)$ then knows its pixel, by the camera's projection $\Pi$, and takes the colour of the photo $I$ there:
 #
 # ```{math}
 # :label: eq-ch07-unwrap
-# x(u, v) = I\big(\Pi\,(s R\, X(u, v) + t + r(u, v))\big), \qquad
-# v(u, v) = \underbrace{\text{ramp}\big(n \cdot c\big)}_{\text{facing}}\;\underbrace{[\text{not hidden}]}_{\text{depth buffer}}\;\underbrace{[\text{inside the picture}]}_{\text{margin}} .
+# \begin{aligned}
+# x(u, v) &= I\big(\Pi\,(s R\, X(u, v) + t + r(u, v))\big) \\
+# v(u, v) &= \underbrace{\text{ramp}\big(n \cdot c\big)}_{\text{facing}}\;\underbrace{[\text{not hidden}]}_{\text{depth buffer}}\;\underbrace{[\text{inside the picture}]}_{\text{margin}}
+# \end{aligned}
 # ```
 #
-# Here $n \cdot c$ is the cosine between the surface normal and the direction to the camera.
+# Here $x$ is the phone texture and $v$ its visibility; $n \cdot c$ is the cosine between the surface normal and the direction to the camera, and the ramp rises from 0 at a grazing angle to 1.
 # How the authors weight their frames we do not know; this visibility is our choice.
 
 # %%
-notebook.source(unwrap.visibility_map)
-
-# %%
-shot = capture.capture_photo(photo, size, stored)
-surface = unwrap.face_surface(points, capture.fit_pose(points), size)
-pictures = [
-    resize(torch.from_numpy(photo[box].copy()).permute(2, 0, 1)[None].float() / 255, 256)[0],
-    surface.facing.clamp(0, 1),
-    shot.visibility[0],
-    (shot.texture * shot.visibility)[0],
-    shot.texture[0],
-]
-figures.show(
-    figures.texture_grid([pictures], (), ["photo", "facing the camera", "visibility", "what was seen", "filled smoothly"]),
-    "The photo's face; how squarely each texel faces the camera; the visibility map; the texture where it was seen; and the "
-    "texture with a smooth fill elsewhere.",
-)
-facts = {name: value for name, value in shot.quality.items() if name != "warnings"}
-table_of(["measured of the capture", ""], facts.items())
-for warning in shot.quality["warnings"]:
-    print("note:", warning)
-covered = float(shot.visibility.gt(0.3).float().mean())
-notebook.glue("ch07_covered", 100 * covered)
-notebook.glue("ch07_face_pixels", facts["face_pixels"])
-blurred = (
-    "so this texture is blurred before any network sees it"
-    if facts["oversampling"] > 1
-    else "so at this size the texture loses nothing"
-)
-notebook.glue("ch07_oversampling", f"{facts['oversampling']:.2g} texels a side, {blurred}")
-notebook.glue("ch07_mouth", facts["mouth_opening"])
+notebook.source(capture.unwrap.visibility_map)
+notebook.tell("ch07", shown.unwrapped(lab))
 
 # %% [markdown]
 # The photo fills {glue:text}`ch07_covered:.0f` % of the layout; everything else will be invented.
 # The face is {glue:text}`ch07_face_pixels:.0f` pixels wide, and one pixel of it covers {glue:text}`ch07_oversampling`.
 # The mouth is open by {glue:text}`ch07_mouth:.2f` of its width, and teeth have no place in the layout.
-# The notes above are what the command line would tell you.
+# The notes below the table are what the command line would tell you.
 #
 # ## Through the chain
 #
-# The networks are those of the protocol `open`, which have learnt from every studio texture that our generator of heads gave them, except those of the splits "val" and "test": a tool should use what there is.
-# (Chapters 4 to 6 ask the paper's question, what a few studio textures can teach, and use the protocol `few`.)
-# The call is that of {ref}`ch06`, at the default size, with one addition: network connections are forbidden while it runs.
-# If any step wanted to send the photograph somewhere, this cell would fail.
+# The call is that of {ref}`ch06`, at the default size, with one addition: Python's sockets are closed while it runs.
+# If Python code of any step tried to send the photograph somewhere, this cell would fail.
 
 # %%
-pipe = StudioPipeline.released("cuda" if torch.cuda.is_available() else "cpu", protocol="open")
-
-
-def run(texture, visibility):
-    return pipe(texture, visibility, resolution=size).to("cpu")
-
-
-forbidden = mock.Mock(side_effect=AssertionError("something tried to open a connection"))
-with mock.patch.object(socket.socket, "connect", forbidden), mock.patch("socket.create_connection", forbidden):
-    out = run(shot.texture, shot.visibility)
-assert not forbidden.called
-print("connections opened:", forbidden.call_count)
-stages = [shot.texture[0], out.reconstruction[0], out.studio_lr[0], out.texture[0]]
-low = out.studio_lr.shape[-1]
+with closed_sockets() as attempts:
+    out = lab.run(lab.shot.texture, lab.shot.visibility)
+print("connections tried:", attempts.call_count)
+assert not attempts.called
 figures.show(
-    figures.texture_grid(
-        [stages], (), [f"phone, {size}²", f"G_phone(w+), {low}²", f"G_studio(w+), {low}²", f"detailed, {size}²"], tile=1.8
-    ),
-    "The four stages on the astronaut: phone texture, its reconstruction by G_phone, the same code through G_studio, and "
-    "the detailed result.",
+    shown.stages_figure(lab, out),
+    "The four stages on the astronaut: phone texture, its reconstruction by G_phone, "
+    "the same code through G_studio, and the result at full size. Each is judged by "
+    "what the one before it could know.",
 )
 
 # %% [markdown]
 # Read it from left to right, and blame the right stage.
-# If the second picture is not this person, the encoder's code has lost her, and only what fusion takes from the phone texture can bring her back.
-# If the second is right and the third is not, the fine-tuned generator has changed her.
-# If the third is right and the fourth shows light or marks that do not belong to skin, they came in through the phone's gradients.
-# There is no true studio texture of this person, so the picture is all that we have for the question how *right* the result is.
 #
+# - If the second picture is not this person, the encoder's code has lost her, and only what fusion takes from the phone texture can bring her back.
+# - If the second is right and the third is not, the fine-tuned generator has changed her.
+# - If the third is right and the fourth shows light or marks that do not belong to skin, they came in through the phone's gradients.
+#
+# There is no true studio texture of this person, so the picture is all that we have for the question how *right* the result is.
 # The next slider wipes between the photo's texture and the result.
 
 # %%
 figures.before_after(
-    shot.texture[0], out.texture[0], "The astronaut's phone texture and the chain's result", labels=("phone texture", "result")
+    lab.shot.texture[0],
+    out.texture[0],
+    "The astronaut's phone texture and the chain's result",
+    labels=("phone texture", "result"),
 )
 
 # %% [markdown]
@@ -229,35 +177,25 @@ figures.before_after(
 #
 # The base head of the layout carries the texture: its *shape* is not the astronaut's, only its colour is.
 # The paper starts from a registered head of the person; from one photograph we take the average one, which is our simplification.
+#
+# Only the face comes from the photograph.
+# Turn the head: scalp, ears, neck and back are what the generator thinks belongs to such a face.
 
 # %%
 mesh = avatar.head_mesh(grid=96)
-skins = {"phone texture": shot.texture[0], "result": out.texture[0]}
-angles = [-90, -60, -40, -20, 0, 20, 40, 60, 90, 180]
-turns = [avatar.turntable(mesh, skin, angles, size=256) for skin in skins.values()]
-frames = [torch.cat(views, -1) for views in zip(*turns, strict=True)]
-figures.image_slider(
-    frames,
-    [f"{angle}°" for angle in angles],
-    "The base head with the phone texture on the left and with the result "
-    "on the right, turned from one profile to the other and to the back",
-    name="Turn",
-    width=600,
-)
+skins = {"phone texture": lab.shot.texture[0], "result": out.texture[0]}
+shown.turning(mesh, skins)
 
 # %%
 avatar.write_glb(mesh, skins["result"], folder / "astronaut.glb")
-viewer = avatar.write_viewer(mesh, folder / "astronaut.html", skins, title="Astronaut, base head")
+page, title = folder / "astronaut.html", "Astronaut, base head"
 figures.page(
-    viewer,
+    avatar.write_viewer(mesh, page, skins, title=title),
     "A head that can be turned, with a switch between the phone texture and the result",
     avatar.render(mesh, skins["result"], yaw=20, size=256),
 )
 
 # %% [markdown]
-# Only the face comes from the photograph.
-# Turn the head: scalp, ears, neck and back are what the generator thinks belongs to such a face.
-#
 # ## How far from home?
 #
 # "It looks worse than on synthetic heads" is no measurement.
@@ -271,70 +209,14 @@ figures.page(
 # - Left-right asymmetry of light, before and after.
 
 # %%
-data = recipes.chapter_set(settings, detailed=True)
-rows = data.captures("val")[:16]
-texture, visibility = data.phone_batch(rows)
-seen = resize(visibility, size) * shot.visibility
-others = run(resize(texture, size), seen)
-net, prior = weights.load("identity_eval"), WPrior.from_generator(pipe.g_phone).to("cpu")
-
-
-def describe(phone, mask, output):
-    """What can be said of each capture without its truth."""
-    face = layout.region_mask("face", size)[None] * mask
-    return {
-        "reconstruction PSNR, dB": output.psnr_observed.cpu(),
-        "length of the code": prior.energy(output.w_plus).sqrt(),
-        "identity cosine": evaluation.faceid(net, output.texture, phone, mask)["cosine"],
-        "SSIM to the input": evaluation.ssim(output.texture, phone, mask),
-        "asymmetry before": evaluation.asymmetry(phone, face),
-        "asymmetry after": evaluation.asymmetry(output.texture, face),
-    }
-
-
-home = {k: v.numpy() for k, v in describe(resize(texture, size), seen, others).items()}
-real = {k: v.item() for k, v in describe(shot.texture, shot.visibility, out).items()}
-fig, axes = plt.subplots(1, len(home), figsize=(figures.WIDTH, 2.2))
-for ax, (name, values) in zip(axes, home.items(), strict=True):
-    ax.plot(np.linspace(-0.25, 0.25, len(values)), values, "o", color=figures.COLOURS["baseline"], alpha=0.6, label="synthetic")
-    ax.plot([-0.4, 0.4], [np.median(values)] * 2, color=figures.INK, linewidth=1)
-    ax.plot([0], [real[name]], "*", color=figures.COLOURS["studio"], ms=13, mec="white", label="astronaut")
-    ax.set(xticks=[], xlim=(-0.6, 0.6))
-    ax.set_title(name, fontsize=7)
-axes[-1].legend(fontsize=6, loc="upper right")
-for ax in axes[4:]:  # one scale for before and after
-    ax.set_ylim(0, 1.1 * max(max(home[k].max(), real[k]) for k in list(home)[4:]))
+home = lab.home(recipes.chapter_set(settings, detailed=True), out)
 figures.show(
-    fig,
-    "Six panels, one per measure. Dots are unseen synthetic captures seen through the astronaut's mask, a line is their "
-    "median, and a star is the astronaut.",
+    shown.gap_figure(home),
+    "Six panels, one per measure. Dots are unseen synthetic captures seen through the "
+    "astronaut's mask, the line is their median, and the star is the astronaut. A star "
+    "inside the cloud of dots is at home in that measure; the last two share a scale.",
 )
-table_of(
-    ["measure", "astronaut", "synthetic median", "synthetic captures below the astronaut"],
-    [[k, f"{real[k]:.3g}", f"{np.median(v):.3g}", f"{(v < real[k]).mean():.0%}"] for k, v in home.items()],
-)
-
-card = weights.read_card("identity_eval")["metrics"]
-gap = float(np.median(home["reconstruction PSNR, dB"])) - real["reconstruction PSNR, dB"]
-notebook.glue("ch07_others", len(rows))
-notebook.glue("ch07_psnr", real["reconstruction PSNR, dB"])
-notebook.glue("ch07_psnr_home", float(np.median(home["reconstruction PSNR, dB"])))
-notebook.glue("ch07_psnr_gap", f"{abs(gap):.1f} dB {'below' if gap > 0 else 'above'}")
-notebook.glue("ch07_psnr_worse", 100 * float((home["reconstruction PSNR, dB"] < real["reconstruction PSNR, dB"]).mean()))
-notebook.glue("ch07_code", real["length of the code"])
-notebook.glue("ch07_code_home", float(np.median(home["length of the code"])))
-notebook.glue("ch07_cosine", real["identity cosine"])
-notebook.glue("ch07_cosine_home", float(np.median(home["identity cosine"])))
-notebook.glue("ch07_threshold", card["val_threshold"])
-notebook.glue("ch07_same", "above" if real["identity cosine"] > card["val_threshold"] else "not above")
-notebook.glue("ch07_auc", card["val_auc"])
-notebook.glue("ch07_ssim", real["SSIM to the input"])
-notebook.glue("ch07_ssim_home", float(np.median(home["SSIM to the input"])))
-notebook.glue("ch07_before", real["asymmetry before"])
-notebook.glue("ch07_after", real["asymmetry after"])
-notebook.glue("ch07_less", "less" if real["asymmetry after"] < real["asymmetry before"] else "not less")
-notebook.glue("ch07_before_home", float(np.median(home["asymmetry before"])))
-notebook.glue("ch07_after_home", float(np.median(home["asymmetry after"])))
+notebook.tell("ch07", shown.gap(home))
 
 # %% [markdown]
 # **Reconstruction.** The astronaut is reproduced at {glue:text}`ch07_psnr:.1f` dB, {glue:text}`ch07_psnr_gap` the median of {glue:text}`ch07_others` synthetic captures seen through the same mask ({glue:text}`ch07_psnr_home:.1f` dB); {glue:text}`ch07_psnr_worse:.0f` % of these are reproduced worse.
@@ -371,45 +253,7 @@ notebook.glue("ch07_after_home", float(np.median(home["asymmetry after"])))
 # None of these is refused, and that is the lesson: the package cannot know that a dark half is a shadow.
 
 # %%
-linear = (photo / 255.0) ** 2.2
-across = np.arange(photo.shape[1])[None, :, None]
-
-
-def developed(picture):
-    return (picture.clip(0, 1) ** (1 / 2.2) * 255).round().astype(np.uint8)
-
-
-hat = photo.copy()
-hat[30:88, 172:284] = (28, 34, 70)
-photos = {
-    "as taken": photo,
-    "light from one side": developed(linear * (0.06 + 0.94 / (1 + np.exp((226 - across) / 14)))),
-    "hard shadow": developed(linear * np.where(across < 226, 0.12, 1.0)),
-    "hat": hat,
-}
-worse = {name: capture.capture_photo(picture, size, points) for name, picture in photos.items()}
-answers = run(torch.cat([s.texture for s in worse.values()]), torch.cat([s.visibility for s in worse.values()])).texture
-cropped = [torch.from_numpy(picture[box].copy()).permute(2, 0, 1).float() / 255 for picture in photos.values()]
-figures.show(
-    figures.texture_grid(
-        [cropped, [s.texture[0] for s in worse.values()], list(answers)],
-        ["photo", "phone texture", "result"],
-        list(worse),
-        tile=1.7,
-    ),
-    "Four photographs, as taken and made worse in three ways; their phone textures; and the chain's results.",
-)
-face = layout.region_mask("face", size)[None]
-same = evaluation.faceid(net, answers, answers[:1].expand_as(answers))["cosine"]
-lines = []
-for k, (name, s) in enumerate(worse.items()):
-    mask = face * s.visibility
-    before, after = evaluation.asymmetry(s.texture, mask).item(), evaluation.asymmetry(answers[k : k + 1], mask).item()
-    lines.append([name, f"{before:.3f}", f"{after:.3f}", f"{same[k]:.3f}"])
-    if name == "hard shadow":
-        notebook.glue("ch07_shadow_before", before)
-        notebook.glue("ch07_shadow_after", after)
-table_of(["photograph", "asymmetry before", "after", "cosine to the result of the photo as taken"], lines)
+notebook.tell("ch07", shown.worse(lab))
 
 # %% [markdown]
 # With the hard shadow the result still has an asymmetry of {glue:text}`ch07_shadow_after:.2f`, of {glue:text}`ch07_shadow_before:.2f` in the input.
@@ -423,75 +267,53 @@ table_of(["photograph", "asymmetry before", "after", "cosine to the result of th
 # To provoke it without other people's pictures, we spoil the astronaut's: we darken her, burn her out, turn her *landmarks* to a profile, and offer the landmarks with a picture of another size.
 
 # %%
-centre = points.mean(0)
-angle = np.deg2rad(75)
-turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
-spoilt = {
-    "far too dark": (photo // 16, points),
-    "burnt out": (np.clip(photo.astype(int) * 4, 0, 255).astype(np.uint8), points),
-    "profile": (photo, (points - centre) @ turn.T + centre),
-    "a face of 24 pixels": (np.asarray(Image.fromarray(photo).resize((128, 128))), points / 4),
-    "half outside of the picture": (np.ascontiguousarray(photo[:, 215:]), points - (215, 0, 0)),
-    "landmarks of another picture": (np.ascontiguousarray(photo[:400]), stored),
-    "not a photograph": (photo[..., 0], points),
-}
-for name, (picture, marks) in spoilt.items():
-    try:
-        capture.capture_photo(picture, size, marks)
-        raise AssertionError(f"'{name}' should have been refused")
-    except StudioError as error:
-        print(f"{name}:\n    {type(error).__name__}: {error}")
-
-# %%
-notebook.source(quality.refuse_exposure)
+for name, said in lab.refusals().items():
+    print(f"{name}:\n    {said}")
+notebook.source(capture.quality.refuse_exposure)
 
 # %% [markdown]
 # ## The same from the command line
 #
 # ```bash
-# studiolike convert photo.png -o studio.png --json     # photo → phone texture → studio-like texture
-# studiolike view studio.png -o avatar.glb              # → GLB, and a page that turns it
+# studiolike convert photo.png -o studio.png --json  # photo → studio-like texture
+# studiolike view studio.png -o avatar.glb           # → GLB, and a page that turns it
 # ```
 #
 # The next cell calls exactly these commands, only without starting a new process.
-# Bad input gives one line and the exit code 2, and leaves no half-written file.
 
 # %%
-Image.fromarray(photo).save(folder / "photo.png")
-(folder / "notes.png").write_text("this is no picture")
-options = [
-    "--size",
-    str(size),
-    "--overwrite",  # this chapter may run twice
-]
+Image.fromarray(lab.photo).save(folder / "photo.png")
+photo, studio = str(folder / "photo.png"), str(folder / "studio.png")
+options = ["--size", str(lab.size), "--overwrite"]  # this chapter may run twice
 printed, started = text_io.StringIO(), time.perf_counter()
 with contextlib.redirect_stdout(printed):
-    code = cli.main(["convert", str(folder / "photo.png"), "-o", str(folder / "studio.png"), "--json", *options])
+    code = cli.main(["convert", photo, "-o", studio, "--json", *options])
 assert code == 0
 report = json.loads(printed.getvalue())["results"][0]
-print(f"exit code {code} after {time.perf_counter() - started:.1f} s; input taken for a {report['kind']}")
+seconds = time.perf_counter() - started
+print(f"exit code {code} after {seconds:.1f} s; input taken for a {report['kind']}")
 for name, value in report["metrics"].items():
     print(f"  {name}: {value}")
-assert cli.main(["view", str(folder / "studio.png"), "-o", str(folder / "avatar.glb")]) == 0
+assert cli.main(["view", studio, "-o", str(folder / "avatar.glb")]) == 0
 
-# %%
+# %% [markdown]
+# Bad input gives one line and the exit code 2, and leaves no half-written file.
+
+# %% tags=["hide-input"]
+(folder / "notes.png").write_text("this is no picture")
 bad = [
     ["convert", str(folder / "nobody.png")],
     ["convert", str(folder / "notes.png")],
-    ["convert", str(folder / "photo.png"), "--size", "100"],
-    ["convert", str(folder / "photo.png"), "-o", str(folder / "out.txt")],
+    ["convert", photo, "--size", "100"],
+    ["convert", photo, "-o", str(folder / "out.txt")],
 ]
-for words in bad:
-    with contextlib.redirect_stderr(text_io.StringIO()) as told:
-        code = cli.main(words)
-    print(f"$ studiolike {' '.join(words)}\n    {told.getvalue().strip()}\n    exit code {code}")
-    assert code == 2
+shown.refused(bad)
 
 # %% [markdown]
 # ## Your own photo or video
 #
 # In other pictures the landmarks are found by the two networks in the package.
-# Only video needs an extra, which decodes it: `pip install 'studiolike[capture]'`.
+# Only video needs an extra, which decodes it: `pip install 'studiolike[capture] @ git+https://github.com/studiolike/studiolike'`.
 #
 # `````{tab-set}
 # ````{tab-item} Command line
@@ -530,7 +352,7 @@ for words in bad:
 #
 # ## Consent and privacy
 #
-# - Everything runs on your machine: the cell above ran the chain with connections forbidden, and the viewer page forbids outside requests by its own content policy.
+# - Everything runs on your machine: the cell above ran the chain with Python's sockets closed, and the viewer page forbids outside requests by its own content policy.
 # - A face texture identifies a person.
 #   Treat the texture, the GLB and the landmark file as you would treat the photograph: as personal data.
 # - Use only pictures of people who have agreed to *this* use; that a picture is public is not consent.
@@ -539,34 +361,8 @@ for words in bad:
 #
 # ## Claims of the paper, tested here
 
-# %%
-less, kept = real["asymmetry after"] < real["asymmetry before"], real["identity cosine"] > card["val_threshold"]
-claims = [
-    (
-        "A monocular capture of a real person gives a studio-like texture (the authors state it)",
-        "not testable",
-        "one photograph, no truth, synthetic training data; here asymmetry fell: "
-        + ("yes" if less else "no")
-        + ", identity above the threshold of a judge that knows synthetic heads only: "
-        + ("yes" if kept else "no"),
-    ),
-    (
-        "Near-perfect reconstruction in W+ (the authors state it)",
-        "not testable",
-        f"{real['reconstruction PSNR, dB']:.1f} dB at {low}² on a face outside of our training domain",
-    ),
-    (
-        "Hats fail (reported of the paper)",
-        "see the picture",
-        "no truth to measure against; the hat is not removed by design, for it is never recognised",
-    ),
-    (
-        "Strongly uneven light degrades the result (reported of the paper)",
-        "see the picture and the table",
-        "one person, so no interval; measured on many subjects in chapter 6",
-    ),
-]
-table_of(["claim", "here", "evidence"], claims)
+# %% tags=["hide-input"]
+shown.claims(home, out.studio_lr.shape[-1])
 
 # %% [markdown]
 # One photograph proves nothing and can refute little: this table is a record, not a result.

@@ -13,6 +13,7 @@ from .psnr import gain_fitted, psnr
 from .quality import chain_quality, quality_lines
 from .ssim import ssim, ssim_map
 from .table import EvaluationTable, higher_is_better
+from .trend import trend
 from .verdict import Verdict, verdict, verdicts
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "ssim",
     "ssim_map",
     "tone_gap",
+    "trend",
     "variance_over_lights",
     "variance_ratio",
     "verdict",

@@ -37,6 +37,8 @@ HIGHER_IS_BETTER = {
     "correlation": True,
     "seconds": False,
 }
+# what a table calls a metric whose short name says too little
+LABELS = {"faceid_cosine": "identity cosine", "faceid_mse": "identity MSE", "variance_ratio": "variance over lights"}
 # the columns of a table unless others are asked for
 COLUMNS = (
     "psnr/observed",
@@ -100,7 +102,7 @@ class EvaluationTable:
 
     def label(self, metric: str) -> str:
         """How a table calls a metric; a network's distance tells at which side it looked: ``perceptual@256/face``."""
-        base, *rest = metric.split("/")
+        base, *rest = LABELS.get(metric, metric).split("/")
         return "/".join([f"{base}@{self.resolution}" if base in ("perceptual", "lpips") else base, *rest])
 
     def _column(self, method: str, metric: str) -> np.ndarray:

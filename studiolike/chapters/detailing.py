@@ -1,0 +1,311 @@
+"""Chapter 5's figures and tables: gradients and light, fusion and its leaks, the detailer's inputs, schedule and worth."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import layout
+from ..detail import make_scheduler
+from ..detail.train import FLOOR, clean_from_velocity, min_snr_weight, velocity
+from ..evaluation import Verdict
+from ..experiments.detailing import EARNS, METRICS, DetailLaboratory, HandLit, error_of, field_of, mean_in
+from ..image import from_signed
+from ..pipeline import StudioPipeline
+from . import figures
+from .notebook import table_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BANDS = ("brightness", "red–blue", "green–magenta")
+
+
+# --- gradients and fusion
+
+
+def gradients_figure(scene: HandLit) -> Figure:
+    """One head's albedo and the same head under each light, with the sizes of its raw and of its log gradients."""
+    k = scene.clearest
+    unit = {kind: field_of(scene.albedo, kind).norm(dim=1)[scene.face[:, 0] > 0].quantile(0.98) for kind in ("raw", "log")}
+    rows = [
+        [texture[k], *(field_of(texture, kind).norm(dim=1, keepdim=True)[k] / unit[kind] * scene.face[k] for kind in unit)]
+        for texture in (scene.albedo, *scene.lit.values())
+    ]
+    return figures.texture_grid(rows, ["albedo", *scene.lit], ["texture", "raw gradient", "log gradient"], tile=1.9)
+
+
+def agreement(scene: HandLit) -> dict[str, float | str]:
+    """How well each kind of gradient follows the albedo's, as a table; what the prose says of it."""
+    found = scene.agreement()
+    lines = [[light, f"{found[light, 'raw']:.3f}", f"{found[light, 'log']:.3f}"] for light in scene.lit]
+    table_of(["light", "raw gradient", "log gradient"], lines, "Correlation with the albedo's gradient of the same kind.")
+    wins = [light for light in scene.lit if found[light, "log"] > found[light, "raw"]]
+    told = {f"{kind}_{light.split()[0]}": value for (light, kind), value in found.items()}
+    where = "under both lights" if len(wins) == 2 else f"under the {wins[0]}" if wins else "under neither light"
+    return told | {"log_wins": where}
+
+
+def fusion_figure(lab: DetailLaboratory) -> Figure:
+    """G_studio's texture and the two closed forms, for the first capture, the one with the largest holes, and an uneven one."""
+    shown = list(dict.fromkeys([0, lab.holes, lab.uneven]))
+    columns = (lab.phone, lab.visibility, lab.enlarged, lab.poisson, lab.fused, lab.truth)
+    titles = ["phone", "visibility", "G_studio", "Poisson", "fusion", "truth"]
+    return figures.texture_grid([[x[k] for x in columns] for k in shown], col_titles=titles)
+
+
+def leaks(lab: DetailLaboratory, scene: HandLit) -> dict[str, float]:
+    """What fusion leaks of hand-made lights and at the rims of holes, as a figure; what the prose says of it."""
+    by_hand, captured = lab.leaks(scene)
+    wrong = {name: error_of(result, scene.studio) for name, result in by_hand.items()}
+    off, k, hole = error_of(captured, lab.truth), scene.clearest, lab.holes
+    rows = [
+        [scene.lit[name][k], by_hand[name][k], 4 * wrong[name][k], scene.edges[k] if "hard" in name else None]
+        for name in scene.lit
+    ]
+    rows.append([lab.phone[hole], captured[hole], 4 * off[hole], lab.rims[hole]])
+    figures.show(
+        figures.texture_grid(rows, [*scene.lit, "capture"], ["phone", "fusion", "error × 4", "edges, rims"]),
+        "What leaks through fusion when the coarse texture is ideal. One head under a smooth and a hard light, and a capture "
+        "with holes: the phone texture, the fusion, four times its error, and where we look for leaks: the edges of the light "
+        "itself, and the rims of the holes. Bright error along those is leaked light.",
+    )
+    hard = wrong["hard light"]
+    return {
+        "fused_smooth": mean_in(wrong["smooth light"], scene.face),
+        "fused_hard": mean_in(hard, scene.face),
+        "leak_edges": mean_in(hard, scene.edges) / mean_in(hard, scene.face - scene.edges),
+        "leak_rims": mean_in(off, lab.rims) / mean_in(off, lab.seen - lab.rims),
+    }
+
+
+# --- the detailer
+
+
+def inputs(lab: DetailLaboratory) -> dict[str, float]:
+    """Everything the detailer sees of one capture, and what it must draw; what the prose says of it."""
+    base = lab.detailer.base(lab.phone, lab.visibility, lab.enlarged)
+    c = lab.detailer.conditions(lab.phone, lab.visibility, lab.enlarged, base)[lab.holes]
+    scale = lab.detailer.config.residual_scale
+    residual = ((lab.truth - base) / scale)[lab.holes]
+    upper = [from_signed(c[:3]), from_signed(c[3:6]), 0.5 + c[6:7] / 6, 0.5 + c[7:8] / 6]
+    lower = [c[8:9], from_signed(c[9:10]), from_signed(c[10:11]), 0.5 + residual / 6]
+    figures.show(
+        figures.texture_grid([upper, lower], col_titles=["T, below: trust", "G, below: u", "∂/∂u, below: v", "∂/∂v, below: x₀"]),
+        "What the detailer sees of the capture with the largest holes. Above: the fused texture T, G_studio's texture G, and the "
+        "phone's log gradients along u and v (grey is zero). Below: where the gradients can be trusted (white), and the two "
+        "coordinates of the layout; last, the scaled residual x₀ that it must draw (grey is nothing to draw).",
+    )
+    return {
+        "scale": float(scale),
+        "residual_std": float((lab.truth - base).std()),
+        "hidden": 100 * lab.settings.detail.hidden,
+    }
+
+
+def schedule(lab: DetailLaboratory) -> dict[str, float]:
+    """The noise schedule, the weights of the loss and the residual's power by band, as a figure; what the prose says of it."""
+    from diffusers import DDIMScheduler
+
+    power = make_scheduler().alphas_cumprod
+    common = DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012).alphas_cumprod
+    snr, shares = power / (1 - power), np.array(lab.detailer.config.band_power)
+    noise, x0 = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
+    end = power[-1].sqrt(), (1 - power[-1]).sqrt()
+    # at the last step nothing is left of x₀ but what the velocity says
+    assert power[-1] == 0 and torch.allclose(clean_from_velocity(noise, velocity(x0, noise, *end), *end), x0)
+    fig, (left, middle, right) = figures.plot(2.7, (1, 1, 1))
+    left.semilogy((common / (1 - common)).clamp_min(1e-12), ls=figures.DASHES[1], label="scaled linear")
+    left.semilogy(snr.clamp_min(1e-12), ls=figures.DASHES[0], label="ours")
+    left.set(xlabel="time step", title="signal-to-noise ratio", ylim=(1e-8, 1e5))
+    weights = {"Min-SNR-5": min_snr_weight(snr), "with our floor": min_snr_weight(snr, floor=FLOOR)}
+    for k, (label, weight) in enumerate(weights.items()):
+        middle.plot(weight, ls=figures.DASHES[k], label=label)
+    middle.set(xlabel="time step", title="weight of the loss")
+    for k, label in enumerate(BANDS):
+        right.plot(shares[4 * k : 4 * k + 4], figures.MARKERS[k], ls=figures.DASHES[k], label=label)
+    right.set(yscale="log", title="power of the bands", xticks=range(4), xticklabels=["mean", "∂u", "∂v", "∂u∂v"])
+    for ax in (left, middle, right):
+        ax.legend()
+    figures.show(
+        fig,
+        "Left: the signal-to-noise ratio over the time steps of a common schedule and of ours, which ends at zero. Middle: the "
+        "weight of the loss, Min-SNR alone and with the floor that keeps the last steps. Right: the power of the scaled residual "
+        "in the four bands of 2×2 blocks (their mean, and the differences along u, v and both), for brightness and two colours.",
+    )
+    return {
+        "left_over": float(common[-1].sqrt()),
+        "floor": FLOOR,
+        "coarse_share": 100 * float(shares[0] / shares.sum()),
+    }
+
+
+def zoom_figure(lab: DetailLaboratory, results: Mapping[str, Tensor]) -> Figure:
+    """Whole results of two people with an enlarged detail of each below; a result may hold those two people alone."""
+    corners = layout.landmark_uv() * lab.size  # the landmarks in texels; 33 and 133 are the corners of an eye, 61 of the mouth
+    places = [corners[[33, 133]].mean(0).long().tolist(), corners[61].long().tolist()]
+    side, rows, names = lab.size // 4, [], []
+    for n, (k, place) in enumerate(zip([0, lab.uneven], places, strict=True)):
+        x, y = (int(np.clip(p - side // 2, 0, lab.size - side)) for p in place)
+        whole = [t[k] if len(t) == len(lab.phone) else t[n] for t in results.values()]
+        rows += [whole, [t[:, y : y + side, x : x + side] for t in whole]]
+        names += [f"person {n + 1}", "zoom"]
+    return figures.texture_grid(rows, names, list(results))
+
+
+# --- its worth
+
+
+def worth(found: Mapping[str, Mapping[str, np.ndarray]], judged: Mapping[tuple[str, str], Verdict]) -> None:
+    """Two tables: the means of every result, and the verdicts on the guided detailer against each of the others."""
+    head = [f"{metric} {'↑' if up else '↓'}" for metric, (up, _) in METRICS.items()]
+    table_of(
+        ["result", *head],
+        [[name, *(f"{np.nanmean(s[m]):.{d}f}" for m, (_, d) in METRICS.items())] for name, s in found.items()],
+    )
+    rivals = dict.fromkeys(rival for rival, _ in judged)
+    table_of(
+        ["guided − rival", *METRICS],
+        [[rival, *(_cell(judged[rival, m]) for m in METRICS)] for rival in rivals],
+        "In brackets: paired 95 % intervals of the single differences, uncorrected. Words: sign-flip test over subjects, all "
+        f"{len(judged)} comparisons corrected together (Holm).",
+    )
+
+
+def _cell(told: Verdict) -> str:
+    gap = told.difference
+    return f"{told.word}: {gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+
+
+def told(judged: Mapping[tuple[str, str], Verdict]) -> dict[str, str | int]:
+    """For the prose: per rival where the detailer wins, loses, or cannot be told; whether it earns its place, and whether the
+    pipeline's default agrees."""
+    numbers: dict[str, str | int] = {"comparisons": len(judged)}
+    for rival in dict.fromkeys(rival for rival, _ in judged):
+        for word, name in (("better", "wins"), ("worse", "losses"), ("cannot tell", "open")):
+            metrics = [m for m in METRICS if judged[rival, m].word == word]
+            numbers[f"{name}_{rival.lower()}"] = ", ".join(metrics) or "nothing"
+    won = sum(judged["fusion", metric].word == "better" for metric in EARNS)
+    steps, earned = default_steps(), won == len(EARNS)
+    default = f"the detailer, with {steps} steps" if steps else "fusion alone"
+    fits = "as this comparison advises" if earned == bool(steps) else "which is not what this comparison alone would advise"
+    return numbers | {"earns": won, "asked": len(EARNS), "default": default, "default_fits": fits}
+
+
+def default_steps() -> int:
+    """How many steps of the detailer the chain takes unless somebody asks for others; 0 is fusion alone."""
+    return inspect.signature(StudioPipeline.__call__).parameters["steps"].default
+
+
+def samples(lab: DetailLaboratory, seeds: int = 3) -> dict[str, float]:
+    """Several samples of the capture with the largest holes, with and without the phone, as a figure and a table."""
+    k = lab.holes
+    drawn = {
+        name: lab.draw([k] * seeds, guided=looks, seed=range(seeds)) for name, looks in (("guided", True), ("unguided", False))
+    }
+    spread = {name: s.std(0).mean(0, keepdim=True) for name, s in drawn.items()}
+    brightest = max(float(s.quantile(0.995)) for s in spread.values())
+    rows = [[*drawn[name], spread[name] / brightest] for name in drawn]
+    figures.show(
+        figures.texture_grid(rows, list(drawn), [*(f"seed {s}" for s in range(seeds)), "spread"]),
+        "Three samples each, with and without the phone, for the capture with the largest holes, and the standard deviation "
+        "over the samples (white: they differ most). Where the phone was seen and is looked at, the samples should agree.",
+    )
+    where = {"observed": lab.trust[k] * lab.head, "holes": lab.hidden[k]}
+    table_of(["mean spread", *where], [[name, *(f"{mean_in(s, w):.4f}" for w in where.values())] for name, s in spread.items()])
+    known = mean_in(spread["guided"], where["observed"])
+    return {
+        "spread_drop": known / max(mean_in(spread["unguided"], where["observed"]), 1e-9),
+        "spread_holes": mean_in(spread["guided"], where["holes"]) / max(known, 1e-9),
+    }
+
+
+def steps_figure(found: Mapping[int, tuple[float, float]]) -> Figure:
+    """Quality by the number of sampling steps."""
+    fig, axes = figures.plot(2.3, (1, 1))
+    labels, steps = ("perceptual distance ↓", "gradient correlation ↑"), list(found)
+    for k, (ax, label) in enumerate(zip(axes, labels, strict=True)):
+        values = [pair[k] for pair in found.values()]
+        ax.plot(steps, values, figures.MARKERS[k] + "-", color=figures.COLOURS["detailed"])
+        ax.set_xscale("log", base=2)
+        ax.set(xlabel="sampling steps", ylabel=label, xticks=steps, xticklabels=steps)
+    return fig
+
+
+def colour_passed(found: Mapping[str, list[float]]) -> dict[str, float]:
+    """What of a change of exposure or white balance arrives in the results, as a table and in per cent at most."""
+    table_of(
+        ["what is done to the phone texture", "its mean change", "of the fusion", "of the result"],
+        [[name, *(f"{v:.4f}" for v in values)] for name, values in found.items()],
+    )
+    return {
+        "passed": 100 * max(fused / given for given, fused, _ in found.values()),
+        "passed_all": 100 * max(result / given for given, _, result in found.values()),
+    }
+
+
+def repaired(lab: DetailLaboratory, scene: HandLit) -> dict[str, str]:
+    """What of the leaked light the detailer repairs, as a figure and a table; what the prose says of it."""
+    fused, drawn, k = lab.leaks(scene)[0], lab.repair(scene), scene.clearest
+    rows = [[scene.lit[n][k], fused[n][k], drawn[n][k], scene.studio[k]] for n in scene.lit]
+    figures.show(
+        figures.texture_grid(rows, list(scene.lit), ["phone", "fusion", "+ detailer", "truth"], tile=1.7),
+        "One head under a smooth and a hard light: the phone texture, its fusion with an ideal coarse texture, the detailer's "
+        "result, and the truth. Look for the edge of the cast shadow beside the nose and for the highlight.",
+    )
+    wrong, rest = ({n: error_of(x, scene.studio) for n, x in made.items()} for made in (fused, drawn))
+    areas = {
+        "smooth light, face": ("smooth light", scene.face),
+        "hard light, edges of the light": ("hard light", scene.edges),
+        "hard light, elsewhere": ("hard light", scene.face - scene.edges),
+    }
+    lines = [[area, f"{mean_in(wrong[n], m):.4f}", f"{mean_in(rest[n], m):.4f}"] for area, (n, m) in areas.items()]
+    table_of(["where", "error of fusion ↓", "with the detailer ↓"], lines)
+    change = mean_in(rest["hard light"], scene.edges) / mean_in(wrong["hard light"], scene.edges)
+    return {
+        "repaired": f"{abs(1 - change):.0%} {'less' if change < 1 else 'more'}",
+        "repair_word": "repairs part of the leak" if change < 0.95 else "does not repair the leak",
+    }
+
+
+def claims(judged: Mapping[tuple[str, str], Verdict], scene: HandLit) -> None:
+    """What the authors state, and what we ask, beside what this chapter sees."""
+
+    def against(rival: str) -> str:
+        return "; ".join(f"{m} {judged[rival, m].word}" for m in METRICS)
+
+    def word(rival: str, metrics: tuple[str, ...], yes: str, partly: str, no: str) -> str:
+        words = {judged[rival, m].word for m in metrics}
+        return yes if words == {"better"} else partly if "better" in words else no if "worse" in words else "cannot tell"
+
+    agree = scene.agreement()
+    wins = [agree[light, "log"] > agree[light, "raw"] for light in scene.lit]
+    guided = ("perceptual", "PSNR", "gradient correlation")
+    table_of(
+        ["claim", "whose", "what we see here", "verdict on synthetic heads"],
+        [
+            [
+                "gradient guidance improves realism and accuracy of detail",
+                "stated by the authors",
+                f"guided against unguided: {against('unguided')}",
+                word("unguided", guided, "reproduced", "partly", "not reproduced"),
+            ],
+            [
+                "a diffusion model is better than fusion in closed form",
+                "our question",
+                f"guided against fusion: {against('fusion')}",
+                word("fusion", EARNS, "yes", "in part", "no"),
+            ],
+            [
+                "log gradients follow the albedo better than raw ones, also under cast shadows",
+                "our reading; the authors say 'image gradients'",
+                f"hard light: {agree['hard light', 'log']:.3f} log, {agree['hard light', 'raw']:.3f} raw",
+                "holds" if all(wins) else "holds in part" if any(wins) else "does not hold",
+            ],
+        ],
+    )

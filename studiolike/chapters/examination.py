@@ -1,0 +1,273 @@
+"""Chapter 6's figures and tables: every subject as a dot, chosen cases, by light and by skin tone, the head, claims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import avatar, evaluation
+from ..evaluation import EvaluationTable, Verdict
+from ..experiments.examination import DOSES, Examination, Lights, Shadow
+from . import figures
+from .notebook import table_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METRICS = {
+    "psnr/observed": "PSNR (observed)",
+    "psnr/holes": "PSNR (holes)",
+    "psnr_fitted/observed": "PSNR after a gain fit (observed)",
+    "low_band": "low-band error (observed)",
+    "perceptual/observed": "perceptual (observed)",
+    "perceptual/holes": "perceptual (holes)",
+    "faceid_cosine": "identity cosine",
+    "colour": "colour error",
+    "asymmetry": "asymmetry (residual light)",
+    "variance_ratio": "variance over lights",
+}
+LOOK = {
+    "nothing": (figures.COLOURS["phone"], "o"),
+    "mean_studio": (figures.PALETTE[5], "P"),
+    "colour_transfer": (figures.PALETTE[1], "s"),
+    "quotient": (figures.COLOURS["baseline"], "D"),
+    "generator": (figures.COLOURS["studio"], "v"),
+    "fusion": (figures.PALETTE[4], "<"),
+    "chain": (figures.COLOURS["detailed"], "^"),
+    "chain (open)": (figures.COLOURS["truth"], ">"),
+}
+RIVALS = ("nothing", "quotient", "mean_studio", "generator", "fusion", "chain (open)")
+TONES = ("lightest", "middle", "darkest")
+AIM_GAP, AIM_LEFT, AIM_COSINE = 1.2, 0.10, 0.89  # what we ask of the chain
+Judged = Mapping[tuple[str, str], Verdict]
+
+
+# --- words
+
+
+def told(judged: Judged) -> dict[str, str | int]:
+    """For the prose: how many promised comparisons are won, and where the chain wins and loses against each rival."""
+    regions = ("psnr/observed", "psnr/holes", "perceptual/observed", "perceptual/holes")
+    promised = [(rival, metric) for rival in ("nothing", "colour_transfer") for metric in regions]
+    lost = [f"{METRICS[m]} against {r}" for r, m in promised if judged[r, m].word == "worse"]
+    numbers: dict[str, str | int] = {
+        "promised": len(promised),
+        "kept": sum(judged[pair].word == "better" for pair in promised),
+        "lost": ", ".join(lost) or "none of them",
+    }
+    for rival in RIVALS:
+        for word, key in (("better", "wins"), ("worse", "losses")):
+            metrics = [label for metric, label in METRICS.items() if judged[rival, metric].word == word]
+            numbers[f"{key}_{rival.split()[-1].strip('()')}"] = ", ".join(metrics) or "no metric"
+    return numbers
+
+
+# --- tables and figures of the whole set
+
+
+def dots_figure(table: EvaluationTable) -> Figure:
+    """Every subject as a dot, and each method's mean with its interval, in four metrics."""
+    shown = ["psnr/observed", "psnr/holes", "faceid_cosine", "asymmetry"]
+    fig, axes = figures.plot(2.6, (1,) * len(shown))
+    order = [name for name in LOOK if name in table.methods][::-1]
+    for ax, metric in zip(axes, shown, strict=True):
+        for k, name in enumerate(order):
+            colour, marker = LOOK[name]
+            each = [table.values[name][metric][table.subject == s].mean() for s in np.unique(table.subject)]
+            ax.plot(each, k + np.linspace(-0.3, 0.3, len(each)), ".", color=colour, alpha=0.35, ms=3)
+            e = table.estimate(name, metric)
+            span, look = [[e.mean - e.low], [e.high - e.mean]], {"color": colour, "marker": marker, "mec": "white"}
+            ax.errorbar(e.mean, k, xerr=span, ms=6, capsize=3, **look)
+        ax.set_title(f"{METRICS[metric]} {'→' if evaluation.higher_is_better(metric) else '←'} better", fontsize=7.5)
+        ax.grid(axis="y", visible=False)
+        ax.locator_params(axis="x", nbins=3)
+        ax.set_yticks(range(len(order)), order if ax is axes[0] else [""] * len(order))
+    return fig
+
+
+def cases(exam: Examination, table: EvaluationTable) -> dict[str, float]:
+    """The best, the median and the worst capture of the chain by PSNR over the face, as a figure; their PSNR."""
+    ranked = table.best("chain", "psnr/face", len(exam.rows))
+    chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
+    place = {int(row): k for k, row in enumerate(table.rows)}
+    rows, titles, found = [], [], {}
+    for name, row in chosen.items():
+        k = place[int(row)]
+        texture, visibility = exam.data.phone_batch(torch.tensor([row]))
+        truth = exam.data.studio_batch(torch.as_tensor(exam.data.subject[row])[None])
+        mine, rival = exam.result[k : k + 1], evaluation.quotient(texture, visibility, exam.reference)
+        rows.append([x[0] for x in (texture, texture * visibility, rival, mine, truth, ((mine - truth).abs() * 3).clamp(0, 1))])
+        found[name] = float(table.values["chain"]["psnr/face"][k])
+        titles.append(f"{name}\n{found[name]:.1f} dB")
+    figures.show(
+        figures.texture_grid(rows, titles, ["phone", "seen part", "quotient", "chain", "truth", "chain error × 3"]),
+        "The best, the median and the worst test capture of the chain by PSNR over the face. Columns: phone texture, the part "
+        "that was seen, quotient, chain, true studio texture, and the chain's absolute error, enlarged three times.",
+    )
+    return found
+
+
+def severity_figure(table: EvaluationTable) -> Figure:
+    """PSNR and asymmetry for mild, medium and severe light, of doing nothing, the quotient and the chain."""
+    fig, axes = figures.plot(2.7, (1, 1))
+    for ax, metric in zip(axes, ("psnr/observed", "asymmetry"), strict=True):
+        for k, name in enumerate(["nothing", "quotient", "chain"]):
+            groups = table.by_severity(name, metric)
+            _intervals(ax, groups.values(), 0.08 * (k - 1), name, figures.DASHES[k])
+        labels = [f"{word}\n{span}" for word, span in zip(("mild", "medium", "severe"), groups, strict=False)]
+        ax.set_xticks(range(len(groups)), labels)
+        ax.set_title(f"{METRICS[metric]} ({'higher' if evaluation.higher_is_better(metric) else 'lower'} is better)")
+    axes[0].legend()
+    return fig
+
+
+def tones(table: EvaluationTable) -> dict[str, float | str]:
+    """Colour error by skin tone, as a figure; the chain's gap, who is worst off, and whether the aim is met."""
+    shown = ("nothing", "colour_transfer", "quotient", "chain")
+    fig, axes = figures.plot(2.7, (1.5, 1))
+    for k, name in enumerate(shown):
+        groups = table.by_tone(name, "colour")
+        _intervals(axes[0], groups.values(), 0.08 * (k - 1.5), name, "none")
+    axes[0].set_xticks(range(len(groups)), TONES[: len(groups)])
+    axes[0].set_ylim(bottom=0)
+    axes[0].set_title("colour error, ΔE2000 (lower is better)")
+    axes[0].legend(ncols=2)
+    gaps = {name: table.tone_gap(name) for name in shown}
+    axes[1].barh(list(gaps), list(gaps.values()), color=[LOOK[name][0] for name in gaps])
+    axes[1].axvline(1, color=figures.INK, linewidth=1)
+    axes[1].invert_yaxis()
+    axes[1].grid(axis="y", visible=False)
+    axes[1].set_title("gap: worst group ÷ best group")
+    figures.show(
+        fig,
+        "Left: colour error of four methods in three groups of skin tone, with 95 % intervals over subjects. Right: each "
+        "method's gap, the error of its worst served group ÷ that of its best; the line marks 1, the same for everybody.",
+    )
+    worst = max(table.by_tone("chain", "colour").items(), key=lambda item: item[1].mean)[0]
+    met = "is met" if gaps["chain"] <= AIM_GAP else "is not met"
+    return {"gap": gaps["chain"], "gap_nothing": gaps["nothing"], "gap_worst": TONES[worst], "gap_aim": AIM_GAP, "gap_met": met}
+
+
+def _intervals(ax, groups, shift: float, name: str, dash) -> None:
+    """A method's means with intervals, one per group."""
+    mean, low, high = (np.array([getattr(e, a) for e in groups]) for a in ("mean", "low", "high"))
+    look = {"color": LOOK[name][0], "marker": LOOK[name][1], "linestyle": dash, "capsize": 3, "label": name}
+    ax.errorbar(np.arange(len(mean)) + shift, mean, [mean - low, high - mean], **look)
+
+
+# --- one subject
+
+
+def lights(seen: Lights, table: EvaluationTable) -> dict[str, float | str]:
+    """One subject under many lights, as a figure; what is left of the input's variance, for it and for everybody."""
+    rows = [
+        [*x, (x.std(0).mean(0, keepdim=True) * 4).clamp(0, 1) * (seen.face > 0.3), seen.truth if name == "chain" else None]
+        for name, x in seen.results.items()
+    ]
+    titles = [f"severity {s:.2f}" for s in seen.severity] + ["spread × 4", "truth"]
+    figures.show(
+        figures.texture_grid(rows, list(seen.results), titles),
+        "One subject under several lights, from mild to severe. Rows: phone texture, quotient, chain. Last columns: the "
+        "standard deviation over the lights inside the face, four times enlarged (black: all alike), and the truth.",
+    )
+    ratio, cosine = table.estimate("chain", "variance_ratio"), table.estimate("chain", "faceid_cosine")
+    reached = ratio.mean <= AIM_LEFT and cosine.mean >= AIM_COSINE
+    return {
+        "one_chain": 100 * seen.left["chain"],
+        "one_quotient": 100 * seen.left["quotient"],
+        "ratio": f"{100 * ratio.mean:.0f} % [{100 * ratio.low:.0f}, {100 * ratio.high:.0f}]",
+        "cosine": f"{cosine.mean:.2f}",
+        "aim_left": 100 * AIM_LEFT,
+        "aim_cosine": AIM_COSINE,
+        "aim": "reached" if reached else "not reached",
+    }
+
+
+def turning(mesh: avatar.HeadMesh, skins: Mapping[str, Tensor]) -> figures.Html:
+    """The head with every skin side by side, on a slider that turns it."""
+    angles = [0, 30, 60, 90, 135, 180, 225, 270, 300, 330]
+    turns = [avatar.turntable(mesh, skin, angles, size=208) for skin in skins.values()]
+    frames = [torch.cat(views, -1) for views in zip(*turns, strict=True)]
+    alt = "The head with the phone texture, the chain's result and the truth, side by side, turned once around"
+    return figures.image_slider(frames, [f"{a}°" for a in angles], alt, name="Turn", width=624)
+
+
+def close_figure(mesh: avatar.HeadMesh, skins: Mapping[str, Tensor]) -> Figure:
+    """The face from close by, with the chain's texture, and the true one with and without lamps."""
+
+    def view(skin: Tensor, **look: str) -> Tensor:
+        return avatar.render(mesh, skin, yaw=20, size=640, **look)[:, 200:440, 230:470]
+
+    close = [view(skins["chain"]), view(skins["truth"]), view(skins["truth"], shading="unlit")]
+    return figures.texture_grid([close], (), ["chain", "truth, same mesh", "truth, no lamps"], tile=2.3)
+
+
+def shadow(found: Shadow) -> dict[str, float | str]:
+    """The shadow in doses, as a figure and a table; what the prose says of it."""
+    change = (found.answers - found.answers[:1]).abs().mul(3).clamp(0, 1)
+    rows = [list(found.inputs), list(found.answers), list(change)]
+    figures.show(
+        figures.texture_grid(rows, ["input", "chain", "change × 3"], [f"light × {d:g}" for d in DOSES]),
+        "The true texture with one half darkened by a hard-edged shadow, stronger from left to right; the chain's answers; and "
+        "how far each answer differs from the one without shadow, three times enlarged.",
+    )
+    before, after = found.asymmetry
+    lines = zip(DOSES, before, after, found.psnr, strict=True)
+    table_of(
+        ["light in the shadow", "asymmetry of the input", "of the output", "PSNR to the truth, dB"],
+        [[f"× {d:g}", f"{a:.3f}", f"{b:.3f}", f"{q:.1f}"] for d, a, b, q in lines],
+    )
+    return {
+        "shadow_change": f"{found.psnr[-1] - found.psnr[0]:+.1f} dB",
+        "shadow_left": 100 * float((after[-1] - after[0]) / (before[-1] - before[0])),
+    }
+
+
+# --- claims
+
+
+def claims(table: EvaluationTable, judged: Judged, uneven: Verdict, found: Shadow) -> None:
+    """What the authors state or others report, and what this chapter sees of it."""
+
+    def of(words: list[bool]) -> str:
+        return "reproduced" if all(words) else "partly reproduced" if any(words) else "not reproduced"
+
+    def better(rival: str, *metrics: str) -> list[bool]:
+        return [judged[rival, metric].word == "better" for metric in metrics]
+
+    def evidence(rival: str, *metrics: str) -> str:
+        return ", ".join(f"{METRICS[metric]} {judged[rival, metric].word}" for metric in metrics)
+
+    light, holes = ("asymmetry", "variance_ratio"), ("psnr/holes", "perceptual/holes")
+    fell = float(found.psnr[-1] - found.psnr[0])
+    kids = f"chain {table.kid['chain']}, nothing {table.kid['nothing']}" if table.kid else "too few subjects for KID"
+    table_of(
+        ["claim", "on synthetic heads", "evidence"],
+        [
+            [
+                "The result is uniformly lit (the authors state it)",
+                of(better("nothing", *light)),
+                f"against doing nothing: {evidence('nothing', *light)}",
+            ],
+            [
+                "The result is complete (the authors state it)",
+                of(better("nothing", *holes)),
+                f"against doing nothing: {evidence('nothing', *holes)}",
+            ],
+            [
+                "The person stays the same (the authors state it)",
+                of(better("mean_studio", "faceid_cosine")),
+                f"against a mean face for everybody: {evidence('mean_studio', 'faceid_cosine')}",
+            ],
+            [
+                "Strongly uneven light degrades it (reported of the paper)",
+                of([uneven.word == "worse", fell < 0]),
+                f"within people {uneven.difference:+.1f} dB per unit of severity; hardest shadow {fell:+.1f} dB",
+            ],
+            ["KID and FaceID of the paper's tables", "not testable", f"other data, other networks: {kids}"],
+        ],
+    )

@@ -1,0 +1,275 @@
+"""Laboratory of chapter 5: heads under lights made by hand, what fusion leaks, and how the detailer is judged.
+
+Everything is of the split "val": no network has learnt from these people.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import layout, weights
+from ..config import Profile
+from ..detail import Detailer, DetailStage, detail, fuse, gradients, impose_gradients
+from ..detail.guidance import differences
+from ..detail.model import upsample
+from ..evaluation import Verdict, faceid, low_band_error, perceptual, perceptual_judge, psnr, verdicts
+from ..image import from_signed, linear_to_srgb, resize, srgb_to_linear
+from ..inversion import resize_observed
+from ..protocols import paired_captures, permitted
+from ..stylegan2 import encode
+from ..synth import studio_texture, synthesise_subjects
+from ..synth.light import shadow
+from ..training import fit, read_log
+from .gradients import correlation
+
+if TYPE_CHECKING:
+    from ..synth import TextureSet
+
+METRICS = {  # whether larger is better, and digits to print
+    "PSNR": (True, 2),
+    "perceptual": (False, 4),
+    "low-band error": (False, 4),
+    "identity": (True, 3),
+    "gradient correlation": (True, 3),
+    "perceptual (holes)": (False, 4),
+}
+EARNS = ("perceptual", "low-band error", "identity")  # in which the detailer must beat fusion alone
+DISTURBED = {"exposure 1/2": (0.5, 0.5, 0.5), "exposure 1/4": (0.25, 0.25, 0.25), "yellow light": (1.0, 0.8, 0.5)}
+
+
+def field_of(texture: Tensor, kind: str = "log") -> Tensor:
+    """The gradient field ``(B, 2, H, W)`` of a texture that was seen everywhere; ``kind``: "log" or "raw"."""
+    return gradients(texture, torch.ones_like(texture[:, :1]), kind, 0)[0]
+
+
+def mean_in(field: Tensor, mask: Tensor) -> float:
+    """Mean of a field over a mask."""
+    return float((field * mask).sum() / mask.sum().clamp_min(1e-6))
+
+
+def error_of(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference of the colours, ``(B, 1, H, W)``."""
+    return (a - b).abs().mean(1, keepdim=True)
+
+
+# --------------------------------------------------------------------------- lights made by hand
+
+
+@dataclass(frozen=True)
+class HandLit:
+    """Heads under a smooth light without shadows, and under a hard one with a cast shadow and a small highlight.
+
+    Attributes:
+        albedo, studio: ``(B, 3, H, W)`` sRGB. lit: by name of the light, the same shape. face: mask ``(B, 1, H, W)``.
+        edges: where the hard light itself has edges, on the face. clearest: the head that is easiest to see in print.
+    """
+
+    albedo: Tensor
+    studio: Tensor
+    lit: dict[str, Tensor]
+    face: Tensor
+    edges: Tensor
+    clearest: int
+
+    def agreement(self) -> dict[tuple[str, str], float]:
+        """Correlation on the face of each light's gradients with the albedo's, ``[light, kind]``."""
+        return {
+            (light, kind): float(correlation(field_of(texture, kind), field_of(self.albedo, kind), self.face).mean())
+            for light, texture in self.lit.items()
+            for kind in ("raw", "log")
+        }
+
+
+def hand_lit(data: TextureSet, people: int = 4) -> HandLit:
+    """Light heads of the split "val" by hand, from their true normals and their true shape."""
+    size = data.resolution
+    heads = synthesise_subjects(data.seeds[data.subjects("val")[:people]], size)
+    key = F.normalize(torch.tensor([[0.75, 0.45, 0.6]]), dim=1).expand(len(heads), 3)
+    facing = (key[:, :, None, None] * heads.smooth_normals).sum(1, keepdim=True)
+    reach = shadow(heads.position, heads.smooth_normals, key, softness=0.15)
+    shading = {"smooth light": 0.4 + 0.3 * (1 + facing), "hard light": 0.12 + 1.0 * facing.clamp_min(0) * reach}
+    shine = {"smooth light": 0.0, "hard light": 0.5 * facing.clamp_min(0) ** 60 * reach}
+    lit = {name: linear_to_srgb((heads.albedo_linear * s + shine[name]).clamp(0, 1)) for name, s in shading.items()}
+    face = (layout.region_mask("face", size) > 0.5).float().expand(len(heads), 1, size, size)
+    light = (shading["hard light"] + shine["hard light"]).clamp_min(1e-3).log()
+    edges = (differences(light).norm(dim=1, keepdim=True) > 0.1).float() * face
+    albedo = linear_to_srgb(heads.albedo_linear.clamp(0, 1))
+    return HandLit(albedo, studio_texture(heads), lit, face, edges, int(heads.tone.argsort()[0]))
+
+
+# --------------------------------------------------------------------------- the chain's last stages
+
+
+class DetailLaboratory:
+    """One capture each of people of the split "val", and what the stages before and in this chapter make of them.
+
+    Attributes:
+        phone, visibility, truth: ``(B, C, H, W)``. people: whose capture it is. coarse, enlarged: G_studio's texture, as it is
+            and at the phone's size. fused, poisson: the two closed forms. holes, uneven: places of the capture with the
+            largest holes, and of one in very uneven light.
+    """
+
+    def __init__(self, settings: Profile, data: TextureSet, device: str = "cpu", captures: int = 16):
+        self.settings, self.data, self.device, self.size = settings, data, device, data.resolution
+        self.g_phone, self.encoder = (weights.load(name, device=device) for name in ("g_phone", "encoder"))
+        self.g_studio, self.detailer = (weights.load(n, protocol="few", device=device) for n in ("g_studio", "detailer"))
+        self.low = self.g_studio.config.resolution
+        rows = data.captures("val")[:: data.manifest["spec"]["lightings"]][:captures]
+        self.people = np.asarray(data.subject)[rows.numpy()]
+        self.phone, self.visibility = data.phone_batch(rows)
+        self.truth = data.studio_batch(torch.as_tensor(self.people))
+        with torch.no_grad():
+            small = (x.to(device) for x in resize_observed(self.phone, self.visibility, self.low))
+            codes = encode(self.encoder, self.g_phone, *small)
+            self.coarse = from_signed(self.g_studio.synthesis(codes, "none")).cpu()
+        self.enlarged = upsample(self.coarse, self.size)
+        self.fused = fuse(self.phone, self.visibility, self.enlarged)
+        self.field, self.trust = gradients(self.phone, self.visibility)
+        self.poisson = impose_gradients(self.enlarged, self.field, self.trust)
+        self.holes = int((1 - self.visibility).mean((1, 2, 3)).argmax())
+        self.uneven = 1 + int(torch.as_tensor(np.asarray(data.severity)[rows[1:].numpy()]).argmax())
+
+    # masks
+
+    @cached_property
+    def head(self) -> Tensor:
+        """The head in the layout ``(1, H, W)``."""
+        return (layout.region_mask("head", self.size) > 0.5).float()
+
+    @cached_property
+    def counts(self) -> Tensor:
+        """Observed texels of the head."""
+        return self.visibility * self.head
+
+    @cached_property
+    def hidden(self) -> Tensor:
+        """Holes of the head."""
+        return (self.visibility < 0.05).float() * self.head
+
+    @cached_property
+    def seen(self) -> Tensor:
+        """What a camera saw well."""
+        return (self.visibility > 0.5).float()
+
+    @cached_property
+    def rims(self) -> Tensor:
+        """Seen texels beside a hole."""
+        return self.seen * F.max_pool2d((self.visibility < 0.05).float(), 13, 1, 6)
+
+    # running
+
+    def ideal(self, truth: Tensor) -> Tensor:
+        """The best that G_studio could give: the truth, shrunk to its size, and enlarged again."""
+        return upsample(resize(truth, self.low), self.size)
+
+    def draw(
+        self,
+        chosen: Any = slice(None),
+        *,
+        studio: Tensor | None = None,
+        texture: Tensor | None = None,
+        seen: Tensor | None = None,
+        steps: int | None = None,
+        model: Detailer | None = None,
+        seed: int | Sequence[int] = 0,
+        guided: bool = True,
+    ) -> Tensor:
+        """The detailer's results of some captures, or of other textures; ``seed`` of the noise, one or one for each."""
+        studio = self.coarse if studio is None else studio
+        texture = self.phone if texture is None else texture
+        seen = self.visibility if seen is None else seen
+        steps = self.settings.detail.sample_steps if steps is None else steps
+        one = isinstance(seed, int)
+        noise = torch.Generator().manual_seed(seed) if one else [torch.Generator().manual_seed(s) for s in seed]
+        options = {"steps": steps, "guided": guided, "generator": noise}
+        return detail(model or self.detailer, studio[chosen], texture[chosen], seen[chosen], **options).cpu()
+
+    def train(self) -> tuple[Detailer, dict[str, list[float]]]:
+        """A fresh detailer, trained for a moment on small crops of real results of the chain: its average, and the log."""
+        live = dataclasses.replace(self.settings.detail, crop=64, images=self.settings.live_images)
+        shown, rows = permitted(self.data, "few"), paired_captures(self.data, "few")
+        stage = DetailStage(live, shown, rows, g_phone=self.g_phone, encoder=self.encoder, g_studio=self.g_studio)
+        every = {"log_every": live.batch, "checkpoint_every": live.images, "preview_every": 10 * live.images}
+        device = "cpu" if self.device == "cpu" else None
+        with tempfile.TemporaryDirectory() as folder:
+            fit(stage, live.images, folder, seed=0, device=device, progress=False, **every)
+            log = read_log(Path(folder))
+        return stage.average.eval(), log
+
+    def leaks(self, scene: HandLit) -> tuple[dict[str, Tensor], Tensor]:
+        """Fusion with the ideal coarse texture, of heads lit by hand (by light) and of the captures."""
+        everything, ideal = torch.ones_like(scene.studio[:, :1]), self.ideal(scene.studio)
+        by_hand = {name: fuse(texture, everything, ideal) for name, texture in scene.lit.items()}
+        return by_hand, fuse(self.phone, self.visibility, self.ideal(self.truth))
+
+    def repair(self, scene: HandLit) -> dict[str, Tensor]:
+        """The same heads through the detailer, with the ideal coarse texture."""
+        small, everything = resize(scene.studio, self.low), torch.ones_like(scene.studio[:, :1])
+        return {name: self.draw(studio=small, texture=texture, seen=everything) for name, texture in scene.lit.items()}
+
+    def colour_passed(self, guided: Tensor, some: slice) -> dict[str, list[float]]:
+        """Mean change of the phone texture, of its fusion and of the detailer's result, when captures are made darker or
+        yellow; G_studio's texture stays. ``guided``: results of the captures as they are."""
+        found = {}
+        for name, gain in DISTURBED.items():
+            other = linear_to_srgb(srgb_to_linear(self.phone[some]) * torch.tensor(gain).view(1, 3, 1, 1))
+            drawn = self.draw(some, texture=torch.cat([other, self.phone[len(other) :]]))
+            after = (other, fuse(other, self.visibility[some], self.enlarged[some]), drawn)
+            before = (self.phone, self.fused, guided)
+            changes = (error_of(a, b[some]) for a, b in zip(after, before, strict=True))
+            found[name] = [mean_in(change, self.counts[some]) for change in changes]
+        return found
+
+    def by_steps(self, some: slice) -> dict[int, tuple[float, float]]:
+        """Perceptual distance and gradient correlation of guided detail, by the number of sampling steps."""
+        distance, found = perceptual_judge(), {}
+        for steps in (2**k for k in range(int(np.log2(4 * self.settings.detail.sample_steps)) + 1)):
+            drawn, mask = self.draw(some, steps=steps), self.counts[some]
+            near = perceptual(distance, drawn, self.truth[some], mask).mean()
+            same = correlation(field_of(drawn), field_of(self.truth[some]), self.trust[some] * mask).mean()
+            found[steps] = float(near), float(same)
+        return found
+
+
+# --------------------------------------------------------------------------- judging
+
+
+@torch.no_grad()
+def scores(lab: DetailLaboratory, results: Mapping[str, Tensor]) -> dict[str, dict[str, np.ndarray]]:
+    """Every result measured against the truth: ``scores[name][metric]`` is ``(B,)``; see `METRICS`."""
+    distance, judge, wanted = perceptual_judge(), weights.load("identity_eval"), field_of(lab.truth)
+    found = {}
+    for name, result in results.items():
+        in_holes = perceptual(distance, result, lab.truth, lab.hidden)
+        values = (
+            psnr(result, lab.truth, lab.counts),
+            perceptual(distance, result, lab.truth, lab.counts),
+            low_band_error(result, lab.truth, lab.counts)["total"],
+            faceid(judge, result, lab.truth, lab.visibility)["cosine"],
+            correlation(field_of(result), wanted, lab.trust * lab.counts),
+            torch.where(lab.hidden.mean((1, 2, 3)) > 0.01, in_holes, torch.nan),
+        )
+        found[name] = {metric: value.numpy() for metric, value in zip(METRICS, values, strict=True)}
+    return found
+
+
+def judged(found: Mapping[str, Mapping[str, np.ndarray]], method: str, people: np.ndarray) -> dict[tuple[str, str], Verdict]:
+    """``method`` against every other result in every metric, judged together: ``[rival, metric]``."""
+    differences = {
+        (rival, metric): found[method][metric] - values[metric]
+        for rival, values in found.items()
+        if rival != method
+        for metric in METRICS
+    }
+    return verdicts(differences, people, {key: METRICS[key[1]][0] for key in differences})
