@@ -1,0 +1,212 @@
+"""Chapter 7's figures and tables: landmarks, unwrapping, the stages on a real face, the domain gap, worse photographs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import avatar, capture, cli, evaluation, layout
+from ..capture import unwrap
+from ..experiments.photograph import BOX, Home, Photograph, crop
+from ..image import resize
+from ..pipeline import StudioOutput
+from . import figures
+from .notebook import table_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def landmarks_figure(lab: Photograph) -> Figure:
+    """The photograph, its face, and the landmarks with the triangles between them."""
+    fig, axes = figures.plot(2.6, (1, 1, 1))
+    down, across = BOX
+    place = {"extent": (across.start, across.stop, down.stop, down.start), "interpolation": "antialiased"}
+    axes[0].imshow(lab.photo)
+    axes[1].imshow(lab.photo[BOX], **place)
+    axes[2].imshow(lab.photo[BOX], alpha=0.35, **place)
+    triangles = layout.face_triangles().numpy()
+    axes[2].triplot(lab.points[:, 0], lab.points[:, 1], triangles, color=figures.PALETTE[0], linewidth=0.3)
+    axes[2].plot(lab.points[:, 0], lab.points[:, 1], ".", color=figures.PALETTE[3], ms=1.2)
+    height, width = lab.photo.shape[:2]
+    titles = (f"photo, {width} × {height}", "the face in it", f"{len(lab.points)} landmarks, {len(triangles)} triangles")
+    for ax, title in zip(axes, titles, strict=True):
+        ax.set_axis_off()
+        ax.set_title(title)
+    return fig
+
+
+def unwrapped(lab: Photograph) -> dict[str, float | str]:
+    """From the photograph to the texture, as a figure; what was measured of the capture, as a table; for the prose."""
+    shot, surface = lab.shot, unwrap.face_surface(lab.points, capture.fit_pose(lab.points), lab.size)
+    pictures = [
+        resize(crop(lab.photo)[None], 256)[0],
+        surface.facing.clamp(0, 1),
+        shot.visibility[0],
+        (shot.texture * shot.visibility)[0],
+        shot.texture[0],
+    ]
+    figures.show(
+        figures.texture_grid([pictures], (), ["photo", "facing the camera", "visibility", "what was seen", "filled smoothly"]),
+        "From the photo to a texture: the face; how squarely each texel of the layout faces the camera (white: squarely); the "
+        "visibility map, which also knows what is hidden or outside of the picture; the texture where it was seen; and the "
+        "texture with a smooth fill elsewhere.",
+    )
+    facts = {name: value for name, value in shot.quality.items() if name != "warnings"}
+    notes = " ".join(f"Note: {warning}." for warning in shot.quality["warnings"])
+    table_of(["measured of the capture", ""], facts.items(), notes)
+    blurred = (
+        "so this texture is blurred before any network sees it"
+        if facts["oversampling"] > 1
+        else "so at this size the texture loses nothing"
+    )
+    return {
+        "covered": 100 * float(shot.visibility.gt(0.3).float().mean()),
+        "face_pixels": facts["face_pixels"],
+        "oversampling": f"{facts['oversampling']:.2g} texels a side, {blurred}",
+        "mouth": facts["mouth_opening"],
+    }
+
+
+def stages_figure(lab: Photograph, out: StudioOutput) -> Figure:
+    """The four stages on the photograph."""
+    low = out.studio_lr.shape[-1]
+    titles = [f"phone, {lab.size}²", f"G_phone(w+), {low}²", f"G_studio(w+), {low}²", f"result, {lab.size}²"]
+    pictures = [lab.shot.texture[0], out.reconstruction[0], out.studio_lr[0], out.texture[0]]
+    return figures.texture_grid([pictures], (), titles, tile=1.8)
+
+
+def turning(mesh: avatar.HeadMesh, skins: Mapping[str, Tensor]) -> figures.Html:
+    """The head with every skin side by side, on a slider that turns it."""
+    angles = [0, 20, 40, 60, 90, 180, 270, 300, 320, 340]
+    turns = [avatar.turntable(mesh, skin, angles, size=256) for skin in skins.values()]
+    frames = [torch.cat(views, -1) for views in zip(*turns, strict=True)]
+    alt = "The base head with the phone texture on the left and with the result on the right, turned once around"
+    return figures.image_slider(frames, [f"{a}°" for a in angles], alt, name="Turn", width=600)
+
+
+# --- how far from home
+
+
+def gap_figure(found: Home) -> Figure:
+    """One panel per measure: synthetic captures as dots with their median, the photograph as a star."""
+    fig, axes = figures.plot(2.2, (1,) * len(found.synthetic))
+    for ax, (name, values) in zip(axes, found.synthetic.items(), strict=True):
+        places = np.linspace(-0.25, 0.25, len(values))
+        ax.plot(places, values, "o", color=figures.COLOURS["baseline"], alpha=0.6, label="synthetic")
+        ax.plot([-0.4, 0.4], [np.median(values)] * 2, color=figures.INK, linewidth=1)
+        ax.plot([0], [found.real[name]], "*", color=figures.COLOURS["studio"], ms=13, mec="white", label="astronaut")
+        ax.set(xticks=[], xlim=(-0.6, 0.6))
+        ax.set_title(name.replace(" ", "\n", 1), fontsize=7)
+    axes[-1].legend(fontsize=6, loc="upper right")
+    pair = list(found.synthetic)[4:]  # before and after: one scale
+    for ax in axes[4:]:
+        ax.set_ylim(0, 1.1 * max(max(found.synthetic[k].max(), found.real[k]) for k in pair))
+    return fig
+
+
+def gap(found: Home) -> dict[str, float | str | int]:
+    """The photograph beside synthetic captures, as a table; what the prose says of it."""
+    real, home = found.real, found.synthetic
+    table_of(
+        ["measure", "astronaut", "synthetic median", "synthetic captures below the astronaut"],
+        [[k, f"{real[k]:.3g}", f"{np.median(v):.3g}", f"{(v < real[k]).mean():.0%}"] for k, v in home.items()],
+    )
+    short = {
+        "psnr": "reconstruction PSNR, dB",
+        "code": "length of the code",
+        "cosine": "identity cosine",
+        "ssim": "SSIM to the input",
+        "before": "asymmetry before",
+        "after": "asymmetry after",
+    }
+    numbers: dict[str, float | str | int] = {key: real[name] for key, name in short.items()}
+    numbers |= {f"{key}_home": float(np.median(home[name])) for key, name in short.items()}
+    behind = numbers["psnr_home"] - numbers["psnr"]
+    psnr = home["reconstruction PSNR, dB"]
+    return numbers | {
+        "others": len(psnr),
+        "psnr_gap": f"{abs(behind):.1f} dB {'below' if behind > 0 else 'above'}",
+        "psnr_worse": 100 * float((psnr < numbers["psnr"]).mean()),
+        "threshold": found.threshold,
+        "same": "above" if numbers["cosine"] > found.threshold else "not above",
+        "auc": found.area,
+        "less": "less" if numbers["after"] < numbers["before"] else "not less",
+    }
+
+
+# --- what goes wrong
+
+
+def worse(lab: Photograph) -> dict[str, float]:
+    """The photograph made worse, as a figure and a table; what the prose says of it."""
+    photos = lab.worse()
+    shots = {name: capture.capture_photo(picture, lab.size, lab.points) for name, picture in photos.items()}
+    textures, masks = (torch.cat([getattr(s, name) for s in shots.values()]) for name in ("texture", "visibility"))
+    answers = lab.run(textures, masks).texture
+    figures.show(
+        figures.texture_grid(
+            [[crop(picture) for picture in photos.values()], list(textures), list(answers)],
+            ["photo", "phone texture", "result"],
+            list(photos),
+            tile=1.7,
+        ),
+        "The photograph as taken and made worse in three ways: light from one side, a hard shadow over half of the face, and a "
+        "hat that is painted on. Below each its phone texture and what the chain makes of it. Compare with the first column.",
+    )
+    face = layout.region_mask("face", lab.size)[None] * masks
+    before, after = evaluation.asymmetry(textures, face), evaluation.asymmetry(answers, face)
+    same = evaluation.faceid(lab.judge, answers, answers[:1].expand_as(answers))["cosine"]
+    table_of(
+        ["photograph", "asymmetry before", "after", "identity cosine to the result of the photo as taken"],
+        [[name, f"{before[k]:.3f}", f"{after[k]:.3f}", f"{same[k]:.3f}"] for k, name in enumerate(photos)],
+    )
+    hard = list(photos).index("hard shadow")
+    return {"shadow_before": float(before[hard]), "shadow_after": float(after[hard])}
+
+
+def refused(commands: Sequence[Sequence[str]]) -> None:
+    """Type commands that cannot work; print what is said to each, which must be one line and exit code 2."""
+    for words in commands:
+        with contextlib.redirect_stderr(io.StringIO()) as told:
+            code = cli.main(list(words))
+        print(f"$ studiolike {' '.join(words)}\n    {told.getvalue().strip()}\n    exit code {code}")
+        assert code == 2
+
+
+def claims(found: Home, low: int) -> None:
+    """What the authors state or others report, and what one photograph can say of it."""
+    less = "yes" if found.real["asymmetry after"] < found.real["asymmetry before"] else "no"
+    kept = "yes" if found.real["identity cosine"] > found.threshold else "no"
+    table_of(
+        ["claim", "here", "evidence"],
+        [
+            [
+                "A monocular capture of a real person gives a studio-like texture (the authors state it)",
+                "not testable",
+                f"one photograph, no truth, synthetic training data; here asymmetry fell: {less}; identity above the threshold "
+                f"of a judge that knows synthetic heads only: {kept}",
+            ],
+            [
+                "Near-perfect reconstruction in W+ (the authors state it)",
+                "not testable",
+                f"{found.real['reconstruction PSNR, dB']:.1f} dB at {low}² on a face outside of our training domain",
+            ],
+            [
+                "Hats fail (reported of the paper)",
+                "see the picture",
+                "no truth to measure against; nothing in the chain recognises the hat",
+            ],
+            [
+                "Strongly uneven light degrades the result (reported of the paper)",
+                "see the picture and the table",
+                "one person, so no interval; measured on many subjects in chapter 6",
+            ],
+        ],
+    )
