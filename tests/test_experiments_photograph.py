@@ -1,0 +1,85 @@
+"""Chapter 7's laboratory: a real photograph, with closed sockets, made worse, spoilt, and compared."""
+
+import socket
+import urllib.request
+
+import pytest
+from fakes import FakeSet
+
+from studiolike.chapters import figures, notebook
+from studiolike.chapters import photograph as drawn
+from studiolike.experiments.photograph import Photograph, closed_sockets
+
+
+@pytest.fixture(scope="module")
+def lab():
+    return Photograph(size=256)
+
+
+@pytest.fixture(scope="module")
+def out(lab):
+    return lab.run(lab.shot.texture, lab.shot.visibility)
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Texts of the figures and tables that a chapter would show."""
+    texts = []
+    monkeypatch.setattr(figures, "_display", lambda piece: texts.append(piece.alt))
+    for module in (drawn, notebook):
+        monkeypatch.setattr(module, "table_of", lambda head, rows, note="": texts.append([list(head), *map(list, rows)]))
+    return texts
+
+
+def test_who_tries_to_connect_while_sockets_are_closed_fails_and_is_counted():
+    with closed_sockets() as attempts:
+        with pytest.raises(AssertionError, match="connection"):
+            urllib.request.urlopen("http://127.0.0.1:9", timeout=1)
+        with socket.socket() as line, pytest.raises(AssertionError):
+            line.connect(("127.0.0.1", 9))
+        assert attempts.call_count == 2
+    with socket.socket() as line, pytest.raises(OSError):
+        line.connect(("127.0.0.1", 9))  # as always
+
+
+def test_spoilt_pictures_are_refused_each_with_a_reason_of_its_own(lab):
+    said = lab.refusals()
+    assert set(said) == set(lab.spoilt()) and len(set(said.values())) == len(said)
+    assert all("Error: " in text and "\n" not in text for text in said.values())
+
+
+def test_a_picture_that_should_be_refused_and_is_taken_is_noticed(lab, monkeypatch):
+    monkeypatch.setattr(lab, "spoilt", lambda: {"nothing wrong": (lab.photo, lab.points)})
+    with pytest.raises(AssertionError, match="nothing wrong"):
+        lab.refusals()
+
+
+def test_the_capture_and_the_stages_are_drawn(lab, out, shown):
+    told = drawn.unwrapped(lab)
+    assert 5 < told["covered"] < 60 and told["face_pixels"] > 50
+    figures.show(drawn.landmarks_figure(lab), "landmarks")
+    figures.show(drawn.stages_figure(lab, out), "stages")
+    assert len(shown) == 4
+
+
+def test_the_domain_gap_compares_like_with_like(lab, out, shown):
+    found = lab.home(FakeSet(resolution=256), out, captures=2)
+    told = drawn.gap(found)
+    assert told["others"] == 2 and told["psnr"] == found.real["reconstruction PSNR, dB"]
+    assert told["same"] == ("above" if told["cosine"] > found.threshold else "not above")
+    figures.show(drawn.gap_figure(found), "gap")
+    drawn.claims(found, 128)
+    assert len(shown) == 3
+
+
+def test_worse_photographs_are_more_uneven(lab, shown):
+    assert set(lab.worse()) == {"as taken", "light from one side", "hard shadow", "hat"}
+    told = drawn.worse(lab)
+    as_taken = float(shown[-1][1][1])
+    assert told["shadow_before"] > as_taken
+
+
+def test_commands_that_cannot_work_end_with_one_line_and_code_2(tmp_path, capsys):
+    drawn.refused([["convert", str(tmp_path / "nobody.png")]])
+    printed = capsys.readouterr().out
+    assert "exit code 2" in printed and "Traceback" not in printed
