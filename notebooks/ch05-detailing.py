@@ -125,7 +125,7 @@ figures.show(
 #
 # ## Fusion: the phone's gradients, the generator's light
 #
-# Let $G$ be the generator's texture, enlarged, $T$ the fused texture that we look for, and $B$ a blur that looks at observed texels only.
+# Let $G$ be the generator's texture, enlarged, $T$ the fused texture that we look for, and $B$ a low pass that looks at observed texels only.
 # In logarithms of linear light, channel by channel,
 #
 # $$
@@ -134,6 +134,11 @@ figures.show(
 #
 # What is finer than $B$ stays the phone's; what is coarser, light and colour above all, becomes the generator's.
 # Where nothing was seen, $T$ is $G$.
+#
+# The edge of a cast shadow is finer than any blur, and would stay behind as a relief of its own.
+# So on skin $B$ is a bilateral filter {cite}`tomasi1998bilateral,durand2002bilateral`: it averages $\log G - \log I$ over texels near by *and* of like value, follows a steep step, which it takes for the light's, and smooths over pores and wrinkles, which are shallow.
+# Where the layout has eyes, brows and lips a steep step is the person's, and $B$ is a Gaussian blur.
+#
 # A screened Poisson equation {cite}`perez2003poisson`, which looks for the texture that has given gradients and stays near to $G$, does the same with another low pass; ours needs no solver and no rule for the borders of holes.
 # $B$ has a standard deviation of {glue:text}`ch05_width:.1f` texels at this size: just wide enough to bridge what the generator, at half the size or less, cannot draw.
 
@@ -150,8 +155,8 @@ figures.show(
 # %% [markdown]
 # ### What leaks
 #
-# Two kinds of edges are not skin, and fusion cannot tell.
-# One is finer than $B$ and belongs to the light: the edge of a cast shadow, the rim of a highlight.
+# Two kinds of edges are not skin, and fusion cannot always tell.
+# One belongs to the light: the edge of a shadow that is too faint to be followed or lies on a brow, the rim of a highlight.
 # The other is the rim of a hole, where the phone's texels are seen at a grazing angle, and beside which a blur knows one side only.
 #
 # For both, $G$ is made ideal here: the true texture, shrunk and enlarged, so that whatever is wrong in the result came from the phone.
@@ -162,7 +167,8 @@ notebook.tell("ch05", shown.leaks(lab, scene))
 # %% [markdown]
 # In smooth light the mean error on the face is {glue:text}`ch05_fused_smooth:.4f`, in hard light {glue:text}`ch05_fused_hard:.4f`.
 # In hard light it is {glue:text}`ch05_leak_edges:.1f` times as large on the edges of the light as elsewhere on the face.
-# At the rims of holes it is {glue:text}`ch05_leak_rims:.1f` times what it is in the rest of what was seen.
+# With a blur that follows no edges it would be {glue:text}`ch05_leak_plain:.2f` times what it is there (above 1: following them helps).
+# At the rims of holes the error is {glue:text}`ch05_leak_rims:.1f` times what it is in the rest of what was seen.
 # Nothing in a gradient says whether an edge is a scar or a shadow; but edges of shadows look different from scars, and that can be learnt.
 #
 # ## The detailer: draw what is still wrong
@@ -177,6 +183,7 @@ notebook.tell("ch05", shown.leaks(lab, scene))
 # $T$ is a *real* result: in training, captures are disturbed as in {ref}`ch04`, encoded, drawn by the G_studio of the same protocol, and fused, so that the network sees the errors that it will be asked about.
 #
 # Beside the noisy residual it sees $T$, $G$, the phone's two log-gradient channels (compressed by $\operatorname{asinh}$), where they can be trusted (holes are grown by a few texels, so that their rims do not count), and the place $(u, v)$ in the layout.
+# The network can also be shown the relief of the light that fusion took away, whose slopes are where shadows end; the released one {glue:text}`ch05_relief`.
 # For a share of the training samples the phone is hidden: then $T = G$, gradients and trust are zero, and the network must know by itself what belongs there.
 # At test time `guided=False` does the same.
 

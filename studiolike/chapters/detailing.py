@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import layout
-from ..detail import make_scheduler
+from ..detail import fuse, make_scheduler
 from ..detail.train import FLOOR, clean_from_velocity, min_snr_weight, velocity
 from ..evaluation import Verdict
 from ..experiments.detailing import EARNS, METRICS, DetailLaboratory, HandLit, error_of, field_of, mean_in
@@ -61,7 +61,8 @@ def fusion_figure(lab: DetailLaboratory) -> Figure:
 
 def leaks(lab: DetailLaboratory, scene: HandLit) -> dict[str, float]:
     """What fusion leaks of hand-made lights and at the rims of holes, as a figure; what the prose says of it."""
-    by_hand, captured = lab.leaks(scene)
+    by_hand, captured = lab.leaks(scene), fuse(lab.phone, lab.visibility, lab.ideal(lab.truth))
+    plain = error_of(lab.leaks(scene, edges=False)["hard light"], scene.studio)
     wrong = {name: error_of(result, scene.studio) for name, result in by_hand.items()}
     off, k, hole = error_of(captured, lab.truth), scene.clearest, lab.holes
     rows = [
@@ -80,6 +81,7 @@ def leaks(lab: DetailLaboratory, scene: HandLit) -> dict[str, float]:
         "fused_smooth": mean_in(wrong["smooth light"], scene.face),
         "fused_hard": mean_in(hard, scene.face),
         "leak_edges": mean_in(hard, scene.edges) / mean_in(hard, scene.face - scene.edges),
+        "leak_plain": mean_in(plain, scene.edges) / mean_in(hard, scene.edges),
         "leak_rims": mean_in(off, lab.rims) / mean_in(off, lab.seen - lab.rims),
     }
 
@@ -87,7 +89,7 @@ def leaks(lab: DetailLaboratory, scene: HandLit) -> dict[str, float]:
 # --- the detailer
 
 
-def inputs(lab: DetailLaboratory) -> dict[str, float]:
+def inputs(lab: DetailLaboratory) -> dict[str, float | str]:
     """Everything the detailer sees of one capture, and what it must draw; what the prose says of it."""
     base = lab.detailer.base(lab.phone, lab.visibility, lab.enlarged)
     c = lab.detailer.conditions(lab.phone, lab.visibility, lab.enlarged, base)[lab.holes]
@@ -105,6 +107,7 @@ def inputs(lab: DetailLaboratory) -> dict[str, float]:
         "scale": float(scale),
         "residual_std": float((lab.truth - base).std()),
         "hidden": 100 * lab.settings.detail.hidden,
+        "relief": "looks at it" if lab.detailer.config.relief else "was trained without it",
     }
 
 
@@ -251,7 +254,7 @@ def colour_passed(found: Mapping[str, list[float]]) -> dict[str, float]:
 
 def repaired(lab: DetailLaboratory, scene: HandLit) -> dict[str, str]:
     """What of the leaked light the detailer repairs, as a figure and a table; what the prose says of it."""
-    fused, drawn, k = lab.leaks(scene)[0], lab.repair(scene), scene.clearest
+    fused, drawn, k = lab.leaks(scene), lab.repair(scene), scene.clearest
     rows = [[scene.lit[n][k], fused[n][k], drawn[n][k], scene.studio[k]] for n in scene.lit]
     figures.show(
         figures.texture_grid(rows, list(scene.lit), ["phone", "fusion", "+ detailer", "truth"], tile=1.7),

@@ -207,11 +207,10 @@ class DetailLaboratory:
             log = read_log(Path(folder))
         return stage.average.eval(), log
 
-    def leaks(self, scene: HandLit) -> tuple[dict[str, Tensor], Tensor]:
-        """Fusion with the ideal coarse texture, of heads lit by hand (by light) and of the captures."""
+    def leaks(self, scene: HandLit, edges: bool = True) -> dict[str, Tensor]:
+        """Fusion with the ideal coarse texture of heads lit by hand, by light; ``edges``: whether it follows those of shadows."""
         everything, ideal = torch.ones_like(scene.studio[:, :1]), self.ideal(scene.studio)
-        by_hand = {name: fuse(texture, everything, ideal) for name, texture in scene.lit.items()}
-        return by_hand, fuse(self.phone, self.visibility, self.ideal(self.truth))
+        return {name: fuse(texture, everything, ideal, edges=edges) for name, texture in scene.lit.items()}
 
     def repair(self, scene: HandLit) -> dict[str, Tensor]:
         """The same heads through the detailer, with the ideal coarse texture."""
