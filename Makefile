@@ -57,9 +57,10 @@ $(NODE): tests/node/package-lock.json
 	elif npm ci --prefix tests/node --no-audit --no-fund --ignore-scripts --silent; then touch $@; \
 	else echo "note: npm cannot install tests/node, so the tests that need it are skipped"; fi
 
-lint: $(INSTALLED) ## check format and style with ruff, and that the notebooks agree with their text sources
+lint: $(INSTALLED) ## check format and style with ruff, types with mypy, and that the notebooks agree with their text sources
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
+	$(RUN) -m mypy
 	$(RUN) book/tools/notebooks.py --check
 
 notebooks: $(INSTALLED) ## write notebooks/*.ipynb (the Colab flavour) from notebooks/*.py
@@ -75,7 +76,7 @@ lock: $(BOOT)/bin/uv ## resolve pyproject.toml anew and write requirements.lock 
 setup: $(INSTALLED) ## only make or refresh .venv
 
 clean: ## remove what was built (_build and caches); .venv stays, delete it by hand for a fresh one
-	rm -rf _build .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 # uv, in an environment of its own, so that it can rebuild .venv while it runs.

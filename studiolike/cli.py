@@ -13,12 +13,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional, arg, subcommand
@@ -457,7 +457,7 @@ class Doctor:
         print(report())
 
 
-VERBS = {
+VERBS: dict[str, Callable[..., Any]] = {
     "capture": Capture,
     "convert": Convert,
     "view": View,

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -29,6 +28,7 @@ from .capture.video import is_video
 from .device import find_device
 from .errors import InputError, OutputError, StudioError, WeightsError
 from .files import PersonInput, protect, read_person, shown
+from .image import to_bytes
 from .io import PICTURES, READABLE, atomic, check_output, check_size
 
 if TYPE_CHECKING:
@@ -256,9 +256,8 @@ def write_result(texture: Tensor, path: Path, settings: dict[str, Any]) -> None:
         return
     info = PngInfo()
     info.add_text(RECORD, json.dumps(settings, sort_keys=True))
-    pixels = (texture.clamp(0, 1).permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
     with atomic(path) as temporary:
-        Image.fromarray(pixels).save(temporary, "PNG", pnginfo=info)
+        Image.fromarray(to_bytes(texture)).save(temporary, "PNG", pnginfo=info)
 
 
 def convert(pipe, command: Convert, job: Job, person: PersonInput, settings: dict[str, Any], reading: float) -> dict:

@@ -125,7 +125,7 @@ def build(obj: str | Path, out: str | Path, resolution: int = 256) -> None:
         position_map=base_head(vertices, landmark_uv, resolution),
     )
     with atomic(out) as temporary:
-        np.savez_compressed(temporary, **arrays)
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,6 +30,12 @@ def to_signed(x: Tensor) -> Tensor:
 def from_signed(x: Tensor) -> Tensor:
     """[-1, 1] → [0, 1], clamped."""
     return (x * 0.5 + 0.5).clamp(0, 1)
+
+
+def to_bytes(picture: Tensor) -> np.ndarray:
+    """``(…, C, H, W)``, clamped to [0, 1] → uint8 ``(…, H, W, C)``, rounded; by rows, to save a float copy."""
+    rows = picture.detach().split(256, -2)
+    return torch.cat([(r.float().clamp(0, 1) * 255 + 0.5).to(torch.uint8).movedim(-3, -1).cpu() for r in rows], -3).numpy()
 
 
 def srgb_to_linear(x: Tensor) -> Tensor:

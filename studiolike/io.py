@@ -19,11 +19,15 @@ from torch import Tensor
 
 from . import pictures
 from .errors import InputError, OutputError
-from .image import resize
+from .image import resize, to_bytes
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}  # written
 # a texture is data: what a format loses by default (colour at half size, 8 × 8 blocks) shows on the head
-SAVING = {"JPEG": {"quality": 97, "subsampling": 0}, "WEBP": {"lossless": True}, "AVIF": {"quality": 95, "subsampling": "4:4:4"}}
+SAVING: dict[str, dict] = {
+    "JPEG": {"quality": 97, "subsampling": 0},
+    "WEBP": {"lossless": True},
+    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+}
 READABLE = PICTURES | {".heic", ".heif", ".hif", ".avif", ".gif", ".mpo", ".jfif"}  # what counts as a picture in a folder
 
 
@@ -148,11 +152,10 @@ def write_image(image: Tensor, path: str | os.PathLike) -> Path:
     Raises:
         OutputError: unknown ending or a folder that cannot be written.
     """
-    array = (image.detach().float().clamp(0, 1).cpu().permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
     path = Path(path)
     form = Image.registered_extensions().get(path.suffix.lower())
     if form not in Image.SAVE:
         raise OutputError(f"{path}: unknown picture format '{path.suffix}'; use .png")
     with atomic(path) as temporary:
-        Image.fromarray(array.squeeze()).save(temporary, form, **SAVING.get(form, {}))
+        Image.fromarray(to_bytes(image).squeeze()).save(temporary, form, **SAVING.get(form, {}))
     return path

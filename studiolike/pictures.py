@@ -14,6 +14,7 @@ import stat
 import struct
 import warnings
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
@@ -231,13 +232,14 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         image = image.convert("RGB")
     if image.mode == "LAB":
         lab = ImageCms.createProfile("LAB")
-        return ImageCms.profileToProfile(image, lab, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        # None is only what a conversion in place returns
+        return cast(Image.Image, ImageCms.profileToProfile(image, lab, ImageCms.createProfile("sRGB"), outputMode="RGB"))
     if profile:
         try:
             source = ImageCms.ImageCmsProfile(buffers.BytesIO(profile))
             # a profile of sRGB itself would only add rounding
             if "srgb" not in (ImageCms.getProfileDescription(source) or "").lower():
-                return ImageCms.profileToProfile(
+                converted = ImageCms.profileToProfile(
                     image,
                     source,
                     ImageCms.createProfile("sRGB"),
@@ -245,6 +247,7 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
                     outputMode="RGB",
                     flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
                 )
+                return cast(Image.Image, converted)
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
             pass
     return image.convert("RGB")

@@ -62,7 +62,7 @@ class StudioOutput(BaseOutput):
 
     def to(self, device: torch.device | str) -> StudioOutput:
         """The same with all tensors on ``device``."""
-        return StudioOutput(**{name: value.to(device) if torch.is_tensor(value) else value for name, value in self.items()})
+        return StudioOutput(**{name: value.to(device) if torch.is_tensor(value) else value for name, value in self.items()})  # type: ignore[arg-type]
 
 
 class StudioPipeline(DiffusionPipeline):
@@ -174,7 +174,8 @@ class StudioPipeline(DiffusionPipeline):
     def encode(self, texture: Tensor, visibility: Tensor) -> Tensor:
         """The encoder's codes ``(B, L, D)`` of textures ``(B, 3, H, W)`` in [0, 1], at any resolution."""
         size = self.g_phone.config.resolution
-        return encode(self.encoder, self.g_phone, *(x.to(self.device) for x in resize_observed(texture, visibility, size)))
+        low, seen = (x.to(self.device) for x in resize_observed(texture, visibility, size))
+        return encode(self.encoder, self.g_phone, low, seen)
 
     @torch.no_grad()
     def translate(self, w_plus: Tensor) -> Tensor:

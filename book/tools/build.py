@@ -23,6 +23,7 @@ import yaml
 from notebooks import names_of
 from pages import problems
 from project import BUILD, PROFILES, REFERENCES, ROOT, RUN_BOX, BookError, chapters
+from reference import reference
 
 BOOK = ROOT / "book"
 MATHJAX = "tex-svg-full.js"  # one file that holds every TeX extension and draws with paths: no fonts to fetch
@@ -108,6 +109,7 @@ def assemble(profile: str, sources: list[Path]) -> Path:
         page = page_of(executed, records[name], known.references(name))
         (target / "notebooks" / f"{name}.ipynb").write_text(json.dumps(page, indent=1), encoding="utf-8")
     (target / "timings.md").write_text(timings(records, titles), encoding="utf-8")
+    (target / "reference.md").write_text(reference(), encoding="utf-8")
     copy_mathjax(target / "_static" / "mathjax")
     write_toc(target, {f"notebooks/{name}" for name in names})
     return target

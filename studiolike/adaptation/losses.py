@@ -109,7 +109,7 @@ class StudioDistance:
 
     def _features(self, a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
         if not hasattr(self.compare, "describe"):
-            return self.compare(a, b, weight)
+            return self.compare(a, b, weight)  # type: ignore[misc]
         with torch.no_grad():
             wanted = self.compare.describe(b, weight)
         return self.compare.compare(self.compare.describe(a, weight), wanted, weight)
@@ -202,7 +202,9 @@ class AdaptLoss:
             with torch.no_grad():
                 wanted = self.identity.embed(reference * 0.5 + 0.5)
             parts["face_id"] = weights.identity * identity_loss(
-                self.identity.embed(fake * 0.5 + 0.5), wanted, weights.identity_kind
+                self.identity.embed(fake * 0.5 + 0.5),
+                wanted,
+                weights.identity_kind,  # type: ignore[arg-type]
             )
         return sum(parts.values(), fake.new_zeros(())), parts
 

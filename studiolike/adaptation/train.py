@@ -181,7 +181,7 @@ class AdaptStage(Stage):
             total, parts = total + twin_total.to(total), parts | twin_parts
         self._backward(total, self.trained, retain_graph=adversarial)
         if adversarial:
-            out |= self._judge(d_studio, logits, len(codes), index, rng)
+            out |= self._judge(d_studio, logits, len(codes), index, rng)  # type: ignore[arg-type]
         self._update("g", self.trained)
         if not was_skipped(self.optimizers["g"]):
             self._average(images)
@@ -246,7 +246,8 @@ class AdaptStage(Stage):
         """EMA of G_studio; its half-life grows with the run, so that a short one leaves G_phone behind too."""
         kimg = self.batch * 10 / 32 if self.config.ema_kimg is None else self.config.ema_kimg
         decay = ema_decay(images + self.batch, self.batch, 1000 * kimg)
-        update_average(*(self.accelerator.unwrap_model(self.modules[name]) for name in ("ema", "g_studio")), decay)
+        ema, live = (self.accelerator.unwrap_model(self.modules[name]) for name in ("ema", "g_studio"))
+        update_average(ema, live, decay)
 
     # ----------------------------------------------------------------------------------------------- watching
 
@@ -259,10 +260,10 @@ class AdaptStage(Stage):
             image = _signed(_rows(textures, chosen), fake.device)
             return d_studio(image, _ones(image)).mean()
 
-        train, generated = opinion(self.studio), d_studio(fake, _ones(fake)).mean()
+        train, generated = opinion(self.studio), d_studio(fake, _ones(fake)).mean()  # type: ignore[arg-type]
         out = {"d_train": train, "d_fake": generated}
         if self.held_out is not None and len(self.held_out):
-            out["d_held_out"] = opinion(self.held_out)
+            out["d_held_out"] = opinion(self.held_out)  # type: ignore[arg-type]
             # 0: held-out textures look as real as training ones; 1: they look as false as generated ones
             gap = train - generated
             out["overfit"] = torch.where(gap.abs() > 1e-3, (train - out["d_held_out"]) / gap, torch.zeros_like(gap))
@@ -351,7 +352,7 @@ def train_studio(
     if config.codes == "captures":
         sampler = encoded(data.captures("phone"), "people", config.unpaired)
     else:
-        sampler = CodeSampler(config.codes, g_phone, bank)
+        sampler = CodeSampler(config.codes, g_phone, bank)  # type: ignore[arg-type]
     stage = AdaptStage(config, g_phone, d_phone, sampler, studio, paired, identity=identity, held_out=held_out, distance=distance)
     settings = asdict(config) | {
         "resolution": g_phone.config.resolution,

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .. import io
 from ..errors import InputError
+from ..image import to_bytes
 from .mesh import HeadMesh, tangents
 
 MAGIC, VERSION, JSON_CHUNK, BIN_CHUNK = 0x46546C67, 2, 0x4E4F534A, 0x004E4942
@@ -161,7 +162,7 @@ def encode_png(image: Tensor) -> bytes:
     """
     if image.ndim != 3 or image.shape[0] != 3:
         raise InputError(f"a texture is (3, H, W), not {tuple(image.shape)}")
-    pixels = (image.detach().float().cpu().clamp(0, 1).permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
+    pixels = to_bytes(image)
     stream = bytes_io.BytesIO()
     # the search for the best compression costs a minute at 4096² and saves a few per cent
     Image.fromarray(pixels).save(stream, "PNG", optimize=max(pixels.shape[:2]) <= OPTIMISED)

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError, MissingExtra
+from ..image import to_bytes
 
 MOVIES = {".mp4", ".gif", ".webp", ".png"}
 RATE = 24  # pictures per second
@@ -39,7 +40,7 @@ def write_movie(frames: Tensor, path: str | os.PathLike, ending: str | None = No
     """
     ending = ending or Path(path).suffix.lower()
     check_movie(f"turntable{ending}")
-    pixels = (frames.clamp(0, 1).permute(0, 2, 3, 1).numpy() * 255 + 0.5).astype(np.uint8)
+    pixels = to_bytes(frames)
     if ending == ".mp4":
         _write_mp4(pixels, Path(path))
         return Path(path)

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..errors import InputError
+from ..image import to_bytes
 from .mesh import HeadMesh
 from .render import Light, render
 
@@ -80,6 +81,6 @@ def relit_sheet(mesh: HeadMesh, textures: Mapping[str, Tensor], size: int = 320,
         draw.text((SIDE // 2, top + size // 2), shown, fill=(30, 30, 30), font=font, anchor="mm")
         for k, shading in enumerate(columns.values()):
             picture = render(mesh, texture, yaw, size=size, shading=shading)
-            pixels = (picture.permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
+            pixels = to_bytes(picture)
             sheet.paste(Image.fromarray(pixels), (SIDE + k * (size + GAP), top))
     return torch.from_numpy(np.array(sheet)).permute(2, 0, 1).float() / 255

@@ -14,6 +14,7 @@ In and out: `Capture`. Biweight: Beaton & Tukey, *Technometrics* 1974.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ def fuse(captures: Sequence[Capture]) -> Capture:
     gains = frame_gains(textures, visibility, best)
     size = textures.shape[-1]
     rows = size if size <= WHOLE else size // 4
-    texture, seen, given, kept = in_strips(lambda *maps: _blend(*maps, gains), (textures, visibility), rows, halo=rows // 2)
+    texture, seen, given, kept = in_strips(partial(_blend, gains=gains), (textures, visibility), rows, halo=rows // 2)
     texture = fill_unobserved(texture, (seen * 4).clamp(0, 1)).clamp(0, 1)
     kept = kept.sum((1, 2, 3)) / given.sum((1, 2, 3)).clamp_min(1e-8)
 

@@ -59,7 +59,7 @@ class StoredLandmarks:
 
 def pixel_digest(image: np.ndarray) -> str:
     """SHA-256 of uint8 RGB ``(H, W, 3)`` pixels, as hexadecimal text."""
-    return hashlib.sha256(np.ascontiguousarray(image, dtype=np.uint8)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(image, dtype=np.uint8).data).hexdigest()
 
 
 def landmarks(image: np.ndarray, *, finder: Finder = find_faces) -> np.ndarray:
@@ -131,7 +131,7 @@ def save_landmarks(points: np.ndarray, path: str | os.PathLike, image: np.ndarra
             temporary.write_text(text + "\n")
     elif path.suffix == ".npz":
         with atomic(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, points=stored.points, **{name: np.array(value) for name, value in facts.items()})
+            np.savez(file, points=stored.points, **{name: np.array(value) for name, value in facts.items()})  # type: ignore[arg-type]
     else:
         raise InputError(f"{path}: landmarks are stored as .json or .npz")
     return stored

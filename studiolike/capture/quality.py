@@ -68,7 +68,8 @@ def cheek_coverage(visibility: Tensor, mask: Tensor) -> tuple[float, float]:
     """Seen part of the subject's left and right half of the face, by texels, each in [0, 1]."""
     half = mask.shape[-1] // 2  # the nose is in the middle of the layout, the subject's left to its right
     seen = (visibility > 0.3).float() * mask
-    return tuple(float(seen[..., s].sum() / mask[..., s].sum()) for s in (slice(half, None), slice(0, half)))
+    left, right = (float(seen[..., s].sum() / mask[..., s].sum()) for s in (slice(half, None), slice(0, half)))
+    return left, right
 
 
 def measure(image: np.ndarray, pose: Pose, texture: Tensor, visibility: Tensor, footprint: Tensor, mask: Tensor) -> dict:

@@ -203,7 +203,7 @@ def visibility_map(surface: Surface, points: np.ndarray, pose: Pose, size: tuple
 def mouth_opening(points: np.ndarray) -> float:
     """Gap between the inner lips in mouth widths."""
     gap = np.linalg.norm(points[13] - points[14])
-    return float(gap / max(np.linalg.norm(points[78] - points[308]), 1e-6))
+    return float(gap / max(float(np.linalg.norm(points[78] - points[308])), 1e-6))
 
 
 def sample(image: np.ndarray, points: np.ndarray, pose: Pose, surface: Surface, visibility: Tensor) -> tuple[Tensor, Tensor]:

@@ -238,7 +238,8 @@ def capture_photos(
         CaptureError: no picture could be used; the message is the most frequent reason, or the only one.
         InputError: no picture at all, or none that can be read.
     """
-    captures, refused, examined = [], {}, 0
+    captures, examined = [], 0
+    refused: dict[str, StudioError] = {}
     names = iter(names or ())
     for number, image in enumerate(images):
         examined += 1
@@ -253,7 +254,7 @@ def capture_photos(
         except (CaptureError, InputError) as error:
             refused[name] = reason = error
         if sheet is not None:
-            sheet.add(name, image if isinstance(image, np.ndarray) else None, reason and str(reason))
+            sheet.add(name, image if isinstance(image, np.ndarray) else None, str(reason) if reason else None)
     if not examined:
         raise InputError("no picture to capture from")
     if not captures:

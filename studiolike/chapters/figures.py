@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -186,7 +185,7 @@ def texture_grid(
         from matplotlib.figure import Figure
 
         fig = Figure(figsize=(tile * len(grid[0]) + margin, tile * len(grid) + (0.25 if col_titles else 0)))
-        fig.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
+        fig.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)  # type: ignore[call-arg]
         axes = fig.subplots(len(grid), len(grid[0]), squeeze=False)
         for r, row in enumerate(grid):
             for c, (picture, ax) in enumerate(zip(row, axes[r], strict=True)):
@@ -369,8 +368,8 @@ def _pixels(picture: Tensor):
     """``(3|1, H, W)`` in [0, 1] → uint8 ``(H, W, 3)`` or ``(H, W)``."""
     if picture.ndim != 3 or picture.shape[0] not in (1, 3):
         raise InputError(f"a picture is (3, H, W) or (1, H, W), not {tuple(picture.shape)}")
-    values = (picture.detach().float().cpu().clamp(0, 1) * 255 + 0.5).to(torch.uint8)
-    return (values[0] if len(values) == 1 else values.permute(1, 2, 0)).numpy()
+    pixels = to_bytes(picture)
+    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
 
 
 def jpeg_bytes(picture: Tensor) -> bytes:

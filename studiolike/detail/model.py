@@ -176,7 +176,8 @@ class Detailer(ModelMixin, ConfigMixin):
         """
         field, trust = gradients(phone, visibility, self.config.gradient_kind, self.config.border)
         keep = torch.as_tensor(guided, device=phone.device).expand(len(phone)).view(-1, 1, 1, 1).to(phone)
-        uv = uv_channels(*phone.shape[-2:], device=phone.device).to(phone).expand(len(phone), -1, -1, -1)
+        height, width = phone.shape[-2:]
+        uv = uv_channels(height, width, device=phone.device).to(phone).expand(len(phone), -1, -1, -1)
         told = torch.cat([normalise(field, self.config.gradient_scale), trust], 1) * keep
         light = [relief(phone, visibility, base) * keep] if self.config.relief else []
         return torch.cat([to_signed(base), to_signed(studio), told, uv, *light], 1)

@@ -143,7 +143,7 @@ class DetailStage(Stage):
             (k % captures, slice(None), slice(y, y + self.crop), slice(x, x + self.crop))
             for k, (y, x) in enumerate(corners.tolist())
         ]
-        return tuple(torch.stack([whole[c] for c in cut]) for whole in (clean, conditions))
+        return torch.stack([clean[c] for c in cut]), torch.stack([conditions[c] for c in cut])
 
     # training
 

@@ -29,7 +29,7 @@ class StudioReference:
         """From a `TextureSet`: its "studio" subjects, or other rows of its studio textures. Averaged in
         linear light."""
         subjects = torch.as_tensor(data.subjects("studio") if subjects is None else subjects)
-        total = 0.0
+        total = torch.zeros(())
         for part in subjects.split(32):
             total = total + srgb_to_linear(data.studio_batch(part, "cpu")).sum(0)
         mean = linear_to_srgb(total / len(subjects))
@@ -94,7 +94,7 @@ def quotient(texture: Tensor, visibility: Tensor, reference: StudioReference, si
     return torch.lerp(reference.like(texture).expand_as(texture), linear_to_srgb(relit.clamp(0, 1)), visibility)
 
 
-BASELINES: dict[str, Callable[[Tensor, Tensor, StudioReference], Tensor]] = {
+BASELINES: dict[str, Callable[..., Tensor]] = {
     "nothing": nothing,
     "mean_studio": mean_studio,
     "colour_transfer": colour_transfer,

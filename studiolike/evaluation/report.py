@@ -34,7 +34,7 @@ def measure(texture: Tensor, visibility: Tensor | None, result: Tensor, truth: T
     face = region_mask("face", size)[None]
     seen = face if visibility is None else face * resize(visibility, size)
     net = weights.load("identity_eval")
-    numbers: dict[str, float | str] = {
+    numbers: dict[str, float] = {
         "asymmetry_input": asymmetry(phone, seen).item(),
         "asymmetry_output": asymmetry(result, seen).item(),
         "identity_cosine_to_input": faceid(net, result, phone, seen)["cosine"].item(),

@@ -201,7 +201,7 @@ class EvaluationTable:
         best = {}
         for metric in metrics:
             means = {m: summary[m][metric].mean for m in self.methods if not math.isnan(summary[m][metric].mean)}
-            best[metric] = (max if higher_is_better(metric) else min)(means, key=means.get, default=None)
+            best[metric] = (max if higher_is_better(metric) else min)(means, key=means.__getitem__, default=None)
         arrows = [f"{self.label(metric)} {'↑' if higher_is_better(metric) else '↓'}" for metric in metrics]
         head = ["method", *arrows, *([f"KID@{self.resolution} ↓"] if self.kid else [])]
         lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
@@ -292,14 +292,14 @@ class EvaluationTable:
         """
         try:
             plain = json.loads(Path(path).read_text())
-            arrays = {k: np.asarray(plain[k]) for k in ("rows", "subject", "severity", "tone")}
+            rows, subject, severity, tone = (np.asarray(plain[k]) for k in ("rows", "subject", "severity", "tone"))
             # "nan" and "inf" are read back by numpy's own conversion
             values = {m: {k: np.asarray(v, dtype=float) for k, v in c.items()} for m, c in plain["values"].items()}
             measured = {m: KID(**k) for m, k in plain["kid"].items()}
             rest = {k: plain[k] for k in ("kid_reference", "networks", "resolution", "device")}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is not an evaluation table; make one with  studiolike evaluate") from error
-        return cls(**arrays, values=values, kid=measured, **rest)
+        return cls(rows=rows, subject=subject, severity=severity, tone=tone, values=values, kid=measured, **rest)
 
 
 def _safe(x):

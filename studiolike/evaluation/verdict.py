@@ -110,7 +110,7 @@ def sign_flips(count: int) -> np.ndarray:
 def holm(p: Mapping[Key, float]) -> dict[Key, float]:
     """Holm's step-down correction of p-values."""
     corrected, running = {}, 0.0
-    for k, key in enumerate(sorted(p, key=p.get)):
+    for k, key in enumerate(sorted(p, key=p.__getitem__)):
         running = max(running, min(1.0, p[key] * (len(p) - k)))
         corrected[key] = running
     return corrected

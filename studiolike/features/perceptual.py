@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -75,7 +74,7 @@ class PerceptualDistance(nn.Module):
     @staticmethod
     def compare(a: list[Tensor], b: list[Tensor], weight: Tensor | None = None) -> Tensor:
         """Distance ``(B,)`` of two sides made by `describe` with the same ``weight`` ``(B, 1, H, W)``."""
-        total = 0.0
+        total = torch.zeros((), device=a[0].device)
         for x, y in zip(a, b, strict=True):
             difference = (x - y).square().sum(1, keepdim=True)
             if weight is None:
@@ -160,12 +159,11 @@ def lpips_pretrained(
 
 
 def _lpips_package(net: str, spatial: bool) -> nn.Module:
-    make: Callable[..., nn.Module]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the package still uses torchvision's old arguments
-            from lpips import LPIPS as make
+            from lpips import LPIPS
 
-            return make(net=net, pnet_rand=True, spatial=spatial, verbose=False)
+            return LPIPS(net=net, pnet_rand=True, spatial=spatial, verbose=False)
     except ImportError as error:
         raise MissingExtra("book", error.name or "lpips") from error

@@ -40,7 +40,7 @@ class BankSample(NamedTuple):
     """
 
     w_plus: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # a tuple's method, never asked of codes
     rows: Tensor
     weights: Tensor
 
@@ -183,13 +183,13 @@ def build_bank(
                 prior=prior,
                 start=start,
                 curvature=curvature,
-                space=space,
+                space=space,  # type: ignore[arg-type]
             )
             _write({"w_plus": result.w_plus, "psnr": result.psnr_observed}, names[i], {"fingerprint": key})
             bar.set_postfix(dB=f"{result.psnr_observed.nanmean().item():.1f}")
             bar.update()
-    found = [_part(name, key) for name in names]
-    if any(part is None for part in found):
+    found = [part for name in names if (part := _part(name, key)) is not None]
+    if len(found) < len(names):
         return None
     meta = {"fingerprint": key, "space": space, "config": json.dumps(asdict(config))}
     bank = CodeBank(torch.cat([p["w_plus"] for p in found]), rows, torch.cat([p["psnr"] for p in found]), meta)

@@ -96,7 +96,7 @@ def distance_of(network: Any) -> Compare | None:
 
 def to_target(network: Compare, target: Tensor, visibility: Tensor) -> Callable[[Tensor], Tensor]:
     """The distance to one fixed target ``(B, 3, H, W)`` in [0, 1], whose features are computed only once if possible."""
-    if not hasattr(network, "describe"):
+    if not isinstance(network, PerceptualDistance):
         return lambda image: network(image, target, visibility)
     with torch.no_grad():
         wanted = network.describe(target, visibility)

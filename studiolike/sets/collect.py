@@ -146,7 +146,7 @@ def _write(
         "split": np.array([SPLITS.index(splits[name]) for name in people], np.int64),
     }
     with atomic(out / "index.npz") as temporary:
-        np.savez(temporary, **index)
+        np.savez(temporary, **index)  # type: ignore[arg-type]
     counts = {name: sum(split == name for split in splits.values()) for name in SPLITS}
     hashes = {name: _sha256(out / f"{name}.npy") for name in ARRAYS}
     # the spec stands for the data where runs compare their settings, so it must change with the pictures

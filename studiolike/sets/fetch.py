@@ -187,6 +187,8 @@ def fetch_hugging_face(chosen: SetEntry, folder: Path, lock: Lock, limit: int | 
     """
     from huggingface_hub import HfApi, hf_hub_download
 
+    assert chosen.hugging_face is not None
+
     try:
         names = HfApi().list_repo_files(chosen.hugging_face, repo_type="dataset")
         wanted = [name for name in sorted(names) if "interpolate" not in name and name.endswith((".png", ".zip"))]

@@ -196,6 +196,7 @@ class Generator(ModelMixin, ConfigMixin):
         for size, block in self.blocks.items():
             rows = self.rows(int(size))
             x, image = block(x, image, w_plus[:, rows.start : rows.stop], noise, rng)
+        assert image is not None  # there is at least one block
         return image
 
     def truncate(self, w: Tensor, truncation: float) -> Tensor:

@@ -183,7 +183,7 @@ class PretrainStage(Stage):
         frame = Frame.of(codes)
         for generator, encoder in ((self.ema, self.ema_encoder), (self.generator, self.encoder)):
             rebase_generator(generator, frame)
-            rebase_encoder(encoder, frame)
+            rebase_encoder(encoder, frame)  # type: ignore[arg-type]
         fit_mapping(self.ema, frame.coordinates(codes), rng)
         centre(self.ema)
         self.generator.mapping.load_state_dict(self.ema.mapping.state_dict())
@@ -240,13 +240,13 @@ class PretrainStage(Stage):
     def _encode(self, real: Tensor, visibility: Tensor) -> Tensor:
         """The encoder's codes, those of the second half corrected by a second pass."""
         first = -(-len(real) // 2)
-        codes = [self.encoder(real[:first], visibility[:first])]
+        codes = [self.encoder(real[:first], visibility[:first])]  # type: ignore[misc]
         if len(real) > first:
             real, visibility = real[first:], visibility[first:]
             with torch.no_grad():
-                guess = self.encoder(real, visibility)
+                guess = self.encoder(real, visibility)  # type: ignore[misc]
                 picture = self.generator.synthesis(guess)
-            codes.append(self.encoder(real, visibility, picture, guess))
+            codes.append(self.encoder(real, visibility, picture, guess))  # type: ignore[misc]
         return torch.cat(codes)
 
     def _judge(self, image: Tensor, visibility: Tensor, rng: torch.Generator) -> Tensor:

@@ -243,7 +243,7 @@ def write_set(spec: SetSpec, path: str | Path, device: torch.device | str = "cpu
             for array in arrays.values():
                 array.flush()
             with atomic(path / "partial.npz") as temporary:
-                np.savez(temporary, **{k: v.numpy() for k, v in scalars.items()})
+                np.savez(temporary, **{k: v.numpy() for k, v in scalars.items()})  # type: ignore[arg-type]
             with atomic(progress_file) as temporary:
                 temporary.write_text(json.dumps({"spec": recipe, "chunks": number + 1}))
     finally:
@@ -251,7 +251,7 @@ def write_set(spec: SetSpec, path: str | Path, device: torch.device | str = "cpu
     del arrays
     index = {"subject": subject, "lighting": lighting, "seeds": seeds, "split": split} | scalars
     with atomic(path / "index.npz") as temporary:
-        np.savez(temporary, **{k: v.numpy() for k, v in index.items()})
+        np.savez(temporary, **{k: v.numpy() for k, v in index.items()})  # type: ignore[arg-type]
     hashes = {name: _sha256(files[name]) for name in ARRAYS}
     manifest = {
         "generator": GENERATOR_VERSION,

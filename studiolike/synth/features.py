@@ -143,7 +143,7 @@ def paint_brows(albedo: Tensor, bump: Tensor, traits: Traits, at: Placement) -> 
     """Brows of a few hundred hairs each over a soft shade; thickness, arch, length, height, density are traits."""
     n, device = albedo.shape[-1], albedo.device
     count = 420
-    total, shade = 0, 0
+    total = shade = torch.zeros((), device=device)
     uv = landmark_uv().to(device)
     for k, name in enumerate(("left_brow", "right_brow")):
         rng = Draws(traits.seeds, name, device)

@@ -88,7 +88,7 @@ def hairline(traits: Traits, at: Placement) -> Tensor:
     for _ in range(2):
         h = both + rng.normal(len(KNOTS), scale=0.15)
         sides.append(torch.lerp(h.gather(1, index - 1), h.gather(1, index), t))
-    line = torch.lerp(*sides, smoothstep(at.azimuth / 0.3 + 0.5).flatten(1))
+    line = torch.lerp(sides[0], sides[1], smoothstep(at.azimuth / 0.3 + 0.5).flatten(1))
     peak = rng.uniform(-0.2, 0.8).view(-1, 1, 1, 1) * torch.exp(-((at.azimuth / 0.16) ** 2))
     return line.view(len(both), 1, *at.azimuth.shape[-2:]) - peak
 

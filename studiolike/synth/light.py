@@ -224,7 +224,7 @@ def draw_lighting(seeds: Tensor, device: torch.device | str = "cpu") -> Lighting
     place = rng.choice(torch.tensor([p[1] for p in PLACES]))
 
     def pick(column_: int, low: int | None = None) -> Tensor:
-        values = [p[column_] if low is None else p[column_][low] for p in PLACES]
+        values = [p[column_] if low is None else p[column_][low] for p in PLACES]  # type: ignore[index]
         return torch.tensor(values, dtype=torch.float32, device=device)[place]
 
     def between(column_: int, *shape: int) -> Tensor:
@@ -325,6 +325,7 @@ def irradiance(
         toward, softness = lighting.key_direction[rows], lighting.key_softness[rows]
         lit[rows] = shadow(position[rows], smooth_normal[rows], toward, size=size, softness=softness)
     if passing is not None:
+        assert dimming is not None
         lit = lit * passing
         soft = soft * (1 - column(dimming) * (1 - passing))
     facing = _along(normal, lighting.key_direction).clamp_min(0)

@@ -49,7 +49,8 @@ def canonical_fields() -> Tensor:
     lower = uv[[78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308]]
     t = torch.linspace(0, 9.999, 300)
     k = t.long()
-    line = torch.lerp(*(0.5 * (upper + lower)[k + j] for j in (0, 1)), (t - k)[:, None])
+    middle = 0.5 * (upper + lower)
+    line = torch.lerp(middle[k], middle[k + 1], (t - k)[:, None])
     ends = 0.4 * torch.tensor([[-1.0, 0.0], [1.0, 0.0]]) * 0.02
     line = torch.cat([line, line[:1] + ends[:1], line[-1:] + ends[1:]])
     maps = []
