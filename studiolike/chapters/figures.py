@@ -23,6 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError, MissingExtra
+from ..image import to_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
