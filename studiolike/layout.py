@@ -76,6 +76,9 @@ REGIONS: dict[str, list[int]] = {
 }
 
 
+BAND = 128  # rows of a mask that are drawn at a time
+
+
 @lru_cache(1)
 def _asset() -> dict[str, np.ndarray]:
     with resources.files("studiolike.assets").joinpath("head.npz").open("rb") as handle, np.load(handle) as arrays:
@@ -193,14 +196,16 @@ def polygon_mask(uv: Tensor, resolution: int) -> Tensor:
     """Antialiased fill of a polygon given by ``(P, 2)`` (u, v), as ``(1, H, W)`` in [0, 1]."""
     from skimage.draw import polygon2mask
 
-    # only the box around it is drawn finely: of a whole map of 2048 texels that takes 300 MB
+    # only the box around it is drawn finely, band by band: of a whole map of 2048 texels that takes gigabytes
     place = uv.double() * resolution
     left, top = place.amin(0).floor().int().clamp_min(0).tolist()
     right, bottom = place.amax(0).ceil().int().clamp_max(resolution).tolist()
-    box = (place - torch.tensor([left, top])) * 4 - 0.5
-    fine = polygon2mask(((bottom - top) * 4, (right - left) * 4), box.flip(-1).numpy())
     mask = torch.zeros(1, resolution, resolution)
-    mask[:, top:bottom, left:right] = F.avg_pool2d(torch.from_numpy(fine)[None, None].float(), 4)[0]
+    for start in range(top, bottom, BAND):
+        end = min(start + BAND, bottom)
+        corners = (place - torch.tensor([left, start])) * 4 - 0.5
+        fine = polygon2mask(((end - start) * 4, (right - left) * 4), corners.flip(-1).numpy())
+        mask[:, start:end, left:right] = F.avg_pool2d(torch.from_numpy(fine)[None, None].float(), 4)[0]
     return mask
 
 
