@@ -100,7 +100,7 @@ assert exam.nobody_looked()  # at any subject of the split "test"
 facts = {"subjects": len(exam.people), "captures": len(exam.rows)}
 steps = default_steps()
 facts["steps"] = settings.detail.sample_steps
-facts["default"] = f"with {steps} steps of it" if steps else "without it (`steps=0`)"
+facts["default"] = f"with {steps} steps of it" if steps else "without it"
 notebook.tell("ch06", facts)
 
 # %% [markdown]

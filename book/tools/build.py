@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+import chain
 from notebooks import names_of
 from pages import problems
 from project import BUILD, PROFILES, REFERENCES, ROOT, RUN_BOX, BookError, chapters
@@ -106,7 +107,7 @@ def assemble(profile: str, sources: list[Path]) -> Path:
         executed = json.loads((BUILD / "notebooks" / profile / f"{name}.ipynb").read_text(encoding="utf-8"))
         lines = "".join(executed["cells"][0]["source"]).splitlines()
         titles[name] = next(line.lstrip("# ") for line in lines if line.startswith("# "))
-        page = page_of(executed, records[name], known.references(name))
+        page = chain.put_in(page_of(executed, records[name], known.references(name)), name)
         (target / "notebooks" / f"{name}.ipynb").write_text(json.dumps(page, indent=1), encoding="utf-8")
     (target / "timings.md").write_text(timings(records, titles), encoding="utf-8")
     (target / "reference.md").write_text(reference(), encoding="utf-8")

@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import chain
 from lowering import lower
 from naming import Names, gather
 from project import NOTEBOOKS, ROOT, BookError, Project, chapters, project
@@ -114,7 +115,7 @@ def colab_flavour(source: Path, names: Names) -> str:
         {"cell_type": "code", "metadata": {"tags": ["setup"]}, "source": setup},
     ]
     body = []
-    for cell in read_cells(source):
+    for cell in chain.put_in({"cells": read_cells(source)}, source.stem, pictures=False)["cells"]:
         if cell["cell_type"] == "markdown":
             cell = cell | {"source": lower(cell["source"], names, source.stem)}
             if not cell["source"]:
