@@ -22,7 +22,7 @@ PORT ?= 8000
 # arguments handed on: make bench ARGS="--peer path/of/a/checkout", make test ARGS="-k layout"
 ARGS ?=
 
-.PHONY: help book test serve weights bench lint notebooks lock setup clean
+.PHONY: help book course test serve weights bench lint notebooks lock setup clean
 
 help: ## show this list
 	@echo "studiolike: make TARGET [PROFILE=smoke|cpu|gpu|paper]   (PROFILE is now: $(PROFILE))"
@@ -32,6 +32,9 @@ help: ## show this list
 book: $(INSTALLED) ## run every chapter in order and render the book into _build/html (PROFILE=, CHAPTERS=)
 	$(RUN) book/tools/execute.py --profile $(PROFILE) --chapters $(CHAPTERS)
 	$(RUN) book/tools/build.py --profile $(PROFILE) --chapters $(CHAPTERS)
+
+course: $(INSTALLED) ## make teaching material in _build/course: notebooks, slides, quizzes, schedules (PROFILE=)
+	$(RUN) book/tools/course.py --profile $(PROFILE)
 
 # The unit tests, then every chapter twice in its smallest size: papermill runs it and stores what
 # it showed; nbval runs the committed notebook and compares with that. So a chapter that no longer

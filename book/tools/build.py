@@ -25,6 +25,7 @@ from notebooks import names_of
 from pages import problems
 from project import BUILD, PROFILES, REFERENCES, ROOT, RUN_BOX, BookError, chapters
 from reference import reference
+from schedules import fill
 
 BOOK = ROOT / "book"
 MATHJAX = "tex-svg-full.js"  # one file that holds every TeX extension and draws with paths: no fonts to fetch
@@ -100,7 +101,7 @@ def assemble(profile: str, sources: list[Path]) -> Path:
     records = load_records(profile, names)
     target = BUILD / "source"
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(BOOK, target, ignore=shutil.ignore_patterns("tools", "_toc.yml", "README.md", "__pycache__"))
+    shutil.copytree(BOOK, target, ignore=shutil.ignore_patterns("tools", "teaching", "_toc.yml", "README.md", "__pycache__"))
     (target / "notebooks").mkdir()
     titles, known = {}, names_of(sources)
     for name in names:
@@ -109,6 +110,8 @@ def assemble(profile: str, sources: list[Path]) -> Path:
         titles[name] = next(line.lstrip("# ") for line in lines if line.startswith("# "))
         page = chain.put_in(page_of(executed, records[name], known.references(name)), name)
         (target / "notebooks" / f"{name}.ipynb").write_text(json.dumps(page, indent=1), encoding="utf-8")
+    teach = target / "teach.md"
+    teach.write_text(fill(teach.read_text(encoding="utf-8"), chapters()), encoding="utf-8")
     (target / "timings.md").write_text(timings(records, titles), encoding="utf-8")
     (target / "reference.md").write_text(reference(), encoding="utf-8")
     copy_mathjax(target / "_static" / "mathjax")

@@ -170,6 +170,12 @@ def warnings_in(notebook: dict[str, Any]) -> str:
     return "\n".join(text for text in told if "Warning" in text)
 
 
+def cell_seconds(notebook: dict[str, Any]) -> dict[str, float]:
+    """How long each code cell ran, by the cell's id, as papermill measured it; what a teacher plans a lesson by."""
+    measured = ((cell["id"], cell["metadata"].get("papermill", {}).get("duration")) for cell in notebook["cells"])
+    return {name: round(seconds, 2) for name, seconds in measured if seconds is not None}
+
+
 def _tidy(path: Path) -> str:
     """The executed notebook without what differs from run to run and says nothing: times, widget states."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
@@ -239,6 +245,9 @@ def run_chapter(source: Path, profile: str, parameters: dict[str, Any], *, build
     warned = warnings_in(json.loads(half.read_text(encoding="utf-8")))
     if warned:
         raise BookError(f"{name}: a cell warned, and readers would see it:\n\n{warned}")
+    of_cells = record_path.parent / "cells" / record_path.name
+    of_cells.parent.mkdir(exist_ok=True)
+    of_cells.write_text(json.dumps(cell_seconds(json.loads(half.read_text(encoding="utf-8")))) + "\n")
     half.write_text(_tidy(half), encoding="utf-8")
     os.replace(half, target)
     target.with_name(f"{name}.failed.ipynb").unlink(missing_ok=True)

@@ -67,7 +67,7 @@ def read_exercises(cells: list[dict[str, Any]], chapter: str) -> list[Exercise]:
         place = 0
         while place < len(lines):
             match = DIRECTIVE.match(lines[place])
-            end = _closing(lines, place, match["marks"]) if match else place
+            end = closing(lines, place, match["marks"]) if match else place
             if match and match["name"] == "exercise-start":
                 now = _begin(match["argument"], split_options(lines[place + 1 : end])[0], chapter)
                 found[now.label] = now
@@ -103,7 +103,8 @@ def _solve(exercise: Exercise, lines: list[str]) -> None:
         exercise.code = code[1]
 
 
-def _closing(lines: list[str], start: int, marks: str) -> int:
+def closing(lines: list[str], start: int, marks: str) -> int:
+    """The line that closes the fence opened in line ``start`` with these marks."""
     for index in range(start + 1, len(lines)):
         bare = lines[index].strip()
         if bare and set(bare) == {marks[0]} and len(bare) >= len(marks):

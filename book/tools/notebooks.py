@@ -104,8 +104,8 @@ def book_flavour(source: Path) -> str:
     return _notebook(read_cells(source), METADATA)
 
 
-def colab_flavour(source: Path, names: Names) -> str:
-    """The notebook that is committed, for Colab and every other viewer."""
+def colab_flavour(source: Path, names: Names, cells: list[dict[str, Any]] | None = None) -> str:
+    """The notebook that is committed, for Colab and every other viewer; with other ``cells`` a variant of it."""
     about = names.project
     badge = f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({about.colab(source.stem)})"
     page = f"{about.homepage}notebooks/{source.stem}.html"
@@ -115,7 +115,8 @@ def colab_flavour(source: Path, names: Names) -> str:
         {"cell_type": "code", "metadata": {"tags": ["setup"]}, "source": setup},
     ]
     body = []
-    for cell in chain.put_in({"cells": read_cells(source)}, source.stem, pictures=False)["cells"]:
+    parts = read_cells(source) if cells is None else cells
+    for cell in chain.put_in({"cells": parts}, source.stem, pictures=False)["cells"]:
         if cell["cell_type"] == "markdown":
             cell = cell | {"source": lower(cell["source"], names, source.stem)}
             if not cell["source"]:
