@@ -373,6 +373,7 @@ shown.claims(judged, scene)
 # ```{exercise-start} Recall: what comes through?
 # :label: ex-ch05-passes
 # ```
+# The low pass of the fusion is a plain Gaussian here, `edges=False`.
 # What of the phone texture is in the fused one?
 
 # %% tags=["exercise"]
@@ -408,6 +409,7 @@ ch05.check_passes(passes)
 #
 # The blur decides by width alone.
 # Exposure and colour are as wide as can be; edges of light are as fine as skin.
+# That is why the low pass of the package follows steep steps on skin (`edges=True`), at the price of taking some scar for a shadow.
 # ````
 #
 # ```{exercise-start} Code: a blur that knows of holes
@@ -514,7 +516,7 @@ ch05.check_clean(clean)
 # ```{exercise-start} Research: how wide is fine?
 # :label: ex-ch05-width
 # ```
-# Call `fuse` with a quarter and with four times its `width`, on the heads in hard light and on the captures.
+# Call `fuse` with `edges=False`, and with a quarter and four times its `width`, on the heads in hard light and on the captures.
 # Which of the two leaks more of the light, and what does the other one lose?
 # ```{exercise-end}
 # ```

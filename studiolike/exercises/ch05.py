@@ -16,7 +16,7 @@ check_passes = MatchCheck(
         "the edge of a cast shadow": "comes through",
         "the rim of a hole": "comes through",
     },
-    "fusion knows scales, and nothing else: what is finer than the blur comes through, skin or not.",
+    "a Gaussian knows scales, and nothing else: what is finer than the blur comes through, skin or not.",
     [
         Mistake(
             "The logarithm removes shadows.",
