@@ -409,7 +409,7 @@ ch05.check_passes(passes)
 #
 # The blur decides by width alone.
 # Exposure and colour are as wide as can be; edges of light are as fine as skin.
-# That is why the low pass of the package follows steep steps on skin (`edges=True`), at the price of taking some scar for a shadow.
+# That is why the low pass of the package follows steep steps on skin (`edges=True`); it then takes a steep step of pigment for light as well, where G does not know it.
 # ````
 #
 # ```{exercise-start} Code: a blur that knows of holes
