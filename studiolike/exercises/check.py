@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -46,7 +47,7 @@ class Verdict:
         return self.state == "passed"
 
     def __repr__(self) -> str:
-        return f"{SIGNS[self.state]}: {self.message}"
+        return textwrap.fill(f"{SIGNS[self.state]}: {self.message}", 88)
 
 
 class Unanswered(Exception):
