@@ -1137,7 +1137,8 @@ notebook.glue("ch02_octave_rebuilt", 100 * float(loud["G(E(·))"][0] / loud["rea
 # ## Exercises
 #
 # A cell with a stub ends in a check: put your answer in place of `...` and run it.
-# The check says that the answer is right, or what kind of mistake it looks like; a folded solution follows.
+# The check says that the answer is right, or what kind of mistake it looks like.
+# A folded solution follows each exercise.
 #
 # ```{exercise-start} Recall: what is each part for?
 # :label: ex-ch02-parts

@@ -742,7 +742,8 @@ notebook.glue("ch03_differs", "differ" if winners[given] != winners[after] else 
 # ## Exercises
 #
 # A cell with a stub ends in a check: put your answer in place of `...` and run it.
-# The check says that the answer is right, or what kind of mistake it looks like; a folded solution follows.
+# The check says that the answer is right, or what kind of mistake it looks like.
+# A folded solution follows each exercise.
 #
 # ```{exercise-start} Recall: who is free?
 # :label: ex-ch03-spaces

@@ -451,7 +451,8 @@ shown.claims(shown.Evidence(judged, sources, effects, lab.short, uneven))
 # ## Exercises
 #
 # A cell with a stub ends in a check: put your answer in place of `...` and run it.
-# The check says that the answer is right, or what kind of mistake it looks like; a folded solution follows.
+# The check says that the answer is right, or what kind of mistake it looks like.
+# A folded solution follows each exercise.
 #
 # ```{exercise-start} Recall: who descends which term?
 # :label: ex-ch04-players

@@ -368,7 +368,8 @@ shown.claims(judged, scene)
 # ## Exercises
 #
 # A cell with a stub ends in a check: put your answer in place of `...` and run it.
-# The check says that the answer is right, or what kind of mistake it looks like; a folded solution follows.
+# The check says that the answer is right, or what kind of mistake it looks like.
+# A folded solution follows each exercise.
 #
 # ```{exercise-start} Recall: what comes through?
 # :label: ex-ch05-passes

@@ -74,6 +74,7 @@ def test_no_solution_and_no_answer_leaks_to_the_students(made, name):
     given = text_of(made, "student", name)
     told = text_of(made, "instructor", name)
     assert "Solution:" not in given and "Solution:" in told
+    assert handouts.FOLDED in told and "olded solution" not in given and "colab-badge" not in given
     assert "<details><summary><b>Answer</b>" not in given and "For the teacher" not in given
     for exercise in ASKED[name]:
         assert exercise.title.lower()[:20] in given.lower()

@@ -14,6 +14,7 @@ from notebooks import book_flavour
 from questions import read_choices
 
 Cells = list[dict[str, Any]]
+FOLDED = "A folded solution follows each exercise."  # a chapter's sentence that students' notebooks would belie
 SLOW = 1.0  # seconds from which a cell's time is written above it
 
 
@@ -40,7 +41,8 @@ def student_cells(cells: Cells) -> Cells:
     out = []
     for cell in cells:
         if cell["cell_type"] == "markdown":
-            cell = cell | {"source": rewrite(cell["source"], {"solution": lambda *_: [], "predict": _asked})}
+            text = rewrite(cell["source"], {"solution": lambda *_: [], "predict": _asked})
+            cell = cell | {"source": text.replace(f"{FOLDED}\n", "")}
         if cell["source"].strip():
             out.append(cell)
     return out

@@ -105,13 +105,15 @@ def book_flavour(source: Path) -> str:
 
 
 def colab_flavour(source: Path, names: Names, cells: list[dict[str, Any]] | None = None) -> str:
-    """The notebook that is committed, for Colab and every other viewer; with other ``cells`` a variant of it."""
+    """The notebook that is committed, for Colab and every other viewer; with other ``cells`` a variant of it, without the
+    badge that opens the committed one."""
     about = names.project
     badge = f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({about.colab(source.stem)})"
     page = f"{about.homepage}notebooks/{source.stem}.html"
     setup = SETUP.replace("ADDRESS", about.repository).replace("TAG", about.tag)
+    links = [*([badge] if cells is None else []), f"[this chapter in the book]({page})"]
     head = [
-        {"cell_type": "markdown", "metadata": {}, "source": f"{badge} · [this chapter in the book]({page})"},
+        {"cell_type": "markdown", "metadata": {}, "source": " · ".join(links)},
         {"cell_type": "code", "metadata": {"tags": ["setup"]}, "source": setup},
     ]
     body = []
