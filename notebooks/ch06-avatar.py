@@ -51,14 +51,14 @@
 # It has to fail in identity, which is why no single number may decide.
 # ```
 #
-# ```{predict} 2. Where should the chain gain more over the raw phone texture: where the camera looked, or in the holes?
-# - [ ] Where the camera looked: there it has something to work with.
-#   There the phone texture is a strong rival: it shows the right person.
-# - [x] In the holes.
+# ```{predict} 2. Every method has to beat the phone texture as it came. Where is that harder: where the camera looked, or in the holes?
+# - [x] Where the camera looked.
+# - [ ] In the holes.
+#   What does the phone texture show there?
 #
-# Compare the two PSNR columns of the first table below.
-# In the observed region the phone texture is a strong rival, for it shows the right person, under the wrong light.
+# Where the camera looked, the phone texture is a strong rival, for it shows the right person, under the wrong light.
 # In the holes it has only smeared colour, and whoever knows what heads look like can win.
+# Compare the two PSNR columns of the first table below.
 # ```
 #
 # ```{predict} 3. Suppose that we measure 64 captures, two of each of 32 subjects. How many independent measurements are these?
