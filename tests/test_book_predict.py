@@ -2,6 +2,8 @@
 
 import io
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -77,3 +79,62 @@ def test_in_print_the_choices_are_a_list_and_the_answer_follows(tmp_path):
     tex, warned = build(tmp_path, "latex", index=PAGE)
     assert not warned
     assert re.search(r"\\item Like .*?x\^2.*?Answer.*?square", tex, re.S) and "It does, a little" not in tex
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="no driver of a browser here")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("no Chromium here")
+    with playwright.sync_playwright() as player:
+        opened = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_question_is_answered_with_the_keyboard_alone(browser, html, theme, width):
+    static = Path(__file__).resolve().parents[1] / "book" / "_static"
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=theme)
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    box = re.search(r'<fieldset class="predict">.*?</fieldset>', html, re.DOTALL)[0]
+    style, script = ((static / name).read_text() for name in ("predict.css", "predict.js"))
+    page.set_content(f'<html data-theme="{theme}"><style>{style}</style><script>{script}</script><body>{box}</body></html>')
+    status, answer, reply = (page.locator(place) for place in ("[role=status]", "details", ".predict-reply"))
+
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")  # past the radio buttons, none of which is chosen
+    page.keyboard.press("Enter")
+    assert status.inner_text().startswith("Choose one first") and answer.get_attribute("open") is None
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Space")
+    if page.evaluate("document.querySelector('input:checked').value") != "0":
+        page.keyboard.press("ArrowUp")
+    assert status.inner_text() == "" and not reply.is_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert status.inner_text().startswith("✗") and reply.is_visible() and answer.get_attribute("open") is not None
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("ArrowDown")
+    assert not reply.is_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    assert status.inner_text().startswith("✓") and not reply.is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width and not wrong
+    page.close()
+
+
+@pytest.mark.slow
+def test_without_scripts_the_answer_still_opens(browser, html):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.set_content(re.search(r'<fieldset class="predict">.*?</fieldset>', html, re.DOTALL)[0])
+    assert not page.locator("button").is_visible() and not page.locator("details p").is_visible()
+    page.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert page.locator("details p").is_visible()
+    context.close()
