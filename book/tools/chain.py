@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 STAGES = {
-    1: ("phone and studio", "textures"),
+    1: ("two domains", "phone and studio textures"),
     2: ("G_phone", "learns phone textures"),
     3: ("w+", "the code of a face"),
     4: ("G_studio", "same face, even light"),
