@@ -12,7 +12,7 @@
 #
 # <!-- run box -->
 #
-# This chapter turns a generator of phone textures into a generator of studio textures.
+# This chapter turns a generator of phone textures, $G_\text{phone}$ of {ref}`ch02`, into a generator of studio textures, $G_\text{studio}$.
 # It has the studio textures of {glue:text}`ch04_few` people, of whom there are phone captures too; of everybody else it has phone captures only.
 # It shows each term of the objective beside the code that computes it, and then measures, on people that no training has seen, what the result is worth and where it fails.
 
@@ -36,6 +36,8 @@
 # All heads here are synthetic, a declared stand-in: they show that the method works where the truth is known, not that it works on people.
 #
 # ## Predict before you run
+#
+# The objective has five terms by the authors, which the next section defines: the game of two networks ($L_\text{adv}$) with a brake on the discriminator ($L_\text{R1}$), a tie to the few pairs ($L_\text{percp-recons}$), and two ties to what $G_\text{phone}$ draws of the same code, one of structure ($L_\text{percp}$) and one of identity ($L_\text{faceID}$).
 #
 # ```{predict} 1. At the very first step G_studio is an exact copy of G_phone. Which of the paper's five terms are zero?
 # - [ ] $L_\text{adv}$: the game has not begun.
@@ -141,7 +143,7 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 #
 # **Three terms that are ours.**
 # On the pairs, *texel by texel* over all scales, the face counting double, for a mean over the texture hardly sees an eye.
-# On the pairs, the *low band in logarithmic light*: a wrong shading is a wrong factor, and in sRGB differences a factor counts little where skin is dark.
+# On the pairs, the *low band* (what a wide blur leaves) *in logarithmic light*: a wrong shading is a wrong factor, and in sRGB differences a factor counts little where skin is dark.
 # On everybody, *light-invariance*: two captures of one person, under two lights, must give one texture.
 # The last needs no studio texture at all, so every person of the pre-training set can teach it.
 
@@ -188,6 +190,7 @@ blocks = two_readings(lab.g_phone, codes[:1], codes[-1:])
 notebook.tell("ch04", shown.readings(blocks))
 eight = next(block for block in blocks if block.size == 8)
 assert eight.by_row[0] == 0 == eight.by_module[1]
+shown.ledger("layers")
 
 # %% [markdown]
 # Changing the modules after 8² leaves the 8² block exactly as it was.
@@ -213,6 +216,7 @@ truth = data.studio_batch(data.subject[val_rows])
 val_codes = lab.codes_of(phone, seen)
 sources = lab.sources(val_codes)
 notebook.tell("ch04", shown.sources(lab, sources))
+shown.ledger("codes")
 
 # %% [markdown]
 # Closest to the codes of unseen captures are those from: {glue:text}`ch04_codes_closest`.
@@ -247,7 +251,7 @@ notebook.tell("ch04", facts)
 # ## The released G_studio
 #
 # The released network is the same stage, run longer.
-# Below, one code per row is drawn by three generators: what differs between G_phone(w) and G_studio(w) is what the fine-tuning has learnt.
+# Below, one code per row is drawn by three generators: what differs between G_phone(w) and G_studio(w) (short for their textures of one $w^+$) is what the fine-tuning has learnt.
 
 # %%
 g_studio = weights.load("g_studio", protocol="few", device=device)
@@ -274,7 +278,8 @@ figures.show(
 #
 # A key to what is measured, and against whom (more on [the page of metrics](../notation-and-metrics.md#metrics)):
 #
-# - **PSNR**, dB, up is better: closeness to the true studio texture, in what the camera observed and in the holes.
+# - After a slash stands where a measure looks: what a camera *observed*, the *holes*, or the *face*.
+# - **PSNR**, dB, up is better: closeness to the true studio texture.
 # - **perceptual**, down: a distance of features of a public network that no loss has seen; **colour**, down: error of the skin's broad colour in ΔE2000, of which 1 is just visible.
 # - **identity cosine**, up: how alike two faces are to a network that no loss has seen; 1 is the same. (*FaceID* in this book is only the name of the paper's measure, whose definition we do not know; $L_\text{faceID}$ is the loss.)
 # - **asymmetry**, down: difference of light between left and right; **variance over lights**, down: what still varies with the light, divided by what varied in the phone textures.
@@ -319,6 +324,7 @@ notebook.tell("ch04", told)
 #
 # Short runs of {glue:text}`ch04_short_images` images each ({glue:text}`ch04_short_steps` steps), all from the same start and the same seed.
 # **This is an illustration and not the paper's ablation**: it shows in which direction a term pulls at the beginning, not where a long run ends.
+# Below it stands what the ledger of experiments has recorded over several seeds.
 
 # %%
 variants = {
@@ -328,8 +334,6 @@ variants = {
 start = {"G_phone(w)": outputs["G_phone(w)"]}
 effects = lab.measure(val_rows, start | variants, regions=("face",))
 moved = shown.effects(effects, variants, outputs["G_phone(w)"])
-
-# %% tags=["hide-input"]
 grid = [x[chosen[:3]] for x in (start | variants | {"truth": truth}).values()]
 titles = [name.replace("L_", "").replace(", ", ",\n") for name in (*start, *variants)]
 figures.show(
@@ -347,6 +351,8 @@ facts = {"short_images": lab.short, "short_steps": lab.short // lab.live.batch}
 facts["strong_moved"] = moved["L_faceID × 50"] / moved["all terms"]
 facts["strong_light"] = strong.say(*light, "cannot be told in left-over light from")
 notebook.tell("ch04", facts)
+for name in ("losses", "terms"):
+    shown.ledger(name)
 
 # %% [markdown]
 # ### What goes wrong: an identity loss that is too strong keeps the light
@@ -397,8 +403,6 @@ figures.show(
     "right: asymmetry left over, for the phone texture and for G_studio. A result that "
     "did not care about light would lie on a level line.",
 )
-
-# %% tags=["hide-input"]
 order = {int(row): k for k, row in enumerate(val_rows)}
 worst = [order[int(row)] for row in measured.worst(ours, "psnr/face", 3)]
 figures.show(
@@ -439,13 +443,12 @@ notebook.tell("ch04", facts)
 # The mean studio texture has a ratio of zero and shows nobody: the second column is there to catch that.
 #
 # ## Claims of the paper, tested here
+#
+# The table is filled by the code, so that it says what these runs say.
+# Numbers of the authors' own tables are not repeated here: their data, their identity network and their split are not ours.
 
 # %% tags=["hide-input"]
 shown.claims(shown.Evidence(judged, sources, effects, lab.short, uneven))
-
-# %% [markdown]
-# The table above is filled by the code, so that it says what these runs say.
-# Numbers of the authors' own tables are not repeated here: their data, their identity network and their split are not ours.
 
 # %% [markdown]
 # ## Exercises

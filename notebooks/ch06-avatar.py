@@ -373,13 +373,12 @@ notebook.tell("ch06", shown.shadow(shadow))
 # No function of a single picture can tell shading from pigment without a prior {cite}`chen2000invariants`.
 #
 # ## Claims of the paper, tested here
+#
+# "Reproduced" means here: in this table, with these weights, on synthetic heads.
+# It does not mean that our pictures reach the paper's, which has real captures, far larger networks, and an avatar model.
 
 # %% tags=["hide-input"]
 shown.claims(table, judged, uneven, shadow)
-
-# %% [markdown]
-# "Reproduced" means here: in this table, with these weights, on synthetic heads.
-# It does not mean that our pictures reach the paper's, which has real captures, far larger networks, and an avatar model.
 
 # %% [markdown]
 # ## Exercises

@@ -360,12 +360,11 @@ shown.refused(bad)
 #   Label it when you pass it on, and never use it, or the identity networks of this package, to recognise anybody.
 #
 # ## Claims of the paper, tested here
+#
+# One photograph proves nothing and can refute little: this table is a record, not a result.
 
 # %% tags=["hide-input"]
 shown.claims(home, out.studio_lr.shape[-1])
-
-# %% [markdown]
-# One photograph proves nothing and can refute little: this table is a record, not a result.
 
 # %% [markdown]
 # ## Exercises

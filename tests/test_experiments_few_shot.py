@@ -88,3 +88,17 @@ def test_codes_of_captures_differ_between_layers_and_codes_of_w_do_not(lab, show
     assert found["z"].layers < 1e-5 < found["captures"].layers
     told = drawn.sources(lab, found)
     assert told["codes_closest"] in drawn.SOURCES.values() and told["codes_ratio"] > 0
+
+
+def test_the_ledger_is_quoted_or_said_to_be_empty(tmp_path, monkeypatch):
+    from IPython import display
+
+    from studiolike.experiments import experiments
+
+    texts = []
+    monkeypatch.setattr(display, "display", lambda piece: texts.append(piece.data))
+    monkeypatch.setattr(drawn, "records_dir", lambda: tmp_path)
+    for name in ("layers", "codes", "losses", "terms"):
+        assert name in experiments()
+        drawn.ledger(name)
+    assert all("no record" in text for text in texts) and len(texts) == 4

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..evaluation import EvaluationTable, Verdict, faceid, variance_ratio
+from ..experiments import experiment, record, records_dir
 from ..experiments.few_shot import OURS, PAPER, Block, FewShotLaboratory, Source
 from . import figures
 from .notebook import table_of
@@ -114,6 +115,20 @@ def sources(lab: FewShotLaboratory, found: Mapping[str, Source]) -> dict[str, fl
 # --- runs
 
 
+def ledger(name: str) -> None:
+    """What the ledger has recorded of an experiment over several seeds, with what it cannot show; or that it has nothing."""
+    from IPython.display import Markdown, display
+
+    made = experiment(name)
+    if not (records_dir() / f"{name}.json").is_file():
+        text = f"*{made.question}* The ledger holds no record of the experiment `{name}` yet."
+    else:
+        kept = record(name)
+        stale = f"\n\n**Made with other settings or weights than today's:** {len(kept.stale())} entries." if kept.stale() else ""
+        text = f"**From the ledger: {made.question}**\n\n{kept.table()}{stale}\n\n{made.limits}"
+    display(Markdown(text))
+
+
 def run_figure(log: Mapping[str, list[float]]) -> Figure:
     """The generator's terms and D's opinions over one run."""
     fig, (left, right) = figures.plot(3.3, (1, 1))
@@ -180,7 +195,7 @@ def effects(table: EvaluationTable, results: Mapping[str, Tensor], start: Tensor
     """
     moved = {name: float((x - start).abs().mean()) for name, x in results.items()}
     table_of(
-        ["run", *EFFECTS.values(), "mean change from G_phone(w)"],
+        ["run", *EFFECTS.values(), "mean change of a texel from G_phone(w), of 1"],
         [
             [name, *(f"{table.estimate(name, m).mean:.3f}" for m in EFFECTS), f"{moved.get(name, 0):.3f}"]
             for name in table.methods
