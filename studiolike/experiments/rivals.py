@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from .. import weights
 from ..config import Profile
 from ..recipes import make_set
-from ..rivals.measure import COLUMNS, measure, reference_textures
+from ..rivals.measure import measure, reference_textures
 from ..rivals.train import CLOSED, TRAINED, Trained, chain, closed, train
 from ..synth import TextureSet
 from .core import Experiment, Outcome, declare
@@ -28,18 +25,11 @@ if TYPE_CHECKING:
 
 MEASURES = ("low_band", "perceptual/observed", "faceid_cosine", "face_distance", "psnr/observed", "psnr_fitted/observed", "kid")
 LONGER = 4  # times the images, for the rival whose brief training is put to the test
-STATED = ("recons", "recons_detail", "low_light", "disturbed", "augment")  # what rivals take of the settings of stage 3
 
 
 def _settings(profile: Profile) -> dict[str, Any]:
-    """What all rows share: the data, the terms on pairs and disturbances, the detailer's size, a precision for training."""
-    precision = "bf16" if profile.precision == "no" else profile.precision
-    terms = {p: {name: getattr(profile.adaptation(p), name) for name in STATED} for p in ("few", "open")}
-    return {"data": asdict(profile.data), "terms": terms, "detail": asdict(profile.detail), "precision": precision}
-
-
-def _measured_on(profile: Profile) -> dict[str, Any]:
-    return {"data": asdict(profile.data)}
+    """What all rows share: the data, and a precision for training. Rivals take nothing of our own stages' settings."""
+    return {"data": asdict(profile.data), "precision": "bf16" if profile.precision == "no" else profile.precision}
 
 
 def opened(lab: Lab) -> TextureSet:
@@ -53,7 +43,9 @@ def trained(lab: Lab, settings: Mapping[str, Any], seed: int) -> Trained:
     folder = Path(lab.runs) / lab.profile.name / "rivals" / f"{name}-{protocol}-{images}-{seed}"
     chosen = replace(lab.profile, precision=settings["precision"])
     never = {"preview_every": 10**9, "checkpoint_every": images}
-    return train(name, chosen, opened(lab), protocol, folder, images=images, seed=seed, device=str(lab.device), progress=False, **never)
+    return train(
+        name, chosen, opened(lab), protocol, folder, images=images, seed=seed, device=str(lab.device), progress=False, **never
+    )
 
 
 def measure_trained(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
@@ -61,8 +53,8 @@ def measure_trained(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome
     rival = trained(lab, settings, seed)
     rival.to(lab.device)
     kept = {
-        "train_seconds": rival.record["metrics"]["cpu_seconds"],
-        "train_gib": rival.record["metrics"]["peak_gib"],
+        "train_seconds": rival.cost["cpu_seconds"],
+        "train_gib": rival.cost["peak_gib"],
         "parameters": rival.parameters,
     }
     return _outcome(lab, rival.method, kept)
@@ -140,7 +132,7 @@ RIVALS_CLOSED = declare(
         "How far do methods come that know one mean studio texture and learn nothing else?",
         {f"{name} ({p})": {"rival": name, "protocol": p} for p in ("few", "open") for name in CLOSED},
         measure_closed,
-        _measured_on,
+        _settings,
         "nothing (few)",
         MEASURES,
         "Measured on all captures of the split val; nothing is random.",
@@ -152,7 +144,7 @@ RIVALS_CHAIN = declare(
         "Our chain with the released weights, by the measures of its rivals.",
         {f"{name} ({p})": {"rival": name, "protocol": p} for p in ("few", "open") for name in ("chain", "generator")},
         measure_chain,
-        _measured_on,
+        _settings,
         "chain (few)",
         MEASURES,
         "Measured on all captures of the split val, with one set of released weights: its training was not repeated with seeds.",

@@ -12,9 +12,7 @@ from ..image import linear_to_srgb, srgb_to_linear
 FLOOR = 2e-3  # linear light added before the logarithm, as in `baselines.quotient`
 
 
-def homomorphic(
-    texture: Tensor, visibility: Tensor, reference: StudioReference, low: float = 0.4, sigma: float = 0.08
-) -> Tensor:
+def homomorphic(texture: Tensor, visibility: Tensor, reference: StudioReference, low: float = 0.4, sigma: float = 0.08) -> Tensor:
     """Turn down the low frequencies of log light, and give the whole the mean studio texture's exposure and colour.
 
     Light multiplies, so in logarithms it adds; it is mostly low-frequency, so a linear filter that passes ``low`` of the low

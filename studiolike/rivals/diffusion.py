@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..adaptation.captures import disturb
-from ..config import DetailConfig
 from ..detail.guidance import gradients, normalise
 from ..detail.model import CONDITIONS, Detailer, bands, make_scheduler, uv_channels
 from ..detail.train import FLOOR, min_snr_weight, velocity
@@ -27,6 +26,9 @@ from ..training import Stage, average_of, update_average
 
 if TYPE_CHECKING:
     from ..synth import TextureSet
+
+
+STEPS = 4  # of DDIM
 
 
 def conditions(model: Detailer, phone: Tensor, visibility: Tensor, mean: Tensor) -> Tensor:
@@ -42,7 +44,7 @@ def conditions(model: Detailer, phone: Tensor, visibility: Tensor, mean: Tensor)
 
 
 @torch.no_grad()
-def translate(model: Detailer, phone: Tensor, visibility: Tensor, mean: Tensor, steps: int = 2, seed: int = 0) -> Tensor:
+def translate(model: Detailer, phone: Tensor, visibility: Tensor, mean: Tensor, steps: int = STEPS, seed: int = 0) -> Tensor:
     """Draw studio textures ``(B, 3, H, W)`` in [0, 1]; every texture of the batch gets the same noise.
 
     Args:
@@ -66,7 +68,7 @@ class DiffusionStage(Stage):
         data: a `TextureSet`, as its protocol allows it to be read.
         rows: captures to learn from ``(N,)``; their people's true textures are read.
         mean: studio texture ``(3, H, H)`` in [0, 1] that differences are taken from.
-        config: the detailer's settings. images: length of the run. share: of the captures that are disturbed.
+        images: length of the run. channels: of the network, the detailer's. share: of the captures that are disturbed.
         seed: of the initial weights.
     Raises:
         InputError: no captures.
@@ -75,9 +77,19 @@ class DiffusionStage(Stage):
     name = "diffusion"
 
     def __init__(
-        self, data: TextureSet, rows: Tensor, mean: Tensor, config: DetailConfig, *, images: int, share: float = 0.7, seed: int = 0
+        self,
+        data: TextureSet,
+        rows: Tensor,
+        mean: Tensor,
+        *,
+        images: int,
+        channels: tuple[int, ...] = (48, 64, 96),
+        batch: int = 4,
+        lr: float = 6e-4,
+        share: float = 0.7,
+        seed: int = 0,
     ):
-        self.data, self.config, self.images, self.batch, self.share = data, config, images, config.batch, share
+        self.data, self.images, self.batch, self.lr, self.share = data, images, batch, lr, share
         self.rows, self.mean = torch.as_tensor(rows, dtype=torch.long), mean
         if not len(self.rows):
             raise InputError("no pairs to train on; widen the data set or the rows")
@@ -87,30 +99,31 @@ class DiffusionStage(Stage):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = Detailer(
-                tuple(config.channels),
+                tuple(channels),
                 resolution=data.resolution,
                 residual_scale=scale,
                 band_power=tuple(round(p, 5) for p in power.tolist()),
             )
         self.average = average_of(self.model)
         self.modules = {"network": self.model}
-        self.optimizers = {"network": torch.optim.AdamW(self.model.parameters(), config.lr, (0.9, 0.99), weight_decay=1e-3)}
+        self.optimizers = {"network": torch.optim.AdamW(self.model.parameters(), lr, (0.9, 0.99), weight_decay=1e-3)}
         self.powers = make_scheduler().alphas_cumprod
 
     def _truth(self, rows: Tensor, device: torch.device | str = "cpu") -> Tensor:
         return self.data.studio_batch(torch.as_tensor(self.data.subject)[rows], device)
 
     def step(self, images: int, rng: torch.Generator) -> dict[str, float]:
-        """One step of the velocity loss, whose time steps are stratified over the batch, as the detailer's are."""
+        """One step of the velocity loss; time steps are stratified over the batch, and dense at the noisy end, where few
+        steps of a sampler fall."""
         device, optimizer = self.accelerator.device, self.optimizers["network"]
         count, done = self.batch // self.accelerator.num_processes, images / self.images
-        optimizer.param_groups[0]["lr"] = self.config.lr * min(done / 0.02 + 0.05, 1.0) * (0.525 + 0.475 * math.cos(math.pi * done))
+        optimizer.param_groups[0]["lr"] = self.lr * min(done / 0.02 + 0.05, 1.0) * (0.525 + 0.475 * math.cos(math.pi * done))
         rows = self.rows[torch.randint(len(self.rows), (count,), generator=rng)]
         phone, seen = disturb(*self.data.phone_batch(rows, device), rng, self.share)
         mean = self.mean.to(device).expand(count, -1, -1, -1)
         clean = (self._truth(rows, device) - mean) / self.model.config.residual_scale
-        ladder = (torch.arange(count) + torch.rand(count, generator=rng)) / count * len(self.powers)
-        steps = ladder.long().clamp_max(len(self.powers) - 1)
+        places = 1 - ((torch.arange(count) + torch.rand(count, generator=rng)) / count).square()
+        steps = (places * len(self.powers)).long().clamp_max(len(self.powers) - 1)
         power = self.powers[steps].to(clean).view(-1, 1, 1, 1)
         noise = torch.randn(tuple(clean.shape), generator=rng).to(clean)
         with self.accelerator.autocast():
@@ -134,6 +147,6 @@ class DiffusionStage(Stage):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.average.load_state_dict(state["average"])
 
-    def method(self, steps: int) -> Callable[[Tensor, Tensor], Tensor]:
+    def method(self, steps: int = STEPS) -> Callable[[Tensor, Tensor], Tensor]:
         """The averaged network as a callable of `evaluation.evaluate`."""
         return lambda texture, visibility: translate(self.average, texture, visibility, self.mean, steps)

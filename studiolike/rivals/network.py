@@ -21,6 +21,7 @@ from ..errors import InputError
 from ..image import fill_unobserved, linear_to_srgb, srgb_to_linear, to_signed
 
 KINDS = ("direct", "gain")
+CHANNELS = (32, 64, 96, 128)  # about as many parameters as our chain has
 STEEPEST = 4.0  # natural logarithm of the largest gain: fiftyfold
 
 
@@ -53,7 +54,7 @@ class TranslatorUNet(ModelMixin, ConfigMixin):
     """
 
     @register_to_config
-    def __init__(self, kind: str = "direct", channels: tuple[int, ...] = (32, 64, 96, 128)):
+    def __init__(self, kind: str = "direct", channels: tuple[int, ...] = CHANNELS):
         super().__init__()
         if kind not in KINDS:
             raise InputError(f"unknown kind of translator {kind!r}; use one of {', '.join(KINDS)}")

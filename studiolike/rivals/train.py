@@ -6,8 +6,8 @@ a trained rival back for pictures and measurements.
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,10 +22,12 @@ from ..adaptation import train_studio
 from ..config import Profile
 from ..detail import fuse
 from ..detail.model import upsample
+from ..device import peak_gib
 from ..errors import InputError
 from ..evaluation.baselines import BASELINES, StudioReference
 from ..image import from_signed
 from ..inversion import resize_observed
+from ..io import atomic
 from ..protocols import paired_captures, permitted, studio_subjects
 from ..stylegan2 import encode
 from ..training import Stage, fit
@@ -37,7 +39,6 @@ from .unpaired import UnpairedStage
 if TYPE_CHECKING:
     from ..synth import TextureSet
 
-BATCH = 4  # of the trained rivals: few pairs are learnt by many steps, not by large ones
 Method = Callable[[Tensor, Tensor], Tensor]
 CLOSED: dict[str, Callable[[Tensor, Tensor, StudioReference], Tensor]] = BASELINES | {"homomorphic": homomorphic}
 
@@ -68,11 +69,12 @@ TRAINED: dict[str, Rival] = {
 
 @dataclass
 class Trained:
-    """A trained rival: ``method`` for `evaluation.evaluate`, its ``networks`` (those that a user needs), and its run's record."""
+    """A trained rival: ``method`` for `evaluation.evaluate`, its ``networks`` (those that a user needs), and its cost: processor
+    seconds and peak memory in GiB of its training."""
 
     method: Method
     networks: list[nn.Module]
-    record: dict[str, Any]
+    cost: dict[str, float]
 
     def to(self, device: torch.device | str) -> Trained:
         """Move the networks."""
@@ -112,9 +114,8 @@ def train(
     """Train a rival, or load it where ``run_dir`` holds its finished run.
 
     Args:
-        name: one of `TRAINED`. profile: its ``adaptation`` to the protocol has the weights of the terms on pairs and the
-            share of disturbed captures, its ``detail`` the diffusion network; ``precision`` is used too.
-        data: a `TextureSet` of the size of the released networks, which give the losses their features.
+        name: one of `TRAINED`. profile: its ``precision`` is used, and by fine-tuning its settings of stage 3.
+        data: a `TextureSet`; for fine-tuning of the size of the released networks.
         images: length of the run; default the rival's own.
         options: passed to `training.fit` (``device``, ``progress``, intervals).
     Raises:
@@ -123,27 +124,40 @@ def train(
     if name not in TRAINED or protocol not in TRAINED[name].protocols:
         known = [key for key, rival in TRAINED.items() if protocol in rival.protocols]
         raise InputError(f"no rival '{name}' under the protocol '{protocol}'; there are {', '.join(known)}")
-    images, config, shown = images or TRAINED[name].images, profile.adaptation(protocol), permitted(data, protocol)
+    images, run_dir, shown = images or TRAINED[name].images, Path(run_dir), permitted(data, protocol)
+    started = time.process_time()
+    options = {"precision": profile.precision} | options
     if name in ("whole", "frozen"):
-        return _fine_tuned(name, profile, data, protocol, Path(run_dir), images, seed, options)
-    pairs, mean = paired_captures(data, protocol), None
-    if name == "cut":
-        everybody = torch.cat([data.captures(split) for split in ("phone", "studio", "pairs")])
-        stage: Stage = UnpairedStage(
-            shown, everybody, studio_subjects(data, protocol), share=config.disturbed, augmented=config.augment, images=images, batch=BATCH, seed=seed
-        )
-    elif name == "diffusion":
-        mean = reference(data, protocol).mean
-        stage = DiffusionStage(shown, pairs, mean, replace(profile.detail, batch=BATCH), images=images, share=config.disturbed, seed=seed)
+        networks, method = _fine_tuned(name, profile, shown, protocol, run_dir, images, seed, options)
     else:
-        kind = "gain" if name == "unet_gain" else "direct"
-        stage = PairedStage(shown, pairs, weights.load("d_phone"), config, kind=kind, images=images, batch=BATCH, seed=seed)
-    settings = {"rival": name, "protocol": protocol, "images": images, "data": data.manifest.get("spec"), "seed": seed}
-    settings |= {"adapt": dataclasses.asdict(config), "detail": dataclasses.asdict(profile.detail), "precision": profile.precision}
-    record = fit(stage, images, run_dir, seed=seed, settings=settings, **{"precision": profile.precision} | options)
-    network = (stage.average if name == "diffusion" else stage.network).eval()
-    method = stage.method(profile.detail.sample_steps) if name == "diffusion" else partial(_regress, network)
-    return Trained(method, [network], dataclasses.asdict(record))
+        stage, method, network = _stage(name, shown, protocol, images, seed)
+        settings = {"rival": name, "protocol": protocol, "images": images, "data": data.manifest.get("spec"), "seed": seed}
+        fit(stage, images, run_dir, seed=seed, settings=settings | {"precision": options["precision"]}, **options)
+        networks = [network]
+    return Trained(method, [net.eval() for net in networks], _cost(run_dir, time.process_time() - started))
+
+
+def _cost(run_dir: Path, seconds: float) -> dict[str, float]:
+    """What a run took, written when it is finished and read from then on: processor seconds, and the process's memory."""
+    path = run_dir / "cost.json"
+    if not path.is_file():
+        with atomic(path) as temporary:
+            temporary.write_text(json.dumps({"cpu_seconds": round(seconds, 1), "peak_gib": round(peak_gib("cpu"), 2)}))
+    return json.loads(path.read_text())
+
+
+def _stage(name: str, shown: TextureSet, protocol: str, images: int, seed: int) -> tuple[Stage, Method, nn.Module]:
+    """The stage of a rival that learns from scratch, what it will be able to do, and the network that does it."""
+    pairs, common = paired_captures(shown, protocol), {"images": images, "seed": seed}
+    if name == "diffusion":
+        diffusion = DiffusionStage(shown, pairs, reference(shown, protocol).mean, **common)
+        return diffusion, diffusion.method(), diffusion.average
+    if name == "cut":
+        everybody = torch.cat([shown.captures(split) for split in ("phone", "studio", "pairs")])
+        stage = UnpairedStage(shown, everybody, studio_subjects(shown, protocol), **common)
+    else:
+        stage = PairedStage(shown, pairs, kind="gain" if name == "unet_gain" else "direct", **common)
+    return stage, partial(_regress, stage.network), stage.network
 
 
 @torch.no_grad()
@@ -152,19 +166,30 @@ def _regress(network: nn.Module, texture: Tensor, visibility: Tensor) -> Tensor:
 
 
 def _fine_tuned(
-    name: str, profile: Profile, data: TextureSet, protocol: str, run_dir: Path, images: int, seed: int, options: dict[str, Any]
-) -> Trained:
+    name: str, profile: Profile, shown: TextureSet, protocol: str, run_dir: Path, images: int, seed: int, options: dict[str, Any]
+) -> tuple[list[nn.Module], Method]:
     """Our own stage 3, with the coarse layers free or as they are set, for a run of ``images``."""
-    config = replace(profile.adaptation(protocol), images=images, **({"train_from": 0} if name == "whole" else {}))
+    # so brief a run asks for fewer codes than there are captures: none are kept
+    config = replace(profile.adaptation(protocol), images=images, kept=0, **({"train_from": 0} if name == "whole" else {}))
     chosen = replace(profile, **{"adapt" if protocol == "few" else "adapt_open": config})
     g_phone, d_phone, encoder, identity = (weights.load(n) for n in ("g_phone", "d_phone", "encoder", "identity"))
-    shown = permitted(data, protocol)
-    studio = torch.as_tensor(shown.studio[studio_subjects(data, protocol).numpy()])
+    studio = torch.as_tensor(shown.studio[studio_subjects(shown, protocol).numpy()])
     g_studio = train_studio(
-        chosen, g_phone, d_phone, encoder, shown, protocol, studio, run_dir, identity=identity, images=images, seed=seed, **options
+        chosen,
+        g_phone,
+        d_phone,
+        encoder,
+        shown,
+        protocol,
+        studio,
+        run_dir,
+        identity=identity,
+        images=images,
+        seed=seed,
+        **options,
     )
-    record = json.loads((run_dir / "record.json").read_text())
-    return Trained(partial(chain, g_phone, encoder, g_studio), [g_phone, encoder, g_studio], record)
+    networks = [g_phone, encoder, g_studio]
+    return networks, partial(chain, *networks)
 
 
 @torch.no_grad()

@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..adaptation.captures import disturb
-from ..image import from_signed, to_signed
 from ..errors import InputError
+from ..image import from_signed, to_signed
 from ..stylegan2.augment import augment
 from ..training import Stage, average_gradients, cooling
-from .network import TranslatorUNet
+from .network import CHANNELS, TranslatorUNet
 
 if TYPE_CHECKING:
     from ..synth import TextureSet
@@ -54,7 +54,10 @@ class PatchHeads(nn.Module):
 
     def forward(self, features: list[Tensor], places: list[Tensor]) -> list[Tensor]:
         """Unit vectors ``(B, P, width)`` of every level, at ``places (B, P)`` of its flattened map."""
-        picked = (f.flatten(2).transpose(1, 2).gather(1, p[..., None].expand(-1, -1, f.shape[1])) for f, p in zip(features, places, strict=True))
+        picked = (
+            f.flatten(2).transpose(1, 2).gather(1, p[..., None].expand(-1, -1, f.shape[1]))
+            for f, p in zip(features, places, strict=True)
+        )
         return [F.normalize(head(x), dim=2) for head, x in zip(self.heads, picked, strict=True)]
 
 
@@ -92,10 +95,10 @@ class UnpairedStage(Stage):
         share: float = 0.7,
         augmented: float = 0.5,
         nce: float = 1.0,
-        channels: tuple[int, ...] = (32, 64, 96, 128),
+        channels: tuple[int, ...] = CHANNELS,
         width: int = 32,
         images: int,
-        batch: int = 8,
+        batch: int = 4,
         lr: float = 4e-4,
         seed: int = 0,
     ):
