@@ -1,153 +1,206 @@
 """Rivals on the data that our chain sees, protocol by protocol, and our chain by the same measures.
 
 Three experiments, because they become stale for different reasons: what is trained (`rivals`), what knows one mean texture and
-nothing else (`rivals_closed`), and our chain with the released weights (`rivals_chain`), which is measured anew in minutes when
-those change.
+nothing else (`rivals-closed`), and our chain with the released weights (`rivals-chain`), which is measured anew in a minute or
+two when those change. Fine-tuning of the whole network is a row of the experiment `layers`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
 
 from .. import weights
 from ..config import Profile
-from ..recipes import make_set
-from ..rivals.measure import measure, reference_textures
-from ..rivals.train import CLOSED, TRAINED, Trained, chain, closed, train
-from ..synth import TextureSet
+from ..detail import fuse
+from ..detail.model import upsample
+from ..evaluation import face_judge
+from ..image import from_signed, resize
+from ..protocols import PROTOCOLS
+from ..rivals import CLOSED, TRAINED, Trained, closed, train
+from ..rivals.train import Method
 from .core import Experiment, Outcome, declare
+from .lab import per_person
 
 if TYPE_CHECKING:
     from .lab import Lab
 
-MEASURES = ("low_band", "perceptual/observed", "faceid_cosine", "face_distance", "psnr/observed", "psnr_fitted/observed", "kid")
-LONGER = 4  # times the images, for the rival whose brief training is put to the test
+MEASURES = (
+    "low_band",
+    "perceptual/observed",
+    "faceid_cosine",
+    "face_distance",
+    "psnr/observed",
+    "psnr_fitted/observed",
+    "psnr/holes",
+    "variance_ratio",
+    "colour",
+    "kid",
+)
+LONGER = 4  # times as many images, for the rival whose brief training is put to the test
+NAMES = {
+    "nothing": "nothing",
+    "mean_studio": "mean face",
+    "colour_transfer": "colour transfer",
+    "quotient": "quotient",
+    "homomorphic": "homomorphic de-lighting",
+    "unet": "paired U-Net",
+    "unet_gain": "paired U-Net, gain field",
+    "cut": "unpaired translator (CUT)",
+    "diffusion": "paired diffusion",
+    "chain": "our chain",
+    "generator": "our generator alone",
+}
 
 
-def _settings(profile: Profile) -> dict[str, Any]:
-    """What all rows share: the data, and a precision for training. Rivals take nothing of our own stages' settings."""
+def row_name(rival: str, protocol: str, times: int = 1) -> str:
+    """How a row is called: ``"paired U-Net · few"``."""
+    return f"{NAMES[rival]}{f', {times} times as long' if times > 1 else ''} · {protocol}"
+
+
+def settings_of(profile: Profile) -> dict[str, Any]:
+    """What all rows share: the data, and the precision of a training. Rivals take nothing of our own stages' settings."""
     return {"data": asdict(profile.data), "precision": "bf16" if profile.precision == "no" else profile.precision}
-
-
-def opened(lab: Lab) -> TextureSet:
-    """The training set of the lab's profile; its split "val" is what everything is measured on."""
-    return make_set(lab.profile.data, Path(lab.runs) / "data", device=str(lab.device))
 
 
 def trained(lab: Lab, settings: Mapping[str, Any], seed: int) -> Trained:
     """A row's rival: trained now, or loaded where its run is finished."""
     name, protocol, images = settings["rival"], settings["protocol"], settings["images"]
-    folder = Path(lab.runs) / lab.profile.name / "rivals" / f"{name}-{protocol}-{images}-{seed}"
-    chosen = replace(lab.profile, precision=settings["precision"])
-    never = {"preview_every": 10**9, "checkpoint_every": images}
-    return train(
-        name, chosen, opened(lab), protocol, folder, images=images, seed=seed, device=str(lab.device), progress=False, **never
-    )
+    folder = lab.runs / lab.profile.name / "rivals" / f"{name}-{protocol}-{images}-{seed}"
+    options = {"preview_every": 10 * images, "progress": False, "device": str(lab.device), "precision": settings["precision"]}
+    rival = train(name, lab.data, protocol, folder, images=images, seed=seed, **options)
+    rival.network.to(lab.device)
+    return rival
+
+
+def our_chain(lab: Lab, protocol: str, fused: bool = True) -> tuple[Method, dict[str, float]]:
+    """Our chain with the released weights, up to fusion or to G_studio, at the size of its input; and what it cost."""
+    g_studio = lab.network("g_studio", protocol)
+
+    @torch.no_grad()
+    def method(texture: Tensor, visibility: Tensor) -> Tensor:
+        made = from_signed(g_studio.synthesis(lab.encode(texture, visibility), "none")).float()
+        studio = upsample(made, texture.shape[-1])
+        return fuse(texture, visibility, studio) if fused else studio
+
+    networks = [lab.network("g_phone"), lab.network("encoder"), g_studio]
+    parameters = sum(p.numel() for network in networks for p in network.parameters())
+    seconds = weights.read_card("g_studio", protocol=protocol).get("seconds") or 0.0
+    return method, {"train_seconds": float(seconds), "parameters": float(parameters)}
 
 
 def measure_trained(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
-    """Train a rival and measure it."""
+    """Train a rival and judge it."""
     rival = trained(lab, settings, seed)
-    rival.to(lab.device)
-    kept = {
+    known = {
         "train_seconds": rival.cost["cpu_seconds"],
         "train_gib": rival.cost["peak_gib"],
-        "parameters": rival.parameters,
+        "parameters": float(rival.parameters),
     }
-    return _outcome(lab, rival.method, kept)
+    return judge(lab, rival.method, known)
 
 
 def measure_closed(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
-    """Measure a rival in closed form; nothing in it is random, so all seeds are one measurement."""
-    return _once(lab, measure_closed, settings["rival"], settings["protocol"])
+    """Judge a rival in closed form; nothing in it is random, so all seeds are one measurement."""
+    name, protocol = settings["rival"], settings["protocol"]
+    return _once(lab, (name, protocol), lambda: (closed(name, lab.data, protocol), {"train_seconds": 0.0, "parameters": 0.0}))
 
 
 def measure_chain(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
-    """Measure our chain, with fusion or its generator alone, with the released weights; all seeds are one measurement."""
-    return _once(lab, measure_chain, settings["rival"], settings["protocol"])
+    """Judge our chain with the released weights; all seeds are one measurement."""
+    name, protocol = settings["rival"], settings["protocol"]
+    return _once(lab, (name, protocol), lambda: our_chain(lab, protocol, fused=name == "chain"))
 
 
-_KNOWN: dict[tuple, Outcome] = {}
+def _once(lab: Lab, key: tuple, make: Callable[[], tuple[Method, dict[str, float]]]) -> Outcome:
+    """Judge a method without any randomness once for a lab."""
+    known = lab.__dict__.setdefault("_rivals", {})
+    if key not in known:
+        known[key] = judge(lab, *make())
+    return known[key]
 
 
-def _once(lab: Lab, kind, name: str, protocol: str) -> Outcome:
-    key = (id(lab), kind.__name__, name, protocol)
-    if key not in _KNOWN:
-        _KNOWN[key] = _outcome(lab, *untrained(lab, kind is measure_chain, name, protocol))
-    return _KNOWN[key]
+def judge(lab: Lab, method: Method, known: Mapping[str, float]) -> Outcome:
+    """Judge a method on two captures of every person of "val".
+
+    Beside the lab's measures: ``face_distance``, of dlib's face network between drawings of result and truth, and
+    ``convert_seconds``, the processor's time for one capture.
+    """
+    rows, made = lab.judged_rows, []
+    started = time.process_time()
+    for part in rows.split(16):
+        made.append(method(*lab.data.phone_batch(part, lab.device)).float().cpu())
+    seconds = (time.process_time() - started) / len(rows)
+    outputs = torch.cat(made)
+    outcome = lab.judge(outputs, also=("kid", "perceptual"))
+    subject = torch.as_tensor(lab.data.subject)[rows]
+    people = subject.unique()
+    truth = _faces(lab.data.studio_batch(people))[torch.searchsorted(people, subject)]
+    distance = face_judge.embedding_distance(_faces(resize(outputs, lab.data.resolution)), truth)
+    values = dict(outcome.values) | {"face_distance": per_person(distance, subject, people)}
+    return replace(outcome, values=values, scalars=dict(outcome.scalars) | {"convert_seconds": seconds} | dict(known))
 
 
-def untrained(lab: Lab, ours: bool, name: str, protocol: str):
-    """A method that needs no training of its own, and what is known of it beside its quality."""
-    if not ours:
-        return closed(name, opened(lab), protocol), {"train_seconds": 0.0, "train_gib": 0.0, "parameters": 0.0}
-    networks = [weights.load(n, protocol=protocol, device=lab.device) for n in ("g_phone", "encoder", "g_studio")]
-    parameters = sum(p.numel() for network in networks for p in network.parameters())
-    card = weights.read_card("g_studio", protocol=protocol)
-    method = lambda texture, visibility: chain(*networks, texture, visibility, fused=name == "chain")  # noqa: E731
-    return method, {"train_seconds": card["seconds"], "parameters": float(parameters)}
+@torch.no_grad()
+def _faces(textures: Tensor) -> Tensor:
+    return torch.cat([face_judge.judge().embed(face_judge.render_chip(part)) for part in textures.split(16)])
 
 
-def _outcome(lab: Lab, method, known: Mapping[str, float]) -> Outcome:
-    data = opened(lab)
-    reference = reference_textures(data.resolution, Path(lab.runs) / "data" / f"kid-reference-{data.resolution}.npy")
-    people, values, scalars = measure(method, data, data.captures("val"), reference, device=str(lab.device))
-    return Outcome(people, values, scalars | dict(known))
+def _trained_rows() -> dict[str, dict[str, Any]]:
+    rows = {
+        row_name(name, protocol): {"rival": name, "protocol": protocol, "images": images}
+        for protocol in PROTOCOLS
+        for name, images in TRAINED.items()
+    }
+    longer = {"rival": "unet", "protocol": "few", "images": LONGER * TRAINED["unet"]}
+    return rows | {row_name("unet", "few", LONGER): longer}
 
 
-def _rows() -> dict[str, dict[str, Any]]:
-    """Every rival under every protocol of its own; the question of the paper first."""
-    rows = {}
-    for protocol in ("few", "open"):
-        for name, rival in TRAINED.items():
-            if protocol in rival.protocols:
-                rows[f"{name} ({protocol})"] = {"rival": name, "protocol": protocol, "images": rival.images}
-    rows["unet (few), longer"] = {"rival": "unet", "protocol": "few", "images": LONGER * TRAINED["unet"].images}
-    return rows
+def _untrained_rows(names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    return {row_name(name, p): {"rival": name, "protocol": p} for p in PROTOCOLS for name in names}
 
 
-SIZE = (
-    "Measured on all captures of the split val. The rivals are as large as our networks and are trained for about two minutes of "
-    "one core each, a small part of what our chain took; one of them is also trained four times as long, to see what that hides."
-)
-RIVALS = declare(
+ON = "All methods are judged on two captures of every person of the split `val`, at the size of the GAN stages."
+rivals = declare(
     Experiment(
         "rivals",
         "Does anything else that sees the same data come closer to the studio texture?",
-        _rows(),
+        _trained_rows(),
         measure_trained,
-        _settings,
-        "unet (few)",
+        settings_of,
+        row_name("unet", "few"),
         MEASURES,
-        SIZE,
-        networks=("g_phone", "d_phone", "encoder", "identity"),
+        f"{ON} A rival is about as large as our networks and learns for about a minute of one processor core, G_studio learnt "
+        f"for many; the paired U-Net is also trained {LONGER} times as long, to see what brevity hides.",
     )
 )
-RIVALS_CLOSED = declare(
+rivals_closed = declare(
     Experiment(
-        "rivals_closed",
-        "How far do methods come that know one mean studio texture and learn nothing else?",
-        {f"{name} ({p})": {"rival": name, "protocol": p} for p in ("few", "open") for name in CLOSED},
+        "rivals-closed",
+        "How far does a method come that knows one mean studio texture and learns nothing else?",
+        _untrained_rows(tuple(CLOSED)),
         measure_closed,
-        _settings,
-        "nothing (few)",
+        settings_of,
+        row_name("nothing", "few"),
         MEASURES,
-        "Measured on all captures of the split val; nothing is random.",
+        f"{ON} Nothing is random, so there is one measurement.",
     )
 )
-RIVALS_CHAIN = declare(
+rivals_chain = declare(
     Experiment(
-        "rivals_chain",
-        "Our chain with the released weights, by the measures of its rivals.",
-        {f"{name} ({p})": {"rival": name, "protocol": p} for p in ("few", "open") for name in ("chain", "generator")},
+        "rivals-chain",
+        "How good is our chain with the released weights, by the measures of its rivals?",
+        _untrained_rows(("chain", "generator")),
         measure_chain,
-        _settings,
-        "chain (few)",
+        settings_of,
+        row_name("chain", "few"),
         MEASURES,
-        "Measured on all captures of the split val, with one set of released weights: its training was not repeated with seeds.",
+        f"{ON} There is one set of released weights: intervals are over people, not over trainings.",
         networks=("g_phone", "encoder", "few/g_studio", "open/g_studio"),
     )
 )
