@@ -23,7 +23,7 @@ from ..evaluation import face_judge
 from ..image import from_signed, resize
 from ..protocols import PROTOCOLS
 from ..rivals import CLOSED, TRAINED, Trained, closed, train
-from ..rivals.train import Method
+from ..rivals.contest import Method
 from .core import Experiment, Outcome, declare
 from .lab import per_person
 
