@@ -28,6 +28,7 @@ HIGHER_IS_BETTER = {
     "lpips": False,
     "faceid_cosine": True,
     "faceid_mse": False,
+    "face_distance": False,
     "colour": False,
     "asymmetry": False,
     "variance_ratio": False,

@@ -30,10 +30,9 @@ from .lab import per_person
 if TYPE_CHECKING:
     from .lab import Lab
 
+DECISIVE = ("low_band", "perceptual/face", "faceid_cosine")  # light, looks and person: a chain has to answer for all three
 MEASURES = (
-    "low_band",
-    "perceptual/observed",
-    "faceid_cosine",
+    *DECISIVE,
     "face_distance",
     "psnr/observed",
     "psnr_fitted/observed",
