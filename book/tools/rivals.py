@@ -177,7 +177,8 @@ def summary(contest: Contest) -> list[str]:
     lost = contest.losses
     if not lost:
         lines.append(
-            f"\n**No rival measured here beats our chain in {named([CALLED[m] for m in DECISIVE])}** under `{contest.protocol}`: take the chain."
+            f"\n**No rival measured here beats our chain in {named([CALLED[m] for m in DECISIVE])}** under "
+            f"`{contest.protocol}`: take the chain."
         )
         return lines
     everywhere = [
@@ -187,7 +188,8 @@ def summary(contest: Contest) -> list[str]:
     ]
     if everywhere:
         lines.append(
-            f"\n**{named(everywhere).capitalize()} beats our chain in all three.** Whoever wants a texture and nothing else should take that."
+            f"\n**In all three our chain is beaten by {named(everywhere)}.** Whoever wants a texture and nothing else should "
+            "take that."
         )
         return lines
     kept = [CALLED[m] for m in DECISIVE if m not in lost]
@@ -207,7 +209,8 @@ def tones(contest: Contest) -> str:
     met = [NAMES[name] for name in contest.records if contest.scalar(name, "tone_gap") <= GAP]
     rest = [NAMES[name] for name in contest.records if NAMES[name] not in met]
     return (
-        f"People stand in three groups of skin tone (terciles). We aim at a colour error in the worst group of at most {GAP} times "
+        f"People stand in three groups of skin tone (terciles). We aim at a colour error in the worst group of "
+        f"at most {GAP} times "
         f"that in the best: met by {named(met)}; not met by {named(rest)}. A ratio says nothing of the errors themselves."
     )
 
@@ -253,7 +256,8 @@ def whole_network(root: Path | None = None) -> list[str]:
     verdicts = seeded_verdicts(differences, {m: higher_is_better(m) for m in measures})
     cells = [f"{CALLED.get(m, m)}: {v.word} ({v.difference.mean:+.2g})" for m, v in verdicts.items()]
     return [
-        "Fine-tuning of the whole network instead of its finer layers is a rival of our stage 3 alone, compared in equally short "
+        "Fine-tuning of the whole network instead of its finer layers is a rival of our stage 3 alone, "
+        "compared in equally short "
         f"trainings of {len(found.seeds(rows[0]))} seeds: than with layers up to 8×8 frozen it is " + "; ".join(cells) + ". "
         "Under `open` our own generator is trained whole."
     ]
@@ -267,7 +271,8 @@ def rivals_page(root: Path | None = None, pictures: Path = ROOT / "book" / "_sta
         "",
         "Would something simpler, or something else, do as well? Here are other ways from a phone texture to a studio texture: "
         "methods in closed form that know one mean face, networks that learn from pairs, one that learns without pairs, and a "
-        "diffusion model that does the whole job. All learn from what our chain learns from, through the same door, and are judged "
+        "diffusion model that does the whole job. All learn from what our chain learns from, through the same "
+        "door, and are judged "
         "by the same function on the same people of the split `val`, whom no training has seen.",
         "",
         "Every number, word and piece of advice on this page is computed from records of experiments. "
@@ -277,7 +282,8 @@ def rivals_page(root: Path | None = None, pictures: Path = ROOT / "book" / "_sta
         ":class: warning",
         "All heads are synthetic. " + experiment("rivals").limits + " Longer training may change the order. "
         "Our chain has one set of weights, so its intervals are over people alone. "
-        "It has also learnt from the captures of all people of the pre-training set, as every protocol allows; the paired rivals "
+        "It has also learnt from the captures of all people of the pre-training set, as every protocol allows; "
+        "the paired rivals "
         "cannot use a capture without a studio texture, and that is a difference of the methods, not of the data.",
         "```",
         "",
@@ -293,7 +299,8 @@ def rivals_page(root: Path | None = None, pictures: Path = ROOT / "book" / "_sta
         if contest.judged:
             lines += [*words(contest), ""]
             lines += [
-                "In brackets: mean paired difference, our chain minus the rival. Words: sign-flip test over people, all comparisons "
+                "In brackets: mean paired difference, our chain minus the rival. Words: sign-flip test over "
+                "people, all comparisons "
                 "of this table corrected together (Holm), and no seed may say the opposite.",
                 "",
             ]
@@ -302,8 +309,10 @@ def rivals_page(root: Path | None = None, pictures: Path = ROOT / "book" / "_sta
             lines += [*figure(contest), ""]
     lines += ["## Time and memory", "", *costs(contests), ""]
     lines += [
-        "Processor seconds of one core; the training of our chain is that of its stage 3 alone, after the pre-training of stage 1, "
-        "which takes hours and is shared by both protocols. One capture: at the size of the GAN stages, from texture to texture.",
+        "Processor seconds of one core; the training of our chain is that of its stage 3 alone, after the "
+        "pre-training of stage 1, "
+        "which takes hours and is shared by both protocols. One capture: at the size of the GAN stages, from "
+        "texture to texture.",
         "",
         "## Does brevity hide a better rival?",
         "",
@@ -321,10 +330,13 @@ def rivals_page(root: Path | None = None, pictures: Path = ROOT / "book" / "_sta
 
 SENTENCES = [
     "- **Nothing** gives the phone texture back; the **mean face** gives everybody the mean studio texture.",
-    "- **Colour transfer** gives the texture the mean and spread of the mean face's colours {cite}`reinhard2001color`; the **quotient** "
-    "replaces its low frequencies by the mean face's {cite}`land1971retinex,shashua2001quotient`; **homomorphic de-lighting** turns the "
+    "- **Colour transfer** gives the texture the mean and spread of the mean face's colours "
+    "{cite}`reinhard2001colour`; the **quotient** "
+    "replaces its low frequencies by the mean face's {cite}`land1971retinex,shashua2001quotient`; "
+    "**homomorphic de-lighting** turns the "
     "low frequencies of log light down, and needs of the mean face only its exposure {cite}`oppenheim1968nonlinear`.",
-    "- The **paired U-Net** {cite}`ronneberger2015unet,isola2017pix2pix` regresses the studio texture, or a field of gains in log light, "
+    "- The **paired U-Net** {cite}`ronneberger2015unet,isola2017pix2pix` regresses the studio texture, or a "
+    "field of gains in log light, "
     "with the terms that our generator gets on pairs.",
     "- **CUT** {cite}`park2020cut` is shown textures of both kinds and never told whose is whose.",
     "- **Paired diffusion** {cite}`saharia2022palette` is our detailer's network, asked to draw the whole studio texture.",
@@ -340,12 +352,16 @@ def figure(contest: Contest) -> list[str]:
     """The sheet of a protocol, with the rule by which its people were chosen."""
     return [
         f"```{{figure}} _static/{picture_name(contest.protocol)}",
-        f":alt: Faces in rows, methods in columns, from the phone texture to the true studio texture, under the protocol {contest.protocol}.",
+        f":alt: Faces in rows, methods in columns, from the phone texture to the true studio texture, under the "
+        f"protocol {contest.protocol}.",
         f":name: fig-rivals-{contest.protocol}",
         "",
-        "The same people for all methods, chosen by rule: six people of `val` evenly spread over skin tones, lightest first; the person "
-        "for whom our chain is best and the one for whom it is worst, by perceptual distance on the face; the person for whom the rival "
-        "with the best mean gains most over our chain; and NASA's portrait of an astronaut (public domain), whose truth nobody knows.",
+        "The same people for all methods, chosen by rule: six people of `val` evenly spread over skin tones, "
+        "lightest first; the person "
+        "for whom our chain is best and the one for whom it is worst, by perceptual distance on the face; the "
+        "person for whom the rival "
+        "with the best mean gains most over our chain; and NASA's portrait of an astronaut (public domain), "
+        "whose truth nobody knows.",
         "```",
     ]
 

@@ -1,0 +1,97 @@
+"""The pictures of the rivals' page: the same people for all methods, chosen by rule. See `rivals.figure` for the rule."""
+
+from __future__ import annotations
+
+import io as bytes_io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+
+from studiolike import capture, io
+from studiolike.chapters import figures
+from studiolike.config import profile
+from studiolike.evaluation.table import higher_is_better
+from studiolike.experiments.core import experiment
+from studiolike.experiments.lab import Lab
+from studiolike.experiments.rivals import NAMES, our_chain, row_name, trained
+from studiolike.rivals import CLOSED, TRAINED, closed
+
+if TYPE_CHECKING:
+    from rivals import Contest
+
+BY = "perceptual/face"  # what best and worst are judged by
+SPREAD = 6
+LARGEST = 300_000  # bytes of a picture
+TITLES = {
+    "colour_transfer": "colour\ntransfer",
+    "mean_studio": "mean\nface",
+    "homomorphic": "homo-\nmorphic",
+    "unet": "U-Net",
+    "unet_gain": "U-Net,\ngains",
+    "cut": "CUT",
+    "diffusion": "diffusion",
+    "generator": "our\ngenerator",
+    "chain": "our\nchain",
+}
+
+
+def people(contest: Contest, tones: np.ndarray) -> dict[str, int]:
+    """Who is shown: what is said of them, and their place among the people that were judged."""
+    order = np.argsort(tones, kind="stable")
+    chosen = {f"tone {k + 1}": int(order[place]) for k, place in enumerate(np.linspace(0, len(order) - 1, SPREAD).astype(int))}
+    sign = 1 if higher_is_better(BY) else -1
+    ours = sign * contest.values("chain", BY).mean(0)
+    chosen |= {"our best": int(np.nanargmax(ours)), "our worst": int(np.nanargmin(ours))}
+    if contest.rivals:
+        means = {name: sign * contest.values(name, BY).mean(0) for name in contest.rivals}
+        best = max(means, key=lambda name: np.nanmean(means[name]))
+        chosen[f"{NAMES[best]}\ngains most"] = int(np.nanargmax(means[best] - ours))
+    return chosen
+
+
+def draw(contest: Contest, runs: Path, out: Path) -> str:
+    """Write the sheet of a protocol; a method without a fresh record has no column.
+
+    Raises:
+        WeightsError: a rival's run under ``runs`` was made with other settings.
+    """
+    from skimage.data import astronaut
+
+    settings = profile("cpu")
+    lab = Lab(settings, runs, "cpu")
+    data, rows = lab.data, lab.judged_rows
+    subject = torch.as_tensor(data.subject)[rows]
+    known = subject.unique()
+    chosen = people(contest, np.asarray(data.tone)[known])
+    captures = torch.stack([rows[subject == known[place]][0] for place in chosen.values()])
+    texture, visibility = data.phone_batch(captures)
+    truth = data.studio_batch(torch.as_tensor(data.subject)[captures])
+    shot = capture.capture_photo(astronaut(), data.resolution, capture.astronaut_landmarks())
+    texture, visibility = torch.cat([texture, shot.texture]), torch.cat([visibility, shot.visibility])
+    columns = {"phone": texture * visibility}
+    for name in contest.records:
+        if name == "nothing":
+            continue
+        if name in CLOSED:
+            method = closed(name, data, contest.protocol)
+        elif name in TRAINED:
+            row = experiment("rivals").merged(row_name(name, contest.protocol), settings)
+            method = trained(lab, row, 0).method
+        else:
+            method = our_chain(lab, contest.protocol, fused=name == "chain")[0]
+        columns[TITLES.get(name, NAMES[name])] = method(texture, visibility).clamp(0, 1).cpu()
+    columns["truth"] = [*truth, None]
+    grid = [[pictures[k] for pictures in columns.values()] for k in range(len(texture))]
+    figure = figures.texture_grid(grid, [*chosen, "astronaut"], list(columns))
+    sheet = Image.open(bytes_io.BytesIO(figures.png_bytes(figure))).convert("RGB")
+    for quality in (90, 80, 70, 60):
+        stream = bytes_io.BytesIO()
+        sheet.save(stream, "JPEG", quality=quality, optimize=True)
+        if len(stream.getvalue()) <= LARGEST:
+            break
+    with io.atomic(out) as temporary:
+        temporary.write_bytes(stream.getvalue())
+    return f"{out.name}: {len(grid)} people, {len(columns)} columns, {len(stream.getvalue()) / 1000:.0f} kB"

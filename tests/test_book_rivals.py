@@ -1,0 +1,124 @@
+"""The rivals' page: its words follow from the records, and what no fresh record says is not said."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import rivals
+from project import ROOT
+from rivals import CALLED, Contest, rivals_page, summary
+from rivals_sheet import LARGEST, people
+from studiolike.config import profile
+from studiolike.evaluation import higher_is_better
+from studiolike.experiments import Entry
+from studiolike.experiments.core import experiment
+from studiolike.experiments.records import empty
+from studiolike.experiments.rivals import DECISIVE, row_name
+
+PEOPLE = 14
+SCALARS = {"tone_gap": 1.1, "kid": 0.01, "convert_seconds": 0.01, "train_seconds": 60.0, "train_gib": 1.0, "parameters": 1e6}
+
+
+def level(name, measure, better):
+    """Values of a method: good ones where ``better`` names it, else middling ones."""
+    good = (name, measure) in better or (name, "all") in better
+    noise = np.random.default_rng(sum(map(ord, name + measure))).normal(0, 0.01, PEOPLE)
+    return (0.5 + (0.2 if good == higher_is_better(measure) else 0) + noise).tolist()
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write records of some methods under `few`; returns their folder."""
+
+    def written(better, stale=(), trained=("unet", "cut"), seeds=3):
+        settings = profile("cpu")
+        names = {"rivals-chain": ["chain"], "rivals": trained, "rivals-closed": ["nothing", "quotient"]}
+        for kind, methods in names.items():
+            made = experiment(kind)
+            result = empty(made, settings)
+            result.subject = list(range(PEOPLE))
+            for name in methods:
+                row = row_name(name, "few")
+                for seed in range(seeds if kind == "rivals" else 1):
+                    digest = "old" if name in stale else made.digest(row, seed, settings)
+                    values = {m: level(name, m, better) for m in CALLED}
+                    result.entries.append(Entry(row, seed, digest, values, SCALARS, 1.0, 1.0, 1.0, "cpu", "c", "p", "t", "now"))
+            result.write(tmp_path)
+        return tmp_path
+
+    return written
+
+
+def test_a_chain_that_nobody_beats_is_what_to_take(write):
+    contest = Contest.read("few", write({("chain", "all")}))
+    assert contest.losses == {} and contest.leader("low_band") == "chain"
+    text = "\n".join(summary(contest))
+    assert "take the chain" in text and "worse than" not in text and "better than nothing, quotient, paired U-Net" in text
+
+
+def test_who_beats_the_chain_is_named_where_it_does(write):
+    contest = Contest.read("few", write({("unet", "low_band"), ("chain", "faceid_cosine")}))
+    assert contest.losses == {"low_band": ["paired U-Net"]}
+    text = "\n".join(summary(contest))
+    assert "Our chain is beaten in low-band error by paired U-Net." in text and "take the chain" not in text
+    assert "identity cosine: our chain has the best mean" in text
+
+
+def test_a_rival_that_wins_everything_is_recommended_instead(write):
+    text = "\n".join(summary(Contest.read("few", write({("cut", "all")}))))
+    assert "In all three our chain is beaten by unpaired translator (CUT)" in text and "take the chain" not in text
+
+
+def test_equals_cannot_be_told_apart(write):
+    contest = Contest.read("few", write(set()))
+    assert {v.word for v in contest.judged.values()} == {"cannot tell"}
+
+
+def test_a_stale_rival_is_missing_and_a_stale_chain_is_judged_by_nobody(write):
+    contest = Contest.read("few", write({("unet", "all")}, stale=("unet",)))
+    assert "paired U-Net" in contest.missing and "unet" not in contest.rivals
+    folder = write({("chain", "all")}, stale=("chain",))
+    contest = Contest.read("few", folder)
+    assert contest.judged == {} and "has not been measured" in summary(contest)[0]
+    assert "take the chain" not in rivals_page(folder)
+
+
+def test_one_seed_that_says_the_opposite_forbids_the_word(write):
+    contest = Contest.read("few", write({("chain", "all")}))
+    name = row_name("unet", "few")
+    turned = [
+        replace(e, values={m: level("unet", m, {("unet", "all")}) for m in CALLED}) if (e.row, e.seed) == (name, 1) else e
+        for e in contest.records["unet"].entries
+    ]
+    twisted = Contest("few", contest.records | {"unet": replace(contest.records["unet"], entries=turned)})
+    assert contest.judged["unet", "low_band"].word == "better" and twisted.judged["unet", "low_band"].word == "cannot tell"
+
+
+def test_the_page_shows_every_measured_method_with_its_cost_and_its_tone_gap(write):
+    page = rivals_page(write({("chain", "all")}), pictures=ROOT / "nowhere")
+    few = page[page.index("## Protocol `few`") : page.index("## Protocol `open`")]
+    for name in ("nothing", "quotient", "paired U-Net", "unpaired translator (CUT)", "our chain"):
+        assert f"| {name} |" in few
+    assert "1.10 | 1.0e-02" in few and "| paired U-Net | `few` | 60 s | 1.0 GB | 1.00 million | 10 ms |" in page
+    assert "not met by nobody" in few and "paired diffusion" in few.split("Not measured")[1].split("\n")[0]
+    assert "{figure}" not in page
+
+
+def test_people_are_chosen_by_tone_and_by_the_chain_s_best_and_worst(write):
+    contest = Contest.read("few", write({("unet", "all")}))
+    tones = np.arange(PEOPLE)[::-1]
+    chosen = people(contest, tones)
+    ours = contest.values("chain", "perceptual/face").mean(0)
+    assert chosen["tone 1"] == PEOPLE - 1 and chosen["tone 6"] == 0
+    assert chosen["our best"] == ours.argmin() and chosen["our worst"] == ours.argmax()
+    assert list(chosen)[-1] == "paired U-Net\ngains most"
+
+
+def test_the_committed_pictures_are_small():
+    for path in (ROOT / "book" / "_static").glob("rivals-*.jpg"):
+        assert path.stat().st_size <= LARGEST, path.name
+
+
+def test_the_decisive_measures_are_on_the_page_under_their_names():
+    assert set(DECISIVE) < set(CALLED) and rivals.PAGE == "rivals"
