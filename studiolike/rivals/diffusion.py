@@ -101,6 +101,7 @@ class DiffusionStage(Stage):
             self.model = Detailer(
                 tuple(channels),
                 resolution=data.resolution,
+                relief=False,  # there is no fusion here whose light it could see
                 residual_scale=scale,
                 band_power=tuple(round(p, 5) for p in power.tolist()),
             )

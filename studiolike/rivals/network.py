@@ -15,13 +15,13 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from ..config import GROUPS
-from ..detail.fusion import FLOOR
 from ..detail.model import uv_channels
 from ..errors import InputError
 from ..image import fill_unobserved, linear_to_srgb, srgb_to_linear, to_signed
 
 KINDS = ("direct", "gain")
 CHANNELS = (32, 64, 96, 128)  # about as many parameters as our chain has
+FLOOR = 0.02  # linear light added before the logarithm, as in `detail.fusion`
 STEEPEST = 4.0  # natural logarithm of the largest gain: fiftyfold
 
 
