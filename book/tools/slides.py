@@ -165,13 +165,17 @@ PAGE = """<!doctype html>
 @media (prefers-color-scheme: dark) { :root { --ink: #e8eef1; --paper: #14191c; --mark: #6fc3e0; } }
 * { box-sizing: border-box; }
 body { margin: 0; font: 1.35rem/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
-section { min-height: 100vh; padding: 4vh 6vw 5rem; display: none; }
+section { min-height: 100vh; padding: 4vh 6vw 3.5rem; display: none; }
 section.now { display: block; }
 h1, h2 { color: var(--mark); line-height: 1.2; margin: 0 0 1rem; }
 h1 { margin-top: 20vh; font-size: 2.6rem; }
-img { display: block; max-width: 100%; max-height: 55vh; margin: 1rem auto; background: #ffffff; border-radius: 6px; }
+section.now:has(> img) { display: flex; flex-direction: column; max-height: 100vh; }
+section > * { flex: none; }
+section > img { flex: 0 1 auto; min-height: 30vh; max-width: 100%; margin: 0.5rem auto; object-fit: contain; background: #ffffff;
+  border-radius: 6px; }
 .text { overflow-x: auto; }
-summary { cursor: pointer; color: var(--mark); }
+a, summary { color: var(--mark); }
+summary { cursor: pointer; }
 nav { position: fixed; right: 1rem; bottom: 1rem; display: flex; gap: 0.5rem; align-items: center; font-size: 1rem; }
 button { font: inherit; padding: 0.3rem 0.8rem; color: var(--mark); background: var(--paper); border: 1px solid var(--mark);
   border-radius: 4px; }
