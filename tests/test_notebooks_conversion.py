@@ -84,7 +84,7 @@ def test_the_colab_notebook_begins_with_title_badge_and_set_up(source):
     assert first["source"][0].startswith("# The title")
     assert about.colab("ch01-title") in badge["source"][0]
     assert setup["metadata"]["tags"] == ["setup"]
-    assert f"git+{about.repository}@{about.tag}" in "".join(setup["source"])
+    assert f"git+{about.repository}@{about.ref}" in "".join(setup["source"])
 
 
 def test_both_flavours_have_the_same_code(source):

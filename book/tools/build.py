@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -23,9 +24,11 @@ import yaml
 import chain
 from notebooks import names_of
 from pages import problems
-from project import BUILD, PROFILES, REFERENCES, ROOT, RUN_BOX, BookError, chapters
+from pictures_in_pages import Shelf, prepare
+from project import BUILD, FACTS, NOTEBOOKS, PROFILES, REFERENCES, ROOT, RUN_BOX, BookError, chapters, project
 from reference import reference
 from schedules import fill
+from shown_code import fit_notebook, tidy_cells
 
 BOOK = ROOT / "book"
 MATHJAX = "tex-svg-full.js"  # one file that holds every TeX extension and draws with paths: no fonts to fetch
@@ -62,8 +65,9 @@ def run_box(record: dict[str, Any]) -> str:
     )
 
 
-def page_of(executed: dict[str, Any], record: dict[str, Any], references: list[str]) -> dict[str, Any]:
-    """An executed notebook, ready to be shown: what it cost and cites filled in, texts for pictures where Sphinx looks."""
+def page_of(executed: dict[str, Any], record: dict[str, Any], references: list[str], shelf: Shelf) -> dict[str, Any]:
+    """An executed notebook, ready to be shown: what it cost and cites filled in, texts for pictures where Sphinx looks,
+    figures numbered, code without bookkeeping and in lines that fit."""
     for cell in executed["cells"]:
         if cell["cell_type"] == "markdown":
             text = "".join(cell["source"])
@@ -72,6 +76,9 @@ def page_of(executed: dict[str, Any], record: dict[str, Any], references: list[s
             alt = output.get("metadata", {}).get("image/png", {}).get("alt")
             if alt:
                 cell["metadata"].setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt
+    tidy_cells(executed["cells"])
+    fit_notebook(executed["cells"])
+    prepare(executed["cells"], int(record["chapter"][2:4]), shelf)
     return executed
 
 
@@ -101,22 +108,31 @@ def assemble(profile: str, sources: list[Path]) -> Path:
     records = load_records(profile, names)
     target = BUILD / "source"
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(BOOK, target, ignore=shutil.ignore_patterns("tools", "teaching", "_toc.yml", "README.md", "__pycache__"))
+    unwanted = ("tools", "teaching", "_toc.yml", "404.html", "README.md", "__pycache__")
+    shutil.copytree(BOOK, target, ignore=shutil.ignore_patterns(*unwanted))
     (target / "notebooks").mkdir()
     titles, known = {}, names_of(sources)
     for name in names:
         executed = json.loads((BUILD / "notebooks" / profile / f"{name}.ipynb").read_text(encoding="utf-8"))
         lines = "".join(executed["cells"][0]["source"]).splitlines()
         titles[name] = next(line.lstrip("# ") for line in lines if line.startswith("# "))
-        page = chain.put_in(page_of(executed, records[name], known.references(name)), name)
+        page = page_of(executed, records[name], known.references(name), Shelf(target))
+        page = chain.put_in(page, name)
         (target / "notebooks" / f"{name}.ipynb").write_text(json.dumps(page, indent=1), encoding="utf-8")
     teach = target / "teach.md"
     teach.write_text(fill(teach.read_text(encoding="utf-8"), chapters()), encoding="utf-8")
     (target / "timings.md").write_text(timings(records, titles), encoding="utf-8")
     (target / "reference.md").write_text(reference(), encoding="utf-8")
+    (target / FACTS).write_text(json.dumps(facts(records)), encoding="utf-8")
     copy_mathjax(target / "_static" / "mathjax")
     write_toc(target, {f"notebooks/{name}" for name in names})
     return target
+
+
+def facts(records: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """What a report of a problem should say of the run that made the pages."""
+    first = next(iter(records.values()), {})
+    return {name: first[name] for name in ("profile", "device", "python", "torch", "package", "commit") if name in first}
 
 
 def copy_mathjax(target: Path) -> None:
@@ -166,7 +182,9 @@ def render(source: Path, strict: bool = True) -> Path:
         *(["-W"] if strict else []),
     ]
     print("rendering with Jupyter Book", flush=True)
-    done = subprocess.run(command, cwd=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    tools = str(Path(__file__).parent)  # where the book's own Sphinx extension is
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([tools, *filter(None, [os.environ.get("PYTHONPATH")])])}
+    done = subprocess.run(command, cwd=source, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     told = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)  # Sphinx colours even what is not a terminal
     (BUILD / "jupyter-book.log").write_text(told)
     html = out / "_build" / "html"
@@ -177,6 +195,16 @@ def render(source: Path, strict: bool = True) -> Path:
         raise BookError("Jupyter Book warned or failed:\n" + "\n".join(said) + "\nAll it said: _build/jupyter-book.log")
     print(*said, sep="\n", end="\n" if said else "")
     return html
+
+
+def complete(html: Path) -> None:
+    """What Sphinx does not make: beside every chapter's page the notebook that opens anywhere (the Colab flavour, without
+    outputs), and the page for addresses that are wrong."""
+    for page in (html / "notebooks").glob("*.html"):
+        shutil.copy(NOTEBOOKS / f"{page.stem}.ipynb", page.with_suffix(".ipynb"))
+    # shown at whatever address was wrong, so its links are whole addresses
+    text, about = (BOOK / "404.html").read_text(encoding="utf-8"), project()
+    (html / "404.html").write_text(text.replace("HOMEPAGE", about.homepage).replace("REPOSITORY", about.repository), encoding="utf-8")
 
 
 def publish(html: Path) -> None:
@@ -196,6 +224,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         html = render(assemble(options.profile, chapters(options.chapters)), strict=not options.chapters)
+        complete(html)
         if found := problems(html):
             said = "the pages are not as they should be:\n" + "\n".join(found)
             if not options.chapters:

@@ -44,7 +44,7 @@ if importlib.util.find_spec("studiolike") is None:
         except PackageNotFoundError:
             pass
     Path("constraints.txt").write_text("".join(f"{name}=={number}\\n" for name, number in kept.items()))
-    get_ipython().run_line_magic("pip", "install -q -c constraints.txt git+ADDRESS@TAG")
+    get_ipython().run_line_magic("pip", "install -q -c constraints.txt git+ADDRESS@REF")
     importlib.invalidate_caches()
     if importlib.util.find_spec("studiolike") is None:
         raise RuntimeError("the installation failed; its messages are above")
@@ -110,7 +110,7 @@ def colab_flavour(source: Path, names: Names, cells: list[dict[str, Any]] | None
     about = names.project
     badge = f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({about.colab(source.stem)})"
     page = f"{about.homepage}notebooks/{source.stem}.html"
-    setup = SETUP.replace("ADDRESS", about.repository).replace("TAG", about.tag)
+    setup = SETUP.replace("ADDRESS", about.repository).replace("REF", about.ref)
     links = [*([badge] if cells is None else []), f"[this chapter in the book]({page})"]
     head = [
         {"cell_type": "markdown", "metadata": {}, "source": " · ".join(links)},

@@ -17,6 +17,7 @@ PROFILES = ("smoke", "cpu", "gpu", "paper")
 # what a chapter's text may hold for the builder to fill in
 RUN_BOX = "<!-- run box -->"
 REFERENCES = "<!-- references -->"
+FACTS = "site.json"  # beside the pages' sources: what the run that made them was
 CHAPTER_NAME = re.compile(r"ch\d\d-[a-z0-9-]+")
 
 
@@ -34,9 +35,13 @@ class Project:
     homepage: str
 
     @property
-    def tag(self) -> str:
-        """The git tag of this version, which notebooks opened elsewhere install from."""
-        return f"v{self.version}"
+    def ref(self) -> str:
+        """The branch or tag that badges open, notebooks install from and pictures are loaded from.
+
+        A version under development (``0.2.0.dev0``) is what `main` holds; a final one has the tag of its name. So the
+        notebooks of a release stay with that release, and those in between work without one.
+        """
+        return "main" if ".dev" in self.version else f"v{self.version}"
 
     @property
     def slug(self) -> str:
@@ -45,11 +50,11 @@ class Project:
 
     def raw(self, path: str) -> str:
         """Address of one file of the repository as it is, for pictures in notebooks opened elsewhere."""
-        return f"https://raw.githubusercontent.com/{self.slug}/{self.tag}/{path}"
+        return f"https://raw.githubusercontent.com/{self.slug}/{self.ref}/{path}"
 
     def colab(self, notebook: str) -> str:
         """Address that opens a notebook of this repository in Colab."""
-        return f"https://colab.research.google.com/github/{self.slug}/blob/{self.tag}/notebooks/{notebook}.ipynb"
+        return f"https://colab.research.google.com/github/{self.slug}/blob/{self.ref}/notebooks/{notebook}.ipynb"
 
 
 def project(root: Path = ROOT) -> Project:

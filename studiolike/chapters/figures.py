@@ -114,7 +114,7 @@ def png_bytes(fig: Figure) -> bytes:
 
 
 def show(fig: Figure, alt: str) -> None:
-    """Display a figure once in a notebook, as PNG with a text alternative, and close it.
+    """Display a figure once in a notebook, as PNG with a caption that is its text alternative too, and close it.
 
     Returning a figure *and* letting the notebook flush it would show it twice; this is the one way by which
     figures leave a cell. The HTML flavour carries the text to screen readers in every front end, the plain PNG
@@ -131,7 +131,8 @@ def show(fig: Figure, alt: str) -> None:
     with Image.open(bytes_io.BytesIO(data)) as picture:
         width = round(picture.width * 96 / DPI)  # a CSS pixel is 1/96 inch: letters keep their size
     look = f"width:{width}px;max-width:100%;height:auto"
-    _display(Html(_picture(data, "png", _checked(alt), look), data, alt))
+    picture = _picture(data, "png", _checked(alt), look)
+    _display(Html(f'<figure style="margin:0">{picture}{_caption(alt)}</figure>', data, alt))
     if pyplot := sys.modules.get("matplotlib.pyplot"):  # only figures that pyplot knows can be flushed again
         pyplot.close(fig)
 
@@ -272,7 +273,7 @@ def image_slider(
         f'<label for="{mark}-at" style="display:block;margin-top:8px">{html.escape(name)}: '
         f'<output for="{mark}-at" style="font-weight:600">{first}</output></label>'
         f'<input id="{mark}-at" type="range" min="0" max="{len(frames) - 1}" step="1" value="0" '
-        f'aria-valuetext="{first}" oninput="{html.escape(SLIDE)}" style="{CONTROL}"></figure>'
+        f'aria-valuetext="{first}" oninput="{html.escape(SLIDE)}" style="{CONTROL}">{_caption(alt)}</figure>'
     )
     chosen = sorted({round(k * (len(frames) - 1) / 4) for k in range(5)})
     return Html(body, _strip([frames[k] for k in chosen]), f"{alt} ({', '.join(labels[k] for k in chosen)})")
@@ -308,7 +309,7 @@ def before_after(
         f'<input type="range" min="0" max="100" step="5" value="50" aria-label="share of {left}" '
         f'data-first="{left}" aria-valuetext="50 % {left}" oninput="{html.escape(WIPE)}" style="{CONTROL}">'
         f'<div aria-hidden="true" style="display:flex;justify-content:space-between"><span>{left}</span>'
-        f"<span>{right}</span></div></figure>"
+        f"<span>{right}</span></div>{_caption(alt)}</figure>"
     )
     return Html(body, _strip([before, after]), f"{alt} ({labels[0]}, {labels[1]})")
 
@@ -327,8 +328,8 @@ def page(path: str | os.PathLike, title: str, still: Tensor, *, height: int = 56
         raise InputError(f"no such file: {path}")
     source = html.escape(path.read_text("utf-8"))
     look = f"width:100%;height:{height}px;border:1px solid {QUIET};border-radius:6px"
-    body = f'<iframe title="{html.escape(_checked(title))}" sandbox="allow-scripts" style="{look}" srcdoc="{source}"></iframe>'
-    return Html(body, _strip([still]), title)
+    frame = f'<iframe title="{html.escape(_checked(title))}" sandbox="allow-scripts" style="{look}" srcdoc="{source}"></iframe>'
+    return Html(f'<figure style="margin:0">{frame}{_caption(title)}</figure>', _strip([still]), title)
 
 
 def _matplotlib():
@@ -363,6 +364,12 @@ def _checked(alt: str) -> str:
 def _picture(data: bytes, kind: str, alt: str, look: str, more: str = "") -> str:
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     return f'<img alt="{html.escape(alt)}"{more} style="{look};margin:0" src="{source}">'
+
+
+def _caption(text: str) -> str:
+    """The text alternative for those who see. Screen readers have read it with the picture, so they skip it here."""
+    look = "max-width:70ch;margin:6px 0 0;font:13px/1.4 system-ui,sans-serif"
+    return f'<figcaption aria-hidden="true" style="{look}">{html.escape(text.strip())}</figcaption>'
 
 
 def _pixels(picture: Tensor):

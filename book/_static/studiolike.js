@@ -1,0 +1,113 @@
+/* What a page can do beyond being read: pictures grow, wide things scroll by keyboard and say so, a report brings the
+   browser with it. No library, no request; without scripts everything is still there, only smaller. */
+"use strict";
+(() => {
+  const make = (tag, attributes = {}, ...children) => {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  };
+
+  // --- pictures: a button on each, and the picture itself, open it large
+
+  let dialog;
+  function enlarge(image, name, caption) {
+    if (!dialog) {
+      const close = make("button", { type: "button", class: "enlarged-close" }, "Close");
+      close.addEventListener("click", () => dialog.close());
+      dialog = make("dialog", { class: "enlarged" }, close, make("div", { tabindex: "0" }), make("p"));
+      dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+      document.body.append(dialog);
+    }
+    dialog.setAttribute("aria-label", `${name}, enlarged`);
+    const large = make("img", { src: image.currentSrc || image.src, alt: image.alt });
+    // at its own size where it fits, and never smaller than four fifths of it: then its letters can be read
+    const own = image.naturalWidth || image.width, room = window.innerWidth - 32;
+    large.style.width = `${own <= room ? own : Math.max(room, 0.8 * own)}px`;
+    const [, box, text] = dialog.children;
+    box.replaceChildren(large);
+    box.setAttribute("role", "group");
+    box.setAttribute("aria-label", "The picture; arrow keys move it");
+    text.textContent = caption;
+    text.hidden = !caption;
+    dialog.showModal();
+    box.focus();
+    box.scrollTo(0, 0);
+  }
+
+  function offerToEnlarge() {
+    let count = 0;
+    for (const image of document.querySelectorAll("article figure img, article .cell_output > .output > img")) {
+      const figure = image.closest("figure") || image.parentElement;
+      if (figure.querySelector("input, iframe, canvas, video") || image.closest("a, button")) continue;
+      count += 1;
+      const caption = figure.querySelector("figcaption");
+      const number = caption && caption.querySelector(".caption-number");
+      const name = number ? number.textContent.trim().replace(/[.:]$/, "") : `picture ${count}`;
+      const button = make("button", { type: "button", class: "enlarge", "aria-label": `Enlarge ${name}` }, "Enlarge");
+      const said = caption ? caption.textContent.replace(/#$/, "").trim() : "";
+      for (const element of [button, image]) element.addEventListener("click", () => enlarge(image, name, said));
+      const holder = make("span", { class: "enlargeable" });
+      image.before(holder);
+      holder.append(image, button);
+    }
+  }
+
+  // --- wide formulas, tables and code scroll in their own box
+
+  const KINDS = [["div.math", "Formula"], [".table-scrolls", "Table"], [".highlight pre", "Code"], [".output.text_plain pre", "Output"]];
+
+  function update(box) {
+    const more = box.scrollWidth - box.clientWidth;
+    box.classList.toggle("has-more", more > 2 && box.scrollLeft < more - 2);
+    if (more > 2) {
+      box.tabIndex = 0;
+      box.setAttribute("role", "group");
+      box.setAttribute("aria-label", `${box.dataset.kind}, scrolls sideways`);
+    } else if (box.dataset.kind && box.hasAttribute("role")) {
+      for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
+    }
+  }
+
+  function letScroll() {
+    for (const table of document.querySelectorAll("article table")) {
+      if (table.closest(".table-scrolls")) continue;
+      const box = make("div", { class: "table-scrolls" });
+      table.before(box);
+      box.append(table);
+    }
+    const watch = "ResizeObserver" in window ? new ResizeObserver((all) => all.forEach((one) => update(one.target))) : null;
+    for (const [selector, kind] of KINDS) {
+      for (const box of document.querySelectorAll(`article ${selector}`)) {
+        box.dataset.kind = kind;
+        box.addEventListener("scroll", () => update(box), { passive: true });
+        if (watch) watch.observe(box);
+        update(box);
+      }
+    }
+    const formulas = document.querySelectorAll("article div.math");
+    if (formulas.length && window.MathJax && MathJax.startup && MathJax.startup.promise) {
+      MathJax.startup.promise.then(() => formulas.forEach(update));
+    }
+  }
+
+  // --- a report says which browser it comes from
+
+  function fillReports() {
+    for (const link of document.querySelectorAll('a[href*="/issues/new?"]')) {
+      link.addEventListener("click", () => {
+        const address = new URL(link.href), theme = document.documentElement.dataset.theme;
+        const browser = `${navigator.userAgent}, ${window.innerWidth}×${window.innerHeight}, ${theme} theme`;
+        const body = address.searchParams.get("body").replace(/Browser: .*/, `Browser: ${browser}`);
+        address.searchParams.set("body", body.replace(/(Page: [^\s#]*)\S*/, `$1${window.location.hash}`));
+        link.href = address;
+      });
+    }
+  }
+
+  const begin = () => { offerToEnlarge(); letScroll(); fillReports(); };
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
+  else begin();
+  window.addEventListener("load", () => document.querySelectorAll("[data-kind]").forEach(update));
+})();

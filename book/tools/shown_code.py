@@ -1,0 +1,165 @@
+"""How a chapter's code is shown on a page: without its bookkeeping, and in lines that fit.
+
+What ran is the committed notebook; here only the page's copy is changed. Lines that merely name a result for the text
+(``notebook.glue``) are left out, set-up and the drawing of figures wait behind a click, and code is laid out again at
+the width of a page. A cell tagged ``show-input`` is always open.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tempfile
+import textwrap
+import tokenize
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+WIDTH = 88  # characters of a line of code that fit beside the side bars at 1440 pixels
+LONG_DRAWING = 12  # lines of drawing that a reader may skip without losing the thread
+FENCE = re.compile(r"```python\n(?P<code>.*?)\n```", re.DOTALL)
+OWN_CHOICE = {"hide-input", "remove-input", "remove-cell", "hide-cell", "show-input"}
+
+
+def without_glue(code: str) -> str:
+    """The code without the statements that only give a result a name for the text, and the loops that only do that."""
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:  # a magic command
+        return code
+    dropped: list[tuple[int, int]] = []
+    starts = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+
+    def only_glue(statement: ast.stmt) -> bool:
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+            return ast.unparse(statement.value.func) in ("notebook.glue", "glue")
+        if isinstance(statement, (ast.For, ast.With, ast.If)) and not getattr(statement, "orelse", []):
+            return all(only_glue(inner) for inner in statement.body)
+        return False
+
+    def visit(body: list[ast.stmt]) -> None:
+        for statement in body:
+            if only_glue(statement):
+                if starts.count(statement.lineno) == 1 or not isinstance(statement, ast.Expr):
+                    dropped.append((statement.lineno, statement.end_lineno or statement.lineno))
+            else:
+                for inner in ("body", "orelse", "finalbody"):
+                    visit(getattr(statement, inner, []) if not isinstance(statement, ast.FunctionDef) else [])
+
+    visit(tree.body)
+    if not dropped:
+        return code
+    lines = code.splitlines()
+    gone = {number for first, last in dropped for number in range(first, last + 1)}
+    kept = [line for number, line in enumerate(lines, 1) if number not in gone]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip("\n")
+
+
+def _says_nothing(code: str) -> bool:
+    return not any(line.strip() and not line.lstrip().startswith("#") for line in code.splitlines())
+
+
+def tidy_cells(cells: list[dict[str, Any]]) -> None:
+    """Leave out the bookkeeping of a chapter's cells and fold what is not its subject. In place."""
+    begun = False  # set-up ends where the first section begins
+    for cell in cells:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            begun = begun or bool(re.search(r"^## ", text, re.MULTILINE))
+            continue
+        tags = cell["metadata"].setdefault("tags", [])
+        if OWN_CHOICE.isdisjoint(tags):
+            if "parameters" in tags:
+                tags.append("remove-input")
+            elif not begun:
+                _fold(cell, "Show the imports and the set-up")
+            elif "figures." in text and text.count("\n") >= LONG_DRAWING:
+                _fold(cell, "Show the code of what follows")
+        elif "hide-input" in tags:
+            _fold(cell, "Show the code of what follows" if begun else "Show the imports and the set-up")
+        shown = without_glue(text)
+        if shown != text:
+            cell["source"] = shown
+            if _says_nothing(shown):
+                tags[:] = [tag for tag in tags if tag != "hide-input"] + ["remove-input"]
+
+
+def _fold(cell: dict[str, Any], prompt: str) -> None:
+    tags = cell["metadata"]["tags"]
+    if "hide-input" not in tags:
+        tags.append("hide-input")
+    cell["metadata"].setdefault("mystnb", {}).setdefault("code_prompt_show", prompt)
+
+
+# --- lines that fit
+
+
+def fit(pieces: list[str]) -> list[str]:
+    """Python code laid out in lines of at most `WIDTH` characters: by ruff, then comments and docstrings, which ruff
+    leaves as they are. What does not parse comes back unchanged, and so does a string that is one long line."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number}.py" for number in range(len(pieces))]
+        for path, piece in zip(paths, pieces, strict=True):
+            path.write_text(piece + "\n", encoding="utf-8")
+        command = ["-m", "ruff", "format", "--isolated", "--quiet", "--no-cache", "--line-length", str(WIDTH), folder]
+        subprocess.run([sys.executable, *command], stderr=subprocess.DEVNULL)  # one that does not parse is left alone
+        return [_wrap_texts(path.read_text(encoding="utf-8").rstrip("\n")) for path in paths]
+
+
+def _wrap_texts(code: str) -> str:
+    if max(map(len, code.splitlines()), default=0) <= WIDTH:
+        return code
+    try:
+        tokens = list(tokenize.generate_tokens(StringIO(code).readline))
+    except (tokenize.TokenError, SyntaxError):
+        return code
+    lines = code.splitlines()
+    inside: set[int] = set()  # lines of docstrings
+    for before, token in zip([None, *tokens], tokens, strict=False):
+        if token.type == tokenize.STRING and token.end[0] > token.start[0] or _opens_a_body(before, token):
+            inside |= set(range(token.start[0], token.end[0] + 1))
+    comments = {token.start[0]: token.start[1] for token in tokens if token.type == tokenize.COMMENT}
+    out: list[str] = []
+    for number, line in enumerate(lines, 1):
+        indent = " " * (len(line) - len(line.lstrip()))
+        if len(line) <= WIDTH:
+            out.append(line)
+        elif number in comments and line.lstrip().startswith("#"):
+            out += _wrapped(line.lstrip("# "), indent + "# ")
+        elif number in comments:  # a remark at the end of a line goes above it
+            column = comments[number]
+            out += [*_wrapped(line[column:].lstrip("# "), indent + "# "), line[:column].rstrip()]
+        elif number in inside:
+            out += _wrapped(line.strip(), indent)
+        else:
+            out.append(line)
+    return "\n".join(out)
+
+
+def _opens_a_body(before: tokenize.TokenInfo | None, token: tokenize.TokenInfo) -> bool:
+    return token.type == tokenize.STRING and before is not None and before.type == tokenize.INDENT
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+
+
+def fit_notebook(cells: list[dict[str, Any]]) -> None:
+    """Lay out the code of all cells, and the library's code that cells show, at the width of a page. In place."""
+    places: list[tuple[dict[str, Any], str]] = []  # (holder, key), for code of its own
+    fenced: list[tuple[dict[str, Any], str]] = []
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            places.append((cell, "source"))
+            for output in cell["outputs"]:
+                if "text/markdown" in output.get("data", {}):
+                    fenced.append((output["data"], "text/markdown"))
+    inner = [found["code"] for holder, key in fenced for found in FENCE.finditer("".join(holder[key]))]
+    fitted = iter(fit(["".join(holder[key]) for holder, key in places] + inner))
+    for holder, key in places:
+        holder[key] = next(fitted)
+    for holder, key in fenced:
+        holder[key] = FENCE.sub(lambda _: f"```python\n{next(fitted)}\n```", "".join(holder[key]))
