@@ -38,11 +38,14 @@ course: $(INSTALLED) ## make teaching material in _build/course: notebooks, slid
 
 # The unit tests, then every chapter twice in its smallest size: papermill runs it and stores what
 # it showed; nbval runs the committed notebook and compares with that. So a chapter that no longer
-# runs fails, and so does one whose results depend on luck.
-test: $(INSTALLED) $(NODE) ## the unit tests, then every chapter twice in the smoke profile (ARGS= for pytest)
+# runs fails, and so does one whose results depend on luck. Then the pages are made of that and
+# opened in Chromium, if there is one: a page that a reader could not use fails too.
+test: $(INSTALLED) $(NODE) ## the unit tests, every chapter twice in the smoke profile, its pages in a browser (ARGS= for pytest)
 	$(RUN) -m pytest -n 2 $(ARGS)
 	$(RUN) book/tools/execute.py --profile smoke
 	$(RUN) book/tools/validate.py --profile smoke
+	$(RUN) book/tools/build.py --profile smoke
+	$(RUN) book/tools/browse.py
 
 serve: $(INSTALLED) ## show the built book on http://localhost:8000 (PORT=)
 	@test -f _build/html/index.html || { echo "There is no book yet: run 'make book' first."; exit 2; }

@@ -9,6 +9,7 @@ import yaml
 
 import build
 from pages import problems
+from pictures_in_pages import Shelf
 from project import ROOT, BookError
 from studiolike.cli import VERBS
 
@@ -57,8 +58,9 @@ def test_links_to_other_sites_are_allowed(site):
     assert problems(site('<a href="https://arxiv.org/abs/2407.19593">paper</a>')) == []
 
 
-def test_the_run_box_and_the_references_are_filled_in():
+def test_the_run_box_and_the_references_are_filled_in(tmp_path):
     record = {
+        "chapter": "ch01-data",
         "profile": "smoke",
         "cores": 2,
         "device": "CPU",
@@ -80,7 +82,7 @@ def test_the_run_box_and_the_references_are_filled_in():
             },
         ]
     }
-    page = build.page_of(notebook, record, ["- One.", "- Two."])
+    page = build.page_of(notebook, record, ["- One.", "- Two."], Shelf(tmp_path))
     assert "**1.7 min**, at most **0.5 GB**" in page["cells"][0]["source"]
     assert page["cells"][1]["source"] == "- One.\n- Two."
     assert page["cells"][2]["metadata"]["mystnb"]["image"]["alt"] == "A head"

@@ -50,8 +50,10 @@ def test_a_figure_is_shown_once_with_its_text_and_then_closed(shown):
     assert len(shown) == 1 and not pyplot.fignum_exists(fig.number)
     data, metadata = shown[0]
     assert metadata["image/png"]["alt"] == data["text/plain"] == 'A "quoted" picture'
-    ((tag, attributes),) = tags(data["text/html"])
-    assert tag == "img" and attributes["alt"] == 'A "quoted" picture'
+    (figure, _), (tag, attributes), (caption, said) = tags(data["text/html"])
+    assert (figure, tag, caption) == ("figure", "img", "figcaption") and attributes["alt"] == 'A "quoted" picture'
+    # seen as a caption, heard once: a screen reader has read it with the picture
+    assert ">A &quot;quoted&quot; picture</figcaption>" in data["text/html"] and said["aria-hidden"] == "true"
 
 
 def test_a_figure_without_text_is_refused(shown):
@@ -135,6 +137,7 @@ def test_a_slider_is_labelled_operable_by_keyboard_and_needs_no_network():
     assert ["display:block" in a["style"] for a in images] == [True, False, False]
     assert all(a["src"].startswith("data:image/jpeg;base64,") for a in images)
     assert not re.search("https?:", piece.html) and "<script" not in piece.html
+    assert ">A turning head</figcaption>" in piece.html
 
 
 def test_ids_follow_from_the_content_and_differ_between_sliders():
@@ -173,8 +176,8 @@ def test_a_slider_that_lacks_something_is_refused(frames, labels, alt):
 def test_a_page_is_framed_whole_and_cannot_reach_out(tmp_path):
     (tmp_path / "p.html").write_text('<p class="a">Tom & "Jerry"</p>', "utf-8")
     piece = figures.page(tmp_path / "p.html", "A page", FRAMES[0])
-    ((tag, frame),) = tags(piece.html)
-    assert tag == "iframe" and frame["title"] == "A page" and frame["sandbox"] == "allow-scripts"
+    _, (tag, frame), (caption, _) = tags(piece.html)
+    assert (tag, caption) == ("iframe", "figcaption") and frame["title"] == "A page" and frame["sandbox"] == "allow-scripts"
     assert frame["srcdoc"] == '<p class="a">Tom & "Jerry"</p>'
     with pytest.raises(InputError, match="no such file"):
         figures.page(tmp_path / "none.html", "A page", FRAMES[0])

@@ -18,6 +18,7 @@
       close.addEventListener("click", () => dialog.close());
       dialog = make("dialog", { class: "enlarged" }, close, make("div", { tabindex: "0" }), make("p"));
       dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+      dialog.addEventListener("keydown", (event) => { if (event.key === "Escape") dialog.close(); });
       document.body.append(dialog);
     }
     dialog.setAttribute("aria-label", `${name}, enlarged`);

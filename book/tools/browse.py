@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # WebGL without a GPU; and no name but the own machine's can be looked up
 ARGUMENTS = [
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--disable-background-networking",
@@ -135,7 +133,7 @@ def unreachable(page: Page) -> list[str]:
 def axe(frame: Page | Frame, script: str, rules: list[str] | None = None) -> list[str]:
     """What axe-core calls serious or critical, one line for each rule; only some rules if they are named."""
     frame.evaluate(script)
-    options: dict[str, Any] = {"resultTypes": ["violations"], "iframes": False}
+    options: dict[str, Any] = {"resultTypes": ["violations"], "iframes": False, "preload": False}
     if rules:
         options["runOnly"] = {"type": "rule", "values": rules}
     violations = frame.evaluate("(options) => axe.run(document, options).then((r) => r.violations)", options)
@@ -202,9 +200,10 @@ def cannot_enlarge(page: Page) -> list[str]:
         return []
     button.focus()
     page.keyboard.press("Enter")
-    shown = page.evaluate("(d => d && d.open && d.querySelector('img').getBoundingClientRect().width)(document.querySelector('dialog'))")
+    shown = page.evaluate("(d => d && d.open && d.querySelector('img').clientWidth)(document.querySelector('dialog.enlarged'))")
     page.keyboard.press("Escape")
-    closed, back = page.evaluate("[!document.querySelector('dialog[open]'), document.activeElement.className]")
+    page.wait_for_timeout(100)
+    closed, back = page.evaluate("[!document.querySelector('dialog.enlarged[open]'), document.activeElement.className]")
     return [] if shown and closed and back == "enlarge" else [f"a picture does not open large: {shown}, {closed}, {back}"]
 
 
@@ -229,7 +228,7 @@ def watch(page: Page, problems: list[str]) -> None:
     """Collect what the console says and what is asked of other machines."""
 
     def console(message: Any) -> None:
-        if message.type == "error" and not NOISE.search(message.text):
+        if message.type == "error" and not NOISE.search(message.text) and "Failed to load resource" not in message.text:
             problems.append(f"console: {message.text[:200]}")
 
     def request(asked: Any) -> None:
@@ -239,6 +238,7 @@ def watch(page: Page, problems: list[str]) -> None:
     page.on("console", console)
     page.on("pageerror", lambda error: problems.append(f"error: {str(error)[:200]}"))
     page.on("request", request)
+    page.on("response", lambda got: got.status >= 400 and problems.append(f"is not there: {got.url}"))
 
 
 def picture(page: Page, path: Path, whole: bool) -> None:
@@ -246,7 +246,9 @@ def picture(page: Page, path: Path, whole: bool) -> None:
     if whole:
         width, height = page.evaluate("[document.documentElement.clientWidth, document.documentElement.scrollHeight]")
         clip = {"x": 0, "y": 0, "width": width, "height": min(height, TALLEST)}
-        page.screenshot(path=path.with_name(path.name + "-whole.jpg"), full_page=True, clip=clip, type="jpeg", quality=70)
+        page.screenshot(
+            path=path.with_name(path.name + "-whole.jpg"), full_page=True, clip=clip, type="jpeg", quality=70, timeout=120_000
+        )
 
 
 def theme(page: Page, name: str) -> None:
@@ -259,7 +261,9 @@ def visit(browser: Browser, address: str, name: str, folder: Path, script: str, 
     problems: list[str] = []
     plain = name.replace("/", "-")
     for screen, touch in ((WIDE, False), (PHONE, True)):
-        context = browser.new_context(viewport=screen, has_touch=touch, is_mobile=touch, color_scheme="light", reduced_motion="reduce")
+        context = browser.new_context(
+            viewport=screen, has_touch=touch, is_mobile=touch, color_scheme="light", reduced_motion="reduce"
+        )
         page = context.new_page()
         watch(page, problems)
         page.goto(f"{address}/{name}.html")

@@ -204,7 +204,9 @@ def complete(html: Path) -> None:
         shutil.copy(NOTEBOOKS / f"{page.stem}.ipynb", page.with_suffix(".ipynb"))
     # shown at whatever address was wrong, so its links are whole addresses
     text, about = (BOOK / "404.html").read_text(encoding="utf-8"), project()
-    (html / "404.html").write_text(text.replace("HOMEPAGE", about.homepage).replace("REPOSITORY", about.repository), encoding="utf-8")
+    (html / "404.html").write_text(
+        text.replace("HOMEPAGE", about.homepage).replace("REPOSITORY", about.repository), encoding="utf-8"
+    )
 
 
 def publish(html: Path) -> None:

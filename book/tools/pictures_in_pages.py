@@ -18,7 +18,9 @@ from PIL import Image
 
 DATA_IMAGE = re.compile(r'<img (?P<before>[^>]*?)src="data:image/(?P<kind>png|jpeg);base64,(?P<data>[A-Za-z0-9+/=\s]+)"')
 FRAME = re.compile(r'srcdoc="(?P<page>[^"]*)"')
-CAPTION = re.compile(r"<figure(?P<attributes>[^>]*)>(?P<body>.*?)<figcaption(?P<look>[^>]*)>(?P<text>.*?)</figcaption>", re.DOTALL)
+CAPTION = re.compile(
+    r"<figure(?P<attributes>[^>]*)>(?P<body>.*?)<figcaption(?P<look>[^>]*)>(?P<text>.*?)</figcaption>", re.DOTALL
+)
 FOLDER = "_static/figures"
 
 

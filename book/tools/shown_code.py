@@ -117,34 +117,60 @@ def _wrap_texts(code: str) -> str:
     except (tokenize.TokenError, SyntaxError):
         return code
     lines = code.splitlines()
-    inside: set[int] = set()  # lines of docstrings
-    for before, token in zip([None, *tokens], tokens, strict=False):
-        if token.type == tokenize.STRING and token.end[0] > token.start[0] or _opens_a_body(before, token):
-            inside |= set(range(token.start[0], token.end[0] + 1))
+    docstrings = [
+        (token.start[0], token.end[0])
+        for before, token in zip([None, *tokens], tokens, strict=False)
+        if token.type == tokenize.STRING and (before is None or before.type in (tokenize.INDENT, tokenize.NEWLINE))
+    ]
     comments = {token.start[0]: token.start[1] for token in tokens if token.type == tokenize.COMMENT}
     out: list[str] = []
-    for number, line in enumerate(lines, 1):
-        indent = " " * (len(line) - len(line.lstrip()))
-        if len(line) <= WIDTH:
-            out.append(line)
-        elif number in comments and line.lstrip().startswith("#"):
-            out += _wrapped(line.lstrip("# "), indent + "# ")
-        elif number in comments:  # a remark at the end of a line goes above it
-            column = comments[number]
-            out += [*_wrapped(line[column:].lstrip("# "), indent + "# "), line[:column].rstrip()]
-        elif number in inside:
-            out += _wrapped(line.strip(), indent)
+    number = 1
+    while number <= len(lines):
+        line = lines[number - 1]
+        end = next((last for first, last in docstrings if first == number), 0)
+        if end:
+            out += _reflowed(lines[number - 1 : end])
+            number = end
+        elif len(line) > WIDTH and number in comments:  # a remark at the end of a line goes above it
+            column, indent = comments[number], line[: len(line) - len(line.lstrip())]
+            out += _wrapped(line[column:].lstrip("# "), indent + "# ", indent + "# ")
+            out += [line[:column].rstrip()] if line[:column].strip() else []
         else:
             out.append(line)
+        number += 1
     return "\n".join(out)
 
 
-def _opens_a_body(before: tokenize.TokenInfo | None, token: tokenize.TokenInfo) -> bool:
-    return token.type == tokenize.STRING and before is not None and before.type == tokenize.INDENT
+ENTRY = re.compile(r"\s*([\w*]+(, [\w*]+)*: |- |\d+\. )")  # "name: what it is", or an item of a list
 
 
-def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+def _reflowed(lines: list[str]) -> list[str]:
+    """A docstring whose paragraphs that are too wide are filled anew; an entry keeps its hanging lines."""
+    groups: list[list[str]] = []
+    for line in lines:
+        indent = len(line) - len(line.lstrip())
+        before = groups[-1] if groups else [""]
+        start = len(before[0]) - len(before[0].lstrip())
+        hanging = ENTRY.match(before[0]) and indent > start
+        if before[0].strip() and line.strip() and not ENTRY.match(line) and (indent == start or hanging):
+            before.append(line)
+        else:
+            groups.append([line])
+    out: list[str] = []
+    for group in groups:
+        if max(map(len, group)) <= WIDTH:
+            out += group
+            continue
+        indent = group[0][: len(group[0]) - len(group[0].lstrip())]
+        text = " ".join(line.strip() for line in group)
+        out += _wrapped(text, indent, indent + ("    " if ENTRY.match(group[0]) else ""))
+    return out
+
+
+def _wrapped(text: str, first: str, later: str) -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=first, subsequent_indent=later, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def fit_notebook(cells: list[dict[str, Any]]) -> None:

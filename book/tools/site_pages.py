@@ -42,7 +42,10 @@ MODE = (
 def description(doctree: nodes.document) -> str:
     """The first sentences of a page, as plain text."""
     for paragraph in doctree.findall(nodes.paragraph):
-        if isinstance(paragraph.parent, nodes.section) and len(text := " ".join(paragraph.astext().split())) > 40:
+        if (
+            isinstance(paragraph.parent, (nodes.section, nodes.document))
+            and len(text := " ".join(paragraph.astext().split())) > 40
+        ):
             if len(text) <= LONGEST:
                 return text
             end = text.rfind(". ", 0, LONGEST)
@@ -93,7 +96,9 @@ def scripts(listed: list[Any], formulas: bool) -> list[Any]:
 def repaired(body: str) -> str:
     """Roles as ARIA has them: a list holds list items."""
     body = body.replace('role="doc-biblioentry"', 'role="listitem"')
-    return re.sub(r'<script type="text/x-thebe-config">.*?</script>\s*(<script>kernelName[^<]*</script>)?', "", body, flags=re.DOTALL)
+    return re.sub(
+        r'<script type="text/x-thebe-config">.*?</script>\s*(<script>kernelName[^<]*</script>)?', "", body, flags=re.DOTALL
+    )
 
 
 def buttons(groups: list[dict[str, Any]], page: str, report: str) -> list[dict[str, Any]]:

@@ -1,0 +1,69 @@
+"""Code on a page: without bookkeeping, in lines that fit, saying the same."""
+
+import ast
+
+import pytest
+
+from shown_code import WIDTH, fit, fit_notebook, tidy_cells, without_glue
+
+
+def code(source, *tags, outputs=()):
+    return {"cell_type": "code", "source": source, "metadata": {"tags": list(tags)}, "outputs": list(outputs)}
+
+
+def text(source):
+    return {"cell_type": "markdown", "source": source, "metadata": {}}
+
+
+def test_lines_that_only_name_a_result_are_left_out():
+    assert without_glue("a = 1\nnotebook.glue('ch01_a', a)\nb = 2\nnotebook.glue(\n    'ch01_b',\n    b,\n)") == "a = 1\nb = 2"
+
+
+def test_a_loop_that_only_names_results_goes_with_them_and_another_one_stays():
+    only = "for k in x:\n    for j in y:\n        notebook.glue(f'{k}_{j}', j)"
+    assert without_glue(f"a = 1\n{only}") == "a = 1"
+    assert without_glue("for k in x:\n    total += k\n    notebook.glue('k', k)") == "for k in x:\n    total += k"
+
+
+@pytest.mark.parametrize("source", ["%timeit f()", "a = 1; notebook.glue('a', a)", "x = glue_all(names)"])
+def test_what_cannot_be_left_out_safely_stays(source):
+    assert without_glue(source) == source
+
+
+def test_set_up_and_long_drawings_are_folded_and_the_subject_is_not():
+    drawing = "fig = Figure()\n" + "ax.plot(x)\n" * 12 + "figures.show(fig, 'x')"
+    cells = [text("# T"), code("p = 1", "parameters"), code("import torch"), text("## First"), code("y = f(x)"), code(drawing)]
+    cells += [code(drawing, "show-input"), code("notebook.glue('a', a)")]
+    tidy_cells(cells)
+    tags = [cell["metadata"]["tags"] for cell in cells if cell["cell_type"] == "code"]
+    assert tags[:4] == [["parameters", "remove-input"], ["hide-input"], [], ["hide-input"]]
+    assert tags[4:] == [["show-input"], ["remove-input"]]
+
+
+def test_code_fits_the_page_and_does_the_same():
+    long = "result = function_of_a_long_name(first_argument, second_argument, third=3, fourth=4, fifth_argument_of_many=5)"
+    remark = "x = 1  # " + "a remark that is much too long for any page and goes above the line it speaks of " * 2
+    docstring = 'def f():\n    """One.\n\n    Args:\n        name: ' + "words and words " * 8 + '\n    """\n    return 1'
+    for piece in (long, remark, docstring):
+        (shown,) = fit([piece])
+        assert max(map(len, shown.splitlines())) <= WIDTH
+        if piece != docstring:
+            assert ast.dump(ast.parse(shown)) == ast.dump(ast.parse(piece))
+    assert "        name: words" in fit([docstring])[0] and "\n            words" in fit([docstring])[0]
+
+
+def test_a_long_string_in_a_call_is_not_mistaken_for_a_docstring():
+    piece = 'raise InputError(\n    f"' + "a message with {value} " * 6 + '"\n)'
+    assert ast.dump(ast.parse(fit([piece])[0])) == ast.dump(ast.parse(piece))
+
+
+def test_the_librarys_code_in_outputs_fits_too():
+    shown = "`m.f`\n\n```python\ndef f(" + ", ".join(f"argument_{k}=None" for k in range(8)) + "):\n    return 1\n```"
+    cell = code("notebook.source(f)", outputs=[{"data": {"text/markdown": shown}}])
+    fit_notebook([cell])
+    lines = cell["outputs"][0]["data"]["text/markdown"].splitlines()
+    assert lines[0] == "`m.f`" and max(map(len, lines)) <= WIDTH and lines[-1] == "```"
+
+
+def test_what_does_not_parse_is_shown_as_it_is():
+    assert fit(["%pip install x", "x  =  1"]) == ["%pip install x", "x = 1"]
