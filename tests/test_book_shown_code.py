@@ -19,6 +19,13 @@ def test_lines_that_only_name_a_result_are_left_out():
     assert without_glue("a = 1\nnotebook.glue('ch01_a', a)\nb = 2\nnotebook.glue(\n    'ch01_b',\n    b,\n)") == "a = 1\nb = 2"
 
 
+def test_what_draws_and_tells_is_shown_as_what_draws():
+    told = 'notebook.tell("ch04", shown.table(x))\nnotebook.tell("ch04", facts | {"c": 3})'
+    code = f'facts = {{"a": 1}}\nfacts["b"] = 2\nx = f()\n{told}'
+    assert without_glue(code) == "x = f()\nshown.table(x)"
+    assert without_glue("notebook.tell(\n    'ch04',\n    shown.table(\n        x,\n    ),\n)\ny = 1").startswith("shown.table(")
+
+
 def test_a_loop_that_only_names_results_goes_with_them_and_another_one_stays():
     only = "for k in x:\n    for j in y:\n        notebook.glue(f'{k}_{j}', j)"
     assert without_glue(f"a = 1\n{only}") == "a = 1"

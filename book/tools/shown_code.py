@@ -1,8 +1,8 @@
 """How a chapter's code is shown on a page: without its bookkeeping, and in lines that fit.
 
 What ran is the committed notebook; here only the page's copy is changed. Lines that merely name a result for the text
-(``notebook.glue``) are left out, set-up and the drawing of figures wait behind a click, and code is laid out again at
-the width of a page. A cell tagged ``show-input`` is always open.
+(``notebook.glue``, ``notebook.tell``, and the dictionary ``facts`` that is filled for it) are left out, set-up and the drawing
+of figures wait behind a click, and code is laid out again at the width of a page. A cell tagged ``show-input`` is always open.
 """
 
 from __future__ import annotations
@@ -35,14 +35,32 @@ def without_glue(code: str) -> str:
 
     def only_glue(statement: ast.stmt) -> bool:
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
-            return ast.unparse(statement.value.func) in ("notebook.glue", "glue")
+            told = ast.unparse(statement.value.func)
+            return told in ("notebook.glue", "glue") or (told == "notebook.tell" and shows(statement) is None)
+        if isinstance(statement, (ast.Assign, ast.AugAssign)):
+            target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+            return ast.unparse(target).split("[")[0] == "facts"
         if isinstance(statement, (ast.For, ast.With, ast.If)) and not getattr(statement, "orelse", []):
             return all(only_glue(inner) for inner in statement.body)
         return False
 
+    def shows(statement: ast.stmt) -> ast.expr | None:
+        """The call that draws a figure or a table and whose numbers are told: ``notebook.tell("ch04", shown.readings(x))``."""
+        if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call) and len(statement.value.args) == 2):
+            return None
+        value = statement.value.args[1]
+        drawn = isinstance(value, ast.Call) and ast.unparse(value.func).startswith("shown.")
+        return value if drawn and ast.unparse(statement.value.func) == "notebook.tell" else None
+
+    kept_calls: dict[int, str] = {}  # first line of a statement -> what stands in its place
+
     def visit(body: list[ast.stmt]) -> None:
         for statement in body:
-            if only_glue(statement):
+            if (drawing := shows(statement)) is not None and starts.count(statement.lineno) == 1:
+                indent = " " * statement.col_offset
+                kept_calls[statement.lineno] = indent + (ast.get_source_segment(code, drawing) or "")
+                dropped.append((statement.lineno + 1, statement.end_lineno or statement.lineno))
+            elif only_glue(statement):
                 if starts.count(statement.lineno) == 1 or not isinstance(statement, ast.Expr):
                     dropped.append((statement.lineno, statement.end_lineno or statement.lineno))
             else:
@@ -52,7 +70,7 @@ def without_glue(code: str) -> str:
     visit(tree.body)
     if not dropped:
         return code
-    lines = code.splitlines()
+    lines = [kept_calls.get(number, line) for number, line in enumerate(code.splitlines(), 1)]
     gone = {number for first, last in dropped for number in range(first, last + 1)}
     kept = [line for number, line in enumerate(lines, 1) if number not in gone]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip("\n")
