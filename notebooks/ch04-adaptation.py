@@ -115,7 +115,7 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 # | $L_\text{percp}$ | $G_\text{studio}(w^+)$ with $G_\text{phone}(w^+)$ | no | the generator |
 # | $L_\text{faceID}$ | identity of the same two | no | the generator |
 #
-# **The game.** With $D$ the discriminator's logit (large: "a real studio texture") and $\operatorname{softplus}(t) = \log(1 + e^t)$, the generator descends the first line and the discriminator the second:
+# **The game.** With $D$ the discriminator's logit (large: "a real studio texture"), $\mathbb{E}$ the mean over codes or textures, and $\operatorname{softplus}(t) = \log(1 + e^t)$, the generator descends the first line and the discriminator the second:
 #
 # $$
 # \begin{aligned}
@@ -128,7 +128,7 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 # $L_\text{adv}$ knows what studio textures look like *as a set* {cite}`goodfellow2014gan`: it would be content with a beautiful studio texture of the wrong person.
 # Equation {eq}`eq-ch04-objective` prints $L_\text{R1}$ inside a "max over $D$", but a discriminator that *maximised* its own slope would be useless: it minimises it {cite}`mescheder2018r1`.
 #
-# **The ties to the person.** With $d$ a perceptual distance, $e$ a unit identity embedding, and $P$ pairs of a code $w^+_i$ and a studio texture $x_i$:
+# **The ties to the person.** With $d$ a perceptual distance, $e$ an identity embedding (a vector of length 1 by which a network tells faces apart), and $P$ pairs of a code $w^+_i$ and a studio texture $x_i$:
 #
 # $$
 # \begin{aligned}
@@ -138,7 +138,7 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 # \end{aligned}
 # $$ (eq-ch04-hold)
 #
-# For $d$ we chose the features of the frozen phone discriminator, compared as in LPIPS {cite}`zhang2018lpips`, plus bands of a Laplacian pyramid.
+# For $d$ we chose the features of the frozen phone discriminator, compared as in LPIPS {cite}`zhang2018lpips`, plus bands of a Laplacian pyramid {cite}`burt1983laplacian`, which are differences of blurs of growing width.
 # It is reported that the authors' pair term is there to stop a global shift of skin tone.
 #
 # **Three terms that are ours.**
@@ -206,8 +206,8 @@ shown.ledger("layers")
 #
 # The authors sample "in the W+ parameterised space"; how, we do not know.
 # At test time G_studio meets what the encoder says about a capture that *comes in*: under whatever light and exposure, often one photograph that shows a face and nothing else.
-# So G_studio is trained on the encoder's codes of captures, and each capture is disturbed anew before it is encoded (`studiolike.adaptation.disturb`).
-# Codes from Z, from W, and from a bank of inverted captures stand beside them, to compare.
+# So G_studio is trained on the encoder's codes of captures, and captures are disturbed at random before they are encoded (`studiolike.adaptation.disturb`).
+# Codes from Z, from W, and from a bank of inverted captures ({ref}`ch03`) stand beside them, to compare.
 
 # %%
 val_rows = data.captures("val")[:24]
@@ -250,7 +250,7 @@ notebook.tell("ch04", facts)
 # %% [markdown]
 # ## The released G_studio
 #
-# The released network is the same stage, run longer.
+# The released network is the same stage, run longer; its card, the record that comes with the weights, says how.
 # Below, one code per row is drawn by three generators: what differs between G_phone(w) and G_studio(w) (short for their textures of one $w^+$) is what the fine-tuning has learnt.
 
 # %%
@@ -318,7 +318,7 @@ notebook.tell("ch04", told)
 # - in identity {glue:text}`ch04_id_nothing` doing nothing and {glue:text}`ch04_id_mean` the mean studio texture.
 #
 # Read the columns together: PSNR and light alone would crown a method that shows everybody the same face.
-# The few pairs are there for the colour: its mean error is {glue:text}`ch04_colour:.1f`, and of three groups of skin tone the worst served has {glue:text}`ch04_tone_gap:.2f` times the error of the best served (phone textures: {glue:text}`ch04_tone_phone:.2f` times); {ref}`ch06` looks closer.
+# The few pairs are there for the colour: G_studio's mean colour error is {glue:text}`ch04_colour:.1f`, and of three groups of skin tone the worst served has {glue:text}`ch04_tone_gap:.2f` times the error of the best served (phone textures: {glue:text}`ch04_tone_phone:.2f` times); {ref}`ch06` looks closer.
 #
 # ## What each term does: switch it off
 #
@@ -335,7 +335,7 @@ start = {"G_phone(w)": outputs["G_phone(w)"]}
 effects = lab.measure(val_rows, start | variants, regions=("face",))
 moved = shown.effects(effects, variants, outputs["G_phone(w)"])
 grid = [x[chosen[:3]] for x in (start | variants | {"truth": truth}).values()]
-titles = [name.replace("L_", "").replace(", ", ",\n") for name in (*start, *variants)]
+titles = [n.replace("L_", "").replace(" ", "\n") for n in (*start, *variants)]
 figures.show(
     figures.texture_grid(list(zip(*grid, strict=True)), col_titles=[*titles, "truth"]),
     "Three unseen people, one per row. First column: G_phone, where every run starts. "
