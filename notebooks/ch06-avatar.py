@@ -332,7 +332,9 @@ assert torch.equal(again.triangles, mesh.triangles)
 assert (skin - skins["chain"]).abs().max() < 1 / 255
 print(f"{glb}: {len(mesh.vertices)} vertices, {skin.shape[-1]}² texture")
 title = "A synthetic test subject"
-viewer = avatar.write_viewer(mesh, folder / "avatar.html", skins, title=title)
+viewer = avatar.write_viewer(
+    mesh, folder / "avatar.html", {"chain": skins["chain"], **skins}, title=title
+)
 figures.page(
     viewer,
     "A head that can be turned, with a switch between phone texture, chain and truth",

@@ -190,7 +190,7 @@ shown.turning(mesh, skins)
 avatar.write_glb(mesh, skins["result"], folder / "astronaut.glb")
 page, title = folder / "astronaut.html", "Astronaut, base head"
 figures.page(
-    avatar.write_viewer(mesh, page, skins, title=title),
+    avatar.write_viewer(mesh, page, {"result": skins["result"], **skins}, title=title),
     "A head that can be turned, with a switch between the phone texture and the result",
     avatar.render(mesh, skins["result"], yaw=20, size=256),
 )

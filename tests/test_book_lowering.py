@@ -86,9 +86,14 @@ def test_a_chapter_that_is_not_written_yet_is_named_by_its_number(plain):
     assert plain("See {ref}`ch07` and {ref}`the sixth <ch06>`.") == "See chapter 7 and the sixth."
 
 
-def test_results_show_the_name_that_the_cell_prints(plain):
-    assert plain("It is {glue:text}`ch01_psnr:.1f` dB.") == "It is `ch01_psnr` dB."
-    assert plain("It was {glue:text}`ch02-second.ipynb::ch02_psnr:.1f`.") == "It was `ch02_psnr`."
+def test_a_result_is_the_released_runs_in_italics_or_the_place_of_ones_own(plain, tmp_path):
+    assert plain("It is {glue:text}`ch01_psnr:.1f` dB.") == "It is *(your run's* `ch01_psnr`*)* dB."
+    values = {"ch01_psnr": 23.456, "ch02_word": "closes both"}
+    names = gather(PROJECT, {"ch01-first": "# The first"}, values=values)
+    assert lower("It is {glue:text}`ch01_psnr:.1f` dB.", names, "ch01-first") == "It is *23.5* dB."
+    assert lower("It {glue:text}`ch02-second.ipynb::ch02_word`.", names, "ch01-first") == "It *closes both*."
+    with pytest.raises(BookError, match="ch02_word"):
+        lower("{glue:text}`ch02_word:.1f`", names, "ch01-first")
 
 
 def test_figures_become_pictures_with_an_address_and_their_text(plain):

@@ -87,6 +87,15 @@ def test_the_colab_notebook_begins_with_title_badge_and_set_up(source):
     assert f"git+{about.repository}@{about.ref}" in "".join(setup["source"])
 
 
+def test_the_head_says_whose_the_results_in_the_text_are(source):
+    names = names_of([source])
+    names.values = {"released_run": "profile cpu, commit abc", "ch01_psnr": 23.4}
+    badge = "".join(json.loads(colab_flavour(source, names))["cells"][1]["source"])
+    assert "Results in italics" in badge and "profile cpu, commit abc" in badge
+    names.values = {}
+    assert "italics" not in "".join(json.loads(colab_flavour(source, names))["cells"][1]["source"])
+
+
 def test_both_flavours_have_the_same_code(source):
     def code(text):
         return [

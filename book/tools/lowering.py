@@ -253,7 +253,7 @@ class _Lowering:
         if name in ("ref", "numref", "doc", "term"):
             return self.reference(name, text)
         if name == "glue" or name.startswith("glue:"):
-            return f"`{text.rpartition('::')[2].split(':')[0]}`"
+            return self.result(*text.rpartition("::")[2].partition(":")[::2])
         if name.split(":")[-1] in CODE_ROLES:
             return f"`{text.removeprefix('~')}`"
         if name in ("sub", "sup"):
@@ -261,6 +261,16 @@ class _Lowering:
         if name == "abbr":
             return text
         raise self.fail(f"the role '{name}' has no plain form; see book/tools/lowering.py for those that have")
+
+    def result(self, name: str, form: str) -> str:
+        """What the released run had, in italics (the notebook's head says so); without one, where to find one's own."""
+        if name not in self.names.values:
+            return f"*(your run's* `{name}`*)*"
+        value = self.names.values[name]
+        try:
+            return f"*{value:{form}}*"
+        except ValueError as error:
+            raise self.fail(f"the released run's {name} is {value!r}, which the text wants as '{form}'") from error
 
     def elsewhere(self, label: str) -> str:
         home = self.names.homes.get(label, self.chapter)

@@ -32,15 +32,22 @@ class Names:
     years: dict[str, str] = field(default_factory=dict)  # citation key → "2020"
     entries: dict[str, str] = field(default_factory=dict)  # citation key → one line for a list of references
     cited: dict[str, list[str]] = field(default_factory=dict)  # chapter → the keys it cites
+    values: dict[str, float | int | str] = field(default_factory=dict)  # name of a result → what the released run had
 
     def references(self, chapter: str) -> list[str]:
         """The list of what a chapter cites, as Markdown lines."""
         return sorted(f"- {self.entries[key]}" for key in self.cited.get(chapter, []) if key in self.entries)
 
 
-def gather(project: Project, texts: dict[str, str], bibliography: Path | None = None) -> Names:
-    """Read the labels of all chapters (name → all its Markdown) and the keys of a BibTeX file."""
-    names = Names(project)
+def gather(
+    project: Project,
+    texts: dict[str, str],
+    bibliography: Path | None = None,
+    values: dict[str, float | int | str] | None = None,
+) -> Names:
+    """Read the labels of all chapters (name → all its Markdown) and the keys of a BibTeX file; ``values`` are the
+    released run's results by name."""
+    names = Names(project, values=values or {})
     for chapter, text in texts.items():
         keys = [key.strip() for group in CITATION.findall(text) for key in group.split(",")]
         names.cited[chapter] = list(dict.fromkeys(keys))

@@ -21,7 +21,7 @@ from typing import Any
 import chain
 from lowering import lower
 from naming import Names, gather
-from project import NOTEBOOKS, ROOT, BookError, Project, chapters, project
+from project import NOTEBOOKS, RELEASED, ROOT, BookError, Project, chapters, project
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -112,8 +112,11 @@ def colab_flavour(source: Path, names: Names, cells: list[dict[str, Any]] | None
     page = f"{about.homepage}notebooks/{source.stem}.html"
     setup = SETUP.replace("ADDRESS", about.repository).replace("REF", about.ref)
     links = [*([badge] if cells is None else []), f"[this chapter in the book]({page})"]
+    first = " · ".join(links)
+    if note := results_note(source.stem, names):
+        first += f"\n\n{note}"
     head = [
-        {"cell_type": "markdown", "metadata": {}, "source": " · ".join(links)},
+        {"cell_type": "markdown", "metadata": {}, "source": first},
         {"cell_type": "code", "metadata": {"tags": ["setup"]}, "source": setup},
     ]
     body = []
@@ -127,13 +130,29 @@ def colab_flavour(source: Path, names: Names, cells: list[dict[str, Any]] | None
     return _notebook([body[0], *head, *body[1:]], METADATA | COLAB_METADATA)
 
 
+def released_values() -> dict[str, float | int | str]:
+    """The results of the released run by name, if there is a file of them; ``released_run`` says which run it was."""
+    return json.loads(RELEASED.read_text(encoding="utf-8")) if RELEASED.exists() else {}
+
+
+def results_note(chapter: str, names: Names) -> str:
+    """What a reader must know of the results in the text: whose they are, and where one's own are printed."""
+    start = f"{chapter[:4]}_"
+    if not any(name.startswith(start) for name in names.values):
+        return ""
+    return (
+        "*Results in italics in the text are those of the released run "
+        f"({names.values['released_run']}). Yours may differ a little; cells print them by name.*"
+    )
+
+
 def names_of(sources: list[Path], about: Project | None = None, bibliography: Path | None = None) -> Names:
     """Labels, equations and citations over these chapters."""
     texts = {
         source.stem: "\n".join(cell["source"] for cell in read_cells(source) if cell["cell_type"] == "markdown")
         for source in sources
     }
-    return gather(about or project(), texts, bibliography or ROOT / "book" / "references.bib")
+    return gather(about or project(), texts, bibliography or ROOT / "book" / "references.bib", released_values())
 
 
 def main(arguments: list[str] | None = None) -> int:

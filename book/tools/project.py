@@ -17,6 +17,7 @@ PROFILES = ("smoke", "cpu", "gpu", "paper")
 # what a chapter's text may hold for the builder to fill in
 RUN_BOX = "<!-- run box -->"
 REFERENCES = "<!-- references -->"
+RELEASED = ROOT / "book" / "released.json"  # results of the released run: released.py
 FACTS = "site.json"  # beside the pages' sources: what the run that made them was
 CHAPTER_NAME = re.compile(r"ch\d\d-[a-z0-9-]+")
 

@@ -19,8 +19,8 @@ def glue(name: str, value: float | int | str) -> None:
     """Give a result a name, so that the text of any page can quote it: ``{glue:text}`name:.2f` ``.
 
     Only plain numbers and strings: numpy and torch scalars would break the formats in the text, so they are turned
-    into Python numbers here. Where the book's tools are missing the value is printed, because there the text shows the
-    name in its place.
+    into Python numbers here. Where the book's tools are missing the value is printed by its name, beside the released
+    run's, which the text shows there.
 
     Args:
         name: unique over the whole book; begin it with the chapter, as in ``ch03_psnr``.
