@@ -177,8 +177,8 @@ facts = {
     "judge": table.networks["faceid"],
     "eye": table.networks["perceptual"],
 }
-facts["seconds"] = table.estimate("chain", "seconds").mean
 notebook.tell("ch06", facts | {"judge_auc": judge["val_auc"]})
+print(f"the chain took {table.estimate('chain', 'seconds').mean:.1f} s for each face")
 
 # %% [markdown]
 # Read these tables with their judges in mind.
@@ -227,7 +227,7 @@ figures.show(
 # - The chain of the protocol **open** is worse than that of `few` in: {glue:text}`ch06_wins_open`; better in: {glue:text}`ch06_losses_open`.
 #   That is what studio textures of many people are worth, with everything else the same.
 #
-# Where a rival that takes milliseconds wins, use the rival; the chain took {glue:text}`ch06_seconds:.1f` s for each face.
+# Where a rival that takes milliseconds wins, use the rival; how long the chain took for a face stands below the tables.
 #
 # ## Best, median, worst
 #
