@@ -2,10 +2,11 @@
 
 import io
 import re
-import shutil
 from pathlib import Path
 
 import pytest
+
+from browse import find_chromium
 
 PAGE = """\
 # Page
@@ -84,7 +85,7 @@ def test_in_print_the_choices_are_a_list_and_the_answer_follows(tmp_path):
 @pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="no driver of a browser here")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromium = find_chromium()
     if not chromium:
         pytest.skip("no Chromium here")
     with playwright.sync_playwright() as player:

@@ -3,8 +3,8 @@
     python book/tools/browse.py [--pages ch04 index] [--whole]
 
 On a wide screen and on a phone: no error in the console, nothing loaded from elsewhere, every picture there, formulas
-drawn, no page wider than its screen, sliders that move by keyboard and touch, a head that turns, pictures that open
-large, a search that finds, nothing that axe-core calls serious or critical in either theme. Screenshots, as they are
+drawn, no page wider than its screen, sliders and questions that answer to keyboard and touch, a head that turns, pictures
+that open large, a search that finds, nothing that axe-core calls serious or critical in either theme. Screenshots, as they are
 first seen and whole, go to _build/screenshots. A page that brings a test of its own (a global ``selfTest`` that
 promises ``""`` or what is wrong) is asked for it.
 
@@ -163,6 +163,25 @@ def sliders_stuck(page: Page, touch: bool) -> list[str]:
     return found
 
 
+def guesses_unanswered(page: Page, touch: bool) -> list[str]:
+    """Every predict-first question takes a guess and answers it."""
+    found = []
+    for box in page.locator("fieldset.predict").all():
+        choice, button = box.locator("input").first, box.locator("button")
+        if touch:
+            choice.tap()
+            button.tap()
+        else:
+            choice.focus()
+            page.keyboard.press("Space")
+            page.keyboard.press("Tab")
+            page.keyboard.press("Enter")
+        if box.locator("[role=status]").inner_text()[:1] not in ("✓", "✗") or box.locator("details[open]").count() != 1:
+            question = box.locator("legend").inner_text()[:40]
+            found.append(f"a question does not answer {'by touch' if touch else 'by keyboard'}: {question}")
+    return found
+
+
 def heads_missing(page: Page, script: str) -> list[str]:
     """Every framed head is drawn, faces the reader at first, and turns by keyboard."""
     import numpy as np
@@ -274,7 +293,7 @@ def visit(browser: Browser, address: str, name: str, folder: Path, script: str, 
             picture(page, folder / f"{plain}-{screen['width']}-{look}", whole)
             if not touch:
                 problems += axe(page, script, ["color-contrast"] if look == "dark" else None)
-        problems += sliders_stuck(page, touch)
+        problems += sliders_stuck(page, touch) + guesses_unanswered(page, touch)
         if touch:
             page.set_viewport_size({"width": NARROWEST, "height": 740})
             page.wait_for_timeout(100)
