@@ -1,20 +1,22 @@
 """The rivals' page: its words follow from the records, and what no fresh record says is not said."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 
+import build
 import rivals
 from project import ROOT
 from rivals import CALLED, Contest, rivals_page, summary
-from rivals_sheet import LARGEST, people
 from studiolike.config import profile
 from studiolike.evaluation import higher_is_better
 from studiolike.experiments import Entry
 from studiolike.experiments.core import experiment
 from studiolike.experiments.records import empty
-from studiolike.experiments.rivals import DECISIVE, row_name
+from studiolike.experiments.rivals import row_name
 
 PEOPLE = 14
 SCALARS = {"tone_gap": 1.1, "kid": 0.01, "convert_seconds": 0.01, "train_seconds": 60.0, "train_gib": 1.0, "parameters": 1e6}
@@ -54,7 +56,7 @@ def test_a_chain_that_nobody_beats_is_what_to_take(write):
     contest = Contest.read("few", write({("chain", "all")}))
     assert contest.losses == {} and contest.leader("low_band") == "chain"
     text = "\n".join(summary(contest))
-    assert "take the chain" in text and "worse than" not in text and "better than nothing, quotient, paired U-Net" in text
+    assert "take the chain" in text and "worse than" not in text and "better than doing nothing, quotient, paired U-Net" in text
 
 
 def test_who_beats_the_chain_is_named_where_it_does(write):
@@ -98,27 +100,27 @@ def test_one_seed_that_says_the_opposite_forbids_the_word(write):
 def test_the_page_shows_every_measured_method_with_its_cost_and_its_tone_gap(write):
     page = rivals_page(write({("chain", "all")}), pictures=ROOT / "nowhere")
     few = page[page.index("## Protocol `few`") : page.index("## Protocol `open`")]
-    for name in ("nothing", "quotient", "paired U-Net", "unpaired translator (CUT)", "our chain"):
+    for name in ("doing nothing", "quotient", "paired U-Net", "unpaired translator (CUT)", "our chain"):
         assert f"| {name} |" in few
-    assert "1.10 | 1.0e-02" in few and "| paired U-Net | `few` | 60 s | 1.0 GB | 1.00 million | 10 ms |" in page
+    assert (
+        "| 1.0e-02 |" in few and "| 1.10 |" in few and "| paired U-Net | `few` | 60 s | 1.0 GB | 1.00 million | 10 ms |" in page
+    )
     assert "not met by nobody" in few and "paired diffusion" in few.split("Not measured")[1].split("\n")[0]
     assert "{figure}" not in page
 
 
-def test_people_are_chosen_by_tone_and_by_the_chain_s_best_and_worst(write):
-    contest = Contest.read("few", write({("unet", "all")}))
-    tones = np.arange(PEOPLE)[::-1]
-    chosen = people(contest, tones)
-    ours = contest.values("chain", "perceptual/face").mean(0)
-    assert chosen["tone 1"] == PEOPLE - 1 and chosen["tone 6"] == 0
-    assert chosen["our best"] == ours.argmin() and chosen["our worst"] == ours.argmax()
-    assert list(chosen)[-1] == "paired U-Net\ngains most"
+def test_without_any_fresh_record_there_is_no_page_and_no_entry(tmp_path, write):
+    assert rivals_page(tmp_path) == ""
+    assert rivals_page(write({("chain", "all")}, stale=("chain", "unet", "cut", "nothing", "quotient"))) == ""
+    for present in (set(), {rivals.PAGE}):
+        build.write_toc(tmp_path, present)
+        listed = yaml.safe_load((tmp_path / "_toc.yml").read_text())["parts"]
+        assert any(entry["file"] == rivals.PAGE for part in listed for entry in part["chapters"]) == bool(present)
 
 
-def test_the_committed_pictures_are_small():
-    for path in (ROOT / "book" / "_static").glob("rivals-*.jpg"):
-        assert path.stat().st_size <= LARGEST, path.name
+def test_the_page_cites_what_the_bibliography_holds():
+    from pybtex.database import parse_file
 
-
-def test_the_decisive_measures_are_on_the_page_under_their_names():
-    assert set(DECISIVE) < set(CALLED) and rivals.PAGE == "rivals"
+    known = set(parse_file(str(ROOT / "book" / "references.bib")).entries)
+    cited = {key for line in rivals.SENTENCES for keys in re.findall(r"{cite}`([^`]+)`", line) for key in keys.split(",")}
+    assert len(cited) >= 8 and cited <= known

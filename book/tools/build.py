@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 import chain
+import rivals
 from notebooks import names_of
 from pages import problems
 from pictures_in_pages import Shelf, prepare
@@ -124,8 +125,12 @@ def assemble(profile: str, sources: list[Path]) -> Path:
     (target / "timings.md").write_text(timings(records, titles), encoding="utf-8")
     (target / "reference.md").write_text(reference(), encoding="utf-8")
     (target / FACTS).write_text(json.dumps(facts(records)), encoding="utf-8")
+    present = {f"notebooks/{name}" for name in names}
+    if page := rivals.rivals_page():
+        (target / f"{rivals.PAGE}.md").write_text(page, encoding="utf-8")
+        present.add(rivals.PAGE)
     copy_mathjax(target / "_static" / "mathjax")
-    write_toc(target, {f"notebooks/{name}" for name in names})
+    write_toc(target, present)
     return target
 
 
@@ -145,12 +150,15 @@ def copy_mathjax(target: Path) -> None:
 
 
 def write_toc(target: Path, present: set[str]) -> None:
-    """The table of contents, with the chapters that are being built (all of them, but for an author's partial build)."""
+    """The table of contents, with the chapters that are being built (all of them, but for an author's partial build), and the
+    rivals where they have been measured."""
+
+    def optional(name: str) -> bool:
+        return name.startswith("notebooks/") or name == rivals.PAGE
+
     toc = yaml.safe_load((BOOK / "_toc.yml").read_text())
     for part in toc["parts"]:
-        part["chapters"] = [
-            entry for entry in part["chapters"] if entry["file"] in present or not entry["file"].startswith("notebooks/")
-        ]
+        part["chapters"] = [entry for entry in part["chapters"] if entry["file"] in present or not optional(entry["file"])]
     toc["parts"] = [part for part in toc["parts"] if part["chapters"]]
     (target / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False))
 

@@ -131,31 +131,33 @@ def named(names: list[str]) -> str:
     return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else "nobody"
 
 
-def quality(contest: Contest) -> list[str]:
-    """The table of measures: means with 95 % intervals over people, best mean in bold."""
-    head = [f"{label} {'↑' if higher_is_better(m) else '↓'}" for m, label in CALLED.items()]
-    lines = ["| method | seeds | " + " | ".join(head) + " | worst ÷ best tone ↓ | KID ↓ |", "|---" * (len(head) + 4) + "|"]
+def quality(contest: Contest, measures: list[str], scalars: dict[str, tuple[str, str]]) -> list[str]:
+    """A table of measures: means ± half their 95 % interval over people, best in bold; then some numbers for all together.
+
+    ``scalars``: name → its head and how it is written.
+    """
+    head = [f"{CALLED[m]} {'↑' if higher_is_better(m) else '↓'}" for m in measures] + [title for title, _ in scalars.values()]
+    lines = ["| method | seeds | " + " | ".join(head) + " |", "|---" * (len(head) + 2) + "|"]
     for name in contest.records:
         cells = []
-        for measure in CALLED:
+        for measure in measures:
             people = contest.values(name, measure).mean(0)
             e = clustered_mean(people, np.arange(len(people)))
-            text = f"{e.mean:.3g}"
-            text = f"**{text}**" if contest.leader(measure) == name else text
-            cells.append(f"{text} [{e.low:.3g}, {e.high:.3g}]")
-        seeds = "–" if name in CLOSED or name in OURS else str(contest.seeds(name))
-        tail = f"{contest.scalar(name, 'tone_gap'):.2f} | {contest.scalar(name, 'kid'):.1e}"
-        lines.append(f"| {NAMES[name]} | {seeds} | " + " | ".join(cells) + f" | {tail} |")
+            bold = "**" if contest.leader(measure) == name else ""
+            cells.append(f"{bold}{e.mean:.3g}{bold} ± {(e.high - e.low) / 2:.1g}")
+        cells += [format(contest.scalar(name, key), how) for key, (_, how) in scalars.items()]
+        seeds = str(contest.seeds(name)) if name in TRAINED else "–"
+        lines.append(f"| {NAMES[name]} | {seeds} | " + " | ".join(cells) + " |")
     return lines
 
 
-def words(contest: Contest) -> list[str]:
+def words(contest: Contest, measures: list[str]) -> list[str]:
     """What the chain is in comparison with each rival, and by how much."""
-    head = [label for label in CALLED.values()]
+    head = [CALLED[measure] for measure in measures]
     lines = ["| our chain is … than | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
     for rival in contest.rivals:
         cells = []
-        for measure in CALLED:
+        for measure in measures:
             verdict = contest.judged[rival, measure]
             bold = "" if verdict.word == CANNOT_TELL else "**"
             cells.append(f"{bold}{verdict.word}{bold} ({verdict.difference.mean:+.2g})")
@@ -199,7 +201,7 @@ def summary(contest: Contest) -> list[str]:
         + "."
         + (f" In {named(kept)} nobody beats it.**" if kept else "**")
     )
-    lines.append("What to take follows from what matters:")
+    lines.append("\nWhat to take follows from what matters:\n")
     lines += [f"- {CALLED[m]}: {NAMES[contest.leader(m)]} has the best mean." for m in DECISIVE]
     return lines
 
@@ -264,8 +266,10 @@ def whole_network(root: Path | None = None) -> list[str]:
 
 
 def rivals_page(root: Path | None = None, pictures: Path = ROOT / "book" / "_static") -> str:
-    """The page, as MyST."""
+    """The page, as MyST; empty where no method has been measured with the present settings and weights."""
     contests = [Contest.read(protocol, root) for protocol in QUESTIONS]
+    if not any(contest.records for contest in contests):
+        return ""
     lines = [
         "# Rivals",
         "",
@@ -294,14 +298,21 @@ def rivals_page(root: Path | None = None, pictures: Path = ROOT / "book" / "_sta
             lines += [f"Not measured with the present code and weights: {named(contest.missing)}.", ""]
         if not contest.records:
             continue
-        lines += [*summary(contest), "", *quality(contest), ""]
-        lines += ["Means with 95 % intervals over people, best mean in bold; KID is one number for all.", ""]
+        first = [*DECISIVE, "face_distance"]
+        others = [m for m in CALLED if m not in first]
+        lines += [*summary(contest), ""]
+        lines += [*quality(contest, first, {"kid": ("KID ↓", ".1e")}), ""]
+        lines += [*quality(contest, others, {"tone_gap": ("worst ÷ best tone ↓", ".2f")}), ""]
+        lines += [
+            "Means ± half the 95 % interval over people, best mean in bold. Seeds: trainings behind a row, none where nothing is "
+            "random; what rests on fewer than three is a first look.",
+            "",
+        ]
         if contest.judged:
-            lines += [*words(contest), ""]
+            lines += [*words(contest, first), "", *words(contest, others), ""]
             lines += [
                 "In brackets: mean paired difference, our chain minus the rival. Words: sign-flip test over "
-                "people, all comparisons "
-                "of this table corrected together (Holm), and no seed may say the opposite.",
+                "people, all comparisons of both tables corrected together (Holm), and no seed may say the opposite.",
                 "",
             ]
         lines += [tones(contest), ""]

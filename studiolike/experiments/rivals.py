@@ -43,13 +43,13 @@ MEASURES = (
 )
 LONGER = 4  # times as many images, for the rival whose brief training is put to the test
 NAMES = {
-    "nothing": "nothing",
+    "nothing": "doing nothing",
     "mean_studio": "mean face",
     "colour_transfer": "colour transfer",
     "quotient": "quotient",
     "homomorphic": "homomorphic de-lighting",
     "unet": "paired U-Net",
-    "unet_gain": "paired U-Net, gain field",
+    "unet_gain": "paired gain-field U-Net",
     "cut": "unpaired translator (CUT)",
     "diffusion": "paired diffusion",
     "chain": "our chain",
@@ -174,8 +174,8 @@ rivals = declare(
         settings_of,
         row_name("unet", "few"),
         MEASURES,
-        f"{ON} A rival is about as large as our networks and learns for about a minute of one processor core, G_studio learnt "
-        f"for many; the paired U-Net is also trained {LONGER} times as long, to see what brevity hides.",
+        f"{ON} A rival is about as large as our networks and learns briefly, where G_studio learnt for long; "
+        f"the paired U-Net is also trained {LONGER} times as long, to see what brevity hides.",
     )
 )
 rivals_closed = declare(
