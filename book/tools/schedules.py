@@ -28,13 +28,13 @@ def titles_of(cells: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
 
 def six_weeks(plan: dict[str, Any], titles: dict[str, str], asked: Asked) -> str:
     """The schedule of six weeks, a Markdown table."""
-    rows = ["| week | chapters | you can, afterwards | lecture | lab | to hand in |", "| ---: | --- | --- | ---: | ---: | --- |"]
+    rows = ["| week | chapters | you can, afterwards | lecture, min | lab, min | to hand in |", "| ---: | --- | --- | ---: | ---: | --- |"]
     for week in plan["six_weeks"]:
         names = week["chapters"]
         lecture, lab = (sum(plan["chapters"][name][kind] for name in names) for kind in ("lecture", "lab"))
         home = [exercise for name in names for exercise in asked[name] if exercise.level in ("Explain", "Research")]
         rows.append(
-            f"| {week['week']} | {'; '.join(titles[name] for name in names)} | {week['goal']} | {lecture} min | {lab} min "
+            f"| {week['week']} | {'; '.join(titles[name] for name in names)} | {week['goal']} | {lecture} | {lab} "
             f"| one of {len(home)}: {'; '.join(exercise.title for exercise in home)} |"
         )
     return "\n".join(rows)
@@ -55,13 +55,13 @@ def one_day(plan: dict[str, Any], titles: dict[str, str]) -> str:
 
 def overview(plan: dict[str, Any], titles: dict[str, str], asked: Asked) -> str:
     """What each chapter has to work on, a Markdown table."""
-    rows = ["| chapter | lecture | lab | " + " | ".join(LEVELS) + " | points |", "| --- |" + " ---: |" * (len(LEVELS) + 3)]
+    rows = ["| chapter | lecture, min | lab, min | " + " | ".join(LEVELS) + " | points |", "| --- |" + " ---: |" * (len(LEVELS) + 3)]
     for name, exercises in asked.items():
         levels = [exercise.level for exercise in exercises]
         counts = " | ".join(str(levels.count(level)) for level in LEVELS)
         times = plan["chapters"][name]
         points = sum(POINTS[level] for level in levels)
-        rows.append(f"| {titles[name]} | {times['lecture']} min | {times['lab']} min | {counts} | {points} |")
+        rows.append(f"| {titles[name]} | {times['lecture']} | {times['lab']} | {counts} | {points} |")
     return "\n".join(rows)
 
 
