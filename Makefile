@@ -22,7 +22,7 @@ PORT ?= 8000
 # arguments handed on: make bench ARGS="--peer path/of/a/checkout", make test ARGS="-k layout"
 ARGS ?=
 
-.PHONY: help book course test serve weights bench lint notebooks lock setup clean
+.PHONY: help book course test serve weights bench colab lint notebooks lock setup clean
 
 help: ## show this list
 	@echo "studiolike: make TARGET [PROFILE=smoke|cpu|gpu|paper]   (PROFILE is now: $(PROFILE))"
@@ -62,6 +62,16 @@ $(NODE): tests/node/package-lock.json
 	@if ! command -v npm >/dev/null; then echo "note: no npm here, so the tests that need Node are skipped"; \
 	elif npm ci --prefix tests/node --no-audit --no-fund --ignore-scripts --silent; then touch $@; \
 	else echo "note: npm cannot install tests/node, so the tests that need it are skipped"; fi
+
+# An environment like Colab's takes gigabytes and minutes, so this is no part of `make test`, which only resolves it.
+# uv fetches Python 3.13 if it may; where it may not, the Python at hand stands in.
+COLAB := _build/colab
+colab: $(BOOT)/bin/uv ## run every chapter's set-up and first cells among Colab's packages, in an environment of its own
+	$(BOOT)/bin/uv venv --quiet --clear --seed --python 3.13 $(COLAB) || \
+		{ echo "note: no Python 3.13 here, so this is Python $$($(PYTHON) -V)"; $(BOOT)/bin/uv venv --quiet --clear --seed $(COLAB); }
+	$(BOOT)/bin/uv pip install --quiet --python $(COLAB) -c tests/colab/packages.txt torch torchvision numpy pillow scipy \
+		scikit-image ipython ipywidgets ipykernel matplotlib diffusers accelerate huggingface_hub safetensors tqdm
+	$(COLAB)/bin/python book/tools/colab.py
 
 lint: $(INSTALLED) ## check format and style with ruff, types with mypy, and that the notebooks agree with their text sources
 	$(RUN) -m ruff format --check .

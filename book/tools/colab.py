@@ -1,0 +1,69 @@
+"""Colab without Colab: the set-up cell and the first cells of every chapter among a snapshot of Colab's packages.
+
+Run by ``make colab``, in an environment of its own that holds what Colab has (tests/colab/packages.txt). The set-up cell
+installs the project as it is committed here instead of from the address in the notebook; the chapters then find themselves
+in the smoke profile. The cells run in the IPython shell of that environment, in a process for each chapter.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from project import NOTEBOOKS, ROOT
+
+CELLS = 4  # set-up, parameters, imports, and the first that does something
+PINNED = ("torch", "torchvision", "numpy", "pillow", "scipy", "ipython", "ipywidgets", "matplotlib", "diffusers", "accelerate")
+
+
+def first_cells(notebook: Path) -> list[str]:
+    """Source of the first code cells, with the set-up cell pointed at this checkout and the smallest profile."""
+    cells = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    sources = ["".join(cell["source"]) for cell in cells[:CELLS]]
+    sources[0], moved = re.subn(r"git\+https://[^\"]+", f"git+file://{ROOT}@HEAD", sources[0])
+    sources[1], small = re.subn(r'(?m)^profile = "\w+"', 'profile = "smoke"', sources[1])
+    if not (moved and small):
+        raise SystemExit(f"{notebook.name}: its first cells are not a set-up and a choice of the profile")
+    return sources
+
+
+def run_cells(notebook: Path) -> None:
+    """Run the first cells in this process's IPython; exits with 1 where one fails."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    shell.run_line_magic("matplotlib", "agg")
+    for number, source in enumerate(first_cells(notebook), 1):
+        if not shell.run_cell(source, store_history=True).success:
+            raise SystemExit(f"{notebook.name}: code cell {number} fails")
+
+
+def versions() -> dict[str, str]:
+    """What is installed of that which Colab must keep."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in PINNED}
+
+
+def main() -> int:
+    if len(sys.argv) > 1:
+        run_cells(Path(sys.argv[1]))
+        return 0
+    before, failed = versions(), []
+    for notebook in sorted(NOTEBOOKS.glob("ch*.ipynb")):
+        with tempfile.TemporaryDirectory() as folder:  # Colab's working folder holds no checkout
+            done = subprocess.run([sys.executable, __file__, str(notebook)], cwd=folder)
+        print(f"{notebook.stem}: {'its first cells run' if not done.returncode else 'FAILED'}", flush=True)
+        failed += [notebook.stem] * bool(done.returncode)
+    if versions() != before:
+        raise SystemExit(f"the set-up cell replaced packages: {before} became {versions()}")
+    print(f"Python {sys.version.split()[0]}, " + ", ".join(f"{name} {number}" for name, number in before.items()) + ": all kept")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
