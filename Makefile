@@ -64,12 +64,13 @@ $(NODE): tests/node/package-lock.json
 	else echo "note: npm cannot install tests/node, so the tests that need it are skipped"; fi
 
 # An environment like Colab's takes gigabytes and minutes, so this is no part of `make test`, which only resolves it.
-# uv fetches Python 3.13 if it may; where it may not, the Python at hand stands in.
+# uv fetches Python 3.13 if it may; where it may not, the Python at hand stands in, for which there is no tifffile that new.
 COLAB := _build/colab
 colab: $(BOOT)/bin/uv ## run every chapter's set-up and first cells among Colab's packages, in an environment of its own
-	$(BOOT)/bin/uv venv --quiet --clear --seed --python 3.13 $(COLAB) || \
-		{ echo "note: no Python 3.13 here, so this is Python $$($(PYTHON) -V)"; $(BOOT)/bin/uv venv --quiet --clear --seed $(COLAB); }
-	$(BOOT)/bin/uv pip install --quiet --python $(COLAB) -c tests/colab/packages.txt torch torchvision numpy pillow scipy \
+	@mkdir -p _build && cp tests/colab/packages.txt $(COLAB).txt
+	$(BOOT)/bin/uv venv --quiet --clear --seed --python 3.13 $(COLAB) || { echo "note: no Python 3.13 here"; \
+		sed -i '/^tifffile/d' $(COLAB).txt && $(BOOT)/bin/uv venv --quiet --clear --seed --python $(BOOT)/bin/python $(COLAB); }
+	$(BOOT)/bin/uv pip install --quiet --python $(COLAB) -c $(COLAB).txt torch torchvision numpy pillow scipy \
 		scikit-image ipython ipywidgets ipykernel matplotlib diffusers accelerate huggingface_hub safetensors tqdm
 	$(COLAB)/bin/python book/tools/colab.py
 

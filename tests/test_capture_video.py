@@ -1,6 +1,5 @@
 """Clips as phones record them: upright, in sRGB, evenly sampled in bounded time; each frame used or left out with a reason."""
 
-import copy
 import sys
 from fractions import Fraction
 
@@ -22,26 +21,15 @@ av.logging.set_level(av.logging.PANIC)
 FRONT = [frame_points()]
 
 
-def clip(path, images, codec="libx264", *rest, **options):
-    """`write_clip`; libx265 at times gives packets in no order that the muxer takes, so it may try again."""
-    for left in reversed(range(5)):
-        try:
-            return write_clip(path, images, codec, *rest, **copy.deepcopy(options))
-        except av.error.PatchWelcomeError:
-            if not left or codec != "libx265":
-                raise
-
-
-def write_clip(
+def clip(
     path, images, codec="libx264", form="yuv420p", times=None, matrix="bt709", full=False, tags=None, sound=False, **options
 ):
     """Write uint8 RGB or uint16 images; the matrix and the range are what is really used, ``tags`` what is written down."""
+    options = {"crf": "4", "x265-params": "log-level=none:crf=4:pools=none:frame-threads=1:bframes=0"} | options
+    # without B-frames: x265 learns what to take off the decoding times from the first frame beyond those that it may reorder, and in
+    # a clip of two there is none; the times are then whatever lay in memory, which the muxer takes or not
     with av.open(str(path), "w", **options.pop("container", {})) as media:
-        stream = media.add_stream(
-            codec,
-            rate=30,
-            options={"crf": "4", "x265-params": "log-level=none:crf=4:pools=none:frame-threads=1:bframes=0", **options},
-        )
+        stream = media.add_stream(codec, rate=30, options=options)
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = form
         stream.codec_context.time_base = Fraction(1, 30)

@@ -8,6 +8,7 @@ in the smoke profile. The cells run in the IPython shell of that environment, in
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -36,7 +37,6 @@ def run_cells(notebook: Path) -> None:
     from IPython.core.interactiveshell import InteractiveShell
 
     shell = InteractiveShell.instance()
-    shell.run_line_magic("matplotlib", "agg")
     for number, source in enumerate(first_cells(notebook), 1):
         if not shell.run_cell(source, store_history=True).success:
             raise SystemExit(f"{notebook.name}: code cell {number} fails")
@@ -56,7 +56,8 @@ def main() -> int:
     before, failed = versions(), []
     for notebook in sorted(NOTEBOOKS.glob("ch*.ipynb")):
         with tempfile.TemporaryDirectory() as folder:  # Colab's working folder holds no checkout
-            done = subprocess.run([sys.executable, __file__, str(notebook)], cwd=folder)
+            command = [sys.executable, __file__, str(notebook)]
+            done = subprocess.run(command, cwd=folder, env=os.environ | {"MPLBACKEND": "agg"})
         print(f"{notebook.stem}: {'its first cells run' if not done.returncode else 'FAILED'}", flush=True)
         failed += [notebook.stem] * bool(done.returncode)
     if versions() != before:
