@@ -26,8 +26,8 @@ def clip(
 ):
     """Write uint8 RGB or uint16 images; the matrix and the range are what is really used, ``tags`` what is written down."""
     options = {"crf": "4", "x265-params": "log-level=none:crf=4:pools=none:frame-threads=1:bframes=0"} | options
-    # without B-frames: x265 learns what to take off the decoding times from the first frame beyond those that it may reorder, and in
-    # a clip of two there is none; the times are then whatever lay in memory, which the muxer takes or not
+    # without B-frames: x265 learns what to take off the decoding times from the first frame beyond those that it may reorder,
+    # and in a clip of two there is none; the times are then whatever lay in memory, which the muxer takes or not
     with av.open(str(path), "w", **options.pop("container", {})) as media:
         stream = media.add_stream(codec, rate=30, options=options)
         stream.height, stream.width = images[0].shape[:2]
