@@ -25,7 +25,8 @@ def first_cells(notebook: Path) -> list[str]:
     """Source of the first code cells, with the set-up cell pointed at this checkout and the smallest profile."""
     cells = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
     sources = ["".join(cell["source"]) for cell in cells[:CELLS]]
-    sources[0], moved = re.subn(r"git\+https://[^\"]+", f"git+file://{ROOT}@HEAD", sources[0])
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    sources[0], moved = re.subn(r"git\+https://[^\"]+", f"git+file://{ROOT}@{commit}", sources[0])
     sources[1], small = re.subn(r'(?m)^profile = "\w+"', 'profile = "smoke"', sources[1])
     if not (moved and small):
         raise SystemExit(f"{notebook.name}: its first cells are not a set-up and a choice of the profile")
