@@ -1,6 +1,7 @@
 """The judge of real faces: its network, its chips, and what it says about photographs (where the samples are at hand)."""
 
 import json
+from types import SimpleNamespace
 import os
 from pathlib import Path
 
@@ -106,12 +107,15 @@ def test_the_photographs_of_a_folder_are_judged_and_what_cannot_be_used_is_named
     capture.save_landmarks(points, tmp_path / "photos" / "cut.json", image)  # of another picture
 
     class Copy:
-        """A chain that changes nothing."""
+        """A chain that changes nothing, of networks smaller than those that the profile would train."""
 
-        def __call__(self, texture, visibility, **settings):
-            return type("Out", (), {"texture": texture})
+        detailer = SimpleNamespace(config=SimpleNamespace(resolution=256))
 
-    text = photo_identity(Copy(), tmp_path / "photos", profile("smoke"), out=tmp_path / "table.json")
+        def __call__(self, texture, visibility, *, resolution, steps):
+            assert resolution == texture.shape[-1] == 256
+            return SimpleNamespace(texture=texture)
+
+    text = photo_identity(Copy(), tmp_path / "photos", profile("gpu"), out=tmp_path / "table.json")
     numbers = json.loads((tmp_path / "table.json").read_text())
     row = numbers["photographs"]["known.png"]
     assert row["phone_result"] == 0 and row["phone"] == row["result"] < 0.45 and numbers["median"] == row

@@ -38,21 +38,17 @@ def photo_rows(pipe, folder: Path, profile: Profile) -> Iterator[tuple[str, dict
     they are; else they are found. Arguments as `photo_identity`.
     """
     quotient = bound(StudioReference(weights.studio_mean()[0]))["quotient"]
+    size = pipe.detailer.config.resolution  # the chain's own, whatever size the profile would train
     for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES):
         stored = [p for p in (path.with_suffix(".json"), folder.parent / "landmarks" / f"{path.stem}.json") if p.is_file()]
         try:
             image = io.read_image(path)
             points = capture.load_landmarks(stored[0]) if stored else capture.landmarks(image)
-            shot = capture.capture_photo(image, profile.detail.resolution, points)
+            shot = capture.capture_photo(image, size, points)
         except (CaptureError, InputError, MissingExtra) as error:
             yield path.name, str(error)
             continue
-        result = pipe(
-            shot.texture,
-            shot.visibility,
-            resolution=profile.detail.resolution,
-            steps=profile.detail.sample_steps,
-        ).texture.cpu()
+        result = pipe(shot.texture, shot.visibility, resolution=size, steps=profile.detail.sample_steps).texture.cpu()
         textures = torch.cat([shot.texture, quotient(shot.texture, shot.visibility), result])
         found = photo_distance(image, shot.landmarks, textures)
         alike = distance(shot.texture, result, view=chip_view(shot.landmarks))
@@ -63,7 +59,7 @@ def photo_identity(pipe, folder: str | Path, profile: Profile, *, out: Path | No
     """A table of `photo_rows`, with medians, as text.
 
     Args:
-        pipe: the chain. folder: photographs of one face each. profile: whose settings the chain runs with.
+        pipe: the chain. folder: photographs of one face each. profile: whose number of sampling steps the chain takes.
         out: JSON file for the numbers.
     Raises:
         InputError: no such folder, or no usable photograph in it.

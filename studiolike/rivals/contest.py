@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..synth import TextureSet
 
 Method = Callable[[Tensor, Tensor], Tensor]
-CLOSED: dict[str, Callable[[Tensor, Tensor, StudioReference], Tensor]] = BASELINES | {"homomorphic": homomorphic}
+CLOSED: dict[str, Callable[..., Tensor]] = BASELINES | {"homomorphic": homomorphic}
 # trained rivals: images that each sees unless another number is asked for, so that all take about the same time
 TRAINED: dict[str, int] = {"unet": 1600, "unet_gain": 1600, "cut": 1200, "diffusion": 1600}
 
@@ -77,7 +77,8 @@ def stage_of(name: str, shown: TextureSet, protocol: str, images: int, seed: int
     """
     if name not in TRAINED:
         raise InputError(f"unknown rival '{name}'; trained are {', '.join(TRAINED)}")
-    pairs, common = paired_captures(shown, protocol), {"images": images, "seed": seed}
+    pairs = paired_captures(shown, protocol)
+    common: dict[str, Any] = {"images": images, "seed": seed}
     if name == "diffusion":
         diffusion = DiffusionStage(shown, pairs, reference(shown, protocol).mean, **common)
         return diffusion, diffusion.method(), diffusion.average

@@ -35,7 +35,8 @@ def conditions(model: Detailer, phone: Tensor, visibility: Tensor, mean: Tensor)
     """What the network is told, ``(B, 11, H, W)``, in as many channels as the detailer's: the filled phone texture, the mean
     studio texture, the phone's log gradients, visibility, and the place in the map."""
     field, _ = gradients(phone, visibility, model.config.gradient_kind, model.config.border)
-    uv = uv_channels(*phone.shape[-2:], device=phone.device).to(phone).expand(len(phone), -1, -1, -1)
+    height, width = phone.shape[-2:]
+    uv = uv_channels(height, width, phone.device).to(phone).expand(len(phone), -1, -1, -1)
     filled = fill_unobserved(phone, visibility)
     shown = [to_signed(filled), to_signed(mean), normalise(field, model.config.gradient_scale), to_signed(visibility), uv]
     told = torch.cat(shown, 1)

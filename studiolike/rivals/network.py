@@ -66,11 +66,13 @@ class TranslatorUNet(ModelMixin, ConfigMixin):
         self.up = nn.ModuleList(ResidualBlock(a + b, b) for a, b in zip(below, widths[::-1], strict=True))
         self.leave = nn.Conv2d(widths[0], 4 * 3, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
+        assert self.leave.bias is not None
         nn.init.zeros_(self.leave.bias)
 
     def look(self, texture: Tensor, visibility: Tensor) -> list[Tensor]:
         """Features of every level on the way down, ``(B, C_k, H / 2^(k+1), W / 2^(k+1))``; arguments as `forward`."""
-        uv = uv_channels(*texture.shape[-2:], device=texture.device).to(texture).expand(len(texture), -1, -1, -1)
+        height, width = texture.shape[-2:]
+        uv = uv_channels(height, width, texture.device).to(texture).expand(len(texture), -1, -1, -1)
         seen = torch.cat([to_signed(fill_unobserved(texture, visibility)), to_signed(visibility), uv], 1)
         x = self.enter(F.pixel_unshuffle(seen, 2).to(self.dtype).contiguous(memory_format=torch.channels_last))
         features = []
