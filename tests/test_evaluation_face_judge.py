@@ -1,9 +1,9 @@
 """The judge of real faces: its network, its chips, and what it says about photographs (where the samples are at hand)."""
 
 import json
-from types import SimpleNamespace
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
