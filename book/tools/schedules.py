@@ -28,7 +28,10 @@ def titles_of(cells: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
 
 def six_weeks(plan: dict[str, Any], titles: dict[str, str], asked: Asked) -> str:
     """The schedule of six weeks, a Markdown table."""
-    rows = ["| week | chapters | you can, afterwards | lecture, min | lab, min | to hand in |", "| ---: | --- | --- | ---: | ---: | --- |"]
+    rows = [
+        "| week | chapters | you can, afterwards | lecture, min | lab, min | to hand in |",
+        "| ---: | --- | --- | ---: | ---: | --- |",
+    ]
     for week in plan["six_weeks"]:
         names = week["chapters"]
         lecture, lab = (sum(plan["chapters"][name][kind] for name in names) for kind in ("lecture", "lab"))
@@ -55,7 +58,10 @@ def one_day(plan: dict[str, Any], titles: dict[str, str]) -> str:
 
 def overview(plan: dict[str, Any], titles: dict[str, str], asked: Asked) -> str:
     """What each chapter has to work on, a Markdown table."""
-    rows = ["| chapter | lecture, min | lab, min | " + " | ".join(LEVELS) + " | points |", "| --- |" + " ---: |" * (len(LEVELS) + 3)]
+    rows = [
+        "| chapter | lecture, min | lab, min | " + " | ".join(LEVELS) + " | points |",
+        "| --- |" + " ---: |" * (len(LEVELS) + 3),
+    ]
     for name, exercises in asked.items():
         levels = [exercise.level for exercise in exercises]
         counts = " | ".join(str(levels.count(level)) for level in LEVELS)
