@@ -11,6 +11,7 @@ import pytest
 from docutils.core import publish_doctree
 
 import browse
+import site_pages
 from notebooks import SETUP, colab_flavour, names_of
 from project import ROOT, Project, chapters, project
 from site_pages import buttons, description, meta, repaired, scripts
@@ -35,6 +36,21 @@ def test_the_description_is_the_first_sentences():
 def test_texts_in_the_head_are_escaped():
     said = meta('The "title"', "One & two", "https://a.example/", "https://a.example/")
     assert 'content="The &quot;title&quot;"' in said and 'name="description" content="One &amp; two"' in said
+
+
+def test_the_card_for_messengers_has_their_size_and_shows_the_pair_of_the_first_page(tmp_path):
+    from PIL import Image
+
+    import social_card
+
+    Image.new("RGB", (90, 40), "white").save(tmp_path / social_card.WHOLE)
+    assert social_card.draw(tmp_path).size == (1200, 630)
+    for name, colour in zip(social_card.PAIR, ("red", "blue"), strict=True):
+        Image.new("RGB", (100, 100), colour).save(tmp_path / name, quality=95)
+    red, blue = (social_card.draw(tmp_path).getpixel((x, 400)) for x in (400, 800))
+    assert red[0] > 240 > 20 > red[2] and blue[2] > 240 > 20 > blue[0]
+    social_card.write(tmp_path)
+    assert (tmp_path / site_pages.CARD.rpartition("/")[2]).exists()
 
 
 def test_mathjax_is_loaded_once_without_blocking_and_only_where_formulas_are():
@@ -138,8 +154,6 @@ def test_the_page_for_wrong_addresses_works_from_any_address():
 
 
 def test_a_report_names_the_page_and_the_run(monkeypatch, tmp_path):
-    import site_pages
-
     (tmp_path / site_pages.FACTS).write_text('{"profile": "cpu", "torch": "2.11"}')
     app = SimpleNamespace(srcdir=tmp_path, config=SimpleNamespace(root_doc="index"))
     group = {"buttons": [{"label": "source-issues-button"}]}

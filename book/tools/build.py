@@ -23,6 +23,7 @@ import yaml
 
 import chain
 import rivals
+import social_card
 from notebooks import names_of
 from pages import problems
 from pictures_in_pages import Shelf, prepare
@@ -130,6 +131,7 @@ def assemble(profile: str, sources: list[Path]) -> Path:
         (target / f"{rivals.PAGE}.md").write_text(page, encoding="utf-8")
         present.add(rivals.PAGE)
     copy_mathjax(target / "_static" / "mathjax")
+    social_card.write(target / "_static")
     write_toc(target, present)
     return target
 
