@@ -428,8 +428,8 @@ class TableOfExperiment:
         for name in names:
             made = record(name, root)
             print(f"## {made.question}\n\n{made.table()}")
-            for line in made.stale():
-                _say(f"stale: {name}, {line}: studiolike experiment run {name}")
+            for row, seed in made.stale():
+                _say(f"stale: {name}, {row}, seed {seed}: studiolike experiment run {name}")
 
 
 @dataclass(frozen=True)

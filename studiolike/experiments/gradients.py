@@ -7,6 +7,7 @@ the correlation of the lit texture's gradient with the albedo's, of the same kin
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -49,11 +50,16 @@ def correlation(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
     return (weight * a * b).sum(1) / ((weight * a * a).sum(1) * (weight * b * b).sum(1)).sqrt().clamp_min(1e-12)
 
 
+@lru_cache(1)
+def heads_of(lab: Lab, size: int) -> Subjects:
+    """The people of "val", made once for all rows."""
+    return synthesise_subjects(lab.val_seeds, size)
+
+
 def measure(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
     """Correlation of one kind of gradient with the albedo's, under lamps that the seed places, one for each head."""
     size = settings["resolution"]
-    people = lab.val_seeds
-    heads = synthesise_subjects(people, size)
+    people, heads = lab.val_seeds, heads_of(lab, size)
     rng = torch.Generator().manual_seed(seed)
     side = torch.where(torch.rand(len(people), generator=rng) < 0.5, -1.0, 1.0)
     height, depth = (0.2 + 0.5 * torch.rand(len(people), generator=rng) for _ in range(2))

@@ -124,8 +124,8 @@ class Record:
 
     # ---------------------------------------------------------------------------------------------- freshness
 
-    def stale(self) -> list[str]:
-        """What of this record the code would no longer make: ``"row, seed 1: settings"``. Empty if all is fresh.
+    def stale(self) -> list[tuple[str, int]]:
+        """Rows and seeds that the code would no longer make like this. Empty if all is fresh.
 
         Raises:
             InputError: the code declares no such experiment.
@@ -134,7 +134,7 @@ class Record:
 
         declared, settings = experiment(self.name), profile(self.profile)
         return [
-            f"{entry.row}, seed {entry.seed}"
+            (entry.row, entry.seed)
             for entry in self.entries
             if entry.row not in declared.rows or entry.digest != declared.digest(entry.row, entry.seed, settings)
         ]
