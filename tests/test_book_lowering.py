@@ -161,3 +161,8 @@ def test_a_predict_question_shows_its_choices_and_folds_its_answer(plain):
 def test_a_predict_question_without_one_right_choice_or_an_answer_is_refused(plain, wrong):
     with pytest.raises(BookError, match="predict box needs"):
         plain(f"```{{predict}} What?\n{wrong}\n```")
+
+
+def test_the_claims_box_becomes_a_link_to_the_ledger(plain):
+    shown = plain("<!-- claims -->")
+    assert shown.startswith("The verdicts ") and "[the claim ledger](https://" in shown and "/ledger.html)" in shown

@@ -22,12 +22,13 @@ from typing import Any
 import yaml
 
 import chain
+import ledger
 import rivals
 import social_card
 from notebooks import names_of
 from pages import problems
 from pictures_in_pages import Shelf, prepare
-from project import BUILD, FACTS, NOTEBOOKS, PROFILES, REFERENCES, ROOT, RUN_BOX, BookError, chapters, project
+from project import BUILD, CLAIMS_BOX, FACTS, NOTEBOOKS, PROFILES, REFERENCES, ROOT, RUN_BOX, BookError, chapters, project
 from reference import reference
 from schedules import fill
 from shown_code import fit_notebook, tidy_cells
@@ -67,13 +68,15 @@ def run_box(record: dict[str, Any]) -> str:
     )
 
 
-def page_of(executed: dict[str, Any], record: dict[str, Any], references: list[str], shelf: Shelf) -> dict[str, Any]:
-    """An executed notebook, ready to be shown: what it cost and cites filled in, texts for pictures where Sphinx looks,
-    figures numbered, code without bookkeeping and in lines that fit."""
+def page_of(
+    executed: dict[str, Any], record: dict[str, Any], references: list[str], shelf: Shelf, claims: str = ""
+) -> dict[str, Any]:
+    """An executed notebook, ready to be shown: what it cost, what it cites and its claims filled in, texts for pictures where
+    Sphinx looks, figures numbered, code without bookkeeping and in lines that fit."""
     for cell in executed["cells"]:
         if cell["cell_type"] == "markdown":
-            text = "".join(cell["source"])
-            cell["source"] = text.replace(RUN_BOX, run_box(record)).replace(REFERENCES, "\n".join(references))
+            text = "".join(cell["source"]).replace(RUN_BOX, run_box(record)).replace(REFERENCES, "\n".join(references))
+            cell["source"] = text.replace(CLAIMS_BOX, claims)
         for output in cell.get("outputs", []):
             alt = output.get("metadata", {}).get("image/png", {}).get("alt")
             if alt:
@@ -113,12 +116,12 @@ def assemble(profile: str, sources: list[Path]) -> Path:
     unwanted = ("tools", "teaching", "_toc.yml", "404.html", "README.md", "__pycache__")
     shutil.copytree(BOOK, target, ignore=shutil.ignore_patterns(*unwanted))
     (target / "notebooks").mkdir()
-    titles, known = {}, names_of(sources)
+    titles, known, judged = {}, names_of(sources), ledger.verdicts()
     for name in names:
         executed = json.loads((BUILD / "notebooks" / profile / f"{name}.ipynb").read_text(encoding="utf-8"))
         lines = "".join(executed["cells"][0]["source"]).splitlines()
         titles[name] = next(line.lstrip("# ") for line in lines if line.startswith("# "))
-        page = page_of(executed, records[name], known.references(name), Shelf(target))
+        page = page_of(executed, records[name], known.references(name), Shelf(target), ledger.box(name, judged))
         page = chain.put_in(page, name)
         (target / "notebooks" / f"{name}.ipynb").write_text(json.dumps(page, indent=1), encoding="utf-8")
     teach = target / "teach.md"
@@ -126,6 +129,7 @@ def assemble(profile: str, sources: list[Path]) -> Path:
     (target / "timings.md").write_text(timings(records, titles), encoding="utf-8")
     (target / "reference.md").write_text(reference(), encoding="utf-8")
     (target / FACTS).write_text(json.dumps(facts(records)), encoding="utf-8")
+    (target / f"{ledger.PAGE}.md").write_text(ledger.ledger_page(judged), encoding="utf-8")
     present = {f"notebooks/{name}" for name in names}
     if page := rivals.rivals_page():
         (target / f"{rivals.PAGE}.md").write_text(page, encoding="utf-8")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from naming import DIRECTIVE, MATH_LABEL, TARGET, Names, split_options
-from project import REFERENCES, RUN_BOX, BookError
+from project import CLAIMS_BOX, REFERENCES, RUN_BOX, BookError
 from questions import read_choices
 
 PLAIN_FENCE = re.compile(r"^ *(?P<marks>`{3,}|~{3,})(?!.*`)")
@@ -116,6 +116,9 @@ class _Lowering:
                         raise self.fail(f"a formula is opened and never closed: {line}")
                 out += self.formula(lines[index : end + 1])
                 index = end + 1
+            elif line.strip() == CLAIMS_BOX:  # verdicts are computed when the book is built
+                text.append("The verdicts on this chapter's claims stand in [the claim ledger](../ledger.md).")
+                index += 1
             elif line.strip() == REFERENCES:
                 flush()
                 out += self.names.references(self.chapter)

@@ -19,6 +19,7 @@ RUN_BOX = "<!-- run box -->"
 REFERENCES = "<!-- references -->"
 RELEASED = ROOT / "book" / "released.json"  # results of the released run: released.py
 FACTS = "site.json"  # beside the pages' sources: what the run that made them was
+CLAIMS_BOX = "<!-- claims -->"
 CHAPTER_NAME = re.compile(r"ch\d\d-[a-z0-9-]+")
 
 

@@ -29,6 +29,7 @@ HIGHER_IS_BETTER = {
     "faceid_cosine": True,
     "faceid_mse": False,
     "face_distance": False,
+    "faceid_kept": False,
     "colour": False,
     "asymmetry": False,
     "variance_ratio": False,

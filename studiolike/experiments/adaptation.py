@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..adaptation import AdaptStage, CodeSampler, EncodedCaptures, EncodedPairs
 from ..config import AdaptConfig, Profile
@@ -23,7 +23,7 @@ from ..protocols import paired_captures, studio_subjects
 from ..training import fit
 from ..weights import weights_dir
 from .core import Experiment, Outcome, declare
-from .lab import Lab
+from .lab import Lab, per_person
 
 PEOPLE = 256  # of the pre-training split, whose captures are drawn where no pair is needed
 NETWORKS = ("g_phone", "d_phone", "encoder", "identity")
@@ -41,7 +41,7 @@ LIMITS = (
     "while the networks still move fast. It cannot show where a long run ends: what repairs itself with time, what diverges "
     "late, and how large an effect finally is."
 )
-MEASURES = ("faceid_mse", "kid", "low_band", "psnr/observed", "colour", "asymmetry", "variance_ratio")
+MEASURES = ("faceid_kept", "faceid_mse", "kid", "low_band", "psnr/observed", "colour", "asymmetry", "variance_ratio")
 
 
 def adapt_settings(profile: Profile) -> dict[str, Any]:
@@ -112,9 +112,25 @@ def train(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
             preview_every=10 * config.images,
         )
     g_studio = stage.accelerator.unwrap_model(stage.modules["ema"]).eval()
-    with torch.no_grad():
-        parts = [from_signed(g_studio.synthesis(w.to(lab.device), "none").float()).cpu() for w in lab.judged_codes.split(16)]
-    return lab.judge(torch.cat(parts))
+    outputs = pictures(lab, g_studio)
+    outcome = lab.judge(outputs)
+    owner = torch.as_tensor(lab.data.subject)[lab.judged_rows]
+    moved = (lab.identities(outputs) - before(lab)).square().mean(1)
+    outcome.values["faceid_kept"] = per_person(moved, owner, owner.unique())
+    return outcome
+
+
+@torch.no_grad()
+def pictures(lab: Lab, generator: nn.Module) -> Tensor:
+    """What a generator draws of the judged captures' codes ``(N, 3, H, W)``, in [0, 1], on the CPU."""
+    parts = lab.judged_codes.split(16)
+    return torch.cat([from_signed(generator.synthesis(w.to(lab.device), "none").float()).cpu() for w in parts])
+
+
+@lru_cache(1)
+def before(lab: Lab) -> Tensor:
+    """Identity of G_phone's pictures of the judged codes: what L_faceID holds on to."""
+    return lab.identities(pictures(lab, lab.network("g_phone")))
 
 
 def _declare(name: str, question: str, rows: dict[str, dict[str, Any]], measures: tuple[str, ...] = MEASURES) -> Experiment:

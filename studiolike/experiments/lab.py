@@ -163,6 +163,12 @@ class Lab:
         return PooledFeatures(perceptual_judge(str(self.device)).trunk[0])
 
     @torch.no_grad()
+    def identities(self, outputs: Tensor) -> Tensor:
+        """Unit identity embeddings ``(N, E)`` of textures by the network that no loss has seen, on the CPU."""
+        net = self.network("identity_eval")
+        return torch.cat([net.embed(part.to(self.device).clamp(0, 1)).cpu() for part in outputs.split(16)])
+
+    @torch.no_grad()
     def judge(
         self, outputs: Tensor, data: TextureSet | None = None, rows: Tensor | None = None, also: Sequence[str] = ("kid",)
     ) -> Outcome:

@@ -1,0 +1,170 @@
+"""Records of experiments: filled row by row, kept, taken up again, and known to be stale when the code declares otherwise."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from studiolike.cli import main
+from studiolike.config import profile
+from studiolike.errors import InputError
+from studiolike.experiments import Experiment, Outcome, Record, core, experiments, record
+from studiolike.experiments.run import run
+
+SMOKE = profile("smoke")
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """A declared experiment that counts its calls; seeds shift all values alike."""
+    calls = []
+
+    def measure(lab, settings, seed):
+        calls.append((settings["gain"], seed))
+        people = np.arange(20)
+        noise = np.random.default_rng(seed).normal(0, 0.01, 20)
+        error = settings["gain"] * (1 + 0.05 * np.cos(people)) + noise
+        return Outcome(
+            people + 7, {"low_band": error, "psnr/holes": np.where(people == 3, np.nan, 30 - error)}, {"kid": error.mean()}
+        )
+
+    one = Experiment(
+        "tiny", "Is more worse?", {"base": {}, "more": {"gain": 2.0}}, measure, lambda _: {"gain": 1.0}, "base",
+        ("low_band", "kid"), "Nothing real.",
+    )  # fmt: skip
+    experiments()  # the real ones are declared before their table is replaced
+    monkeypatch.setattr(core, "_DECLARED", {"tiny": one})
+    one.__dict__["calls"] = calls
+    return one
+
+
+def declare_again(monkeypatch, one, **changes):
+    changed = dataclasses.replace(one, **changes)
+    monkeypatch.setattr(core, "_DECLARED", {one.name: changed})
+    return changed
+
+
+def test_a_run_fills_every_row_with_every_seed_and_a_file_keeps_it(made, tmp_path):
+    run(made, SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
+    kept = record("tiny", tmp_path)
+    assert kept.seeds("base") == kept.seeds("more") == [0, 1, 2] and kept.known("more")
+    assert kept.per_person("more", "low_band").shape == (3, 20) and kept.subject == list(range(7, 27))
+    assert math.isnan(kept.per_person("base", "psnr/holes")[0, 3])
+    assert np.allclose(kept.difference("more", "base", "low_band").mean(0), 1 + 0.05 * np.cos(np.arange(20)), atol=1e-3)
+    entry = json.loads((tmp_path / "tiny.json").read_text())["entries"][0]
+    assert entry["commit"] is not None and entry["package"] and entry["device"].startswith("cpu")
+
+
+def test_seeds_come_before_rows_so_that_a_sweep_cut_short_can_be_compared(made, tmp_path):
+    run(made, SMOKE, tmp_path, root=tmp_path, seeds=2, lab=FakeLab())
+    assert made.calls == [(1.0, 0), (2.0, 0), (1.0, 1), (2.0, 1)]
+
+
+def test_what_is_there_is_not_made_again(made, tmp_path):
+    run(made, SMOKE, tmp_path, root=tmp_path, seeds=1, lab=FakeLab())
+    run(made, SMOKE, tmp_path, root=tmp_path, seeds=2, lab=FakeLab())
+    assert made.calls == [(1.0, 0), (2.0, 0), (1.0, 1), (2.0, 1)]
+
+
+def test_an_interrupted_sweep_leaves_what_it_has_and_goes_on(made, tmp_path, monkeypatch):
+    whole = made.measure
+
+    def stops(lab, settings, seed):
+        if settings["gain"] == 2.0:
+            raise KeyboardInterrupt
+        return whole(lab, settings, seed)
+
+    stops.__module__, stops.__qualname__ = whole.__module__, whole.__qualname__
+    with pytest.raises(KeyboardInterrupt):
+        run(declare_again(monkeypatch, made, measure=stops), SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
+    assert record("tiny", tmp_path).finished() == ["base"]
+    assert "| more | not run |" in record("tiny", tmp_path).table()
+    run(declare_again(monkeypatch, made), SMOKE, tmp_path, root=tmp_path, seeds=1, lab=FakeLab())
+    assert made.calls == [(1.0, 0), (2.0, 0)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"settings": lambda _: {"gain": 1.0, "noise": 1}},
+        {"version": 2},
+        {"networks": ("g_phone",)},
+        {"rows": {"base": {}, "more": {"gain": 2.5}}},
+        {"rows": {"base": {}}},
+    ],
+)
+def test_a_record_of_other_settings_is_stale_and_is_made_anew(made, tmp_path, monkeypatch, changes):
+    run(made, SMOKE, tmp_path, root=tmp_path, seeds=1, lab=FakeLab())
+    kept = record("tiny", tmp_path)
+    assert kept.stale() == []
+    changed = declare_again(monkeypatch, made, **changes)
+    stale = kept.stale()
+    assert ("more", 0) in stale
+    made.calls.clear()
+    run(changed, SMOKE, tmp_path, root=tmp_path, seeds=1, lab=FakeLab())
+    assert len(made.calls) == len([row for row, _ in stale if row in changed.rows])
+    assert record("tiny", tmp_path).stale() == []
+
+
+def test_rows_of_two_experiments_that_are_the_same_run_are_made_once(made, tmp_path, monkeypatch):
+    run(made, SMOKE, tmp_path, root=tmp_path, seeds=1, lab=FakeLab())
+    twin = dataclasses.replace(made, name="twin", rows={"also base": {}, "less": {"gain": 0.5}}, baseline="less")
+    monkeypatch.setattr(core, "_DECLARED", {"tiny": made, "twin": twin})
+    run(twin, SMOKE, tmp_path, root=tmp_path, seeds=1, lab=FakeLab())
+    assert made.calls == [(1.0, 0), (2.0, 0), (0.5, 0)]
+    same = record("twin", tmp_path).per_person("also base", "low_band")
+    assert np.array_equal(same, record("tiny", tmp_path).per_person("base", "low_band"))
+
+
+def test_a_table_has_intervals_and_says_where_it_comes_from(made, tmp_path):
+    run(made, SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
+    text = record("tiny", tmp_path).table()
+    assert "| | low_band ↓ | kid ↓ | seeds | time |" in text and " ± " in text
+    assert "studiolike experiment run tiny" in text and "profile `smoke`" in text
+
+
+def test_what_cannot_be_read_or_asked_says_so(made, tmp_path):
+    (tmp_path / "tiny.json").write_text("{}")
+    with pytest.raises(InputError, match="is no record"):
+        Record.read(tmp_path / "tiny.json")
+    with pytest.raises(InputError, match="there is no record"):
+        record("other", tmp_path)
+    (tmp_path / "tiny.json").unlink()
+    with pytest.raises(InputError, match="has no row 'most'"):
+        run(made, SMOKE, tmp_path, root=tmp_path, rows=["most"], lab=FakeLab())
+    run(made, SMOKE, tmp_path, root=tmp_path, seeds=1, rows=["base"], lab=FakeLab())
+    with pytest.raises(InputError, match="has not been run"):
+        record("tiny", tmp_path).per_person("more", "low_band")
+    with pytest.raises(InputError, match="measures no 'ssim'"):
+        record("tiny", tmp_path).per_person("base", "ssim")
+    with pytest.raises(InputError, match="of the profile smoke"):
+        run(made, profile("cpu"), tmp_path, root=tmp_path, lab=FakeLab())
+
+
+def test_every_declared_experiment_compares_with_a_row_of_its_own_and_has_one_sentence():
+    for name, one in experiments().items():
+        assert one.baseline in one.rows and one.question.endswith("?") and one.limits, name
+        digests = {one.digest(row, 0, SMOKE) for row in one.rows}
+        assert len(digests) == len(one.rows), f"{name} has two rows that are one"
+
+
+def test_the_gradients_are_run_and_listed_from_the_command_line(tmp_path, capsys):
+    """A real run of the smallest size: closed form, four heads."""
+    line = ["experiment", "run", "gradients", "--profile", "smoke", "--seeds", "1", "--runs", str(tmp_path), "-o", str(tmp_path)]
+    assert main([*line, "--device", "cpu"]) == 0
+    kept = record("gradients", tmp_path)
+    assert kept.estimate("log, smooth light", "correlation").mean > kept.estimate("log, cast shadow", "correlation").mean > 0.3
+    assert kept.estimate("log, smooth light", "correlation").mean > 0.9
+    assert main(["experiment", "list", "--records", str(tmp_path)]) == 0
+    assert "4 rows, 4 runs recorded" in capsys.readouterr().out
+    assert main(["experiment", "table", "gradients", "--records", str(tmp_path)]) == 0
+    assert "| log, cast shadow |" in capsys.readouterr().out
+    assert main(["experiment", "run", "gravity", "-o", str(tmp_path)]) == 2
+
+
+class FakeLab:
+    """As much of a laboratory as an experiment without data needs."""
+
+    profile, device = SMOKE, "cpu"
