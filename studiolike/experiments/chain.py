@@ -12,12 +12,14 @@ from torch import Tensor
 
 from ..config import Profile
 from ..detail import detail, fuse
+from ..detail.fusion import FLOOR, REACH, STEP, THIN, WIDTH
 from ..detail.model import upsample
 from ..evaluation import StudioReference
 from ..image import from_signed
 from .core import Experiment, Outcome, declare
 from .lab import Lab
 
+FUSION = {"width": WIDTH, "step": STEP, "reach": REACH, "thin": THIN, "floor": FLOOR}
 LIGHTS = 4  # of a person, for each seed
 NETWORKS = ("g_phone", "encoder", "few/g_studio", "open/g_studio")
 LIMITS = (
@@ -28,7 +30,7 @@ LIMITS = (
 
 
 def _settings(profile: Profile) -> dict[str, Any]:
-    return {"resolution": profile.data.resolution, "lights": LIGHTS, "data": asdict(profile.data)}
+    return {"resolution": profile.data.resolution, "lights": LIGHTS, "fusion": FUSION, "data": asdict(profile.data)}
 
 
 @lru_cache(2)
@@ -157,6 +159,7 @@ declare(
         lambda profile: {
             "resolution": profile.data.detail_resolution,
             "steps": profile.detail.sample_steps,
+            "fusion": FUSION,
             "data": asdict(profile.data),
         },
         "fusion alone",
