@@ -433,12 +433,51 @@ class TableOfExperiment:
 
 
 @dataclass(frozen=True)
+class RepeatExperiments:
+    """Make one run of each record once more and compare; a result that differs gives exit code 1. Records are not touched."""
+
+    names: Positional[tuple[str, ...]]
+    """names of experiments, or all"""
+    row: str | None = None
+    """default: the first row beside the one that the others are compared with"""
+    seed: int = 0
+    profile: str = "cpu"
+    runs: Path = Path("runs")
+    """folder of data sets"""
+    records: Path | None = None
+    """folder of records; default: the ones that come with the package"""
+    device: str | None = None
+
+    def run(self) -> int:
+        from .experiments import experiment, experiments, records_dir
+        from .experiments.lab import Lab
+        from .experiments.run import again
+
+        root, settings = self.records or records_dir(), profile(self.profile)
+        recorded = [name for name in experiments() if (root / f"{name}.json").is_file()]
+        names = recorded if self.names == ("all",) else self.names
+        if not names:
+            raise InputError("name the experiments to repeat, or all: studiolike experiment list")
+        lab, wrong = Lab(settings, self.runs, self.device), 0
+        for name in names:
+            row, differing = again(
+                experiment(name), settings, self.runs, row=self.row, seed=self.seed, root=self.records, lab=lab
+            )
+            _say(f"{name}: {row}, seed {self.seed}: {'as recorded' if not differing else 'differs'}")
+            for line in differing:
+                _say(f"  {line}")
+            wrong += bool(differing)
+        return 1 if wrong else 0
+
+
+@dataclass(frozen=True)
 class ExperimentVerb:
     """The laboratory behind the book's claims: list the experiments, run them over several seeds, show their tables."""
 
     verb: Annotated[
         Annotated[ListExperiments, subcommand("list")]
         | Annotated[RunExperiments, subcommand("run")]
+        | Annotated[RepeatExperiments, subcommand("again")]
         | Annotated[TableOfExperiment, subcommand("table")],
         arg(name=""),
     ]

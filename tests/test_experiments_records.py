@@ -11,7 +11,7 @@ from studiolike.cli import main
 from studiolike.config import profile
 from studiolike.errors import InputError
 from studiolike.experiments import Experiment, Outcome, Record, core, experiments, record
-from studiolike.experiments.run import run
+from studiolike.experiments.run import again, run
 
 SMOKE = profile("smoke")
 
@@ -118,6 +118,23 @@ def test_rows_of_two_experiments_that_are_the_same_run_are_made_once(made, tmp_p
     assert np.array_equal(same, record("tiny", tmp_path).per_person("base", "low_band"))
 
 
+def test_a_run_made_again_is_compared_and_the_record_stays(made, tmp_path, monkeypatch):
+    run(made, SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
+    before = (tmp_path / "tiny.json").read_bytes()
+    assert again(made, SMOKE, tmp_path, root=tmp_path, lab=FakeLab()) == ("more", [])
+
+    def other(lab, settings, seed):
+        outcome = made.measure(lab, settings, seed)
+        return dataclasses.replace(outcome, values={k: 1.2 * v for k, v in outcome.values.items()})
+
+    other.__module__, other.__qualname__ = made.measure.__module__, made.measure.__qualname__
+    row, differing = again(declare_again(monkeypatch, made, measure=other), SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
+    assert len(differing) == 1 and differing[0].startswith("low_band: 2.4")  # kid, the other measure, is as it was
+    assert (tmp_path / "tiny.json").read_bytes() == before
+    with pytest.raises(InputError, match="no fresh run of 'base' with seed 7"):
+        again(made, SMOKE, tmp_path, row="base", seed=7, root=tmp_path, lab=FakeLab())
+
+
 def test_a_table_has_intervals_and_says_where_it_comes_from(made, tmp_path):
     run(made, SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
     text = record("tiny", tmp_path).table()
@@ -157,6 +174,9 @@ def test_the_gradients_are_run_and_listed_from_the_command_line(tmp_path, capsys
     kept = record("gradients", tmp_path)
     assert kept.estimate("log, smooth light", "correlation").mean > kept.estimate("log, cast shadow", "correlation").mean > 0.3
     assert kept.estimate("log, smooth light", "correlation").mean > 0.9
+    repeat = ["experiment", "again", "gradients", "--profile", "smoke", "--runs", str(tmp_path), "--records", str(tmp_path)]
+    assert main([*repeat, "--device", "cpu"]) == 0
+    assert "log, smooth light, seed 0: as recorded" in capsys.readouterr().err
     assert main(["experiment", "list", "--records", str(tmp_path)]) == 0
     assert "4 rows, 4 runs recorded" in capsys.readouterr().out
     assert main(["experiment", "table", "gradients", "--records", str(tmp_path)]) == 0

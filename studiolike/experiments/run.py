@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..config import Profile
@@ -16,6 +17,9 @@ from ..training import commit, package_hash
 from .core import Experiment, experiments
 from .lab import Lab
 from .records import Entry, Record, empty, records_dir
+
+SPREADS = 4.0  # standard deviations over seeds
+SHARE = 0.05  # of the recorded value
 
 
 def run(
@@ -68,6 +72,48 @@ def run(
     if not path.is_file() or kept is None or kept.entries != result.entries:
         result.write(root)
     return result
+
+
+def again(
+    experiment: Experiment,
+    profile: Profile,
+    runs: str | Path,
+    *,
+    row: str | None = None,
+    seed: int = 0,
+    root: Path | None = None,
+    device: str | None = None,
+    lab: Lab | None = None,
+) -> tuple[str, list[str]]:
+    """Make one run of a record once more, and compare. The record is not touched.
+
+    Another processor or thread count changes last digits, and a training lets them grow: a measure differs if it lies further
+    from the record than `SPREADS` standard deviations of its seeds and than `SHARE` of its value.
+
+    Args:
+        row: default the first one beside the baseline.
+    Returns:
+        the row, and a line for each measure that differs.
+    Raises:
+        InputError: the record does not hold this run, or is stale.
+    """
+    kept = Record.read((root or records_dir()) / f"{experiment.name}.json")
+    row = row or next(name for name in experiment.rows if name != experiment.baseline)
+    if (row, seed) in kept.stale() or seed not in kept.seeds(row):
+        raise InputError(
+            f"the record of {experiment.name} has no fresh run of '{row}' with seed {seed}: studiolike experiment run "
+            f"{experiment.name}"
+        )
+    fresh = empty(experiment, profile)
+    fresh.subject = kept.subject
+    fresh.entries.append(_made(experiment, row, seed, lab or Lab(profile, Path(runs), device), fresh))
+    differing = []
+    for measure in experiment.measures:
+        before, now = (np.nanmean(made.per_person(row, measure, [seed])) for made in (kept, fresh))
+        spread = np.nanmean(kept.per_person(row, measure), 1).std(ddof=1) if len(kept.seeds(row)) > 1 else 0.0
+        if not abs(now - before) <= max(SPREADS * spread, SHARE * abs(before)):
+            differing.append(f"{measure}: {now:.4g}, the record has {before:.4g} (standard deviation over seeds {spread:.2g})")
+    return row, differing
 
 
 def _made(experiment: Experiment, row: str, seed: int, lab: Lab, result: Record) -> Entry:
