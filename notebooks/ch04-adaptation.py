@@ -444,6 +444,9 @@ notebook.tell("ch04", facts)
 #
 # ## Claims of the paper, tested here
 #
+# <!-- claims -->
+#
+# And this is what the cells of this chapter see of them, once and on few people.
 # The table is filled by the code, so that it says what these runs say.
 # Numbers of the authors' own tables are not repeated here: their data, their identity network and their split are not ours.
 

@@ -360,6 +360,10 @@ notebook.tell("ch05", shown.repaired(lab, scene))
 # What is left is what a reader of the result will take for a scar, a fold or a stain.
 #
 # ## Claims of the paper, tested here
+#
+# <!-- claims -->
+#
+# And this is what the cells of this chapter see of them, once and on few people.
 
 # %% tags=["hide-input"]
 shown.claims(judged, scene)

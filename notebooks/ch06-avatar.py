@@ -376,6 +376,9 @@ notebook.tell("ch06", shown.shadow(shadow))
 #
 # ## Claims of the paper, tested here
 #
+# <!-- claims -->
+#
+# And this is what the cells of this chapter see of them, once and on few people.
 # "Reproduced" means here: in this table, with these weights, on synthetic heads.
 # It does not mean that our pictures reach the paper's, which has real captures, far larger networks, and an avatar model.
 

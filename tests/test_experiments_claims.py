@@ -105,6 +105,7 @@ def test_the_word_of_a_claim_follows_from_its_conditions():
     assert claim_word([HOLDS, HOLDS]) == REPRODUCED
     assert claim_word([HOLDS, FAILS]) == claim_word([SMALLER, UNSURE]) == claim_word([SMALLER]) == PARTLY
     assert claim_word([FAILS, UNSURE]) == NOT_REPRODUCED
+    assert claim_word([UNSURE, UNSURE]) == CANNOT_TELL
     assert claim_word([]) == NOT_TESTABLE
 
 

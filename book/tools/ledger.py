@@ -77,15 +77,15 @@ def ledger_page(judged: list[Judged], root: Path | None = None) -> str:
         "",
         "What the authors of the method state, what others report of it, what we infer and what we aim at, each with a measure "
         "and a tolerance that were written down before the runs, and with the verdict of the runs.",
-        f"Of {len(judged)} claims, " + ", ".join(f"{count} are *{word}*" for word, count in counts.items()) + ".",
+        f"{len(judged)} claims; " + ", ".join(f"*{word}*: {count}" for word, count in counts.items()) + ".",
         '"Not reproduced" is a result: it says that these runs, on synthetic heads and at this size, do not show it.',
         "",
         "A comparison of two rows is told if it can be told over the people (sign-flip test of the differences, averaged over "
         "the seeds) and every seed agrees; KID, one number for all people, has a t-test over the seeds alone. "
         "The comparisons of one claim are corrected together (Holm, 5 %), those of different claims are not: of twenty claims "
         "without any truth in them, one would be told by chance.",
-        "A claim is *reproduced* if all its conditions hold, *not reproduced* if none goes the stated way, and else *partly "
-        "reproduced*.",
+        "A claim is *reproduced* if all its conditions hold, and *partly reproduced* if some hold or go the stated way. If none "
+        "does it is *not reproduced*, or, where none goes the other way either, these runs *cannot tell*.",
         "",
         "| claim | origin | verdict |",
         "|---|---|---|",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..evaluation import EvaluationTable, Verdict, faceid, variance_ratio
+from ..evaluation.verdict import WORSE, claim_word, outcome_of
 from ..experiments import experiment, record, records_dir
 from ..experiments.few_shot import OURS, PAPER, Block, FewShotLaboratory, Source
 from . import figures
@@ -274,8 +275,7 @@ def claims(found: Evidence) -> None:
         "PSNR": found.judged["nothing", "psnr/observed"],
         "identity": found.judged["mean_studio", "faceid_cosine"],
     }
-    better = [verdict.word == "better" for verdict in told.values()]
-    whole = "reproduced" if all(better) else "partly reproduced" if any(better) else "not reproduced"
+    whole = claim_word([outcome_of(verdict) for verdict in told.values()])
     closest = min(found.sources, key=lambda name: found.sources[name].distance)
     slope, short = found.uneven.difference, f"after {found.short} images"
     early = "not testable in so short a run"
@@ -311,7 +311,7 @@ def claims(found: Evidence) -> None:
             [
                 "reported: strongly uneven light degrades the result",
                 f"PSNR per unit of unevenness, within people: {slope:+.1f} dB",
-                found.uneven.say("not reproduced", "reproduced", "cannot tell"),
+                claim_word([outcome_of(found.uneven, WORSE)]),
             ],
             ["stated: after 8 is the best compromise of FaceID and KID", "not trained here", "not tested in this chapter"],
         ],

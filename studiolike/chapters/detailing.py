@@ -14,6 +14,7 @@ from .. import layout
 from ..detail import fuse, make_scheduler
 from ..detail.train import FLOOR, clean_from_velocity, min_snr_weight, velocity
 from ..evaluation import Verdict
+from ..evaluation.verdict import claim_word, outcome_of
 from ..experiments.detailing import EARNS, METRICS, DetailLaboratory, HandLit, error_of, field_of, mean_in
 from ..image import from_signed
 from ..pipeline import StudioPipeline
@@ -296,7 +297,7 @@ def claims(judged: Mapping[tuple[str, str], Verdict], scene: HandLit) -> None:
                 "gradient guidance improves realism and accuracy of detail",
                 "stated by the authors",
                 f"guided against unguided: {against('unguided')}",
-                word("unguided", guided, "reproduced", "partly", "not reproduced"),
+                claim_word([outcome_of(judged["unguided", m]) for m in guided]),
             ],
             [
                 "a diffusion model is better than fusion in closed form",

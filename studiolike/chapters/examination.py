@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import avatar, evaluation
 from ..evaluation import EvaluationTable, Verdict
+from ..evaluation.verdict import FAILS, HOLDS, NOT_TESTABLE, WORSE, claim_word, outcome_of
 from ..experiments.examination import DOSES, Examination, Lights, Shadow
 from . import figures
 from .notebook import table_of
@@ -233,11 +234,8 @@ def shadow(found: Shadow) -> dict[str, float | str]:
 def claims(table: EvaluationTable, judged: Judged, uneven: Verdict, found: Shadow) -> None:
     """What the authors state or others report, and what this chapter sees of it."""
 
-    def of(words: list[bool]) -> str:
-        return "reproduced" if all(words) else "partly reproduced" if any(words) else "not reproduced"
-
-    def better(rival: str, *metrics: str) -> list[bool]:
-        return [judged[rival, metric].word == "better" for metric in metrics]
+    def better(rival: str, *metrics: str) -> list[str]:
+        return [outcome_of(judged[rival, metric]) for metric in metrics]
 
     def evidence(rival: str, *metrics: str) -> str:
         return ", ".join(f"{METRICS[metric]} {judged[rival, metric].word}" for metric in metrics)
@@ -250,24 +248,24 @@ def claims(table: EvaluationTable, judged: Judged, uneven: Verdict, found: Shado
         [
             [
                 "The result is uniformly lit (the authors state it)",
-                of(better("nothing", *light)),
+                claim_word(better("nothing", *light)),
                 f"against doing nothing: {evidence('nothing', *light)}",
             ],
             [
                 "The result is complete (the authors state it)",
-                of(better("nothing", *holes)),
+                claim_word(better("nothing", *holes)),
                 f"against doing nothing: {evidence('nothing', *holes)}",
             ],
             [
                 "The person stays the same (the authors state it)",
-                of(better("mean_studio", "faceid_cosine")),
+                claim_word(better("mean_studio", "faceid_cosine")),
                 f"against a mean face for everybody: {evidence('mean_studio', 'faceid_cosine')}",
             ],
             [
                 "Strongly uneven light degrades it (reported of the paper)",
-                of([uneven.word == "worse", fell < 0]),
+                claim_word([outcome_of(uneven, WORSE), HOLDS if fell < 0 else FAILS]),
                 f"within people {uneven.difference:+.1f} dB per unit of severity; hardest shadow {fell:+.1f} dB",
             ],
-            ["KID and FaceID of the paper's tables", "not testable", f"other data, other networks: {kids}"],
+            ["KID and FaceID of the paper's tables", NOT_TESTABLE, f"other data, other networks: {kids}"],
         ],
     )

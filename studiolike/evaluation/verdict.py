@@ -24,7 +24,7 @@ import numpy as np
 from .bootstrap import Estimate, clustered_mean
 
 BETTER, WORSE, CANNOT_TELL = "better", "worse", "cannot tell"
-HOLDS, SMALLER, UNSURE, FAILS = "holds", "the right way, but smaller", "cannot tell", "does not hold"
+HOLDS, SMALLER, UNSURE, FAILS = "holds", "the right way, but smaller", CANNOT_TELL, "does not hold"
 REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_TESTABLE = "reproduced", "partly reproduced", "not reproduced", "not testable"
 EXACT = 16  # subjects up to which all sign flips are tried
 Key = TypeVar("Key", bound=Hashable)
@@ -173,10 +173,18 @@ def t_p(values: np.ndarray) -> float:
 def claim_word(outcomes: Sequence[str]) -> str:
     """The word of a claim whose conditions came out as `HOLDS`, `SMALLER`, `UNSURE` or `FAILS`.
 
-    All hold: reproduced. None holds or goes the right way: not reproduced. Else partly. No condition: not testable.
+    All hold: reproduced. Some hold or go the right way: partly. None does: not reproduced, or, if none fails either, cannot
+    tell. No condition: not testable.
     """
     if not outcomes:
         return NOT_TESTABLE
     if all(outcome == HOLDS for outcome in outcomes):
         return REPRODUCED
-    return PARTLY if any(outcome in (HOLDS, SMALLER) for outcome in outcomes) else NOT_REPRODUCED
+    if any(outcome in (HOLDS, SMALLER) for outcome in outcomes):
+        return PARTLY
+    return NOT_REPRODUCED if FAILS in outcomes else CANNOT_TELL
+
+
+def outcome_of(told: Verdict, wanted: str = BETTER) -> str:
+    """How a comparison comes out for a claim that says `BETTER` or `WORSE`."""
+    return UNSURE if told.word == CANNOT_TELL else HOLDS if told.word == wanted else FAILS

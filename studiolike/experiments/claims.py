@@ -28,6 +28,7 @@ from ..evaluation.verdict import (
     WORSE,
     Verdict,
     claim_word,
+    outcome_of,
     over_seeds,
     seeded_verdicts,
 )
@@ -215,9 +216,9 @@ def _compared(condition: Condition, made: Record, told: Verdict) -> Finding:
         apart = told.word != CANNOT_TELL and not low <= ratio.mean <= high
         outcome = HOLDS if inside else FAILS if apart else UNSURE
     else:
-        wanted = WORSE if condition.relation == "worse_than" else BETTER
-        large = condition.times <= 1 or ratio.low >= condition.times
-        outcome = (HOLDS if large else SMALLER) if told.word == wanted else UNSURE if told.word == CANNOT_TELL else FAILS
+        outcome = outcome_of(told, WORSE if condition.relation == "worse_than" else BETTER)
+        if outcome == HOLDS and condition.times > 1 and ratio.low < condition.times:
+            outcome = SMALLER
     values = [spoken(made.estimate(row, condition.measure)) for row in condition.rows]
     factor = "" if higher_is_better(condition.measure) or condition.measure == "kid" else f", × {spoken(ratio)}"
     return Finding(condition, outcome, f"{values[0]} against {values[1]}{factor}, p = {told.p:.2g}")
