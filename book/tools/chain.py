@@ -19,7 +19,7 @@ STAGES = {
     6: ("avatar", "and the examination"),
     7: ("your own capture", "a real photograph through all of it"),
 }
-ACROSS, DOWN, WIDE, HIGH, GAP = 3, 2, 138, 50, 24  # boxes in a row, rows, and their sizes
+ACROSS, DOWN, WIDE, HIGH, GAP = 3, 2, 160, 50, 24  # boxes in a row, rows, and their sizes
 LINE = 'fill="none" stroke="currentColor" stroke-width="1.5"'
 
 
