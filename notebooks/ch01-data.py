@@ -27,7 +27,7 @@
 # - read, and write, a data card that says what a data set cannot show.
 #
 # **Prerequisites.** Basic deep learning, and PyTorch tensors.
-# No graphics: the few equations of light are explained where they are used, and the page "Before you start" has the pictures that go with them.
+# No graphics: the few equations of light are explained where they are used, and {doc}`../before-you-start` has the pictures that go with them.
 #
 # **Words.** A *subject* is a person, here a synthetic one.
 # A *texture* is the unrolled surface of a head, stored as a picture whose pixels are called *texels*.
@@ -40,8 +40,8 @@
 # Those are private, and so are the studio captures.
 # The synthetic heads of this book are a declared stand-in for them: they show that the method works where the truth is known, not that it works on people.
 #
-# **What of the paper was read.** The abstract, the printed objective of the fine-tuning and the tables of the supplement, as far as they are public; not the whole method section.
-# So each chapter says of a statement whether the authors make it, others report it, or we infer or choose it.
+# What of the paper was read, and what is inferred, is said in one place: {doc}`../related-work`.
+# Each chapter says of a statement whether the authors make it, others report it, or we infer or choose it.
 # This chapter's layout, skin model, light and camera are all our choices.
 #
 # ### Predict before you run
@@ -213,6 +213,7 @@ figures.show(
 #
 # From the seed come a shape (the base head plus smooth, slightly asymmetric bumps, at fixed $u, v$), pigments, marks, hair, and relief.
 # Every map that went into the picture is kept, which no real capture can offer.
+# The first figure has ten of them.
 # Upper row, what the subject is made of:
 #
 # - **albedo**, the skin's own colour, what is left when all light is taken away (rings mark its moles);
@@ -222,8 +223,25 @@ figures.show(
 # - **gloss**, how mirror-like the skin is.
 #
 # Lower row: where **hair** covers the skin; the **light** that fell on the head in one capture; its **visibility**, black where the phone never looked; and the two textures that result.
+#
+# ## The two domains
+#
+# Let $n$ be a texel's normal.
+# Light reaches it from all directions $\omega_d$ that it can see; $\mathcal D$ is a set of directions spread over the sphere, and $L(\omega_d)$ the light that comes from one of them.
+# What a texel can see, $V_d$ (1 or 0 for each direction, or between), is worked out once and kept, which turns every further lighting into a product of matrices {cite}`sloan2002prt`.
+# Their sum is the *irradiance* $E$, the light that falls on the texel:
+#
+# $$ E = \frac4{|\mathcal D|}\sum_{d \in \mathcal D} L(\omega_d)\, V_d \max(n \cdot \omega_d, 0) \;+\; K\, S \max(n\cdot\omega_K, 0) . $$ (eq-ch01-light)
+#
+# The second term is a hard key light, a lamp or the sun in direction $\omega_K$ with strength $K$ and cast shadow $S$ (0 in the shadow, 1 outside); it is present in about three captures of five.
+# The studio has one light for everybody, a uniform dome, and one exposure.
+#
+# The second figure has six subjects, evenly spaced in skin tone, once in the studio and once by phone.
+# The columns share a subject; nothing else is shared between the rows.
 
 # %% tags=["hide-input"]
+notebook.source(light.diffuse)
+notebook.source(studio_texture)
 with torch.no_grad():
     heads = synthesise_subjects(
         portraits.evenly_by_tone(6), size
@@ -237,26 +255,6 @@ figures.show(
     "distance to the base head, ambient occlusion, gloss, hair, then the light and the "
     "visibility of one phone capture, and the studio and phone textures.",
 )
-
-# %% [markdown]
-# ## The two domains
-#
-# Let $n$ be a texel's normal.
-# Light reaches it from all directions $\omega_d$ that it can see; $\mathcal D$ is a set of directions spread over the sphere, and $L(\omega_d)$ the light that comes from one of them.
-# What a texel can see, $V_d$ (1 or 0 for each direction, or between), is worked out once and kept, which turns every further lighting into a product of matrices {cite}`sloan2002prt`.
-# Their sum is the *irradiance* $E$, the light that falls on the texel:
-#
-# $$ E = \frac4{|\mathcal D|}\sum_{d \in \mathcal D} L(\omega_d)\, V_d \max(n \cdot \omega_d, 0) \;+\; K\, S \max(n\cdot\omega_K, 0) . $$ (eq-ch01-light)
-#
-# The second term is a hard key light, a lamp or the sun in direction $\omega_K$ with strength $K$ and cast shadow $S$ (0 in the shadow, 1 outside); it is present in about three captures of five.
-# The studio has one light for everybody, a uniform dome, and one exposure.
-#
-# Below are six subjects, evenly spaced in skin tone, once in the studio and once by phone.
-# The columns share a subject; nothing else is shared between the rows.
-
-# %% tags=["hide-input"]
-notebook.source(light.diffuse)
-notebook.source(studio_texture)
 seen_by_phone = shots.texture * (shots.visibility > 0)
 figures.show(
     figures.texture_grid(
