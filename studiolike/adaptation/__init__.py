@@ -19,7 +19,7 @@ from .losses import (
     r1_loss,
 )
 from .sampling import CODES, CodeSampler
-from .train import AdaptStage, Pairs, train_studio
+from .train import AdaptStage, train_studio
 
 __all__ = [
     "CODES",
@@ -28,7 +28,6 @@ __all__ = [
     "EncodedCaptures",
     "EncodedPairs",
     "CodeSampler",
-    "Pairs",
     "StudioDistance",
     "adversarial_loss",
     "detail_loss",

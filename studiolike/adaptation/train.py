@@ -11,7 +11,7 @@ D(train) leaves D(held out) behind, it has begun to recite.
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,30 +43,6 @@ STATS_EVERY = 8  # steps between looks at D's opinions
 STATS_IMAGES = 16
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """The few pairs, row by row: ``w_plus (P, L, D)`` of a phone capture, ``studio (P, 3, H, W)`` its
-    subject's texture.
-
-    Textures are uint8, or float in [0, 1]. A subject with several captures simply appears several times.
-    """
-
-    w_plus: Tensor
-    studio: Tensor
-
-    def __post_init__(self) -> None:
-        if len(self.w_plus) != len(self.studio):
-            raise InputError(f"{len(self.w_plus)} pair codes but {len(self.studio)} pair textures: give one for one")
-
-    def __len__(self) -> int:
-        return len(self.w_plus)
-
-    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """``n`` of them, with repeats: codes ``(n, L, D)`` and textures ``(n, 3, H, W)``."""
-        chosen = torch.randint(len(self), (n,), generator=rng)
-        return self.w_plus[chosen], self.studio[chosen]
-
-
 class AdaptStage(Stage):
     """Stage 3 for `training.fit`.
 
@@ -75,8 +51,7 @@ class AdaptStage(Stage):
         g_phone, d_phone: the networks of stage 1; copied, never changed.
         sampler: where codes come from: `CodeSampler`, or `EncodedCaptures`, which also gives twins.
         studio: ``(S, 3, H, W)`` studio textures, uint8 or float in [0, 1], tensor or array; no pairing is used.
-        pairs: `Pairs` with codes found before, or `EncodedPairs`, which draws disturbed captures; None if all weights on pairs
-            are 0.
+        pairs: `EncodedPairs`, which draws disturbed captures; None if all weights on pairs are 0.
         identity: network with ``embed``, or None if its weight is 0.
         held_out: studio textures of other subjects, only ever looked at by the statistics.
         distance: perceptual distance on signed images; None takes `StudioDistance` on D_phone.
@@ -94,7 +69,7 @@ class AdaptStage(Stage):
         d_phone: nn.Module,
         sampler: CodeSampler | EncodedCaptures,
         studio: Textures,
-        pairs: Pairs | EncodedPairs | None = None,
+        pairs: EncodedPairs | None = None,
         *,
         identity: nn.Module | None = None,
         held_out: Textures | None = None,
@@ -103,7 +78,7 @@ class AdaptStage(Stage):
         self.config, self.batch, self.sampler = config, config.batch, sampler
         self.studio, self.pairs, self.held_out = studio, pairs, held_out
         size = g_phone.config.resolution
-        for textures in (studio, held_out, pairs.studio if isinstance(pairs, Pairs) else None):
+        for textures in (studio, held_out):
             if textures is not None and tuple(textures.shape[1:]) != (3, size, size):
                 raise InputError(f"studio textures are {tuple(textures.shape)}, the generator makes {size}×{size}")
         # the frozen teachers: copies, so that whoever handed them in keeps theirs as they were
