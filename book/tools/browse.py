@@ -42,6 +42,7 @@ ARGUMENTS = [
 ]
 WIDE, PHONE, NARROWEST = {"width": 1440, "height": 900}, {"width": 390, "height": 844}, 360
 TALLEST = 12_000  # pixels of a page in one picture; Chromium draws no surface beyond 16,384
+PATIENCE = 120_000  # milliseconds; a machine that does other work too is slow, not wrong
 SERIOUS = ("serious", "critical")
 NOISE = re.compile(r"GL Driver Message|GPU stall|swiftshader", re.IGNORECASE)  # of drawing without a GPU
 
@@ -193,7 +194,7 @@ def heads_missing(page: Page, script: str) -> list[str]:
         holder.scroll_into_view_if_needed()
         frame = holder.element_handle().content_frame()
         try:
-            canvas = frame.wait_for_selector("canvas", timeout=15_000)
+            canvas = frame.wait_for_selector("canvas", timeout=PATIENCE)
         except Exception as error:
             found.append(f"a framed head draws nothing: {str(error).splitlines()[0]}")
             continue
@@ -234,7 +235,7 @@ def own_test(page: Page) -> list[str]:
 def search_silent(page: Page, address: str) -> list[str]:
     page.goto(f"{address}/search.html?q=fusion")
     try:
-        page.wait_for_selector("#search-results li a", timeout=15_000)
+        page.wait_for_selector("#search-results li a", timeout=PATIENCE)
     except Exception:
         return ["search.html: finds nothing for 'fusion'"]
     return []
@@ -283,6 +284,7 @@ def visit(browser: Browser, address: str, name: str, folder: Path, script: str, 
         context = browser.new_context(
             viewport=screen, has_touch=touch, is_mobile=touch, color_scheme="light", reduced_motion="reduce"
         )
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         watch(page, problems)
         page.goto(f"{address}/{name}.html")
