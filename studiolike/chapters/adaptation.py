@@ -126,7 +126,8 @@ def ledger(name: str) -> None:
     else:
         kept = record(name)
         stale = f"\n\n**Made with other settings or weights than today's:** {len(kept.stale())} entries." if kept.stale() else ""
-        text = f"**From the ledger: {made.question}**\n\n{kept.table()}{stale}\n\n{made.limits}"
+        shown = [m for m in kept.measures if m not in ("faceid_mse", "psnr/observed", "colour")]  # what fits a page
+        text = f"**From the ledger: {made.question}**\n\n{kept.table(shown)}{stale}\n\n{made.limits}"
     display(Markdown(text))
 
 
