@@ -13,6 +13,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 NODE := tests/node/node_modules/.installed
+WEB := book/web/node_modules/.installed
 
 # smoke: seconds a chapter, for tests · cpu: minutes on two cores · gpu: a free Colab T4 · paper: the paper's scale
 PROFILE ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
@@ -29,7 +30,7 @@ help: ## show this list
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-book: $(INSTALLED) ## run every chapter in order and render the book into _build/html (PROFILE=, CHAPTERS=)
+book: $(INSTALLED) $(WEB) ## run every chapter in order and render the book into _build/html (PROFILE=, CHAPTERS=)
 	$(RUN) book/tools/execute.py --profile $(PROFILE) --chapters $(CHAPTERS)
 	$(RUN) book/tools/build.py --profile $(PROFILE) --chapters $(CHAPTERS)
 
@@ -73,6 +74,12 @@ colab: $(BOOT)/bin/uv ## run every chapter's set-up and first cells among Colab'
 	$(BOOT)/bin/uv pip install --quiet --python $(COLAB) -c $(COLAB).txt torch torchvision numpy pillow scipy \
 		scikit-image ipython ipywidgets ipykernel matplotlib diffusers accelerate huggingface_hub safetensors tqdm
 	$(COLAB)/bin/python book/tools/colab.py
+
+# The runtime of the page with the model; where there is no npm, or no network, the page says that it has none.
+$(WEB): book/web/package-lock.json
+	@if ! command -v npm >/dev/null; then echo "note: no npm here, so the book's page with the model has none"; \
+	elif npm ci --prefix book/web --no-audit --no-fund --ignore-scripts --silent; then touch $@; \
+	else echo "note: npm cannot install book/web, so the book's page with the model has none"; fi
 
 lint: $(INSTALLED) ## check format and style with ruff, types with mypy, and that the notebooks agree with their text sources
 	$(RUN) -m ruff format --check .

@@ -113,7 +113,7 @@ def assemble(profile: str, sources: list[Path]) -> Path:
     records = load_records(profile, names)
     target = BUILD / "source"
     shutil.rmtree(target, ignore_errors=True)
-    unwanted = ("tools", "teaching", "_toc.yml", "404.html", "README.md", "__pycache__")
+    unwanted = ("tools", "teaching", "web", "_toc.yml", "404.html", "README.md", "__pycache__")
     shutil.copytree(BOOK, target, ignore=shutil.ignore_patterns(*unwanted))
     (target / "notebooks").mkdir()
     titles, known, judged = {}, names_of(sources), ledger.verdicts()
@@ -137,6 +137,11 @@ def assemble(profile: str, sources: list[Path]) -> Path:
     copy_mathjax(target / "_static" / "mathjax")
     social_card.write(target / "_static")
     write_toc(target, present)
+    import page_model  # with torch, which the other tools do not need
+
+    if not page_model.install(target / "_static" / "try-it"):
+        print("note: onnxruntime-web is not installed (make book does it where npm is), so this book has no model in its page")
+    write_toc(target, {f"notebooks/{name}" for name in names})
     return target
 
 

@@ -1,0 +1,145 @@
+"""Everything the page "Try it" needs besides its text and scripts: networks as ONNX, faces, a reference, the head.
+
+    python book/tools/page_model.py FOLDER        # for authors; book/tools/build.py does it for the book
+
+In: the released weights. Out, in FOLDER: ``manifest.json``, three synthetic faces of the validation split and NASA's portrait
+of an astronaut as textures with visibility, the result that PyTorch computes for the first of them (the page compares its own
+with it), a still picture for browsers without scripts, the page of the head, and, where ``npm`` has installed it (``make
+book`` does), onnxruntime-web with the networks. Without it the manifest says so, and the page says it to the reader.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io as bytes_io
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+import before_after
+import onnx_export
+from execute import package_hash
+from project import BUILD, ROOT
+from studiolike import avatar, capture, io, layout
+from studiolike.chapters import figures
+from studiolike.pipeline import RESOLUTION, StudioPipeline
+
+RUNTIME = ROOT / "book" / "web" / "node_modules" / "onnxruntime-web" / "dist"
+# loader and program for every browser, and a second pair that can also use a GPU
+RUNTIME_FILES = (
+    "ort.wasm.min.mjs",
+    "ort-wasm-simd-threaded.mjs",
+    "ort-wasm-simd-threaded.wasm",
+    "ort.webgpu.min.mjs",
+    "ort-wasm-simd-threaded.asyncify.mjs",
+    "ort-wasm-simd-threaded.asyncify.wasm",
+)
+NAMES = ("Lightest skin", "Middle", "Darkest skin")  # of the synthetic faces, in the order of `synthetic_rows`
+ASTRONAUT = "Astronaut"
+DETECTOR_SIDES = (128, 256)
+COORDINATES = 256  # texels of the position map that goes to the browser; the face is smooth, so it interpolates
+
+
+def faces() -> dict[str, tuple[Tensor, Tensor]]:
+    """Phone textures ``(3, N, N)`` with visibility ``(1, N, N)`` by name; N = `RESOLUTION`, no network saw them in training."""
+    from skimage.data import astronaut
+
+    _, textures, maps, *_ = before_after.synthetic_rows(RESOLUTION)
+    shot = capture.capture_photo(astronaut(), RESOLUTION, capture.astronaut_landmarks())
+    found = dict(zip(NAMES, zip(textures, maps, strict=True), strict=True))
+    return found | {ASTRONAUT: (shot.texture[0], shot.visibility[0])}
+
+
+def rounded(picture: Tensor) -> Tensor:
+    """What a picture holds after it was written with 8 bits."""
+    return (picture.clamp(0, 1) * 255).round() / 255
+
+
+def write_geometry(path: Path) -> None:
+    """What unwrapping a photo needs, as one file of little-endian numbers: see ``unwrap.js``, which reads it.
+
+    float32: 468 × 3 vertices in cm, 468 × 2 places in the layout, 3 × `COORDINATES`² position map; then uint16: triangles.
+    """
+    numbers = [layout.face_vertices(), layout.landmark_uv(), layout.position_map(COORDINATES)]
+    with io.atomic(path) as temporary:
+        temporary.write_bytes(
+            b"".join(part.numpy().astype("<f4").tobytes() for part in numbers)
+            + layout.face_triangles().numpy().astype("<u2").tobytes()
+        )
+
+
+def write_photo(folder: Path) -> None:
+    """The astronaut's portrait, with the places of the landmarks that the package finds, for the page's second self-test."""
+    from skimage.data import astronaut
+
+    photo = astronaut()
+    Image.fromarray(photo).save(folder / "photo.png")
+    points = capture.landmarks(photo)
+    (folder / "photo.json").write_text(json.dumps({"points": np.round(points, 2).tolist()}, separators=(",", ":")))
+
+
+def write_pictures(folder: Path, pipe: StudioPipeline) -> list[dict[str, str]]:
+    """Faces, reference, still picture and the page of the head; returns the faces as the manifest lists them."""
+    listed, rows = [], []
+    for number, (name, (texture, seen)) in enumerate(faces().items()):
+        texture, seen = rounded(texture), rounded(seen)
+        files = {"texture": f"face{number}.png", "visibility": f"face{number}-seen.png"}
+        io.write_image(texture, folder / files["texture"])
+        io.write_image(seen.expand(3, -1, -1), folder / files["visibility"])
+        result = pipe(texture, seen).texture[0]
+        if number == 0:
+            io.write_image(result, folder / "reference.png")
+        listed.append({"name": name, **files})
+        rows.append((texture, result))
+    mesh = avatar.head_mesh(grid=128)
+    grid = [[before, after, *(avatar.render(mesh, skin, yaw=24, size=384) for skin in (before, after))] for before, after in rows]
+    columns = ("phone texture", "result", "head: phone", "head: result")
+    picture = figures.png_bytes(figures.texture_grid(grid, [entry["name"] for entry in listed], columns, tile=1.7))
+    with Image.open(bytes_io.BytesIO(picture)) as image:
+        image.convert("RGB").save(folder / "still.jpg", quality=88, optimize=True)
+    skins = dict(zip(("result", "phone"), reversed(rows[0]), strict=True))
+    words = {"title": "The head", "description": "The head with the result, seen from the front"}
+    avatar.write_viewer(mesh, folder / "head.html", skins, **words)
+    return listed
+
+
+def write(folder: Path, runtime: Path = RUNTIME) -> bool:
+    """Write everything into ``folder``; returns whether the model is among it."""
+    pipe = StudioPipeline.released()
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = {"faces": write_pictures(folder, pipe), "reference": "reference.png", "resolution": RESOLUTION, "model": None}
+    if all((runtime / name).is_file() for name in RUNTIME_FILES):
+        for name in RUNTIME_FILES:
+            shutil.copy(runtime / name, folder)
+        onnx_export.write_chain(folder / "chain.onnx", pipe)
+        onnx_export.write_face_mesh(folder / "face_mesh.onnx")
+        for side in DETECTOR_SIDES:
+            onnx_export.write_face_detector(folder / f"face_detector{side}.onnx", side)
+        write_geometry(folder / "geometry.bin")
+        write_photo(folder)
+        manifest["model"] = {name: (folder / name).stat().st_size for name in ("chain.onnx", "ort-wasm-simd-threaded.wasm")}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    return manifest["model"] is not None
+
+
+def install(folder: Path) -> bool:
+    """`write` into ``folder``, from the last build if package, tools and runtime are the same."""
+    state = [package_hash(), str((RUNTIME / RUNTIME_FILES[0]).is_file())]
+    state += [path.read_text() for path in (Path(__file__), Path(onnx_export.__file__), Path(before_after.__file__))]
+    state += [(ROOT / "book" / "web" / "package-lock.json").read_text()]
+    kept = BUILD / "model" / hashlib.sha256("\0".join(state).encode()).hexdigest()[:16]
+    if not (kept / "manifest.json").exists():
+        print("exporting the networks for the page with the model", flush=True)
+        shutil.rmtree(kept.parent, ignore_errors=True)
+        write(kept)
+    shutil.copytree(kept, folder, dirs_exist_ok=True)
+    return json.loads((folder / "manifest.json").read_text())["model"] is not None
+
+
+if __name__ == "__main__":
+    print("with the model" if write(Path(sys.argv[1])) else "without the model: onnxruntime-web is not installed")

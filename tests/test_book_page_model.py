@@ -1,0 +1,126 @@
+"""The model in the page: exported networks compute what PyTorch computes, and the page's own unwrapping what ours does."""
+
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+
+import onnx_export
+import page_model
+from project import ROOT
+from studiolike import capture
+from studiolike.detail import Detailer, make_scheduler
+from studiolike.pipeline import StudioPipeline
+from studiolike.stylegan2 import Encoder, Generator
+
+SCRIPTS = ROOT / "book" / "_static" / "try-it"
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    """A tiny chain whose weights half precision holds exactly, as it does the released ones."""
+    torch.manual_seed(0)
+    sizes = {"resolution": 32, "w_dim": 64, "channel_base": 512, "channel_max": 64}
+    g_phone, g_studio = Generator(**sizes, mapping_layers=1), Generator(**sizes, mapping_layers=1)
+    networks = [g_phone, Encoder(**sizes, hidden=64), g_studio, Detailer(channels=(8, 16), groups=4)]
+    return StudioPipeline(*(net.half().float().eval() for net in networks), make_scheduler())
+
+
+def run(path, **feeds):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(None, {name: tensor.numpy() for name, tensor in feeds.items()})
+
+
+def test_the_exported_chain_gives_what_the_pipeline_gives_and_is_stored_in_half_precision(pipe, tmp_path):
+    onnx_export.write_chain(tmp_path / "chain.onnx", pipe, size=64)
+    rng = torch.Generator().manual_seed(1)
+    texture, visibility = torch.rand(1, 3, 64, 64, generator=rng), torch.rand(1, 1, 64, 64, generator=rng).round()
+    expected = pipe(texture, visibility, resolution=64)
+    studio, low = run(tmp_path / "chain.onnx", texture=texture, visibility=visibility)
+    assert np.abs(low - expected.studio_lr.numpy()).max() < 1e-4
+    assert np.abs(studio - expected.texture.numpy()).max() < 1e-4
+    weights = sum(p.numel() for net in (pipe.g_phone, pipe.g_studio, pipe.encoder) for p in net.parameters())
+    assert (tmp_path / "chain.onnx").stat().st_size < 3 * weights  # 4 bytes each if they were not
+
+
+def test_weights_that_half_precision_would_change_stay_as_they_are(tmp_path):
+    matrix = torch.rand(64, 64, generator=torch.Generator().manual_seed(0)) + 1e-5
+    onnx_export.write(lambda x: (x @ matrix,), (torch.rand(2, 64),), (("x",), ("y",)), tmp_path / "f.onnx")
+    x = torch.rand(2, 64)
+    assert np.abs(run(tmp_path / "f.onnx", x=x)[0] - (x @ matrix).numpy()).max() < 1e-5
+
+
+def test_the_exported_landmark_networks_give_what_ours_give(tmp_path):
+    onnx_export.write_face_mesh(tmp_path / "mesh.onnx")
+    onnx_export.write_face_detector(tmp_path / "detector.onnx", 128)
+    crop = torch.rand(1, 3, 192, 192, generator=torch.Generator().manual_seed(0))
+    picture = crop[..., :128, :128] * 2 - 1
+    with torch.no_grad():
+        ours = [*capture.detection.mesh()(crop), *capture.detection.detector()(picture)]
+    theirs = run(tmp_path / "mesh.onnx", crop=crop) + run(tmp_path / "detector.onnx", picture=picture)
+    for a, b in zip(theirs, ours, strict=True):
+        assert np.abs(a - b.numpy()).max() < 1e-2  # pixels, or a logit
+
+
+def test_without_the_runtime_pictures_are_there_and_the_manifest_says_that_there_is_no_model(pipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(StudioPipeline, "released", classmethod(lambda cls: pipe))
+    monkeypatch.setattr(page_model, "write_pictures", lambda folder, pipe: [{"name": "a"}])
+    assert page_model.write(tmp_path, runtime=tmp_path / "nothing") is False
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["model"] is None and manifest["faces"] == [{"name": "a"}]
+    assert not list(tmp_path.glob("*.onnx"))
+
+
+def test_the_lock_of_the_pages_packages_names_hashes_and_no_address():
+    folder = ROOT / "book" / "web"
+    wanted = json.loads((folder / "package.json").read_text())["dependencies"]
+    locked = json.loads((folder / "package-lock.json").read_text())["packages"]
+    assert {name: locked[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    assert all("resolved" not in entry and entry["integrity"] for name, entry in locked.items() if name)
+    assert wanted["onnxruntime-web"] in (ROOT / "NOTICE").read_text()
+
+
+UNWRAP = """
+import fs from "node:fs";
+const { readGeometry, unwrap } = await import(process.argv[2] + "/photo.js");
+const { Picture } = await import(process.argv[2] + "/landmarks.js");
+const folder = process.argv[3], { width, height, size, points } = JSON.parse(fs.readFileSync(folder + "/job.json"));
+const bytes = new Uint8Array(fs.readFileSync(folder + "/photo.raw"));
+const geometry = readGeometry(new Uint8Array(fs.readFileSync(folder + "/geometry.bin")).buffer);
+const face = unwrap(new Picture(width, height, bytes), points, size, geometry);
+fs.writeFileSync(folder + "/texture.raw", face.texture);
+fs.writeFileSync(folder + "/visibility.raw", face.visibility);
+"""
+
+
+@pytest.mark.parametrize("scale", [1, 4])
+def test_the_page_unwraps_a_photo_as_the_package_does(tmp_path, scale):
+    from PIL import Image
+    from skimage.data import astronaut
+
+    if shutil.which("node") is None:
+        pytest.skip("needs Node, which runs the page's own scripts")
+    size, stored = 128, capture.astronaut_landmarks()
+    photo = Image.fromarray(astronaut()).resize((512 * scale, 512 * scale), Image.Resampling.BICUBIC)
+    points, photo = stored.points * scale, np.asarray(photo)
+    job = {"width": photo.shape[1], "height": photo.shape[0], "size": size, "points": points.tolist()}
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    (tmp_path / "photo.raw").write_bytes(np.dstack([photo, np.full(photo.shape[:2], 255, np.uint8)]).tobytes())
+    page_model.write_geometry(tmp_path / "geometry.bin")
+    (tmp_path / "unwrap.mjs").write_text(UNWRAP)
+    (tmp_path / "scripts").mkdir()
+    for script in SCRIPTS.glob("*.js"):  # Node takes a file for a module by its folder's package.json
+        shutil.copy(script, tmp_path / "scripts")
+    (tmp_path / "scripts" / "package.json").write_text('{"type": "module"}')
+    subprocess.run(["node", tmp_path / "unwrap.mjs", (tmp_path / "scripts").as_uri(), str(tmp_path)], check=True, timeout=120)
+    texture = np.fromfile(tmp_path / "texture.raw", "<f4").reshape(3, size, size)
+    visibility = np.fromfile(tmp_path / "visibility.raw", "<f4").reshape(size, size)
+    ours = capture.capture_photo(photo, size, points)
+    assert np.abs(visibility - ours.visibility[0, 0].numpy()).mean() < 0.003
+    seen = ours.visibility[0, 0].numpy() > 0.25
+    assert seen.mean() > 0.1 and np.abs(texture - ours.texture[0].numpy())[:, seen].mean() < 0.004
+    assert np.abs(texture - ours.texture[0].numpy()).mean() < 0.02  # also where it is filled
