@@ -86,8 +86,10 @@ import torch
 from PIL import Image
 
 from studiolike import avatar, capture, cli, recipes
+from studiolike.avatar.relight import lamp
 from studiolike.chapters import figures, notebook
 from studiolike.chapters import photograph as shown
+from studiolike.chapters.live import explore
 from studiolike.experiments.photograph import Photograph, closed_sockets
 
 settings = recipes.chapter_profile(profile)
@@ -185,6 +187,17 @@ figures.before_after(
 mesh = avatar.head_mesh(grid=96)
 skins = {"phone texture": lab.shot.texture[0], "result": out.texture[0]}
 shown.turning(mesh, skins)
+
+# %% tags=["remove-output", "nbval-ignore-output"]
+explore(
+    lambda side, height, texture: avatar.render(
+        mesh, skins[texture], 20, size=384, shading=lamp(side, height)
+    ),
+    "the head under one lamp: where a light stays that no lamp makes, the texture holds it",
+    side=(-120, 120, -50),
+    height=(-60, 60, 25),
+    texture=list(skins),
+)
 
 # %%
 avatar.write_glb(mesh, skins["result"], folder / "astronaut.glb")

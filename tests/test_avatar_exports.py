@@ -14,7 +14,7 @@ from PIL import Image
 from studiolike import avatar, files, layout
 from studiolike.avatar.mesh import tangents
 from studiolike.avatar.movie import write_movie
-from studiolike.avatar.relight import ENVIRONMENTS, light_of
+from studiolike.avatar.relight import ENVIRONMENTS, ONE_LAMP, lamp, light_of
 from studiolike.avatar.report import observed_shares
 from studiolike.errors import InputError, OutputError
 
@@ -83,6 +83,14 @@ def test_four_lights_differ_and_a_texture_without_light_shows_each_of_them(skin)
     assert window[0] > 1.5 * window[1] and sun[1] > 1.5 * sun[0]
     with pytest.raises(InputError, match="known"):
         light_of("moon")
+
+
+def test_a_lamp_lights_what_faces_it_and_leaves_the_rest_in_the_light_from_everywhere():
+    left, up, back = torch.tensor([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]])
+    ambient, strength, _ = ONE_LAMP
+    for direction, light in ((left, lamp(-90, 0)), (up, lamp(0, 90)), (back, lamp(180, 0))):
+        towards, away = light(torch.stack([direction, -direction])).tolist()
+        assert towards == pytest.approx(ambient + strength, abs=1e-5) and away == pytest.approx(ambient)
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".gif", ".webp", ".png"])

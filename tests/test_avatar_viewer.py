@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from studiolike.avatar import head_mesh, write_glb, write_viewer
+from studiolike.avatar import head_mesh, relight, write_glb, write_viewer
 from studiolike.errors import InputError
 
 HOSTILE = '</script><img src="https://example.org/x.png">'
@@ -113,6 +113,14 @@ def test_every_template_mark_is_filled_and_the_script_is_complete(text):
     script = text[text.rindex("<script>") :]
     for opened, closed in ("()", "[]", "{}"):
         assert script.count(opened) == script.count(closed)
+
+
+def test_a_lamp_can_be_moved_by_labelled_sliders_and_other_textures_come_only_from_the_page_around(text):
+    page = Page(text)
+    assert [a["value"] for a in page.find("input", type="radio", name="light")] == ["studio", "lamp", "none"]
+    assert {a["id"] for a in page.find("input", type="range")} == {"yaw", "side", "height"}
+    assert data_of(text)["own"] == list(relight.ONE_LAMP)
+    assert "e.source === window.parent" in text and "data:image" in text
 
 
 def test_names_and_titles_cannot_break_out_of_their_place(mesh, tmp_path):

@@ -1,96 +1,158 @@
-"""Make the picture on the first page and in the README: what the released weights make of unseen captures.
+"""Make the pictures of the first page and of the README: what the released weights make of unseen captures.
 
-    python book/tools/before_after.py [--out book/_static/before_after.png]
+    python book/tools/before_after.py
 
-Rows: three synthetic subjects of the validation split, which no network was trained on, chosen by a rule and not by
-their results (the lightest, the middle and the darkest skin), each in a capture of middling severity; and NASA's
-portrait of an astronaut (public domain). Columns: phone texture, studio result, true studio texture where there is one,
-and the head with each. The same weights give the same picture.
+People: twelve of the validation split, which no network was trained on, each in one capture. Chosen by rules: the lightest, the
+middle and the darkest skin, in a capture of middling severity; the result with the lowest PSNR; and NASA's portrait of an
+astronaut (public domain). Columns: what the phone saw, the quotient (a rival that learns nothing but a mean), the result of the
+chain, the truth where there is one, the head with the phone's texture under studio lamps, and the head with the result under
+three lights that nobody saw it in. Whether a row works is computed: its result must be nearer to the truth than both the phone
+texture and the quotient. The pair on top of the first page is the middle row's head. The same weights give the same pictures.
+
+Out, in ``book/_static``: ``before_after.png``, ``lead-phone.jpg``, ``lead-result.jpg`` and ``lead.html``, which shows the pair.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from studiolike import avatar, capture, config, io, synth
+from project import ROOT
+from studiolike import avatar, capture, config, evaluation, io, synth, weights
+from studiolike.avatar.relight import light_of
 from studiolike.chapters import figures
 from studiolike.pipeline import StudioPipeline
 from studiolike.recipes import set_spec
 
-ROOT = Path(__file__).resolve().parents[2]
-COLUMNS = ("phone texture", "our result", "truth", "head: phone", "head: result", "head: truth")
-CANDIDATES, LIGHTS, YAW = 12, 3, 28
+LIGHTS = ("window, left", "low sun, right", "stage")  # of `avatar.relight.ENVIRONMENTS`
+COLUMNS = ("phone", "quotient", "chain", "truth", "head: phone", *(f"chain:\n{name}" for name in LIGHTS))
+CANDIDATES, SHOTS, YAW = 12, 3, 28
+CHOSEN = ("lightest skin", "middle", "darkest skin")
+LEAD = 1  # place in CHOSEN of the pair on top
 
 
-def synthetic_rows(resolution: int) -> tuple[list[str], Tensor, Tensor, Tensor, list[avatar.HeadMesh]]:
-    """Names, phone textures, visibility ``(3, …)``, truth and meshes of three unseen subjects."""
+@dataclass
+class Row:
+    """One face: ``phone``, ``truth`` ``(3, R, R)``, ``seen (1, R, R)``, its mesh and a name; no truth for a photograph."""
+
+    name: str
+    phone: Tensor
+    seen: Tensor
+    truth: Tensor | None
+    mesh: avatar.HeadMesh
+
+
+def candidates() -> Tensor:
+    """Seeds of the people, from the lightest skin to the darkest, int64 ``(N,)``."""
     spec = set_spec(config.profile("cpu").data, detailed=True)
     seeds = spec.seeds()[spec.rows()[0] == synth.dataset.SPLITS.index("val")][:CANDIDATES]
-    by_tone = synth.synthesise_subjects(seeds, 64).tone.argsort()  # a small size is enough to know the tone
-    seeds = seeds[by_tone[[0, len(seeds) // 2, -1]]]
-    people = synth.synthesise_subjects(seeds, resolution)
-    textures, maps = [], []
-    for k in range(len(seeds)):
-        shots = synth.phone_capture(people[torch.full((LIGHTS,), k)], torch.arange(LIGHTS) + 10 * k)
-        middling = shots.severity.argsort()[LIGHTS // 2]
-        textures.append(shots.texture[middling])
-        maps.append(shots.visibility[middling])
-    meshes = [avatar.head_mesh(position, grid=128) for position in people.position]
-    names = ["synthetic,\nlightest skin", "synthetic,\nmiddle", "synthetic,\ndarkest skin"]
-    return names, torch.stack(textures), torch.stack(maps), synth.studio_texture(people), meshes
+    return seeds[synth.synthesise_subjects(seeds, 64).tone.argsort()]  # a small size is enough to know the tone
+
+
+def synthetic_rows(seeds: Tensor, resolution: int) -> list[Row]:
+    """A capture of middling severity of each of these people."""
+    rows = []
+    for number, seed in enumerate(seeds):
+        person = synth.synthesise_subjects(seed[None], resolution)
+        shots = synth.phone_capture(person[torch.zeros(SHOTS, dtype=torch.int64)], torch.arange(SHOTS) + 10 * number)
+        middling = shots.severity.argsort()[SHOTS // 2]
+        truth, mesh = synth.studio_texture(person)[0], avatar.head_mesh(person.position[0], grid=128)
+        rows.append(Row("synthetic", shots.texture[middling], shots.visibility[middling], truth, mesh))
+    return rows
+
+
+def by_tone(seeds: Tensor) -> Tensor:
+    """The first, the middle and the last."""
+    return seeds[[0, len(seeds) // 2, -1]]
+
+
+def photograph(resolution: int) -> Row:
+    """The astronaut."""
+    from skimage.data import astronaut
+
+    shot = capture.capture_photo(astronaut(), resolution, capture.astronaut_landmarks())
+    return Row("a photograph", shot.texture[0], shot.visibility[0], None, avatar.head_mesh(grid=128))
+
+
+def quality(row: Row, pictures: dict[str, Tensor]) -> dict[str, float]:
+    """PSNR in dB of each picture over what the phone saw."""
+    return {
+        name: float(evaluation.psnr(picture[None], row.truth[None], row.seen[None]))
+        for name, picture in {"phone": row.phone, **pictures}.items()
+    }
+
+
+def title(name: str, found: dict[str, float] | None) -> str:
+    """What a row is, and whether it works: the result must be nearer to the truth than both rivals."""
+    if found is None:
+        return f"{name}\nno truth:\njudge yourself"
+    works = found["chain"] > max(found["phone"], found["quotient"])
+    numbers = " · ".join(f"{found[key]:.1f}" for key in ("phone", "quotient", "chain"))
+    return f"{'works' if works else 'does not work'}:\n{name}\n{numbers} dB"
+
+
+def head(mesh: avatar.HeadMesh, skin: Tensor, size: int = 320, **settings) -> Tensor:
+    """The head from an angle, with less of the empty space around it."""
+    edge = size // 16
+    return avatar.render(mesh, skin, yaw=YAW, size=size, **settings)[:, edge:-edge, edge:-edge]
 
 
 def draw(resolution: int = 256):
-    """The figure, from the released weights."""
-    from skimage.data import astronaut
+    """The figure, and the pair ``(before, after)``, each ``(3, S, S)``, from the released weights."""
+    pipe = StudioPipeline.released()
+    rival = evaluation.bound(evaluation.StudioReference(weights.studio_mean()[0]))["quotient"]
+    seeds = candidates()
+    rows = [*synthetic_rows(seeds, resolution), photograph(resolution)]
+    pictures = [
+        {
+            "quotient": rival(row.phone[None], row.seen[None])[0],
+            "chain": pipe(row.phone, row.seen, resolution=resolution).texture[0],
+        }
+        for row in rows
+    ]
+    found = [quality(row, made) if row.truth is not None else None for row, made in zip(rows, pictures, strict=True)]
+    worst = min(range(CANDIDATES), key=lambda k: found[k]["chain"])
+    chosen = dict(zip(CHOSEN, by_tone(torch.arange(CANDIDATES)).tolist(), strict=True))
+    shown = [*chosen.items(), (f"worst of {CANDIDATES}", worst), (rows[-1].name, CANDIDATES)]
+    shown = sorted(shown[:-1], key=lambda entry: entry[1] == worst) + shown[-1:]
+    grid = []
+    for _, k in shown:
+        row, made = rows[k], pictures[k]
+        relit = [head(row.mesh, made["chain"], shading=light_of(name)) for name in LIGHTS]
+        grid.append([row.phone, made["quotient"], made["chain"], row.truth, head(row.mesh, row.phone), *relit])
+    figure = figures.texture_grid(grid, [title(name, found[k]) for name, k in shown], COLUMNS)
+    lead = chosen[CHOSEN[LEAD]]
+    pair = [head(rows[lead].mesh, skin, 640) for skin in (rows[lead].phone, pictures[lead]["chain"])]
+    return figure, pair
 
-    names, textures, maps, truths, meshes = synthetic_rows(resolution)
-    shot = capture.capture_photo(astronaut(), resolution, capture.astronaut_landmarks())
-    textures, maps = torch.cat([textures, shot.texture]), torch.cat([maps, shot.visibility])
-    results = StudioPipeline.released()(
-        textures,
-        maps,
-        resolution=resolution,
-        progress=True,
-    ).texture
 
-    def head(mesh: avatar.HeadMesh, skin: Tensor) -> Tensor:
-        picture = avatar.render(mesh, skin, yaw=YAW, size=320)
-        return picture[:, 20:300, 20:300]  # less of the empty space around it
-
-    grid: list[list[Tensor | None]] = []
-    for k, mesh in enumerate([*meshes, avatar.head_mesh(grid=128)]):
-        truth = truths[k] if k < len(truths) else None
-        grid.append(
-            [
-                textures[k],
-                results[k],
-                truth,
-                head(mesh, textures[k]),
-                head(mesh, results[k]),
-                None if truth is None else head(mesh, truth),
-            ]
-        )
-    figure = figures.texture_grid(grid, [*names, "photograph\n(base head)"], COLUMNS)
-    for axes in (figure.axes[len(COLUMNS) * len(names) + 2], figure.axes[len(COLUMNS) * len(names) + 5]):
-        axes.text(
-            0.5, 0.5, "no truth\nis known", ha="center", va="center", color=figures.QUIET, fontsize=9, transform=axes.transAxes
-        )
-    return figure
+def lead_page(before: Tensor, after: Tensor, names: tuple[str, str]) -> str:
+    """The pair with a line to drag; the pictures are files beside the page, called ``names``."""
+    words = {"labels": ("what the phone saw", "our result"), "width": 480}
+    page = figures.before_after(before, after, "The head of a synthetic person whom no network was trained on", **words).html
+    for picture, name in zip((before, after), names, strict=True):
+        data = base64.b64encode(figures.jpeg_bytes(picture)).decode()
+        page = page.replace(f"data:image/jpeg;base64,{data}", f"_static/{name}")
+    return page + "\n"
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=ROOT / "book" / "_static" / "before_after.png")
+    parser.add_argument("--out", type=Path, default=ROOT / "book" / "_static")
     options = parser.parse_args(arguments)
-    picture = figures.png_bytes(draw())
-    with io.atomic(options.out) as temporary:
-        temporary.write_bytes(picture)
-    print(f"wrote {options.out.relative_to(Path.cwd()) if options.out.is_relative_to(Path.cwd()) else options.out}")
+    figure, pair = draw()
+    names = "lead-phone.jpg", "lead-result.jpg"
+    files = dict(zip(names, map(figures.jpeg_bytes, pair), strict=True))
+    files |= {"before_after.png": figures.png_bytes(figure), "lead.html": lead_page(*pair, names).encode()}
+    for name, content in files.items():
+        with io.atomic(options.out / name) as temporary:
+            temporary.write_bytes(content)
+    print(f"wrote {', '.join(files)}")
 
 
 if __name__ == "__main__":

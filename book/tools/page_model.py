@@ -39,20 +39,16 @@ RUNTIME_FILES = (
     "ort-wasm-simd-threaded.asyncify.mjs",
     "ort-wasm-simd-threaded.asyncify.wasm",
 )
-NAMES = ("Lightest skin", "Middle", "Darkest skin")  # of the synthetic faces, in the order of `synthetic_rows`
-ASTRONAUT = "Astronaut"
+NAMES = ("Lightest skin", "Middle", "Darkest skin", "Astronaut")
 DETECTOR_SIDES = (128, 256)
 COORDINATES = 256  # texels of the position map that goes to the browser; the face is smooth, so it interpolates
 
 
 def faces() -> dict[str, tuple[Tensor, Tensor]]:
     """Phone textures ``(3, N, N)`` with visibility ``(1, N, N)`` by name; N = `RESOLUTION`, no network saw them in training."""
-    from skimage.data import astronaut
-
-    _, textures, maps, *_ = before_after.synthetic_rows(RESOLUTION)
-    shot = capture.capture_photo(astronaut(), RESOLUTION, capture.astronaut_landmarks())
-    found = dict(zip(NAMES, zip(textures, maps, strict=True), strict=True))
-    return found | {ASTRONAUT: (shot.texture[0], shot.visibility[0])}
+    people = before_after.synthetic_rows(before_after.by_tone(before_after.candidates()), RESOLUTION)
+    rows = [*people, before_after.photograph(RESOLUTION)]
+    return {name: (row.phone, row.seen) for name, row in zip(NAMES, rows, strict=True)}
 
 
 def rounded(picture: Tensor) -> Tensor:

@@ -32,6 +32,10 @@ STRETCH = 6  # of seeds; `dataset.STRETCH` uses others, and 4 once
 LOW = 0.04  # standard deviation, as a share of the side, above which an error counts as broad
 TILE, GAP, BAND, SIDE, YAW = 150, 4, 24, 44, 24  # pixels of the picture, degrees
 LARGEST = 400_000  # bytes of the picture
+ALT = (
+    "Ten rows, the worst results of a hundred, worst first. Columns: phone texture, quotient, result of the chain, true studio "
+    "texture, and the head with the result and with the truth."
+)
 COLUMNS = ("phone", "quotient", "chain", "truth", "head: chain", "head: truth")
 
 
@@ -198,7 +202,7 @@ The chain is better than the phone texture for {int((chain > phone).sum())} of t
 
 ```{{figure}} _static/worst-of-100.jpg
 :name: worst-of-100-figure
-:alt: Ten rows, the worst results of a hundred, worst first. Columns: phone texture, quotient, result of the chain, true studio texture, and the head with the result and with the truth.
+:alt: {ALT}
 
 The {SHOWN} worst of a hundred unseen people, the worst first.
 From left to right: what the phone saw, the simple rival, the chain's result, the truth, and the head with the last two.

@@ -7,6 +7,7 @@ floor, in camera space as in `render`; their numbers are our choice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -35,6 +36,7 @@ ENVIRONMENTS: dict[str, tuple[tuple, tuple, tuple]] = {
         (((-0.9, 0.3, 0.45), (0.15, 0.45, 1.15), 0.15), ((0.9, 0.2, 0.45), (1.15, 0.25, 0.45), 0.15)),
     ),
 }
+ONE_LAMP = 0.22, 1.1, 0.1  # light from everywhere, strength and wrap of the lamp that readers move, here and in the viewer
 GAP, BAND, SIDE = 8, 30, 110  # pixels: between pictures, of the names above, of the names beside
 
 
@@ -57,6 +59,18 @@ def light_of(environment: str) -> Light:
         return total
 
     return light
+
+
+def lamp(side: float, height: float) -> Light:
+    """One hard lamp that can stand anywhere, for `render`.
+
+    Args:
+        side: degrees, positive to the right of the picture; 0 beside the camera, 180 behind the head. height: degrees.
+    """
+    a, b = math.radians(side), math.radians(height)
+    direction = torch.tensor([math.sin(a) * math.cos(b), math.sin(b), math.cos(a) * math.cos(b)])
+    ambient, strength, wrap = ONE_LAMP
+    return lambda normals: ambient + strength * ((normals @ direction + wrap) / (1 + wrap)).clamp_min(0)
 
 
 def relit_sheet(mesh: HeadMesh, textures: Mapping[str, Tensor], size: int = 320, yaw: float = 20.0) -> Tensor:

@@ -27,11 +27,11 @@ from .. import io
 from ..errors import InputError
 from .glb import encode_png, read_glb
 from .mesh import HeadMesh
+from .relight import ONE_LAMP
 from .render import FIELD_OF_VIEW, FLOOR, INSIDE, LAMPS, SKY, camera_distance, render
 
 LARGEST_PNG = 512  # textures above this edge travel as JPEG: a 1024² PNG of skin takes 2 MB
 JPEG_QUALITY = 93
-AMBIENT = 0.22  # light from everywhere beside the one lamp that a reader can move, so that its shadows are not black
 LARGEST = 2048  # texels: WebGL 2 promises no more, and a page of larger textures would take seconds to open
 
 
@@ -101,7 +101,7 @@ def viewer_page(
         "sky": SKY,
         "floor": FLOOR,
         "inside": INSIDE,
-        "ambient": AMBIENT,
+        "own": ONE_LAMP,
         "textures": [[name, data_address(texture)] for name, texture in textures.items()],
     }
     still = render(head, next(iter(textures.values())), yaw=20, size=384)

@@ -234,6 +234,11 @@ SLIDE = (
     "p.forEach((m,i)=>{m.style.display=i===k?'block':'none'});const t=p[k].dataset.label;"
     "this.setAttribute('aria-valuetext',t);this.closest('figure').querySelector('output').textContent=t"
 )
+DRAG = (  # `this` is the pair of pictures
+    "if(event.type==='pointerdown')this.setPointerCapture(event.pointerId);"
+    "if(event.buttons){const b=this.getBoundingClientRect(),s=this.closest('figure').querySelector('input');"
+    "s.value=(event.clientX-b.left)/b.width*100;s.dispatchEvent(new Event('input'))}"
+)
 WIPE = (
     "const f=this.closest('figure');"
     "f.querySelectorAll('img')[1].style.clipPath='inset(0 0 0 '+this.value+'%)';"
@@ -282,7 +287,7 @@ def image_slider(
 def before_after(
     before: Tensor, after: Tensor, alt: str, *, labels: tuple[str, str] = ("before", "after"), width: int = 384, key: str = ""
 ) -> Html:
-    """Two pictures on top of each other, and a slider that wipes from one to the other.
+    """Two pictures on top of each other, and a line between them that keyboard, mouse and touch move.
 
     Args:
         before, after: ``(3, H, W)`` in [0, 1], of one size.
@@ -301,12 +306,13 @@ def before_after(
     over = "position:absolute;inset:0;width:100%;height:100%;clip-path:inset(0 0 0 50%)"
     body = (
         f'<figure id="{mark}" role="group" aria-label="{html.escape(alt)}" style="{CARD}">'
-        f'<div style="position:relative;width:{width}px;max-width:100%">'
+        f'<div style="position:relative;width:{width}px;max-width:100%;cursor:ew-resize;touch-action:pan-y;user-select:none" '
+        f'onpointerdown="{html.escape(DRAG)}" onpointermove="{html.escape(DRAG)}" ondragstart="return false">'
         + _picture(pictures[0], "jpeg", f"{alt}: {labels[0]}", "display:block;width:100%")
         + _picture(pictures[1], "jpeg", f"{alt}: {labels[1]}", over)
         + '<i aria-hidden="true" style="position:absolute;top:0;bottom:0;left:50%;width:2px;'
         f'margin-left:-1px;background:{PAPER};box-shadow:0 0 2px {INK};pointer-events:none"></i></div>'
-        f'<input type="range" min="0" max="100" step="5" value="50" aria-label="share of {left}" '
+        f'<input type="range" min="0" max="100" step="1" value="50" aria-label="share of {left}" '
         f'data-first="{left}" aria-valuetext="50 % {left}" oninput="{html.escape(WIPE)}" style="{CONTROL}">'
         f'<div aria-hidden="true" style="display:flex;justify-content:space-between"><span>{left}</span>'
         f"<span>{right}</span></div>{_caption(alt)}</figure>"
