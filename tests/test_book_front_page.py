@@ -67,10 +67,16 @@ def test_the_page_of_failures_counts_what_it_says(shots):
     n = worst_of_100.PEOPLE
     chain = torch.linspace(10, 30, n)
     found = {"chain": chain, "chain, gain fit": chain + 1, "quotient": torch.full((n,), 11.0), "phone": torch.full((n,), 15.0)}
-    found |= {"colour": torch.full((n,), 0.6), "broad": torch.full((n,), 0.3), "fine": torch.full((n,), 0.1)}
+    found |= {
+        "brightness": torch.full((n,), 0.7),
+        "colour": torch.full((n,), 0.6),
+        "broad": torch.full((n,), 0.3),
+        "fine": torch.full((n,), 0.1),
+    }
     text = worst_of_100.text(shots, found, list(range(10)))
     assert f"better than the phone texture for {int((chain > 15).sum())} of the hundred" in " ".join(text.split())
     assert "colour or brightness of the whole face in 10 of the 10" in text
+    assert text.count("30 % too dark") == 10
     assert f"In {int((chain[:10] < 11).sum())} of them the quotient" in text
     assert text.count("\n| ") == 12
     special = worst_of_100.circumstances(shots, n - 1)

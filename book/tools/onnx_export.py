@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.fx.node import map_arg
+from torch.fx.node import Node, map_arg
 from torch.overrides import TorchFunctionMode
 
 from project import BookError
@@ -99,7 +99,13 @@ def tidy(graph: GraphModule) -> None:
         aten._unsafe_view.default: aten.reshape.default,
     }
     modes = {aten.upsample_bilinear2d.default: "bilinear", aten.upsample_bicubic2d.default: "bicubic"}
+    passed: set[Node] = set()
     for node in list(graph.graph.nodes):
+        passed.add(node)
+        if node.target in (aten.leaky_relu_.default, aten.add_.Tensor):  # whoever comes later sees the new value
+            node.args[0].replace_all_uses_with(node, delete_user_cb=lambda user: user not in passed)
+        elif getattr(node.target, "_schema", None) is not None and node.target._schema.is_mutable:
+            raise BookError(f"{node.target} changes its input; onnx_export.tidy does not know it")
         node.target = others.get(node.target, node.target)
         if node.op == "get_attr" and getattr(graph, node.target).numel() <= SMALL:
             known[node] = getattr(graph, node.target)

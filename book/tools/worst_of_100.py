@@ -23,6 +23,7 @@ from tqdm import tqdm
 from project import BUILD, ROOT
 from studiolike import avatar, evaluation, io, synth, weights
 from studiolike.evaluation.masked import masked_blur, masked_mean
+from studiolike.image import luminance, srgb_to_linear
 from studiolike.pipeline import StudioPipeline
 from studiolike.synth import dataset
 from studiolike.synth.foreign import draw_glasses
@@ -98,6 +99,11 @@ def error_shares(output: Tensor, truth: Tensor, seen: Tensor) -> dict[str, Tenso
     return {"colour": (whole - fitted) / whole, "broad": broad / whole, "fine": (fitted - broad) / whole}
 
 
+def light_of(texture: Tensor, seen: Tensor) -> Tensor:
+    """Mean linear luminance over seen texels, ``(B,)``."""
+    return masked_mean(luminance(srgb_to_linear(texture)), seen)
+
+
 CAUSES = {
     "colour": "colour or brightness of the whole face",
     "broad": "broad light that stayed or was invented",
@@ -129,6 +135,7 @@ def scores(shots: Captures) -> tuple[Tensor, dict[str, Tensor]]:
         result = pipe(phone, seen, resolution=RESOLUTION).texture
         results.append(result)
         measured = error_shares(result, truth, seen) | {
+            "brightness": light_of(result, seen) / light_of(truth, seen),
             "chain": evaluation.psnr(result, truth, seen),
             "chain, gain fit": evaluation.psnr(evaluation.gain_fitted(result, truth, seen), truth, seen),
             "quotient": evaluation.psnr(quotient(phone, seen), truth, seen),
@@ -172,7 +179,9 @@ def text(shots: Captures, found: dict[str, Tensor], worst: list[int]) -> str:
     for place, k in enumerate(worst):
         shares = {name: float(found[name][k]) for name in CAUSES}
         main, second, *_ = sorted(shares, key=shares.get, reverse=True)
-        why = f"{CAUSES[main]} ({100 * shares[main]:.0f} % of the squared error)"
+        bright = float(found["brightness"][k])
+        off = f": {100 * abs(bright - 1):.0f} % too {'light' if bright > 1 else 'dark'}" if main == "colour" else ""
+        why = f"{CAUSES[main]}{off} ({100 * shares[main]:.0f} % of the squared error)"
         why += f", then {CAUSES[second]} ({100 * shares[second]:.0f} %)" if shares[second] > 0.25 else ""
         rows.append(
             f"| {place + 1} | {phone[k]:.1f} | {quotient[k]:.1f} | {chain[k]:.1f} | {found['chain, gain fit'][k]:.1f} | {why} "
