@@ -56,6 +56,7 @@ def write(
     """
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer about constants, which is what is wanted, and of an older exporter
+        function(*inputs)  # masks that are drawn once and kept are then constants of the recording
         with Spelt():
             graph = make_fx(function)(*inputs)
         tidy(graph)
