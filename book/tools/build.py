@@ -136,12 +136,11 @@ def assemble(profile: str, sources: list[Path]) -> Path:
         present.add(rivals.PAGE)
     copy_mathjax(target / "_static" / "mathjax")
     social_card.write(target / "_static")
-    write_toc(target, present)
     import page_model  # with torch, which the other tools do not need
 
     if not page_model.install(target / "_static" / "try-it"):
         print("note: onnxruntime-web is not installed (make book does it where npm is), so this book has no model in its page")
-    write_toc(target, {f"notebooks/{name}" for name in names})
+    write_toc(target, present)
     return target
 
 
