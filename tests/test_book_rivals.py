@@ -56,6 +56,7 @@ def test_a_chain_that_nobody_beats_is_what_to_take(write):
     contest = Contest.read("few", write({("chain", "all")}))
     assert contest.losses == {} and contest.leader("low_band") == "chain"
     text = "\n".join(summary(contest))
+    assert "learnt for 60 to 60 s of processor time, our stage 3 for 60 s" in text
     assert "take the chain" in text and "worse than" not in text and "better than doing nothing, quotient, paired U-Net" in text
 
 

@@ -176,10 +176,16 @@ def summary(contest: Contest) -> list[str]:
         parts += [f"not to be told from {named(tied)}"] if tied else []
         parts += [f"**worse than {named(worse)}**"] if worse else []
         lines.append(f"- {CALLED[measure]}: our chain is {'; '.join(parts)}.")
+    learnt = [contest.scalar(name, "train_seconds") for name in contest.records if name in TRAINED]
+    if learnt:
+        lines.append(
+            f"\nThe trained rivals learnt for {min(learnt):.0f} to {max(learnt):.0f} s of processor time, our stage 3 for "
+            f"{contest.scalar('chain', 'train_seconds'):.0f} s: a longer training may turn these words."
+        )
     lost = contest.losses
     if not lost:
         lines.append(
-            f"\n**No rival measured here beats our chain in {named([CALLED[m] for m in DECISIVE])}** under "
+            f"\n**No rival, trained as briefly as here, beats our chain in {named([CALLED[m] for m in DECISIVE])}** under "
             f"`{contest.protocol}`: take the chain."
         )
         return lines
@@ -320,10 +326,9 @@ def rivals_page(root: Path | None = None, pictures: Path = ROOT / "book" / "_sta
             lines += [*figure(contest), ""]
     lines += ["## Time and memory", "", *costs(contests), ""]
     lines += [
-        "Processor seconds of one core; the training of our chain is that of its stage 3 alone, after the "
-        "pre-training of stage 1, "
-        "which takes hours and is shared by both protocols. One capture: at the size of the GAN stages, from "
-        "texture to texture.",
+        "Processor seconds of one core; the training of our chain is that of its stage 3 alone, after the pre-training of "
+        "stage 1, which takes hours and is shared by both protocols. Memory is the most that the training process had held "
+        "until then. One capture: at the size of the GAN stages, from texture to texture.",
         "",
         "## Does brevity hide a better rival?",
         "",
