@@ -52,7 +52,7 @@ class CodeSampler:
         """``(n, L, D)`` codes on the generator's device; ``rng`` is a CPU generator."""
         device = self.generator.w_mean.device
         if self.bank is not None and self.mode.startswith("bank"):
-            codes = self.bank.sample(n, rng, mixtures=self.mode == "bank_mixture").w_plus
+            codes = self.bank.sample(n, rng, mixtures=self.mode == "bank_mixture").w_plus.float()  # also under autocast
             if self._mean is not None:
                 amount = torch.rand(n, 1, 1, generator=rng) * (torch.rand(n, 1, 1, generator=rng) < TOWARDS_MEAN)
                 codes = torch.lerp(codes, self._mean.expand_as(codes), amount.to(codes))
