@@ -11,12 +11,13 @@ import build
 import rivals
 from project import ROOT
 from rivals import CALLED, Contest, rivals_page, summary
+from rivals_sheet import LARGEST, people
 from studiolike.config import profile
 from studiolike.evaluation import higher_is_better
 from studiolike.experiments import Entry
 from studiolike.experiments.core import experiment
 from studiolike.experiments.records import empty
-from studiolike.experiments.rivals import row_name
+from studiolike.experiments.rivals import DECISIVE, row_name
 
 PEOPLE = 14
 SCALARS = {"tone_gap": 1.1, "kid": 0.01, "convert_seconds": 0.01, "train_seconds": 60.0, "train_gib": 1.0, "parameters": 1e6}
@@ -117,6 +118,25 @@ def test_without_any_fresh_record_there_is_no_page_and_no_entry(tmp_path, write)
         build.write_toc(tmp_path, present)
         listed = yaml.safe_load((tmp_path / "_toc.yml").read_text())["parts"]
         assert any(entry["file"] == rivals.PAGE for part in listed for entry in part["chapters"]) == bool(present)
+
+
+def test_people_are_chosen_by_tone_and_by_the_chain_s_best_and_worst(write):
+    contest = Contest.read("few", write({("unet", "all")}))
+    tones = np.arange(PEOPLE)[::-1]
+    chosen = people(contest, tones)
+    ours = contest.values("chain", "perceptual/face").mean(0)
+    assert chosen["tone 1"] == PEOPLE - 1 and chosen["tone 6"] == 0
+    assert chosen["our best"] == ours.argmin() and chosen["our worst"] == ours.argmax()
+    assert list(chosen)[-1] == "paired U-Net\ngains most"
+
+
+def test_the_committed_pictures_are_small():
+    for path in (ROOT / "book" / "_static").glob("rivals-*.jpg"):
+        assert path.stat().st_size <= LARGEST, path.name
+
+
+def test_the_decisive_measures_are_on_the_page_under_their_names():
+    assert set(DECISIVE) < set(CALLED) and rivals.PAGE == "rivals"
 
 
 def test_the_page_cites_what_the_bibliography_holds():
