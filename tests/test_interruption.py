@@ -1,7 +1,9 @@
 """Killed at any moment, again and again, and started anew: the data writer and the batch converter end with the same files."""
 
 import multiprocessing
+import os
 import random
+import signal
 import sys
 import time
 from pathlib import Path
@@ -10,6 +12,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+
+from studiolike import cli
 
 KILLS = 20
 
@@ -129,3 +133,13 @@ def test_the_batch_converter_ends_with_the_same_files_after_twenty_kills(server,
 def test_the_data_writer_ends_with_the_same_bytes_after_twenty_kills(server, tmp_path):
     torture(server, write_set, (tmp_path / "straight",), (tmp_path / "broken",))
     assert {"manifest.json", "index.npz", "phone.npy", "studio.npy", "visibility.npy"} == contents(tmp_path / "broken").keys()
+
+
+def test_a_background_job_that_is_deaf_to_ctrl_c_still_ends_when_it_is_told_to():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt), cli._end_as_interrupt() as ended:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert ended == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGINT, before)

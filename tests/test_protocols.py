@@ -280,6 +280,7 @@ MAY_NAME_TEST = {
     ("studiolike/config.py", None),
     ("studiolike/synth/dataset.py", None),
     ("studiolike/sets/collect.py", None),
+    ("studiolike/experiments/examination.py", "Examination"),  # what chapter 6 runs
 }
 
 
@@ -346,3 +347,5 @@ def test_only_the_final_evaluation_asks_for_the_split_test():
 def test_only_the_chapter_of_the_final_evaluation_asks_for_the_split_test():
     chapters = offenders("notebooks", "ch*.py")
     assert [place for place in chapters if not place.startswith("notebooks/ch06-")] == []
+    users = [path.name for path in sorted((ROOT / "notebooks").glob("ch*.py")) if "examination" in path.read_text()]
+    assert users == ["ch06-avatar.py"]

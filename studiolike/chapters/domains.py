@@ -40,13 +40,19 @@ LOOKS = {
     "light": "left against right: light",
     "camera": "blur and noise of the face",
 }
-USES = {
-    "phone": "pre-training of G_phone, identity networks",
-    "studio": "few-shot set: captures and studio textures",
-    "pairs": "the rest of the few-shot set",
-    "val": "choosing settings",
-    "test": "the final evaluation alone; a set of its own",
-}
+USES = dict(
+    zip(
+        SPLITS,
+        (
+            "pre-training of G_phone, identity networks",
+            "few-shot set: captures and studio textures",
+            "the rest of the few-shot set",
+            "choosing settings",
+            "the final evaluation alone; a set of its own",
+        ),
+        strict=True,
+    )
+)
 REGIONS = {
     "skin_face": "facial skin",
     "lips": "lips",
