@@ -31,7 +31,7 @@
 # **Which weights.** The question of this chapter is the paper's, which we call the protocol `few`: phone captures of everybody, studio textures of a few.
 # The command-line tools use networks of the protocol `open`, which have seen every studio texture that our generator of heads can make for training.
 #
-# **What is the paper's.** We write "the authors state" for what we could read of them, "it is reported" for what others write about them, and "our choice" for the rest; [what was read and what is inferred](../related-work.md#what-was-read) is said once, there.
+# **What is the paper's.** We write "the authors state" for what we could read of them, "it is reported" for what others write about them, and "our choice" for the rest; [what was read and what is inferred](../related-work.md) is said once, there.
 #
 # All heads here are synthetic, a declared stand-in: they show that the method works where the truth is known, not that it works on people.
 #
@@ -276,7 +276,7 @@ figures.show(
 # %% [markdown]
 # ## Measured on unseen people
 #
-# A key to what is measured, and against whom (more on [the page of metrics](../notation-and-metrics.md#metrics)):
+# A key to what is measured, and against whom (more on [the page of metrics](../notation-and-metrics.md)):
 #
 # - After a slash stands where a measure looks: what a camera *observed*, the *holes*, or the *face*.
 # - **PSNR**, dB, up is better: closeness to the true studio texture.

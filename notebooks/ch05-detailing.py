@@ -279,7 +279,7 @@ explore(
 # ## Does the detailer earn its place?
 #
 # Its rivals are G_studio's texture as it is, the two closed forms, and itself without the phone.
-# Over observed texels of the head we measure ([the page of metrics](../notation-and-metrics.md#metrics) tells more):
+# Over observed texels of the head we measure ([the page of metrics](../notation-and-metrics.md) tells more):
 #
 # - **PSNR**, dB, up: closeness texel by texel; it likes blur.
 # - **perceptual**, down: a distance of features of a public network that no loss has seen; in the holes once more.
