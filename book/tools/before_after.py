@@ -91,7 +91,7 @@ def title(name: str, found: dict[str, float] | None) -> str:
     """What a row is, and whether it works: the result must be nearer to the truth than both rivals."""
     if found is None:
         return f"no truth\n{name}"
-    return f"{'works' if found['chain'] > max(found['phone'], found['quotient']) else 'does not work'}\n{name}"
+    return f"{'works' if found['chain'] > max(found['phone'], found['quotient']) else 'fails'}\n{name}"
 
 
 def head(mesh: avatar.HeadMesh, skin: Tensor, size: int = 320, **settings) -> Tensor:

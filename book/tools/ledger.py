@@ -76,7 +76,9 @@ def ledger_page(judged: list[Judged], root: Path | None = None) -> str:
         "# The claim ledger",
         "",
         "What the authors of the method state, what others report of it, what we infer and what we aim at, each with a measure "
-        "and a tolerance that were written down before the runs, and with the verdict of the runs.",
+        "and a tolerance that were written down before the runs, and with the verdict of the runs. "
+        "One change came later: after one seed of two rows, identity in the comparisons of layers and terms is read "
+        "as what was kept of G_phone's picture, no longer against the truth, which the authors did not have.",
         f"{len(judged)} claims; " + ", ".join(f"*{word}*: {count}" for word, count in counts.items()) + ".",
         '"Not reproduced" is a result: it says that these runs, on synthetic heads and at this size, do not show it.',
         "",
