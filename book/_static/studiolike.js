@@ -87,6 +87,11 @@
         update(box);
       }
     }
+    // the theme takes boxes out of the tab order by what it measured before fonts came, folds opened or the window changed
+    const again = () => document.querySelectorAll("article [data-kind]").forEach(update);
+    if (document.fonts) document.fonts.ready.then(again);
+    document.addEventListener("toggle", again, true);
+    window.addEventListener("resize", () => setTimeout(again, 600));
     const formulas = document.querySelectorAll("article div.math");
     if (formulas.length && window.MathJax && MathJax.startup && MathJax.startup.promise) {
       MathJax.startup.promise.then(() => formulas.forEach(update));

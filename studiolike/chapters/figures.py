@@ -374,7 +374,7 @@ def _picture(data: bytes, kind: str, alt: str, look: str, more: str = "") -> str
 
 def _caption(text: str) -> str:
     """The text alternative for those who see. Screen readers have read it with the picture, so they skip it here."""
-    look = "max-width:70ch;margin:6px 0 0;font:13px/1.4 system-ui,sans-serif"
+    look = "max-width:70ch;margin:6px 0 0;font:13px/1.4 system-ui,sans-serif;color:inherit"
     return f'<figcaption aria-hidden="true" style="{look}">{html.escape(text.strip())}</figcaption>'
 
 
