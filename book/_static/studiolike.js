@@ -63,7 +63,7 @@
     const more = box.scrollWidth - box.clientWidth;
     box.classList.toggle("has-more", more > 2 && box.scrollLeft < more - 2);
     if (more > 2) {
-      box.tabIndex = 0;
+      if (box.tabIndex !== 0) box.tabIndex = 0;
       box.setAttribute("role", "group");
       box.setAttribute("aria-label", `${box.dataset.kind}, scrolls sideways`);
     } else if (box.dataset.kind && box.hasAttribute("role")) {
@@ -79,11 +79,13 @@
       box.append(table);
     }
     const watch = "ResizeObserver" in window ? new ResizeObserver((all) => all.forEach((one) => update(one.target))) : null;
+    const theme = new MutationObserver((all) => all.forEach((one) => update(one.target)));
     for (const [selector, kind] of KINDS) {
       for (const box of document.querySelectorAll(`article ${selector}`)) {
         box.dataset.kind = kind;
         box.addEventListener("scroll", () => update(box), { passive: true });
         if (watch) watch.observe(box);
+        theme.observe(box, { attributes: true, attributeFilter: ["tabindex"] });
         update(box);
       }
     }

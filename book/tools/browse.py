@@ -125,6 +125,7 @@ def unreachable(page: Page) -> list[str]:
     """Boxes that scroll sideways and cannot be reached by keyboard."""
     found = page.evaluate(
         """[...document.querySelectorAll('article *')].filter((e) => e.scrollWidth > e.clientWidth + 2 && e.tabIndex < 0
+             && e.checkVisibility()
              && ['auto', 'scroll'].includes(getComputedStyle(e).overflowX)
              && !e.querySelector('a, button, input, [tabindex]')).map((e) => e.outerHTML.slice(0, 100))"""
     )
@@ -149,6 +150,8 @@ def sliders_stuck(page: Page, touch: bool) -> list[str]:
     """Every slider moves, and what it shows changes with it."""
     found = []
     for slider in page.locator("article figure input[type=range]").all():
+        if not slider.is_visible():  # of a picture that comes when somebody asks for it
+            continue
         state = "(e) => [e.value, e.getAttribute('aria-valuetext'), e.closest('figure').innerHTML.length]"
         slider.scroll_into_view_if_needed()
         before = slider.evaluate(state)
