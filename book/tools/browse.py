@@ -92,7 +92,9 @@ def settle(page: Page) -> None:
 
 
 def pictures_missing(page: Page) -> list[str]:
-    broken = page.evaluate("[...document.images].filter((i) => !i.naturalWidth).map((i) => i.src.slice(0, 100))")
+    broken = page.evaluate(
+        "[...document.images].filter((i) => !i.naturalWidth && i.checkVisibility()).map((i) => i.src.slice(0, 100))"
+    )
     return [f"a picture does not load: {address}" for address in broken]
 
 
@@ -194,6 +196,8 @@ def heads_missing(page: Page, script: str) -> list[str]:
     found = []
     for number in range(page.locator("article iframe").count()):
         holder = page.locator("article iframe").nth(number)
+        if not holder.is_visible():
+            continue
         holder.scroll_into_view_if_needed()
         frame = holder.element_handle().content_frame()
         try:
