@@ -482,8 +482,8 @@ class ExperimentVerb:
         arg(name=""),
     ]
 
-    def run(self) -> None:
-        self.verb.run()
+    def run(self) -> int | None:
+        return self.verb.run()
 
 
 @dataclass(frozen=True)

@@ -188,3 +188,10 @@ class FakeLab:
     """As much of a laboratory as an experiment without data needs."""
 
     profile, device = SMOKE, "cpu"
+
+
+@pytest.mark.parametrize(("differing", "code"), [([], 0), (["psnr: 20.1, recorded 25.0"], 1)])
+def test_a_repetition_that_differs_from_the_record_gives_exit_code_1(differing, code, monkeypatch):
+    monkeypatch.setattr("studiolike.experiments.run.again", lambda *_, **__: ("a row", differing))
+    monkeypatch.setattr("studiolike.experiments.lab.Lab", lambda *_: None)
+    assert main(["experiment", "again", "gradients"]) == code
