@@ -74,6 +74,7 @@ REGIONS: dict[str, list[int]] = {
     "left_brow": [276, 283, 282, 295, 285, 336, 296, 334, 293, 300],
     "right_brow": [46, 53, 52, 65, 55, 107, 66, 105, 63, 70],
 }
+FEATURES = ("lips", "left_eye", "right_eye", "left_brow", "right_brow")  # regions of the face that are not skin
 
 
 BAND = 128  # rows of a mask that are drawn at a time
@@ -223,7 +224,7 @@ def region_mask(name: str, resolution: int) -> Tensor:
     if name == "head":
         return torch.ones(1, resolution, resolution)
     if name == "skin_face":
-        holes = sum(region_mask(part, resolution) for part in ("lips", "left_eye", "right_eye", "left_brow", "right_brow"))
+        holes = sum(region_mask(part, resolution) for part in FEATURES)
         return (region_mask("face", resolution) - holes).clamp(0, 1)
     azimuth, height = cylinder_of(texel_uv(resolution))
     soft = 26.5 / resolution * 2  # two texels of feather, in cm of height

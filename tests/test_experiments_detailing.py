@@ -9,7 +9,7 @@ from fakes import FakeSet
 
 from studiolike import config
 from studiolike.chapters import detailing as drawn
-from studiolike.chapters import figures, notebook
+from studiolike.chapters import figures
 from studiolike.evaluation import verdicts
 from studiolike.experiments import detailing
 from studiolike.pipeline import StudioPipeline
@@ -25,16 +25,6 @@ def lab():
 @pytest.fixture(scope="module")
 def scene():
     return detailing.hand_lit(FakeSet(resolution=64), people=2)
-
-
-@pytest.fixture
-def shown(monkeypatch):
-    """Texts of the figures and tables that a chapter would show."""
-    texts = []
-    monkeypatch.setattr(figures, "_display", lambda piece: texts.append(piece.alt))
-    for module in (drawn, notebook):
-        monkeypatch.setattr(module, "table_of", lambda head, rows, note="": texts.append([list(head), *map(list, rows)]))
-    return texts
 
 
 def test_in_smooth_light_the_log_gradient_is_the_albedos(scene, shown):

@@ -6,7 +6,7 @@ from fakes import FakeSet
 
 from studiolike import avatar, config, recipes
 from studiolike.chapters import examination as drawn
-from studiolike.chapters import figures, notebook
+from studiolike.chapters import figures
 from studiolike.experiments.examination import DOSES, Examination
 
 
@@ -22,16 +22,6 @@ def exam():
 @pytest.fixture(scope="module")
 def table(exam, tmp_path_factory):
     return exam.run_all(tmp_path_factory.mktemp("run") / "evaluation.json")
-
-
-@pytest.fixture
-def shown(monkeypatch):
-    """Texts of the figures and tables that a chapter would show."""
-    texts = []
-    monkeypatch.setattr(figures, "_display", lambda piece: texts.append(piece.alt))
-    for module in (drawn, notebook):
-        monkeypatch.setattr(module, "table_of", lambda head, rows, note="": texts.append([list(head), *map(list, rows)]))
-    return texts
 
 
 def test_a_subject_that_somebody_trained_on_is_noticed(exam):

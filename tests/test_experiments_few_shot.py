@@ -7,7 +7,7 @@ from fakes import FakeSet
 
 from studiolike import config
 from studiolike.chapters import adaptation as drawn
-from studiolike.chapters import figures, notebook
+from studiolike.chapters import figures
 from studiolike.experiments.few_shot import OURS, PAPER, FewShotLaboratory, two_readings
 from studiolike.stylegan2 import Generator
 
@@ -15,16 +15,6 @@ from studiolike.stylegan2 import Generator
 @pytest.fixture(scope="module")
 def lab():
     return FewShotLaboratory(config.profile("smoke"), FakeSet(resolution=128))
-
-
-@pytest.fixture
-def shown(monkeypatch):
-    """Texts of the figures and tables that a chapter would show."""
-    texts = []
-    monkeypatch.setattr(figures, "_display", lambda piece: texts.append(piece.alt))
-    for module in (drawn, notebook):
-        monkeypatch.setattr(module, "table_of", lambda head, rows, note="": texts.append([list(head), *map(list, rows)]))
-    return texts
 
 
 def test_rows_leak_into_the_last_frozen_block_and_modules_do_not():

@@ -6,7 +6,7 @@ import urllib.request
 import pytest
 from fakes import FakeSet
 
-from studiolike.chapters import figures, notebook
+from studiolike.chapters import figures
 from studiolike.chapters import photograph as drawn
 from studiolike.experiments.photograph import Photograph, closed_sockets
 
@@ -19,16 +19,6 @@ def lab():
 @pytest.fixture(scope="module")
 def out(lab):
     return lab.run(lab.shot.texture, lab.shot.visibility)
-
-
-@pytest.fixture
-def shown(monkeypatch):
-    """Texts of the figures and tables that a chapter would show."""
-    texts = []
-    monkeypatch.setattr(figures, "_display", lambda piece: texts.append(piece.alt))
-    for module in (drawn, notebook):
-        monkeypatch.setattr(module, "table_of", lambda head, rows, note="": texts.append([list(head), *map(list, rows)]))
-    return texts
 
 
 def test_who_tries_to_connect_while_sockets_are_closed_fails_and_is_counted():

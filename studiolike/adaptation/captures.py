@@ -84,6 +84,7 @@ class EncodedCaptures:
         people, index = owner.unique(return_inverse=True)
         order = index.argsort(stable=True)
         self.data, self.rows, self.people = data, rows[order], people
+        self.sorted = self.rows.sort()  # finds a row's kept codes
         self.counts = torch.bincount(index)
         self.first = self.counts.cumsum(0) - self.counts
         self.encoder, self.generator, self.passes, self.share = encoder, generator, passes, share
@@ -123,8 +124,7 @@ class EncodedCaptures:
         """Codes ``(n, L, D)`` of captures among ``self.rows``, disturbed by ``rng``: of those that are kept, or new ones."""
         if self.kept is None:
             return self._encode(rows, rng)
-        order = self.rows.argsort()
-        places = order[torch.searchsorted(self.rows[order], rows)]
+        places = self.sorted.indices[torch.searchsorted(self.sorted.values, rows)]
         return self.kept[torch.randint(len(self.kept), (len(rows),), generator=rng), places].float()
 
     @torch.no_grad()

@@ -28,9 +28,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
-from ..evaluation.masked import masked_blur
+from ..evaluation.masked import channel_means, masked_blur
 from ..image import blur, in_strips, linear_to_srgb, srgb_to_linear
-from ..layout import region_mask
+from ..layout import FEATURES, region_mask
 
 # Of the low pass, a standard deviation as a share of the side. It decides whose the middle band is. By PSNR on the split "val"
 # a third of this is best, because the phone's middle band holds shadows too; but there too lies what makes a person: at a third
@@ -41,7 +41,6 @@ FLOOR = 0.02  # linear light added before the logarithm: sensor noise in the dar
 STEP = 0.4  # log units: steps of the light above this are followed
 REACH = 4  # steps of this size to either side of the mean change
 THIN = 0.5 / 128  # what is thinner than this, as a share of the side, is not light: hairs, the lines of wrinkles
-FEATURES = ("lips", "left_eye", "right_eye", "left_brow", "right_brow")
 
 
 def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH, edges: bool = True) -> Tensor:
@@ -63,10 +62,10 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
             f"phone texture {tuple(phone.shape)}, visibility {tuple(visibility.shape)} and studio texture "
             f"{tuple(studio.shape)} must have one batch and one size"
         )
-    sigma, features = width * phone.shape[-1], None
+    sigma, maps, level = width * phone.shape[-1], [phone, visibility, studio], phone.new_zeros(())
     if edges:
-        features = _features(phone.shape[-1]).to(phone).expand(len(phone), -1, -1, -1)
-    level = _level(*(x[..., ::4, ::4] for x in (phone, visibility, studio)))
+        maps.append(_features(phone.shape[-1]).to(phone).expand(len(phone), -1, -1, -1))
+        level = _level(*(x[..., ::4, ::4] for x in (phone, visibility, studio)))
 
     def part(phone: Tensor, visibility: Tensor, studio: Tensor, *features: Tensor) -> tuple[Tensor]:
         before, change = _change(phone, studio)
@@ -79,7 +78,6 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
         fused = linear_to_srgb(((before + light).exp() - FLOOR).clamp(0, 1))
         return (torch.lerp(studio, fused, visibility),)
 
-    maps = (phone, visibility, studio) if features is None else (phone, visibility, studio, features)
     if phone.shape[-2] <= WHOLE:
         return part(*maps)[0]
     rows = max(WHOLE // 4, 2 ** math.ceil(math.log2(4 * sigma)))  # as far as the low pass reads, and a power of two
@@ -94,8 +92,7 @@ def _change(phone: Tensor, studio: Tensor) -> tuple[Tensor, Tensor]:
 
 def _level(phone: Tensor, visibility: Tensor, studio: Tensor) -> Tensor:
     """The mean change ``(B, 1, 1, 1)`` of a texture, around which the levels of its light lie; the same for all its strips."""
-    change, weight = _change(phone, studio)[1].mean(1, keepdim=True), visibility.square()
-    return (change * weight).sum((1, 2, 3), keepdim=True) / weight.sum((1, 2, 3), keepdim=True).clamp_min(1e-6)
+    return channel_means(_change(phone, studio)[1].mean(1, keepdim=True), visibility.square())
 
 
 def bilateral(x: Tensor, weight: Tensor, guide: Tensor, sigma: float) -> Tensor:
@@ -107,7 +104,7 @@ def bilateral(x: Tensor, weight: Tensor, guide: Tensor, sigma: float) -> Tensor:
         x: ``(B, C, H, W)``. weight: ``(B, 1, H, W)``. guide: ``(B, 1, H, W)`` around 0, log units. sigma: in texels.
     """
     place = (guide / STEP).clamp(-REACH, REACH)
-    rest = (x * weight).sum((2, 3), keepdim=True) / weight.sum((2, 3), keepdim=True).clamp_min(1e-6)
+    rest = channel_means(x, weight)
     factor = 1
     while sigma / factor >= 6 and x.shape[-1] % (2 * factor) == x.shape[-2] % (2 * factor) == 0:
         factor *= 2
@@ -141,5 +138,4 @@ def relief(phone: Tensor, visibility: Tensor, fused: Tensor) -> Tensor:
         and white balance.
     """
     light = ((srgb_to_linear(phone) + FLOOR) / (srgb_to_linear(fused) + FLOOR)).log()
-    mean = (light * visibility).sum((2, 3), keepdim=True) / visibility.sum((2, 3), keepdim=True).clamp_min(1e-6)
-    return (light - mean).clamp(-2, 2) * visibility
+    return (light - channel_means(light, visibility)).clamp(-2, 2) * visibility

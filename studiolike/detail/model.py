@@ -172,7 +172,7 @@ class Detailer(ModelMixin, ConfigMixin):
                 gradients, and the relief of the light that fusion took away. visibility: ``(B, 1, H, W)``.
             studio: the generator's texture, enlarged, ``(B, 3, H, W)`` in [0, 1].
             base: see `base`.
-            guided: where false, ``(B,)``, gradients and trust are zero: the network is told nothing of the phone.
+            guided: where false, ``(B,)``, gradients, trust and relief are zero: the network is told nothing of the phone.
         """
         field, trust = gradients(phone, visibility, self.config.gradient_kind, self.config.border)
         keep = torch.as_tensor(guided, device=phone.device).expand(len(phone)).view(-1, 1, 1, 1).to(phone)

@@ -28,6 +28,11 @@ def masked_mean(x: Tensor, mask: Tensor | None = None) -> Tensor:
     return torch.where(weight >= EMPTY, mean, torch.nan)
 
 
+def channel_means(x: Tensor, mask: Tensor) -> Tensor:
+    """Weighted mean of each channel over texels, ``(B, C, 1, 1)``; 0 for a sample whose mask is empty."""
+    return (x * mask).sum((2, 3), keepdim=True) / mask.sum((2, 3), keepdim=True).clamp_min(1e-12)
+
+
 def masked_blur(x: Tensor, mask: Tensor | None, sigma: float) -> Tensor:
     """Gaussian blur that looks at weighted texels only (normalised convolution, Knutsson & Westin, CVPR
     1993).
@@ -41,6 +46,6 @@ def masked_blur(x: Tensor, mask: Tensor | None, sigma: float) -> Tensor:
     """
     mask = full(x, mask)
     weight = blur(mask, sigma)
-    mean = (x * mask).sum((2, 3), keepdim=True) / mask.sum((2, 3), keepdim=True).clamp_min(1e-12)
+    mean = channel_means(x, mask)
     floor = 1e-4  # the mean takes over smoothly where hardly any weight arrives
     return (blur(x * mask, sigma) + floor * mean) / (weight + floor)

@@ -16,7 +16,6 @@ from ..detail.fusion import FLOOR, REACH, STEP, THIN, WIDTH
 from ..detail.model import upsample
 from ..evaluation import StudioReference
 from ..image import from_signed
-from ..inversion.distance import resize_observed
 from .core import Experiment, Outcome, declare
 from .lab import Lab
 
@@ -44,9 +43,8 @@ def studio_like(lab: Lab, protocol: str, resolution: int, seed: int, lights: int
 @torch.no_grad()
 def coarse(lab: Lab, protocol: str, data, rows: Tensor) -> Tensor:
     """G_studio's texture of captures, enlarged to the set's size, on the CPU."""
-    generator = lab.network("g_studio", protocol)
-    codes = lab.encode(*resize_observed(*data.phone_batch(rows), generator.config.resolution))
-    return upsample(from_signed(generator.synthesis(codes, "none").float()), data.resolution).cpu()
+    codes = lab.encode(*data.phone_batch(rows))
+    return upsample(from_signed(lab.network("g_studio", protocol).synthesis(codes, "none").float()), data.resolution).cpu()
 
 
 def compare(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:

@@ -37,6 +37,7 @@ from ..evaluation import (
 )
 from ..image import resize
 from ..inversion.bank import fingerprint
+from ..inversion.distance import resize_observed
 from ..layout import region_mask
 from ..protocols import permitted, studio_subjects
 from ..stylegan2 import encode
@@ -127,9 +128,10 @@ class Lab:
 
     @torch.no_grad()
     def encode(self, texture: Tensor, visibility: Tensor) -> Tensor:
-        """The encoder's codes ``(B, L, D)``, as the chain takes them."""
-        parts = zip(texture.split(16), visibility.split(16), strict=True)
+        """The encoder's codes ``(B, L, D)``, as the chain takes them, of textures of any size from the encoder's on."""
         networks = self.network("encoder"), self.network("g_phone")
+        texture, visibility = resize_observed(texture, visibility, networks[0].config.resolution)
+        parts = zip(texture.split(16), visibility.split(16), strict=True)
         return torch.cat([encode(*networks, t.to(self.device), v.to(self.device)) for t, v in parts])
 
     def captures(self, rows: Tensor, versions: int, share: float) -> EncodedCaptures:
