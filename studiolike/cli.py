@@ -179,7 +179,7 @@ class View:
 class Train:
     """Train a stage (identity, phone, codes, adapt, detail) or all of them in order; stopped runs resume."""
 
-    stage: Positional[Literal["identity", "phone", "codes", "adapt", "detail", "all"]]
+    stage: Positional[Literal["identity", "phone", "codes", "exemplars", "adapt", "detail", "all"]]
     profile: str = "cpu"
     runs: Path = Path("runs")
     """folder of data sets and runs"""

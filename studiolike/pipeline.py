@@ -3,7 +3,8 @@
     pipe = StudioPipeline.released()
     out = pipe(texture, visibility)          # out.texture: (B, 3, 512, 512) in [0, 1]
 
-w+ = encoder(phone) → G_studio(w+) → fusion with the phone's log gradients → detailer. No network is tuned to a person.
+w+ = encoder(phone) → G_studio(w+) → fusion with the phone's log gradients → detailer → detail of an exemplar where nothing
+was seen. No network is tuned to a person.
 `from_pretrained`, `save_pretrained`, `push_to_hub` and `.to(device, dtype)` work as in diffusers: in half precision the
 networks compute in half, textures and codes stay float32. diffusers looks for classes in its own package only, so its
 generic loader must be told where ours is, and that it may be run:
@@ -26,7 +27,7 @@ from torch import Tensor
 
 from . import weights
 from .config import InversionConfig
-from .detail import Detailer, detail, fuse
+from .detail import Detailer, complete, detail, fuse
 from .detail.model import upsample
 from .errors import InputError, WeightsError
 from .image import from_signed, to_signed
@@ -193,6 +194,7 @@ class StudioPipeline(DiffusionPipeline):
         resolution: int = RESOLUTION,
         steps: int = 0,
         guided: bool = True,
+        borrow: bool = True,
         seed: int = 0,
         progress: bool = False,
     ) -> StudioOutput:
@@ -205,6 +207,8 @@ class StudioPipeline(DiffusionPipeline):
             steps: of the diffusion sampler; 0 is fusion alone, the default: the released detailer is nearer to the truth
                 texel by texel, but an independent face network recognises people better without it.
             guided: whether the phone's gradients are looked at.
+            borrow: whether texels that nobody saw get the detail of a released exemplar, see `detail.exemplars`; without, and
+                without guidance, they are the generator's and the detailer's alone.
             seed: of the diffusion noise; the same input and seed give the same output.
         Raises:
             InputError: wrong shape, range or size.
@@ -227,6 +231,8 @@ class StudioPipeline(DiffusionPipeline):
         else:
             enlarged = upsample(studio_lr, resolution)
             result = fuse(*phone, enlarged) if guided else enlarged
+        if guided and borrow:
+            result = complete(result, phone[1], weights.exemplars())
         clock.append(time.perf_counter())
         names = ("encoding", "translation", "detailing")
         seconds = {name: b - a for name, a, b in zip(names, clock, clock[1:], strict=False)}

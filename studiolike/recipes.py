@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .pipeline import StudioPipeline
     from .synth import SetSpec, TextureSet
 
-ORDER = ("identity", "phone", "codes", "adapt", "detail")
+ORDER = ("identity", "phone", "codes", "exemplars", "adapt", "detail")
 
 
 def set_spec(config: DataConfig, detailed: bool, test: bool = False) -> SetSpec:
@@ -135,10 +135,10 @@ def train(
     if warm:
         check_size(profile)  # now, not after the hours of the stages before
     context = Context(profile, Path(runs) / profile.name, release, warm, device, seed, progress, studio)
-    for name in ORDER[:3] if stage == "all" else (stage,) if stage in SHARED else ():
+    for name in tuple(SHARED) if stage == "all" else (stage,) if stage in SHARED else ():
         SHARED[name](context)
     for chosen in PROTOCOLS if protocol is None else (protocol,):
-        for name in ORDER[3:] if stage == "all" else (stage,) if stage in BY_PROTOCOL else ():
+        for name in tuple(BY_PROTOCOL) if stage == "all" else (stage,) if stage in BY_PROTOCOL else ():
             BY_PROTOCOL[name](context, chosen)
 
 
@@ -429,6 +429,25 @@ def train_codes(context: Context) -> None:
         weights.write_studio_mean(StudioReference.from_set(permitted(data, "few")).mean)
 
 
+EXEMPLARS, EXEMPLAR_SIZE = 16, 512  # more people bring nothing, by the perceptual distance in the holes of the split "val"
+
+
+def choose_exemplars(context: Context) -> None:
+    """People of the few-shot set whose studio textures lend detail to what nobody saw; drawn anew, larger than the set's."""
+    from .detail.exemplars import choose
+    from .synth.head import synthesise_subjects
+    from .synth.studio import studio_texture
+
+    data = permitted(context.data, "few")
+    people = studio_subjects(data, "few")
+    chosen = people[choose(data.studio_batch(people), EXEMPLARS)]
+    seeds = torch.as_tensor(data.seeds)[chosen]
+    drawn = torch.cat([studio_texture(synthesise_subjects(seed[None], EXEMPLAR_SIZE)) for seed in seeds])
+    if context.processes.is_main_process:
+        for folder in (context.runs / "networks", *([weights.weights_dir()] if context.release else [])):
+            weights.write_exemplars(drawn, folder)
+
+
 def train_adapt(context: Context, protocol: str) -> None:
     """Stage 3: studio fine-tuning on the codes that will come in."""
     from .adaptation import train_studio
@@ -487,6 +506,7 @@ SHARED: dict[str, Callable[[Context], None]] = {
     "identity": train_identity_networks,
     "phone": train_phone,
     "codes": train_codes,
+    "exemplars": choose_exemplars,
 }
 BY_PROTOCOL: dict[str, Callable[[Context, str], None]] = {"adapt": train_adapt, "detail": train_detail}
 

@@ -13,11 +13,12 @@ import json
 import os
 import shutil
 import tempfile
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import OutputError, WeightsError
+from .errors import OutputError, StudioError, WeightsError
 from .protocols import check
 
 if TYPE_CHECKING:  # what only looks for files must not wait for torch
@@ -205,6 +206,46 @@ def write_studio_mean(mean: Tensor) -> None:
     from .io import write_image
 
     write_image(mean, weights_dir() / STUDIO_MEAN)
+
+
+EXEMPLARS = "exemplars.jpg"  # square pictures, one below the other
+
+
+def exemplars() -> Tensor:
+    """Studio textures of a few people of the few-shot set, ``(K, 3, H, H)`` uint8: see `detail.exemplars`.
+
+    A folder of own weights without them takes the package's.
+
+    Raises:
+        WeightsError: they are missing or damaged.
+    """
+    own = weights_dir() / EXEMPLARS
+    return _tiles(own if own.is_file() else PACKAGED / EXEMPLARS)
+
+
+@lru_cache(2)
+def _tiles(path: Path) -> Tensor:
+    import torch
+
+    from .io import read_image
+
+    try:
+        column = torch.from_numpy(read_image(path, None).copy())
+        return column.view(-1, column.shape[1], column.shape[1], 3).permute(0, 3, 1, 2).contiguous()
+    except (StudioError, RuntimeError) as error:
+        raise WeightsError(f"cannot read {path}: run  make weights  or reinstall the package") from error
+
+
+def write_exemplars(textures: Tensor, folder: Path | None = None) -> None:
+    """Release exemplars, ``(K, 3, H, H)`` in [0, 1]; ``folder`` is by default `weights_dir`."""
+    from PIL import Image
+
+    from .io import atomic, to_bytes
+
+    with atomic((folder or weights_dir()) / EXEMPLARS) as temporary:
+        column = to_bytes(textures.transpose(0, 1).flatten(1, 2))
+        Image.fromarray(column).save(temporary, "JPEG", quality=88)  # a third of the size of what `io.write_image` keeps
+    _tiles.cache_clear()
 
 
 def _readme(facts: dict[str, Any]) -> str:

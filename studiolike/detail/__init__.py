@@ -1,5 +1,6 @@
 """Stage 4: the phone's gradients on the generator's light in closed form, then a diffusion model that repairs the rest."""
 
+from .exemplars import complete
 from .fusion import fuse
 from .guidance import gradients, impose_gradients, screened_poisson
 from .model import Detailer, make_scheduler
@@ -9,6 +10,7 @@ from .train import DetailStage
 __all__ = [
     "DetailStage",
     "Detailer",
+    "complete",
     "detail",
     "fuse",
     "gradients",

@@ -64,7 +64,7 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
         )
     sigma, maps, level = width * phone.shape[-1], [phone, visibility, studio], phone.new_zeros(())
     if edges:
-        maps.append(_features(phone.shape[-1]).to(phone).expand(len(phone), -1, -1, -1))
+        maps.append(feature_mask(phone.shape[-1]).to(phone).expand(len(phone), -1, -1, -1))
         level = _level(*(x[..., ::4, ::4] for x in (phone, visibility, studio)))
 
     def part(phone: Tensor, visibility: Tensor, studio: Tensor, *features: Tensor) -> tuple[Tensor]:
@@ -120,7 +120,7 @@ def bilateral(x: Tensor, weight: Tensor, guide: Tensor, sigma: float) -> Tensor:
 
 
 @lru_cache(8)
-def _features(size: int) -> Tensor:
+def feature_mask(size: int) -> Tensor:
     """Where steep steps are the person's: eyes, brows and lips with a soft border, ``(1, 1, size, size)`` in [0, 1]."""
     small = min(size, 256)  # polygons are slow to fill, and the border is soft anyway
     mask = torch.stack([region_mask(name, small) for name in FEATURES]).amax(0)[None]

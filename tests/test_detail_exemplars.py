@@ -1,0 +1,90 @@
+"""What nobody saw has somebody's detail, and what was seen, and what a face is known by, stays."""
+
+import pytest
+import torch
+
+from studiolike import weights
+from studiolike.detail import complete
+from studiolike.detail.exemplars import choose, difference, keys
+from studiolike.detail.fusion import feature_mask
+from studiolike.errors import InputError, WeightsError
+from studiolike.image import blur, resize
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """A smooth texture, half seen, and the released exemplars at 64²."""
+    texture = blur(resize(weights.studio_mean(), 64), 3)
+    seen = (torch.arange(64) < 32).float().expand(1, 1, 64, 64).clone()
+    return texture, seen, resize(weights.exemplars().float(), 64).round().byte()
+
+
+def roughness(x, where):
+    fine = x - blur(x, 1.5)
+    return ((fine.square() * where).sum() / where.sum()).sqrt()
+
+
+def test_only_what_was_not_seen_changes_and_no_feature_of_the_face_does(scene):
+    texture, seen, exemplars = scene
+    out = complete(texture, seen, exemplars)
+    features = feature_mask(64)
+    assert torch.equal(out[..., :32], texture[..., :32]) and 0 <= out.min() and out.max() <= 1
+    kept = (features > 0.999).expand_as(out)
+    assert kept.any() and torch.allclose(out[kept], texture[kept], atol=1e-3)
+    hidden = (1 - seen) * (1 - features)
+    assert roughness(out, hidden) > 2 * roughness(texture, hidden)  # detail came
+    assert (blur(out, 8) - blur(texture, 8)).abs().mean() < 0.02  # light and colour stayed
+
+
+def test_a_texture_that_was_seen_whole_is_given_back(scene):
+    texture, seen, exemplars = scene
+    assert complete(texture, torch.ones_like(seen), exemplars) is texture
+
+
+def test_the_exemplar_that_is_most_like_the_hole_lends_mirrored_where_that_fits_better(scene):
+    _, seen, exemplars = scene
+    for number, mirrored in ((3, False), (9, True)):
+        truth = exemplars[number : number + 1].float() / 255
+        truth = truth.flip(-1) if mirrored else truth
+        smooth = torch.lerp(blur(truth, 2), truth, seen)
+        out, hidden = complete(smooth, seen, exemplars), (1 - seen) * (1 - feature_mask(64))
+        after, before = (((x - truth).square() * hidden).sum() for x in (out, smooth))
+        assert after < 0.1 * before, number
+
+
+def test_exposure_and_white_balance_do_not_choose():
+    textures = weights.exemplars()[:6].float() / 255
+    own = keys(textures)
+    other = own + torch.tensor([0.3, -0.1, 0.5]).view(1, 3, 1, 1)
+    apart = difference(own, other, torch.ones(6, 1, 32, 32))
+    assert apart.diagonal().abs().max() < 1e-6 and torch.equal(apart.argmin(1), torch.arange(6))
+
+
+def test_the_chosen_stand_for_all_better_than_the_first_ones():
+    rng = torch.Generator().manual_seed(0)
+    centres = torch.rand(4, 3, 8, 8, generator=rng).repeat_interleave(5, 0)
+    textures = resize((centres + 0.02 * torch.rand(20, 3, 8, 8, generator=rng)).clamp(0, 1), 64)
+    rows = choose(textures, 4)
+    assert sorted((rows // 5).tolist()) == [0, 1, 2, 3]
+    assert choose(textures, 50).unique().numel() == 20
+
+
+def test_the_released_exemplars_are_few_and_large_and_a_damaged_file_is_named(tmp_path, monkeypatch):
+    released = weights.exemplars()
+    assert released.dtype == torch.uint8 and released.shape[1:] == (3, 512, 512) and 8 <= len(released) <= 32
+    weights.write_exemplars(released[:2].float() / 255, tmp_path)
+    monkeypatch.setenv("STUDIOLIKE_WEIGHTS", str(tmp_path))
+    again = weights.exemplars()
+    assert again.shape == (2, 3, 512, 512) and (again.float() - released[:2].float()).abs().mean() < 3
+    weights._tiles.cache_clear()
+    (tmp_path / weights.EXEMPLARS).write_bytes(b"no picture")
+    with pytest.raises(WeightsError, match="cannot read"):
+        weights.exemplars()
+
+
+def test_shapes_that_do_not_fit_are_refused(scene):
+    texture, seen, exemplars = scene
+    with pytest.raises(InputError, match="one batch"):
+        complete(texture, seen[..., :32], exemplars)
+    with pytest.raises(InputError, match="at least one"):
+        complete(texture, seen, exemplars[:0])
