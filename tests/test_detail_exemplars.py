@@ -38,7 +38,7 @@ def test_only_what_was_not_seen_changes_and_no_feature_of_the_face_does(scene):
 
 def test_a_texture_that_was_seen_whole_is_given_back(scene):
     texture, seen, exemplars = scene
-    assert complete(texture, torch.ones_like(seen), exemplars) is texture
+    assert torch.equal(complete(texture, torch.ones_like(seen), exemplars), texture)
 
 
 def test_the_exemplar_that_is_most_like_the_hole_lends_mirrored_where_that_fits_better(scene):

@@ -20,13 +20,15 @@ from torch.fx.node import Node, map_arg
 from torch.overrides import TorchFunctionMode
 
 from project import BookError
-from studiolike import capture, io
+from studiolike import capture, io, weights
 from studiolike.capture import face_networks
-from studiolike.detail import fuse
+from studiolike.detail import complete, fuse
 from studiolike.detail.model import upsample
+from studiolike.image import resize
 from studiolike.pipeline import RESOLUTION, StudioPipeline
 
 OPSET = 17  # of ONNX; every onnxruntime-web since 1.13 knows it
+LENT = 256  # texels along a side of the exemplars in the file: those of the package are larger than all the networks
 SMALL = 1024  # numbers: tensors up to this stay in single precision
 
 
@@ -34,14 +36,21 @@ def chain_of(pipe: StudioPipeline) -> Callable[[Tensor, Tensor], tuple[Tensor, T
     """What `StudioPipeline.__call__` computes without the detailer, as one function.
 
     It takes a texture ``(1, 3, N, N)`` and its visibility ``(1, 1, N, N)``, both in [0, 1], N = `RESOLUTION`, and gives the
-    studio-like texture ``(1, 3, N, N)`` and G_studio's own ``(1, 3, n, n)``.
+    studio-like texture ``(1, 3, N, N)`` and G_studio's own ``(1, 3, n, n)``. Its exemplars have `LENT` texels along a side.
     """
+    exemplars = lent()
 
     def chain(texture: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
         low = pipe.translate(pipe.encode(texture, visibility))
-        return fuse(texture, visibility, upsample(low, texture.shape[-1])), low
+        fused = fuse(texture, visibility, upsample(low, texture.shape[-1]))
+        return complete(fused, visibility, exemplars), low
 
     return chain
+
+
+def lent() -> Tensor:
+    """The released exemplars, reduced to `LENT` texels along a side."""
+    return resize(weights.exemplars().float(), LENT).round().byte()
 
 
 def write(

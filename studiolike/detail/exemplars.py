@@ -15,7 +15,6 @@ notices the stranger.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
@@ -29,7 +28,7 @@ EVERYWHERE = 0.05  # the seen counts a little too: somebody like this person
 
 def keys(textures: Tensor) -> Tensor:
     """Log light of area means, ``(B, 3, KEY, KEY)``, of textures ``(B, 3, H, W)`` sRGB in [0, 1]."""
-    return F.adaptive_avg_pool2d((srgb_to_linear(textures) + FLOOR).log(), KEY)
+    return resize((srgb_to_linear(textures) + FLOOR).log(), KEY)
 
 
 def difference(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
@@ -79,10 +78,8 @@ def complete(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:
             f"exemplars (K, 3, h, h), here {tuple(exemplars.shape)}, at least one"
         )
     hidden = (1 - visibility) * (1 - feature_mask(texture.shape[-1]).to(texture))
-    if not (hidden > 1 / 255).any():
-        return texture
     known = torch.cat([exemplars, exemplars.flip(-1)])
     own = torch.cat([keys(part.to(texture) / 255) for part in exemplars.split(4)])  # a few at a time: they are large
-    wanted = difference(keys(texture), torch.cat([own, own.flip(-1)]), F.adaptive_avg_pool2d(hidden, KEY) + EVERYWHERE)
+    wanted = difference(keys(texture), torch.cat([own, own.flip(-1)]), resize(hidden, KEY) + EVERYWHERE)
     lent = resize(known[wanted.argmin(1).to(known.device)].to(texture) / 255, texture.shape[-1]).clamp(0, 1)
     return torch.lerp(texture, fuse(lent, torch.ones_like(visibility), texture, WIDTH, edges=False), hidden)
