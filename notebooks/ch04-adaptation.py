@@ -141,17 +141,27 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 # For $d$ we chose the features of the frozen phone discriminator, compared as in LPIPS {cite}`zhang2018lpips`, plus bands of a Laplacian pyramid {cite}`burt1983laplacian`, which are differences of blurs of growing width.
 # It is reported that the authors' pair term is there to stop a global shift of skin tone.
 #
-# **Three terms that are ours.**
+# **Four terms that are ours.**
 # On the pairs, *texel by texel* over all scales, the face counting double, for a mean over the texture hardly sees an eye.
 # On the pairs, the *low band* (what a wide blur leaves) *in logarithmic light*: a wrong shading is a wrong factor, and in sRGB differences a factor counts little where skin is dark.
 # On everybody, *light-invariance*: two captures of one person, under two lights, must give one texture.
-# The last needs no studio texture at all, so every person of the pre-training set can teach it.
+# On everybody, *the other captures*: the low band that the same person's other captures show, less the light that captures have on average, which the pairs tell.
+# The light of another capture is noise that knows nothing of this one's, and a least-squares fit to noisy targets finds what a fit to clean ones would find, given enough of them {cite}`lehtinen2018noise2noise`.
+# The last two need no studio texture at all, so every person of the pre-training set can teach them.
 
 # %% tags=["hide-input"]
 shown.symbols(lab)
 
 # %% tags=["hide-output"]
-for name in ("adversarial", "perceptual", "pair", "identity", "detail", "low_light"):
+for name in (
+    "adversarial",
+    "perceptual",
+    "pair",
+    "identity",
+    "detail",
+    "low_light",
+    "other_light",
+):
     notebook.source(getattr(adaptation, f"{name}_loss"))
 for function in (
     adaptation.invariance_loss,
@@ -171,7 +181,7 @@ assert terms["percp"] < 1e-4 and terms["face_id"] < 1e-4
 notebook.tell("ch04", shown.first_terms(terms))
 
 # %% [markdown]
-# Before the first step our three terms sum to {glue:text}`ch04_ours_first:.2f` and the paper's to {glue:text}`ch04_paper_first:.2f`: ours {glue:text}`ch04_ours_word` the paper's.
+# Before the first step our four terms sum to {glue:text}`ch04_ours_first:.2f` and the paper's to {glue:text}`ch04_paper_first:.2f`: ours {glue:text}`ch04_ours_word` the paper's.
 # That is a difference from the paper to keep in mind: so few textures do not teach a network of this size what even light is, if nothing else does.
 #
 # ## Which layers train: two readings of "after 8"
@@ -240,7 +250,7 @@ g_live, log = lab.train(settings.live_images)
 figures.show(
     shown.run_figure(log),
     "One short run. Left: the generator's weighted terms, the paper's four and our "
-    "three; those that compare with G_phone start at zero, and L_adv starts when the "
+    "four; those that compare with G_phone start at zero, and L_adv starts when the "
     "warm-up ends. Right: the discriminator's mean logit; the further the line of the "
     "training textures rises above that of held-out ones, the more it recites.",
 )

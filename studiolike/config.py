@@ -97,7 +97,7 @@ class InversionConfig:
 class AdaptConfig:
     """Stage 3, the studio fine-tuning objective; defaults are our choices, the paper does not state them."""
 
-    images: int = 24_000
+    images: int = 16_000
     batch: int = 8  # codes in a step: those of people without a studio texture, and those of the pairs
     unpaired: float = 0.5  # share of the first
     lr: float = 0.002
@@ -115,6 +115,7 @@ class AdaptConfig:
     recons_detail: float = 8.0  # ours, on the pairs: texels at all scales, the face counting double, for eyes are few texels
     low_light: float = 2.4  # ours, on the pairs: the low band in logarithmic light
     invariance: float = 4.0  # ours, on everybody: two captures of one person must give one texture
+    other_light: float = 8.0  # ours, on everybody: the low band that the person's other captures tell
     disturbed: float = 0.7  # share of the captures that are disturbed as real ones are, before they are encoded
     kept: int = 2  # disturbances of each capture that are encoded once and used again; 0: new ones each time, twice as slow
     codes: str = "captures"  # as they come in, through the encoder; or "bank", "bank_mixture", "w", "z"
@@ -154,7 +155,7 @@ class IdentityConfig:
 def _open(config: AdaptConfig) -> AdaptConfig:
     """The settings of stage 3 where everybody's true texture is known: the terms that do without one have nothing to add, and
     the coarse layers, frozen to keep the person, may move."""
-    return replace(config, unpaired=0.0, train_from=0, adversarial=0.0, perceptual=0.0, identity=0.0, recons=0.0)
+    return replace(config, unpaired=0.0, train_from=0, adversarial=0.0, perceptual=0.0, identity=0.0, recons=0.0, other_light=0.0)
 
 
 @dataclass(frozen=True)

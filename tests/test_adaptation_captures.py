@@ -5,7 +5,10 @@ import torch
 from fakes import FakeSet
 
 from studiolike.adaptation import EncodedCaptures, EncodedPairs, disturb
+from studiolike.adaptation.captures import OtherLights
+from studiolike.adaptation.losses import log_light
 from studiolike.errors import InputError, ProtocolError
+from studiolike.image import linear_to_srgb
 from studiolike.layout import face_mask
 from studiolike.protocols import paired_captures, permitted
 from studiolike.stylegan2 import Encoder, Generator, encode
@@ -108,11 +111,12 @@ def spied(data, rows, networks, **options):
 
 def test_twins_are_two_different_captures_of_one_person_next_to_each_other(data, networks):
     sampler, chosen = spied(data, data.captures("phone"), networks)
-    codes, people = sampler.twins(200, seeded())
-    rows = chosen[0].view(200, 2)
+    codes, rows = sampler.twins(200, seeded())
+    assert torch.equal(rows, chosen[0])
+    rows = rows.view(200, 2)
     owner = torch.as_tensor(data.subject)[rows]
     assert codes.shape == (400, networks[1].num_ws, 8) and len(sampler) == len(data.subjects("phone"))
-    assert torch.equal(owner[:, 0], people) and torch.equal(owner[:, 1], people)
+    assert torch.equal(owner[:, 0], owner[:, 1])
     assert (rows[:, 0] != rows[:, 1]).all()
     assert set(rows.flatten().tolist()) == set(data.captures("phone").tolist()), "everybody and every capture is drawn"
 
@@ -120,9 +124,10 @@ def test_twins_are_two_different_captures_of_one_person_next_to_each_other(data,
 def test_only_the_given_captures_are_drawn_in_whatever_order_they_come(data, networks):
     rows = data.captures("phone")[torch.tensor([0, 7, 4, 1, 8])]  # two, or one, of the first three people
     sampler, chosen = spied(data, rows, networks)
-    _, people = sampler.twins(60, seeded())
+    sampler.twins(60, seeded())
     drawn = chosen[0].view(60, 2)
     assert set(drawn.flatten().tolist()) == set(rows.tolist())
+    people = torch.as_tensor(data.subject)[drawn[:, 0]]
     assert torch.equal(torch.as_tensor(data.subject)[drawn], people[:, None].expand(-1, 2))
     several = people != data.subject[rows[2]]
     assert (drawn[several, 0] != drawn[several, 1]).all()
@@ -130,8 +135,8 @@ def test_only_the_given_captures_are_drawn_in_whatever_order_they_come(data, net
 
 def test_a_single_capture_is_its_own_twin_under_another_disturbance(data, networks):
     sampler, chosen = spied(data, data.captures("phone")[:1], networks, share=1.0)
-    codes, people = sampler.twins(3, seeded())
-    assert set(chosen[0].tolist()) == {0} and people.tolist() == [0, 0, 0]
+    codes, rows = sampler.twins(3, seeded())
+    assert set(chosen[0].tolist()) == {0} and torch.as_tensor(data.subject)[rows].tolist() == [0] * 6
     assert (codes[::2] - codes[1::2]).abs().amax((1, 2)).min() > 1e-4
 
 
@@ -189,3 +194,48 @@ def test_each_kept_disturbance_is_another_one_and_all_are_drawn(networks, data):
     sampler.kept = None
     sampler.keep(0)
     assert sampler.kept is None, "none kept: each is made anew"
+
+
+class Lit:
+    """A set of flat textures: people's true colour times light that is drawn anew for every capture, some of it unseen."""
+
+    def __init__(self, people=300, lightings=4, paired=100):
+        rng = seeded(3)
+        self.subject = torch.arange(people).repeat_interleave(lightings)
+        self.true = 0.1 + 0.3 * torch.rand(people, 3, 1, 1, generator=rng)  # linear light
+        self.light = torch.exp(0.5 + 0.4 * torch.randn(len(self.subject), 1, 1, 1, generator=rng))
+        self.seen = (torch.rand(len(self.subject), 1, 2, 2, generator=rng) < 0.7).float()
+        self.paired = torch.arange(len(self.subject))[self.subject >= people - paired]
+        self.rows = torch.arange(len(self.subject))[self.subject < people - paired]
+
+    def phone_batch(self, rows, device="cpu"):
+        linear = (self.true[self.subject[rows]] * self.light[rows]).clamp(0, 1).expand(-1, -1, 32, 32)
+        return linear_to_srgb(linear), self.seen[rows].repeat_interleave(16, 2).repeat_interleave(16, 3)
+
+    def studio_batch(self, rows, device="cpu"):
+        return linear_to_srgb(self.true[rows].expand(-1, -1, 32, 32))
+
+
+def test_other_captures_tell_the_true_low_band_on_average_and_a_capture_tells_nothing_of_itself(networks):
+    data = Lit()
+    people, paired = (EncodedCaptures(data, rows, *networks) for rows in (data.rows, data.paired))
+    others = OtherLights(people, paired, side=4)
+    expected, weight = others(data.rows)
+    assert expected.shape == (len(data.rows), 3, 4, 4) and weight.shape == (len(data.rows), 1, 4, 4)
+    truth = log_light(data.studio_batch(data.subject[data.rows]), 4)
+    error = ((expected - truth) * weight).sum((0, 2, 3)) / weight.sum()
+    naive = ((log_light(data.phone_batch(data.rows)[0], 4) - truth) * weight).sum((0, 2, 3)) / weight.sum()
+    assert error.abs().max() < 0.03 and naive.min() > 0.2  # the mean light is found, from other people's pairs
+    own = data.light[data.rows].flatten().log()
+    told = ((expected - truth) * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp_min(1e-3)
+    seen = weight.sum((1, 2, 3)) > 1
+    assert torch.corrcoef(torch.stack([own[seen], told[seen]]))[0, 1].abs() < 0.1
+    data.light[data.rows[0]] *= 2
+    after, _ = OtherLights(people, paired, side=4)(data.rows[:4])
+    assert torch.allclose(after[0], expected[0]) and not torch.allclose(after[1], expected[1])
+
+
+def test_a_single_capture_asks_for_nothing(networks):
+    data = Lit(lightings=1)
+    people, paired = (EncodedCaptures(data, rows, *networks) for rows in (data.rows, data.paired))
+    assert OtherLights(people, paired, side=4)(data.rows)[1].abs().max() == 0

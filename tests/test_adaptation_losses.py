@@ -14,11 +14,12 @@ from studiolike.adaptation import (
     identity_loss,
     invariance_loss,
     low_light_loss,
+    other_light_loss,
     pair_loss,
     perceptual_loss,
     r1_loss,
 )
-from studiolike.adaptation.losses import laplacian_distance
+from studiolike.adaptation.losses import laplacian_distance, log_light
 from studiolike.config import AdaptConfig
 from studiolike.errors import ProfileError
 from studiolike.features.network import IdentityNet
@@ -34,6 +35,7 @@ TERMS = {
     "recons_detail": "recons_detail",
     "low_light": "low_light",
     "invariance": "invariance",
+    "other_light": "other_light",
 }
 
 
@@ -76,12 +78,14 @@ def test_a_weight_of_zero_removes_its_term(identity, discriminator):
         total, parts = loss.generator(fake, images(1), fake.mean((1, 2, 3))[:, None])
         pair_total, pair_parts = loss.pairs(fake, images(2))
         twin_total, twin_parts = loss.twins(fake, images(3))
-        assert set(parts | pair_parts | twin_parts) == set(TERMS.values()) - {name}
-        assert torch.allclose(total + pair_total + twin_total, sum((parts | pair_parts | twin_parts).values()))
+        other_total, other_parts = loss.others(fake, torch.zeros(2, 3, 4, 4), torch.ones(2, 1, 4, 4))
+        everything = parts | pair_parts | twin_parts | other_parts
+        assert set(everything) == set(TERMS.values()) - {name}
+        assert torch.allclose(total + pair_total + twin_total + other_total, sum(everything.values()))
     nothing = AdaptLoss(replace(AdaptConfig(), **dict.fromkeys(TERMS, 0.0)), StudioDistance(discriminator), None)
     assert nothing.generator(fake, fake, None)[1] == {} and not nothing.uses_pairs and not nothing.learns_alone
     assert nothing.twins(fake)[1] == {} and AdaptLoss(AdaptConfig(), StudioDistance(None), identity).twins()[1] == {}
-    for term in ("perceptual", "identity", "invariance", "recons", "recons_detail", "low_light"):
+    for term in ("perceptual", "identity", "invariance", "other_light", "recons", "recons_detail", "low_light"):
         alone = AdaptLoss(replace(AdaptConfig(), **dict.fromkeys(TERMS, 0.0) | {term: 1.0}), StudioDistance(None), identity)
         assert alone.learns_alone and alone.uses_pairs == (term in ("recons", "recons_detail", "low_light"))
 
@@ -171,3 +175,20 @@ def test_any_callable_can_be_the_distance():
     seen = StudioDistance(lambda a, b, weight: (a - b).abs().mean((1, 2, 3)) * weight.mean(), bands=0.0)
     assert seen(images(0), images(1)).shape == (2,)
     assert torch.allclose(seen(images(0), images(1)), (images(0) - images(1)).abs().mean((1, 2, 3)) / 2)
+
+
+def test_the_other_captures_term_sees_the_low_band_but_not_its_level_nor_what_nobody_saw():
+    generator = torch.Generator().manual_seed(0)
+    linear = 0.2 + 0.3 * torch.rand(2, 3, 32, 32, generator=generator)
+    expected, weight = log_light(linear_to_srgb(linear), 8), torch.rand(2, 1, 8, 8, generator=generator)
+    same = linear_to_srgb(linear) * 2 - 1
+    brighter = linear_to_srgb((linear + 0.01) * 1.5 - 0.01) * 2 - 1  # by one factor above the floor of the logarithm
+    assert other_light_loss(same, expected, weight) < 1e-8 and other_light_loss(brighter, expected, weight) < 1e-6
+    shaded = linear.clone()
+    shaded[..., :16] *= 0.5
+    shaded = linear_to_srgb(shaded) * 2 - 1
+    assert other_light_loss(shaded, expected, weight) > 0.02
+    weight[..., :4] = 0
+    assert other_light_loss(shaded, expected, weight) < 1e-8
+    warm = linear_to_srgb(linear * torch.tensor([1.2, 1.0, 0.8]).view(1, 3, 1, 1)) * 2 - 1
+    assert other_light_loss(warm, expected, weight) > 0.01

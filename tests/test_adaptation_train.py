@@ -162,7 +162,7 @@ def test_the_discriminator_enters_after_the_warm_up_and_rates_fall_to_zero(parts
 
 
 def test_a_game_alone_has_no_warm_up_since_nothing_would_be_learnt_in_it(parts, tmp_path):
-    alone = NO_PAIRS | {"perceptual": 0.0, "identity": 0.0, "invariance": 0.0}
+    alone = NO_PAIRS | {"perceptual": 0.0, "identity": 0.0, "invariance": 0.0, "other_light": 0.0}
     stage = make_stage(parts, replace(CONFIG, images=96, warm_up=0.5, **alone), pairs=None, identity=None)
     before = state(stage.modules["g_studio"])
     fit(stage, 12, tmp_path, log_every=4, **QUIET)

@@ -21,6 +21,7 @@ from ..image import linear_to_srgb, srgb_to_linear
 from ..io import atomic
 from ..layout import face_mask
 from ..stylegan2.encoder import encode
+from .losses import DARK, LOW, log_light
 
 EXPOSURE, BALANCE, GAMMA = 0.4, 0.12, 0.12  # standard deviations of the logarithms
 
@@ -133,7 +134,7 @@ class EncodedCaptures:
         return encode(self.encoder, self.generator, *disturb(texture, visibility, rng, self.share), self.passes)
 
     def twins(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Codes ``(2n, L, D)``, two captures of a person next to each other, and the people's rows ``(n,)``.
+        """Codes ``(2n, L, D)``, two captures of a person next to each other, and the rows of these captures ``(2n,)``.
 
         Somebody with a single capture is drawn with two disturbances of it.
         """
@@ -142,8 +143,8 @@ class EncodedCaptures:
         count = self.counts[chosen]
         one = (place[:, 0] * count).long()
         other = (one + 1 + (place[:, 1] * (count - 1)).long()) % count
-        rows = self.rows[self.first[chosen, None] + torch.stack([one, other], 1)]
-        return self.codes(rows.flatten(), rng), self.people[chosen]
+        rows = self.rows[self.first[chosen, None] + torch.stack([one, other], 1)].flatten()
+        return self.codes(rows, rng), rows
 
     def __call__(self, n: int, rng: torch.Generator) -> Tensor:
         """``(n, L, D)`` codes, one capture of each of ``n`` people: a sampler like `CodeSampler`."""
@@ -161,6 +162,55 @@ class EncodedPairs:
 
     def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Codes ``(n, L, D)``, two captures of each person, and the true textures ``(n, 3, H, W)`` uint8; n is even."""
-        codes, people = self.captures.twins(max(n // 2, 1), rng)
-        truth = torch.as_tensor(self.captures.data.studio[people.numpy()])
-        return codes, truth.repeat_interleave(2, 0)
+        codes, rows = self.captures.twins(max(n // 2, 1), rng)
+        people = torch.as_tensor(self.captures.data.subject)[rows]
+        return codes, torch.as_tensor(self.captures.data.studio[people.numpy()])
+
+
+class OtherLights:
+    """What a person's *other* captures say about the low band of the studio texture, for people without one.
+
+    The light of another capture is noise that has nothing to do with the light of this one. A network that predicts, by least
+    squares, a target with such noise learns what it would have learnt from the clean one (Lehtinen et al., *Noise2Noise*, ICML
+    2018): the mean over what is not known. So log I of the others, less the mean log light, which the few pairs tell, stands
+    for the log studio texture nobody has of this person. Where a person has a single capture nothing is asked.
+
+    Args:
+        captures: of the people to learn from. paired: of people whose true texture may be read.
+        side: of the low band: area means of as many patches along a side.
+    """
+
+    def __init__(self, captures: EncodedCaptures, paired: EncodedCaptures, side: int = LOW):
+        data = paired.data
+        owner = torch.as_tensor(data.subject, dtype=torch.long)
+        light, weight = self._seen(data, paired.rows, side)
+        truth = torch.cat([log_light(data.studio_batch(owner[part]), side) for part in paired.rows.split(64)])
+        total = weight.sum(0)
+        self.mean = ((light - truth) * weight).sum(0) / total.clamp_min(1e-3)
+        light, weight = self._seen(captures.data, captures.rows, side)
+        self.weight = weight * (total > 1)  # where hardly any pair was seen, the mean light is not known
+        self.value = (light - self.mean) * self.weight
+        self.sorted, count = captures.sorted, len(captures)
+        self.person = torch.arange(count, device="cpu").repeat_interleave(captures.counts, output_size=len(captures.rows))
+        self.total = [x.new_zeros(count, *x.shape[1:]).index_add_(0, self.person, x) for x in (self.value, self.weight)]
+
+    @staticmethod
+    def _seen(data, rows: Tensor, side: int) -> tuple[Tensor, Tensor]:
+        """Log light ``(N, 3, side, side)`` of what was seen of captures, and how much that is ``(N, 1, side, side)``."""
+        parts = []
+        for part in torch.as_tensor(rows, dtype=torch.long).split(256):
+            texture, visibility = data.phone_batch(part)
+            weight = F.adaptive_avg_pool2d(visibility, side)
+            mean = F.adaptive_avg_pool2d(srgb_to_linear(texture) * visibility, side) / weight.clamp_min(1e-3)
+            parts.append(((mean + DARK).log(), weight))
+        light, weight = zip(*parts, strict=True)
+        return torch.cat(light), torch.cat(weight)
+
+    def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Log light ``(n, 3, side, side)`` to expect of the studio textures behind captures ``rows (n,)``, and its weight
+        ``(n, 1, side, side)``, the visibility summed over the other captures."""
+        place = self.sorted.indices[torch.searchsorted(self.sorted.values, rows)]
+        value, weight = (
+            total[self.person[place]] - own[place] for total, own in zip(self.total, (self.value, self.weight), strict=True)
+        )
+        return value / weight.clamp_min(1e-3), weight.clamp_min(0)

@@ -35,6 +35,7 @@ __all__ = [
     "invariance_loss",
     "laplacian_distance",
     "low_light_loss",
+    "other_light_loss",
     "pair_loss",
     "perceptual_loss",
     "r1_loss",
@@ -134,17 +135,38 @@ def detail_loss(studio: Tensor, truth: Tensor, face_weight: float = 2.0) -> Tens
     return reconstruction_loss(studio, truth, torch.ones_like(studio[:, :1]), face_weight=face_weight)
 
 
-def low_light_loss(studio: Tensor, truth: Tensor, side: int = 32, floor: float = 0.01) -> Tensor:
+LOW = 16  # patches along a side of the low band that other captures tell
+DARK = 0.01  # linear light, added before the logarithm
+
+
+def log_light(texture: Tensor, side: int, floor: float = DARK) -> Tensor:
+    """Logarithms ``(B, 3, side, side)`` of area means of linear light; ``texture`` is sRGB in [0, 1]."""
+    return (F.adaptive_avg_pool2d(srgb_to_linear(texture), min(side, texture.shape[-1])) + floor).log()
+
+
+def low_light_loss(studio: Tensor, truth: Tensor, side: int = 32, floor: float = DARK) -> Tensor:
     """The low band in logarithmic light, our addition: L1 of the logarithms of area means at ``side``² patches.
 
     A wrong shading is a wrong *factor*, and in sRGB differences a factor counts little where skin is dark. ``floor`` is in
     linear light.
     """
+    drawn, wanted = (log_light(from_signed(x).clamp(0, 1), side, floor) for x in (studio, truth))
+    return (drawn - wanted).abs().mean()
 
-    def light(x: Tensor) -> Tensor:
-        return (F.adaptive_avg_pool2d(srgb_to_linear(from_signed(x).clamp(0, 1)), min(side, x.shape[-1])) + floor).log()
 
-    return (light(studio) - light(truth)).abs().mean()
+def other_light_loss(studio: Tensor, expected: Tensor, weight: Tensor) -> Tensor:
+    """The low band, but for its mean level, against a person's other captures; our addition. No studio texture is needed.
+
+    Squared, for only the mean of many lights is no light; see `captures.OtherLights`, which gives the rest. The mean level is
+    left out: a camera meters, so that a darker person is exposed longer, and that is no noise.
+
+    Args:
+        studio: ``(B, 3, H, W)`` signed. expected: ``(B, 3, s, s)`` log light. weight: ``(B, 1, s, s)``.
+    """
+    gap = log_light(from_signed(studio).clamp(0, 1), expected.shape[-1]) - expected
+    level = (gap * weight).sum((1, 2, 3), keepdim=True) / (3 * weight.sum((1, 2, 3), keepdim=True)).clamp_min(1e-6)
+    gap = gap - level
+    return (gap.square() * weight).sum() / (3 * weight.sum()).clamp_min(1e-6)
 
 
 def invariance_loss(twins: Tensor, face_weight: float = 2.0) -> Tensor:
@@ -178,7 +200,7 @@ class AdaptLoss:
 
     Args:
         config: the weights ``adversarial``, ``recons``, ``recons_detail``, ``low_light``,
-            ``invariance``, ``perceptual`` (λ1), ``identity`` (λ2).
+            ``invariance``, ``other_light``, ``perceptual`` (λ1), ``identity`` (λ2).
         distance: for L_percp and L_percp-recons.
         identity: network with ``embed(texture [0,1], visibility) -> (B, E)``; needed unless its weight is 0.
     Raises:
@@ -220,6 +242,13 @@ class AdaptLoss:
             parts["low_light"] = weights.low_light * low_light_loss(fake, truth)
         return sum(parts.values(), fake.new_zeros(())), parts
 
+    def others(self, fake: Tensor, expected: Tensor, weight: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The term on what a person's other captures tell; see `other_light_loss`."""
+        parts = {}
+        if self.config.other_light > 0:
+            parts["other_light"] = self.config.other_light * other_light_loss(fake, expected, weight)
+        return sum(parts.values(), fake.new_zeros(())), parts
+
     def twins(self, *fakes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The term on pictures of two captures of one person, which lie next to each other in each of ``fakes``."""
         parts = {}
@@ -230,7 +259,8 @@ class AdaptLoss:
     @property
     def learns_alone(self) -> bool:
         """Is there any term besides the adversarial one, to learn from before D takes part?"""
-        return self.uses_pairs or max(self.config.perceptual, self.config.identity, self.config.invariance) > 0
+        config = self.config
+        return self.uses_pairs or max(config.perceptual, config.identity, config.invariance, config.other_light) > 0
 
     @property
     def uses_pairs(self) -> bool:

@@ -30,7 +30,7 @@ from ..stylegan2.augment import augment
 from ..stylegan2.losses import lazy, r1_gamma
 from ..stylegan2.train import BETAS, WARM_BETAS
 from ..training import Stage, average_gradients, average_of, cooling, ema_decay, fit, processes, update_average, was_skipped
-from .captures import EncodedCaptures, EncodedPairs
+from .captures import EncodedCaptures, EncodedPairs, OtherLights
 from .losses import AdaptLoss, Distance, StudioDistance, discriminator_loss, r1_loss
 from .sampling import CodeSampler
 
@@ -92,6 +92,10 @@ class AdaptStage(Stage):
         if self.loss.uses_pairs and not pairs:
             raise ProfileError("L_percp-recons has a weight but there are no pairs: pass some, or set its weights to 0")
 
+        self.others = None  # codes that are nobody's captures have no others
+        if config.other_light > 0 and isinstance(sampler, EncodedCaptures) and isinstance(pairs, EncodedPairs):
+            self.others = OtherLights(sampler, pairs.captures)
+
         g_studio, d_studio = copy.deepcopy(g_phone).requires_grad_(False), copy.deepcopy(d_phone).requires_grad_(True)
         self.trained = list(g_studio.modules_from(config.train_from, config.train_rgb).parameters())
         if config.train_from < 4:  # the whole network: its constant input belongs to no block
@@ -124,10 +128,12 @@ class AdaptStage(Stage):
             alone = max(2, 2 * round(local * self.config.unpaired / 2)) if self.config.unpaired > 0 else 0
         g_studio, d_studio = (accelerator.unwrap_model(self.modules[k]) for k in ("g_studio", "d_studio"))
         twins_of = isinstance(self.sampler, EncodedCaptures)
-        codes = torch.empty(0, g_studio.num_ws, g_studio.config.w_dim)  # which no network takes
+        codes, rows = torch.empty(0, g_studio.num_ws, g_studio.config.w_dim), None  # which no network takes
         with accelerator.autocast():
-            if alone:
-                codes = self.sampler.twins(-(-alone // 2), rng)[0] if twins_of else self.sampler(alone, rng)
+            if alone and twins_of:
+                codes, rows = self.sampler.twins(-(-alone // 2), rng)  # type: ignore[union-attr]
+            elif alone:
+                codes = self.sampler(alone, rng)
         codes = codes.float().to(device)
         everything, truth = codes, None
         if self.loss.uses_pairs:
@@ -152,6 +158,10 @@ class AdaptStage(Stage):
             if truth is not None:
                 pair_total, pair_parts = self.loss.pairs(pair_fake, truth)
                 total, parts = total + pair_total, parts | pair_parts
+            if self.others is not None and rows is not None:
+                told = (x.to(device) for x in self.others(rows))
+                other_total, other_parts = self.loss.others(fake, *told)
+                total, parts = total + other_total, parts | other_parts
             twin_total, twin_parts = self.loss.twins(*twins)
             total, parts = total + twin_total.to(total), parts | twin_parts
         self._backward(total, self.trained, retain_graph=adversarial)

@@ -30,6 +30,7 @@ TERMS = {
     "recons_detail": "ours: texels of pairs",
     "low_light": "ours: low band of pairs",
     "invariance": "ours: light-invariance",
+    "other_light": "ours: other captures",
 }
 OPINIONS = {"d_train": "its training textures", "d_held_out": "held-out studio textures", "d_fake": "generated textures"}
 SOURCES = {"z": "Z", "w": "W", "bank": "bank", "bank_mixture": "bank mixtures", "captures": "captures"}
@@ -56,7 +57,11 @@ def symbols(lab: FewShotLaboratory) -> None:
             ["γ", "weight of $L_\\text{R1}$, on real studio textures", f"{stage.gamma:.2g}, every {weights.r1_every} steps"],
             ["–", "weight of $L_\\text{adv}$ for the generator", f"{weights.adversarial:g}"],
             ["–", "weight of $L_\\text{percp-recons}$", f"{weights.recons:g}"],
-            ["–", "weights of our three terms", f"{weights.recons_detail:g}, {weights.low_light:g}, {weights.invariance:g}"],
+            [
+                "–",
+                "weights of our four terms",
+                f"{weights.recons_detail:g}, {weights.low_light:g}, {weights.invariance:g}, {weights.other_light:g}",
+            ],
             ["–", "learning rate, images, batch", f"{weights.lr:g}, {weights.images:,}, {weights.batch}"],
         ],
         "All values are our choices; the authors' are unknown to us.",

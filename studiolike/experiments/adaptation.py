@@ -83,7 +83,7 @@ def among(captures: EncodedCaptures, people: Tensor) -> EncodedCaptures:
 
 def train(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
     """One short run of stage 3, judged on people of "val" it has never seen."""
-    config = AdaptConfig(**{name: settings[name] for name in (*OBJECTIVE, "images")})
+    config = AdaptConfig(**{name: settings[name] for name in (*OBJECTIVE, "images")}, other_light=0.0)
     everybody, rows, bank = materials(lab)
     people = chosen_people(lab, settings["few"], seed)
     paired = lab.captures(rows, 2, config.disturbed)

@@ -31,7 +31,10 @@ from ..training import fit, read_log
 if TYPE_CHECKING:
     from ..synth import TextureSet
 
-PAPER, OURS = ("adv", "percp", "face_id", "recons"), ("recons_detail", "low_light", "invariance")  # terms of the generator
+PAPER, OURS = (
+    ("adv", "percp", "face_id", "recons"),
+    ("recons_detail", "low_light", "invariance", "other_light"),
+)  # terms of the generator
 
 
 # --------------------------------------------------------------------------- what "after 8" touches
@@ -173,12 +176,15 @@ class FewShotLaboratory:
     @torch.no_grad()
     def first_terms(self, seed: int = 3) -> dict[str, float]:
         """Every weighted term of the generator for an untouched copy of G_phone, by the names of the log."""
-        loss = self.stage().loss
-        fake = self.g_phone.synthesis(self.everybody.twins(4, torch.Generator().manual_seed(seed))[0].to(self.device), "none")
+        stage = self.stage()
+        loss = stage.loss
+        drawn, rows = self.everybody.twins(4, torch.Generator().manual_seed(seed))
+        fake = self.g_phone.synthesis(drawn.to(self.device), "none")
         terms = loss.generator(fake, fake, self.d_phone(fake, torch.ones_like(fake[:, :1])))[1]
         codes, truth = self.pairs.draw(8, torch.Generator().manual_seed(seed))
         drawn = self.g_phone.synthesis(codes.to(self.device), "none")
         terms |= loss.pairs(drawn, to_signed(truth.to(self.device).float() / 255))[1] | loss.twins(fake)[1]
+        terms |= loss.others(fake, *(x.to(self.device) for x in stage.others(rows)))[1] if stage.others else {}
         return {name: abs(float(value)) for name, value in terms.items()}
 
     def frozen_share(self) -> float:
@@ -223,6 +229,7 @@ class FewShotLaboratory:
             "no L_adv": {"adversarial": 0.0},
             "no pairs": {"recons": 0.0, "recons_detail": 0.0, "low_light": 0.0},
             "no invariance": {"invariance": 0.0},
+            "no other captures": {"other_light": 0.0},
             "no L_faceID": {"identity": 0.0},
             "no L_faceID, L_percp": {"identity": 0.0, "perceptual": 0.0},
             "L_faceID × 50": {"identity": 50 * self.live.identity},
@@ -230,5 +237,5 @@ class FewShotLaboratory:
 
     def careless(self) -> dict[str, object]:
         """Settings under which D recites: four textures, no augmentation, nothing frozen, and no term but L_adv."""
-        terms = ("identity", "perceptual", "recons", "recons_detail", "low_light", "invariance")
+        terms = ("identity", "perceptual", "recons", "recons_detail", "low_light", "invariance", "other_light")
         return dict.fromkeys(terms, 0.0) | {"studio": self.studio[:4], "augment": 0.0, "freeze_d": 0}
