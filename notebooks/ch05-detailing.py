@@ -333,6 +333,22 @@ notebook.tell("ch05", facts | {"some": len(lab.phone[some])})
 # One sampling step gives the model's mean: smooth, and often good in numbers that like smoothness.
 # The smallest perceptual distance on these {glue:text}`ch05_some` captures is at {glue:text}`ch05_best_steps` steps; our setting is {glue:text}`ch05_steps`.
 #
+# ## What nobody saw: borrowed, not known
+#
+# A generator that was asked for one texture of many possible ones paints their mean: hair without strands, ears without folds, and a visible border where the photograph ends.
+# No capture can say what is right there, so the chain *borrows*.
+# Of {glue:text}`ch05_exemplars` exemplars, studio textures of people of the few-shot set, it takes the one that is most like the generator's picture in the hole, or its mirror image, and puts the exemplar's detail on the generator's light by {eq}`eq-ch05-fuse`, the exemplar in the phone's place: texture transfer by example {cite}`efros2001quilting`.
+# Observed texels stay as they are, and so do eyes, brows and lips, by which people are known.
+
+# %%
+notebook.source(stage4.complete)
+notebook.tell("ch05", shown.borrowed(lab))
+
+# %% [markdown]
+# In the holes, against fusion alone: perceptual distance {glue:text}`ch05_lent_perceptual`, PSNR {glue:text}`ch05_lent_psnr`.
+# A mean is the safest guess texel by texel, and looks like nobody; somebody else's strands are a wrong guess that looks right.
+# It is an invention either way: use `borrow=False` where a reader must not be shown what nobody saw.
+#
 # ## No colour through the gradients
 #
 # The first prediction, as an experiment: the same captures darker and in yellow light, with the same texture of G_studio.

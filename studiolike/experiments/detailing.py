@@ -23,7 +23,7 @@ from ..config import Profile
 from ..detail import Detailer, DetailStage, detail, fuse, gradients, impose_gradients
 from ..detail.guidance import differences
 from ..detail.model import upsample
-from ..evaluation import Verdict, faceid, low_band_error, perceptual, perceptual_judge, psnr, verdicts
+from ..evaluation import Verdict, faceid, gain_fitted, low_band_error, perceptual, perceptual_judge, psnr, verdicts
 from ..image import from_signed, linear_to_srgb, resize, srgb_to_linear
 from ..inversion import resize_observed
 from ..protocols import paired_captures, permitted
@@ -263,12 +263,24 @@ def scores(lab: DetailLaboratory, results: Mapping[str, Tensor]) -> dict[str, di
     return found
 
 
+def in_holes(lab: DetailLaboratory, results: Mapping[str, Tensor]) -> dict[str, dict[str, np.ndarray]]:
+    """Every result measured in the holes, of captures that have some: PSNR after a gain fit and perceptual distance, ``(B,)``."""
+    distance, found, enough = perceptual_judge(), {}, lab.hidden.mean((1, 2, 3)) > 0.01
+    for name, result in results.items():
+        values = {
+            "PSNR": psnr(gain_fitted(result, lab.truth, lab.hidden), lab.truth, lab.hidden),
+            "perceptual": perceptual(distance, result, lab.truth, lab.hidden),
+        }
+        found[name] = {metric: torch.where(enough, value, torch.nan).numpy() for metric, value in values.items()}
+    return found
+
+
 def judged(found: Mapping[str, Mapping[str, np.ndarray]], method: str, people: np.ndarray) -> dict[tuple[str, str], Verdict]:
     """``method`` against every other result in every metric, judged together: ``[rival, metric]``."""
     differences = {
         (rival, metric): found[method][metric] - values[metric]
         for rival, values in found.items()
         if rival != method
-        for metric in METRICS
+        for metric in values
     }
     return verdicts(differences, people, {key: METRICS[key[1]][0] for key in differences})
