@@ -119,6 +119,7 @@ notebook.tell("ch06", facts)
 #
 # The authors state the order code, studio generator, diffusion model {cite}`athar2024bridging`; the sizes, the sampler and the fusion are our choices.
 # So is taking the encoder's code as it is: $G_\text{studio}$ was trained on such codes, and an optimised one ({ref}`ch03`) lies where it has never been.
+# Where nothing was seen, $y$ takes the detail of an exemplar at the end ({ref}`ch05`).
 # Nothing is tuned to a person: all that is computed for a new capture is its code $w^+$, a blur, and one run of the sampler.
 # The chain is examined here with its detailer, {glue:text}`ch06_steps` steps of it; the command line runs it {glue:text}`ch06_default`.
 #

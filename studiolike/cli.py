@@ -241,7 +241,7 @@ class Evaluate:
         if self.photos:
             from .evaluation.photos import photo_identity
 
-            print(photo_identity(pipe, self.photos, settings, out=self.out))
+            print(photo_identity(pipe, self.photos, out=self.out))
             return
         _check_seed(self.seed)
         from .recipes import evaluate_chain

@@ -545,13 +545,7 @@ def evaluate_chain(
         rows = rows[torch.isin(torch.as_tensor(data.subject)[rows], people)]
 
     def chain(texture: Tensor, visibility: Tensor) -> Tensor:
-        return pipe(
-            texture,
-            visibility,
-            resolution=size,
-            steps=profile.detail.sample_steps,
-            seed=seed,
-        ).texture
+        return pipe(texture, visibility, resolution=size, seed=seed).texture  # as `convert` does it
 
     return evaluate(
         bound(StudioReference.from_set(data)) | {"chain": chain},

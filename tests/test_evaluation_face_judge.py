@@ -97,7 +97,6 @@ def test_lights_do_not_make_another_person_and_people_do():
 def test_the_photographs_of_a_folder_are_judged_and_what_cannot_be_used_is_named(astronaut, tmp_path):
     from PIL import Image
 
-    from studiolike.config import profile
     from studiolike.evaluation.photos import photo_identity
 
     image, points, _ = astronaut
@@ -111,11 +110,11 @@ def test_the_photographs_of_a_folder_are_judged_and_what_cannot_be_used_is_named
 
         detailer = SimpleNamespace(config=SimpleNamespace(resolution=256))
 
-        def __call__(self, texture, visibility, *, resolution, steps):
+        def __call__(self, texture, visibility, *, resolution):
             assert resolution == texture.shape[-1] == 256
             return SimpleNamespace(texture=texture)
 
-    text = photo_identity(Copy(), tmp_path / "photos", profile("gpu"), out=tmp_path / "table.json")
+    text = photo_identity(Copy(), tmp_path / "photos", out=tmp_path / "table.json")
     numbers = json.loads((tmp_path / "table.json").read_text())
     row = numbers["photographs"]["known.png"]
     assert row["phone_result"] == 0 and row["phone"] == row["result"] < 0.45 and numbers["median"] == row

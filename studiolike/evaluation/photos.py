@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from .. import capture, io, weights
-from ..config import Profile
 from ..errors import CaptureError, InputError, MissingExtra
 from .baselines import StudioReference, bound
 from .chips import chip_view
@@ -31,7 +30,7 @@ COLUMNS = {
 }
 
 
-def photo_rows(pipe, folder: Path, profile: Profile) -> Iterator[tuple[str, dict[str, float] | str]]:
+def photo_rows(pipe, folder: Path) -> Iterator[tuple[str, dict[str, float] | str]]:
     """Name and distances of every photograph in a folder, or the reason why it cannot be used.
 
     Landmarks stored as ``<name>.json``, beside the photograph or in a folder ``landmarks`` beside its folder, are used where
@@ -48,18 +47,18 @@ def photo_rows(pipe, folder: Path, profile: Profile) -> Iterator[tuple[str, dict
         except (CaptureError, InputError, MissingExtra) as error:
             yield path.name, str(error)
             continue
-        result = pipe(shot.texture, shot.visibility, resolution=size, steps=profile.detail.sample_steps).texture.cpu()
+        result = pipe(shot.texture, shot.visibility, resolution=size).texture.cpu()
         textures = torch.cat([shot.texture, quotient(shot.texture, shot.visibility), result])
         found = photo_distance(image, shot.landmarks, textures)
         alike = distance(shot.texture, result, view=chip_view(shot.landmarks))
         yield path.name, dict(zip(COLUMNS, torch.cat([found, alike]).tolist(), strict=True))
 
 
-def photo_identity(pipe, folder: str | Path, profile: Profile, *, out: Path | None = None) -> str:
+def photo_identity(pipe, folder: str | Path, *, out: Path | None = None) -> str:
     """A table of `photo_rows`, with medians, as text.
 
     Args:
-        pipe: the chain. folder: photographs of one face each. profile: whose number of sampling steps the chain takes.
+        pipe: the chain, which runs as `convert` does it. folder: photographs of one face each.
         out: JSON file for the numbers.
     Raises:
         InputError: no such folder, or no usable photograph in it.
@@ -67,7 +66,7 @@ def photo_identity(pipe, folder: str | Path, profile: Profile, *, out: Path | No
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder of photographs")
-    rows = dict(photo_rows(pipe, folder, profile))
+    rows = dict(photo_rows(pipe, folder))
     usable = {name: row for name, row in rows.items() if isinstance(row, dict)}
     if not usable:
         raise InputError(f"no usable photograph in {folder}" + "".join(f"; {n}: {why}" for n, why in rows.items()))

@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import weights
 from ..config import Profile
-from ..detail import detail, fuse
+from ..detail import complete, detail, fuse
+from ..detail.exemplars import WIDTH as LENT_WIDTH
 from ..detail.fusion import FLOOR, REACH, STEP, THIN, WIDTH
 from ..detail.model import upsample
 from ..evaluation import StudioReference
@@ -19,7 +21,7 @@ from ..image import from_signed
 from .core import Experiment, Outcome, declare
 from .lab import Lab
 
-FUSION = {"width": WIDTH, "step": STEP, "reach": REACH, "thin": THIN, "floor": FLOOR}
+FUSION = {"width": WIDTH, "step": STEP, "reach": REACH, "thin": THIN, "floor": FLOOR, "lent_width": LENT_WIDTH}
 LIGHTS = 4  # of a person, for each seed
 NETWORKS = ("g_phone", "encoder", "few/g_studio", "open/g_studio")
 LIMITS = (
@@ -35,9 +37,13 @@ def _settings(profile: Profile) -> dict[str, Any]:
 
 @lru_cache(2)
 def studio_like(lab: Lab, protocol: str, resolution: int, seed: int, lights: int) -> Tensor:
-    """Fusion's result ``(N, 3, H, W)`` for the fresh captures of a seed."""
+    """The chain's results ``(N, 3, H, W)``, as it is by default, for the fresh captures of a seed."""
     data, rows = lab.fresh(resolution, seed, lights)
-    return torch.cat([fuse(*data.phone_batch(part), coarse(lab, protocol, data, part)) for part in rows.split(16)])
+    made, exemplars = [], weights.exemplars()
+    for part in rows.split(16):
+        phone, seen = data.phone_batch(part)
+        made.append(complete(fuse(phone, seen, coarse(lab, protocol, data, part)), seen, exemplars))
+    return torch.cat(made)
 
 
 @torch.no_grad()
@@ -134,8 +140,9 @@ def detailed(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
         low = coarse(lab, "few", data, part)
         if settings["way"] == "none":
             parts.append(low)
-        elif settings["way"] == "fusion":
-            parts.append(fuse(phone, seen, low))
+        elif settings["way"] in ("fusion", "borrowed"):
+            fused = fuse(phone, seen, low)
+            parts.append(complete(fused, seen, weights.exemplars()) if settings["way"] == "borrowed" else fused)
         else:
             noise = torch.Generator().manual_seed(seed)
             guided = settings["way"] == "guided"
@@ -151,6 +158,7 @@ declare(
         "What is the phone's guidance worth, and what does diffusion add to fusion?",
         {
             "fusion alone": {"way": "fusion"},
+            "fusion, holes borrowed": {"way": "borrowed"},
             "guided diffusion": {"way": "guided"},
             "unguided diffusion": {"way": "unguided"},
             "G_studio, enlarged": {"way": "none"},

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .. import weights
 from ..config import Profile
-from ..detail import fuse
+from ..detail import complete, fuse
 from ..detail.model import upsample
 from ..evaluation import face_judge
 from ..image import from_signed, resize
@@ -78,14 +78,15 @@ def trained(lab: Lab, settings: Mapping[str, Any], seed: int) -> Trained:
 
 
 def our_chain(lab: Lab, protocol: str, fused: bool = True) -> tuple[Method, dict[str, float]]:
-    """Our chain with the released weights, up to fusion or to G_studio, at the size of its input; and what it cost."""
+    """Our chain with the released weights, as it is by default or up to G_studio, at the size of its input; and what it cost."""
+    exemplars = weights.exemplars()
     g_studio = lab.network("g_studio", protocol)
 
     @torch.no_grad()
     def method(texture: Tensor, visibility: Tensor) -> Tensor:
         made = from_signed(g_studio.synthesis(lab.encode(texture, visibility), "none")).float()
         studio = upsample(made, texture.shape[-1])
-        return fuse(texture, visibility, studio) if fused else studio
+        return complete(fuse(texture, visibility, studio), visibility, exemplars) if fused else studio
 
     networks = [lab.network("g_phone"), lab.network("encoder"), g_studio]
     parameters = sum(p.numel() for network in networks for p in network.parameters())
