@@ -55,13 +55,13 @@ class RandomSet:
 
 
 class Ours:
-    """`PretrainStage` as `fit` drives it, mixed precision through `accelerate`."""
+    """`GameStage` as `fit` drives it, mixed precision through `accelerate`."""
 
     def __init__(self, size: Size, device: str, precision: str):
         from dataclasses import replace
 
         from studiolike.config import GeneratorConfig, PretrainConfig, profile
-        from studiolike.stylegan2 import phone_stage
+        from studiolike.stylegan2 import GameStage, phone_networks
         from studiolike.training import prepare
 
         only = {"encoded": 0.0, "augment": 0.0} if size.plain else {}
@@ -72,7 +72,7 @@ class Ours:
             ),
             pretrain=PretrainConfig(batch=size.batch, r1_every=R1_EVERY, warm_up=0, **only),
         )
-        self.stage = phone_stage(settings, RandomSet(size.resolution))
+        self.stage = GameStage(settings.pretrain, phone_networks(settings), RandomSet(size.resolution))
         prepare(self.stage, device=device, precision=precision)
         self.number = 0
 

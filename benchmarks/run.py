@@ -68,7 +68,7 @@ def synth_rows(device: str, resolutions: list[int]) -> Iterator[Row | Measured]:
 
 def training_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
     """One training image = generator step + discriminator step + R1/16, as in training."""
-    from studiolike.stylegan2 import phone_stage
+    from studiolike.stylegan2 import GameStage, phone_networks
     from studiolike.training import fit
 
     for resolution in resolutions:
@@ -78,7 +78,7 @@ def training_rows(device: str, resolutions: list[int]) -> Iterator[Row]:
         )
 
         def work(settings: Profile = settings) -> int:
-            stage = phone_stage(settings, RandomSet(settings.generator.resolution))
+            stage = GameStage(settings.pretrain, phone_networks(settings), RandomSet(settings.generator.resolution))
             images = settings.pretrain.batch * settings.pretrain.r1_every
             with tempfile.TemporaryDirectory() as folder:
                 fit(

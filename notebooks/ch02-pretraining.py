@@ -86,7 +86,7 @@ from studiolike.experiments import pretraining as lab
 from studiolike.experiments import samples
 from studiolike.experiments.painting import codes_of, decode, sample
 from studiolike.inversion import CodeBank
-from studiolike.stylegan2 import Discriminator, losses, ops, phone_stage
+from studiolike.stylegan2 import Discriminator, losses, ops, phone_networks, pretrain
 from studiolike.stylegan2.bands import bands
 from studiolike.stylegan2.discriminator import minibatch_std
 from studiolike.stylegan2.encoder import Encoder, reconstruction_loss
@@ -96,8 +96,8 @@ from studiolike.stylegan2.generator import (
     SynthesisLayer,
 )
 from studiolike.stylegan2.rebase import Frame
-from studiolike.stylegan2.train import PretrainStage, image_grid
-from studiolike.training import ema_decay, fit, read_log
+from studiolike.stylegan2.train import GameStage, WarmUpStage, image_grid
+from studiolike.training import ema_decay, read_log
 
 settings = recipes.chapter_profile(profile)
 device = find_device()
@@ -294,22 +294,23 @@ figures.show(
 # Both losses of {eq}`eq-ch02-loss` read $D(G(z), v)$, so one look at the fakes serves both players.
 # Each gradient is then taken at where the *other* player stood at the start of the step; many implementations let one player move first, look again, and pay another pass of $D$ for it.
 #
-# The stage that trained the released network runs here as well, from scratch and for a few steps: half of them reconstruction alone, half the game, which begins at the vertical line.
+# The two stages that trained the released network run here as well, from scratch and for a few steps each: the warm-up, which is reconstruction alone, and the game, which begins at the vertical line.
 # It is the same code, only stopped early.
 # A *logit* is the discriminator's raw answer: above 0 it believes that a texture is real.
 
 # %%
-notebook.source(PretrainStage.step)
-notebook.source(PretrainStage._game_turn)
+notebook.source(WarmUpStage.step)
+notebook.source(GameStage.step)
+notebook.source(GameStage._game_turn)
 images, half = settings.live_images, settings.live_images // 2
 short = replace(
     settings, pretrain=replace(settings.pretrain, images=images, warm_up=half)
 )
-stage = phone_stage(short, data, seed=0)
+networks = phone_networks(short, seed=0)
 with tempfile.TemporaryDirectory() as folder:
-    fit(stage, images, folder, seed=0, preview_every=images, progress=False)
-    log = read_log(folder)
-live = stage.ema.to(device)
+    pretrain(short, networks, data, folder, preview_every=images, progress=False)
+    log = read_log(f"{folder}/warm-up", folder)
+live = networks["ema"].to(device)
 figures.show(
     pretraining.training_figure(log, half, images),
     "Three plots over the images of the live training: the pixel loss of "
@@ -710,7 +711,9 @@ notebook.tell(
         "observed": 100 * (all_visibility > 0).float().mean(),
         "never": 100 * (all_visibility.amax(0) == 0).float().mean(),
         "noise": lab.noise_level(g_phone, seed=3),
-        "gamma": stage.gamma,
+        "gamma": losses.r1_gamma(
+            data.resolution, settings.pretrain.batch, settings.pretrain.r1
+        ),
         "r1_every": settings.pretrain.r1_every,
         "lambda_r": settings.pretrain.reconstruction,
         "lambda_s": settings.pretrain.spread,

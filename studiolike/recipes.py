@@ -297,38 +297,35 @@ def train_identity_networks(context: Context) -> None:
 def train_phone(context: Context) -> None:
     """Stage 1."""
     from .inversion import Curvature
-    from .stylegan2 import phone_stage
+    from .stylegan2 import phone_networks, pretrain
 
     profile, data = context.profile, context.data
-    stage = phone_stage(profile, data, seed=context.seed)
-    for model in (stage.generator, stage.ema):
-        start = context.start("g_phone", model)
-    context.start("d_phone", stage.discriminator)
-    if stage.encoder is not None:
-        for model in (stage.encoder, stage.ema_encoder):
-            context.start("encoder", model)
-    stage.quality = lambda generator: phone_quality(context, generator, data)
+    nets = phone_networks(profile, context.seed)
+    released = {
+        "encoder": "encoder",
+        "ema_encoder": "encoder",
+        "discriminator": "d_phone",
+        "generator": "g_phone",
+        "ema": "g_phone",
+    }
+    start = {name: context.start(released[name], net) for name, net in nets.items()}["ema"]
     settings = {
         "pretrain": dataclasses.asdict(profile.pretrain) | {"images": None, "compile": None},
         "warm": start,
         "generator": dataclasses.asdict(profile.generator),
         "data": data.manifest["spec"],
     }
-    fit(
-        stage,
-        profile.pretrain.images,
-        context.runs / "g_phone",
-        settings=settings,
-        precision=profile.precision,
-        **context.options,
-    )
-    g_phone, d_phone = stage.ema.cpu(), stage.discriminator.cpu().eval()
-    context.keep(g_phone, "g_phone", data, phone_quality(context, g_phone, data), extra=start)
+
+    def quality(generator: nn.Module) -> dict[str, float]:
+        return phone_quality(context, generator, data)
+
+    pretrain(profile, nets, data, context.runs / "g_phone", settings=settings, quality=quality, **context.options)
+    g_phone, d_phone = nets["ema"].cpu(), nets["discriminator"].cpu().eval()
+    context.keep(g_phone, "g_phone", data, quality(g_phone), extra=start)
     context.keep(d_phone, "d_phone", data, {}, run="g_phone", extra=start)
     context.keep(Curvature.of(g_phone.to(context.data_device)).cpu(), "curvature", data, {}, run="g_phone", extra=start)
-    g_phone.cpu()
-    if stage.encoder is not None:
-        train_encoder(context, stage.ema_encoder, g_phone, start)
+    if "ema_encoder" in nets:
+        train_encoder(context, nets["ema_encoder"], g_phone.cpu(), start)
 
 
 def train_encoder(context: Context, encoder: nn.Module, g_phone: nn.Module, extra: dict[str, Any]) -> None:

@@ -36,6 +36,7 @@ from .errors import InputError, WeightsError
 from .io import atomic
 
 EMA_RAMP = 0.05  # the half-life of averaged weights is at most this part of the images so far
+CHECKPOINT = "checkpoint.pt"  # of a run folder: the exact state after the latest steps
 PATIENCE = timedelta(days=1)  # of processes for the main one, while it makes a set or inverts a code bank
 
 
@@ -337,6 +338,7 @@ def fit(
     precision: str = "no",
     resume: bool = True,
     progress: bool = True,
+    after: RunRecord | None = None,
 ) -> RunRecord:
     """Train ``stage`` until it has seen ``images`` images; resume from ``run_dir`` if a run was stopped there.
 
@@ -348,6 +350,7 @@ def fit(
         checkpoint_every, preview_every, log_every: in images; default a tenth, a quarter, a fiftieth of the run.
         device: where, "cpu" or "cuda:1" for example; None is a GPU where there is one.
         precision: "no", "fp16" or "bf16".
+        after: of a stage that trained the same networks before; images and seconds are counted on from there.
     Raises:
         WeightsError: a damaged checkpoint, or one of other settings.
     """
@@ -355,12 +358,13 @@ def fit(
     run_dir.mkdir(parents=True, exist_ok=True)
     settings = settings or {}
     accelerator = prepare(stage, device=device, precision=precision, seed=seed)
-    checkpoint, log = run_dir / "checkpoint.pt", run_dir / "log.jsonl"
+    checkpoint, log = run_dir / CHECKPOINT, run_dir / "log.jsonl"
     main = accelerator.is_main_process  # the only one that writes
-    seen, before = 0, 0.0
-    if resume and checkpoint.exists():
+    seen, before = (after.images, after.seconds) if after else (0, 0.0)
+    resumed = resume and checkpoint.exists()
+    if resumed:
         seen, before = _load(checkpoint, stage, settings)
-    if main and seen:
+    if main and resumed:
         _trim(log, seen)
     elif main:
         log.unlink(missing_ok=True)
@@ -447,8 +451,8 @@ def _trim(log: Path, images: int) -> None:
             temporary.write_text("".join(line + "\n" for line in kept))
 
 
-def read_log(run_dir: str | os.PathLike) -> dict[str, list[float]]:
-    """The run's ``log.jsonl`` as columns; a line that lacks a scalar gives nan."""
-    lines = [json.loads(line) for line in (Path(run_dir) / "log.jsonl").read_text().splitlines()]
+def read_log(*run_dirs: str | os.PathLike) -> dict[str, list[float]]:
+    """The ``log.jsonl`` of a run, or of stages that followed each other, as columns; a line that lacks a scalar gives nan."""
+    lines = [json.loads(line) for run_dir in run_dirs for line in (Path(run_dir) / "log.jsonl").read_text().splitlines()]
     keys = dict.fromkeys(key for line in lines for key in line)
     return {key: [line.get(key, float("nan")) for line in lines] for key in keys}

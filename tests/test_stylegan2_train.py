@@ -1,5 +1,6 @@
 """Pre-training: a stopped run ends like a straight one, masks do their work, and something is learnt."""
 
+import json
 import warnings
 from dataclasses import replace
 
@@ -7,11 +8,12 @@ import pytest
 import torch
 
 from studiolike.config import GeneratorConfig, PretrainConfig, profile
-from studiolike.stylegan2 import encode, phone_stage
+from studiolike.errors import WeightsError
+from studiolike.stylegan2 import GameStage, WarmUpStage, encode, phone_networks, pretrain
 from studiolike.stylegan2 import train as train_module
 from studiolike.stylegan2.losses import discriminator_loss, generator_loss
 from studiolike.stylegan2.train import image_grid
-from studiolike.training import compiled, fit, prepare, read_log, update_average
+from studiolike.training import CHECKPOINT, compiled, fit, prepare, read_log, update_average
 
 TINY = replace(
     profile("smoke").sized(GeneratorConfig(16, 12, 2, 128, 12), 32),
@@ -38,56 +40,90 @@ class Textures:
         return self.texture[rows].to(device), self.visibility[rows].to(device)
 
 
-def everything(stage):
-    tensors = [t for m in stage.modules.values() for t in m.state_dict().values()]
-    tensors += [t for o in stage.optimizers.values() for s in o.state_dict()["state"].values() for t in s.values()]
-    return tensors
+def trained(folder, seed=3, **options):
+    """Networks after both halves, on the CPU."""
+    nets = phone_networks(TINY, seed)
+    pretrain(TINY, nets, Textures(), folder, device="cpu", progress=False, **options)
+    return nets
 
 
-def stopped_at(stage, images):
-    step = stage.step
-
-    def until(seen, rng):
-        if seen >= images:
-            raise KeyboardInterrupt
-        return step(seen, rng)
-
-    stage.step = until
+def prepared(kind, settings=TINY, nets=None, seed=0):
+    """A stage that is ready for a step."""
+    stage = kind(settings.pretrain, nets or phone_networks(settings, seed), Textures())
+    prepare(stage, device="cpu")
     return stage
 
 
-def test_an_interrupted_run_ends_bit_for_bit_like_a_straight_one(tmp_path):
-    straight = phone_stage(TINY, Textures(), seed=3)
-    fit(straight, 48, tmp_path / "a", device="cpu", progress=False)
+def tensors(state):
+    """All tensors in nested dicts and lists."""
+    if isinstance(state, torch.Tensor):
+        return [state]
+    parts = state.values() if isinstance(state, dict) else state if isinstance(state, list) else []
+    return [tensor for part in parts for tensor in tensors(part)]
+
+
+def weights_of(nets):
+    return tensors({name: dict(net.state_dict()) for name, net in nets.items()})
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """Networks of a run that nothing interrupted, and its folder."""
+    folder = tmp_path_factory.mktemp("straight")
+    return trained(folder), folder
+
+
+@pytest.mark.parametrize("half, moment", [(WarmUpStage, 8), (GameStage, 32)])
+def test_a_run_interrupted_in_either_half_ends_bit_for_bit_like_a_straight_one(half, moment, straight, tmp_path, monkeypatch):
+    step = half.step
+
+    def until(self, seen, rng):
+        if seen >= moment:
+            raise KeyboardInterrupt
+        return step(self, seen, rng)
+
+    monkeypatch.setattr(half, "step", until)
     with pytest.raises(KeyboardInterrupt):
-        fit(stopped_at(phone_stage(TINY, Textures(), seed=3), 20), 48, tmp_path / "b", device="cpu", progress=False)
-    resumed = phone_stage(TINY, Textures(), seed=4)  # other fresh weights: all must come from the checkpoint
-    fit(resumed, 48, tmp_path / "b", device="cpu", progress=False)
-    assert all(torch.equal(a, b) for a, b in zip(everything(straight), everything(resumed), strict=True))
+        trained(tmp_path)
+    monkeypatch.undo()
+    resumed = trained(tmp_path, seed=4)  # other fresh weights: all must come from the checkpoints
+    ends = [torch.load(folder / CHECKPOINT, weights_only=True) for folder in (straight[1], tmp_path)]
+    pairs = [weights_of(straight[0]), weights_of(resumed)], [tensors(end["optimizers"]) for end in ends]
+    for a, b in pairs:
+        assert len(a) == len(b) > 50 and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert [end["images"] for end in ends] == [48, 48] and torch.equal(*(end["stage"]["memory"] for end in ends))
 
 
-def test_a_finished_run_keeps_an_average_that_knows_its_mean_w_and_a_log_of_every_loss(tmp_path):
-    stage = phone_stage(TINY, Textures())
-    fit(stage, 32, tmp_path, device="cpu", progress=False)
-    assert not stage.ema.training and len(list(tmp_path.glob("preview-*.png"))) >= 1
-    log = read_log(tmp_path)
-    assert all(log[key][-1] == log[key][-1] for key in ("loss_d", "loss_g", "r1", "recons"))
+def test_a_run_counts_on_from_its_warm_up_and_keeps_an_average_that_knows_its_mean_w(straight):
+    nets, folder = straight
+    assert not nets["ema"].training and len(list(folder.glob("**/preview-*.png"))) >= 2
+    log = read_log(folder / "warm-up", folder)
+    for column in ("images", "seconds"):
+        assert log[column] == sorted(log[column])
+    record = json.loads((folder / "record.json").read_text())
+    assert log["images"][-1] == record["images"] == 48 and record["settings"]["stages"] == ["warm-up", "pretrain"]
+    assert all(log[key][-1] == log[key][-1] for key in ("loss_d", "loss_g", "recons"))
+    assert sum(value == value for value in log["r1"]) >= 2
     z = torch.randn(4096, 12, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(stage.ema.w_mean, stage.ema.mapping(z).mean(0))
+    torch.testing.assert_close(nets["ema"].w_mean, nets["ema"].mapping(z).mean(0))
+
+
+def test_a_run_of_other_settings_is_refused_before_hours_of_warm_up(straight, tmp_path):
+    (tmp_path / CHECKPOINT).write_bytes((straight[1] / CHECKPOINT).read_bytes())
+    with pytest.raises(WeightsError, match="other settings"):
+        trained(tmp_path, settings={"data": "another"})
+    assert not (tmp_path / "warm-up").exists()
 
 
 def test_after_the_warm_up_random_codes_follow_the_encoders(tmp_path):
-    stage = phone_stage(TINY, Textures())
-    fit(stage, 16, tmp_path, device="cpu", progress=False)
-    assert not stage.rebased
-    stage.step(16, torch.Generator().manual_seed(0))
-    assert stage.rebased and len(stage.memory) == 2  # of this step alone
-    stage.finish()
-    texture, visibility = stage.data.phone_batch(stage.rows, "cpu")
-    codes = encode(stage.ema_encoder, stage.ema, texture, visibility).mean(1)
-    drawn = stage.ema.mapping(torch.randn(1000, 12, generator=torch.Generator().manual_seed(1)))
-    assert (drawn.mean(0) - codes.mean(0)).norm() < 0.5 * codes.std(0).norm()
-    assert 0.7 < drawn.std(0).norm() / codes.std(0).norm() < 1.4
+    nets = phone_networks(TINY)
+    fit(WarmUpStage(TINY.pretrain, nets, Textures()), 16, tmp_path, device="cpu", progress=False)
+    texture, visibility = Textures().phone_batch(torch.arange(24), "cpu")
+    for encoder, generator in ((nets["encoder"], nets["generator"]), (nets["ema_encoder"], nets["ema"])):
+        codes = encode(encoder, generator, texture, visibility).mean(1)
+        drawn = generator.mapping(torch.randn(1000, 12, generator=torch.Generator().manual_seed(1))).detach()
+        assert (drawn.mean(0) - codes.mean(0)).norm() < 0.5 * codes.std(0).norm()
+        assert 0.7 < drawn.std(0).norm() / codes.std(0).norm() < 1.4
 
 
 def test_the_generator_learns_the_colour_of_observed_texels(tmp_path):
@@ -95,63 +131,55 @@ def test_the_generator_learns_the_colour_of_observed_texels(tmp_path):
         TINY.sized(GeneratorConfig(8, 8, 1, 128, 16), 16),
         pretrain=PretrainConfig(batch=8, lr=0.01, augment=0.0, ema_kimg=0.1, warm_up=0),
     )
-    stage = phone_stage(tiny, Textures(8), seed=0)
+    nets = phone_networks(tiny)
     z = torch.randn(64, 8, generator=torch.Generator().manual_seed(2))
 
     def distance():
         with torch.no_grad():
-            mean = stage.ema(z)[..., 2:].mean((0, 2, 3))  # the columns that someone observed
+            mean = nets["ema"](z)[..., 2:].mean((0, 2, 3))  # the columns that someone observed
         return (mean - torch.tensor([0.8, -0.8, -0.8])).norm().item()
 
     before = distance()
-    fit(stage, 400, tmp_path, device="cpu", progress=False)
+    fit(GameStage(tiny.pretrain, nets, Textures(8)), 400, tmp_path, device="cpu", progress=False)
     assert distance() < 0.6 * before
 
 
-@pytest.mark.parametrize("warm_up", [0, 8])
-def test_only_observed_texels_teach_the_generator(tmp_path, warm_up):
-    tiny, learnt = replace(TINY, pretrain=replace(TINY.pretrain, warm_up=warm_up)), []
+@pytest.mark.parametrize("stage", [WarmUpStage, GameStage])
+def test_only_observed_texels_teach_the_generator(stage):
+    learnt, start = [], [p.clone() for p in phone_networks(TINY, 1)["generator"].parameters()]
     for garbage in (0.0, 1.0):
-        data = Textures()
-        data.texture = torch.where(data.visibility > 0, data.texture, garbage)
-        stage = phone_stage(tiny, data, seed=1)
-        start = [p.clone() for p in stage.generator.parameters()]
-        fit(stage, 16, tmp_path / str(garbage), device="cpu", progress=False)
-        learnt.append(list(stage.generator.parameters()))
+        made = prepared(stage, seed=1)
+        made.data.texture = torch.where(made.data.visibility > 0, made.data.texture, garbage)
+        for images in (0, 4, 8):
+            made.step(images, torch.Generator().manual_seed(images))
+        learnt.append(list(made.generator.parameters()))
     assert all(torch.equal(a, b) for a, b in zip(*learnt, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(start, learnt[0], strict=True))
 
 
-def test_the_warm_up_is_reconstruction_alone_and_ends_at_the_rate_of_the_game(tmp_path):
-    stage = phone_stage(TINY, Textures())
-    judge = [p.clone() for p in stage.discriminator.parameters()]
-    fit(stage, 16, tmp_path, device="cpu", progress=False)
-    assert all(torch.equal(a, b) for a, b in zip(judge, stage.discriminator.parameters(), strict=True))
-    rates = []
-    for images in (0, 8, 16, 40):
-        stage._warming_up(images)
-        rates.append([stage.optimizers[name].param_groups[0]["lr"] for name in ("generator", "encoder")])
+def test_the_warm_up_ends_at_the_rate_of_the_game_which_cools():
+    def rates(stage, images):
+        stage.step(images, torch.Generator().manual_seed(0))
+        return {name: optimizer.param_groups[0]["lr"] for name, optimizer in stage.optimizers.items()}
+
     high, low = TINY.pretrain.warm_up_lr, TINY.pretrain.lr
-    assert torch.tensor(rates).T.allclose(torch.tensor([high, (high + low) / 2, low, low]))
-    stage.config = replace(TINY.pretrain, cool_down=0.5)
-    for images, part in ((24, 1), (36, 0.5), (48, 0)):
-        stage._warming_up(images)
-        for name, optimizer in stage.optimizers.items():
-            assert optimizer.param_groups[0]["lr"] == pytest.approx(part * stage.rates[name]), name
-    log = stage.step(16, torch.Generator().manual_seed(0))
-    assert "loss_d" in log and "recons" in log
-    assert any(not torch.equal(a, b) for a, b in zip(judge, stage.discriminator.parameters(), strict=True))
+    warm_up = prepared(WarmUpStage)
+    for images, wanted in ((0, high), (8, (high + low) / 2), (16, low)):
+        assert rates(warm_up, images) == pytest.approx({"generator": wanted, "encoder": wanted})
+    game = prepared(GameStage, replace(TINY, pretrain=replace(TINY.pretrain, cool_down=0.5)))
+    assert {name: game.rates[name] for name in ("generator", "encoder")} == pytest.approx({"generator": low, "encoder": low})
+    for images, part in ((16, 1), (24, 1), (36, 0.5), (48, 0)):
+        assert rates(game, images) == pytest.approx({name: part * rate for name, rate in game.rates.items()})
 
 
 def test_one_look_at_the_fakes_gives_each_player_its_own_gradient(monkeypatch):
-    stage = phone_stage(TINY, Textures(), seed=3)
-    prepare(stage, device="cpu")
+    stage = prepared(GameStage, seed=3)
     rng, (texture, seen) = torch.Generator().manual_seed(0), stage.data.phone_batch(torch.arange(4), "cpu")
-    monkeypatch.setattr(stage, "_step", lambda player, model=None: None)  # gradients stay where they are
+    monkeypatch.setattr(stage, "_move", lambda *players: None)  # gradients stay where they are
     stage.config = replace(stage.config, augment=0.0)
     g, d = stage.generator, stage.discriminator
     codes = torch.randn(4, g.num_ws, 12, generator=rng)
-    stage._game_turn(texture, seen, g.synthesis(codes), seen, {}, rng)
+    stage._game_turn(texture, seen, g.synthesis(codes), seen, None, rng)
     fake = g.synthesis(codes)
     losses = discriminator_loss(d(texture, seen), d(fake.detach(), seen)), generator_loss(d(fake, seen))
     for net, loss in zip((d, g), losses, strict=True):
@@ -162,23 +190,19 @@ def test_one_look_at_the_fakes_gives_each_player_its_own_gradient(monkeypatch):
                 torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
 
 
-def test_compiled_networks_train_like_the_others(tmp_path, monkeypatch):
+def test_compiled_networks_train_like_the_others(monkeypatch):
     monkeypatch.setattr(train_module, "compiled", lambda function, name: compiled(function, name, backend="aot_eager"))
     logs = []
     for wanted in (False, True):
-        tiny = replace(TINY, pretrain=replace(TINY.pretrain, warm_up=4, compile=wanted))
-        stage = phone_stage(tiny, Textures(), seed=3)
+        tiny = replace(TINY, pretrain=replace(TINY.pretrain, compile=wanted))
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)  # a fallback would prove nothing
-            fit(stage, 12, tmp_path / str(wanted), device="cpu", progress=False)
-        logs.append(read_log(tmp_path / str(wanted)))
-    for key in ("recons", "loss_d", "loss_g"):
-        assert logs[0][key][-1] == pytest.approx(logs[1][key][-1], rel=1e-3)
+            logs.append(prepared(GameStage, tiny, seed=3).step(4, torch.Generator().manual_seed(0)))
+    assert logs[0] == pytest.approx(logs[1], rel=1e-3) and {"recons", "loss_d", "loss_g"} <= logs[0].keys()
 
 
-def test_style_mixing_switches_rows_once_and_only_when_asked(tmp_path):
-    stage = phone_stage(TINY, Textures())
-    fit(stage, 4, tmp_path, device="cpu", progress=False)
+def test_style_mixing_switches_rows_once_and_only_when_asked():
+    stage = prepared(GameStage)
 
     def switches(mixing):
         stage.config = replace(stage.config, mixing=mixing)

@@ -15,7 +15,7 @@ from torch import nn
 from studiolike import recipes
 from studiolike.config import DataConfig, GeneratorConfig, PretrainConfig, profile
 from studiolike.errors import InputError
-from studiolike.stylegan2 import phone_stage
+from studiolike.stylegan2 import GameStage, phone_networks
 from studiolike.stylegan2.generator import SynthesisLayer
 from studiolike.training import Stage, fit, prepare, step_seed
 
@@ -70,8 +70,8 @@ def pretrain():
         profile("smoke").sized(GeneratorConfig(16, 8, 2, 128, 8), 32),
         pretrain=PretrainConfig(batch=BATCH, encoded=0.0, augment=0.0, portrait=0.0, r1_every=2),
     )
-    stage = phone_stage(settings, Textures())
-    stage.optimizers = {name: torch.optim.SGD(stage.modules[name].parameters(), lr=0.01) for name in stage.optimizers}
+    stage = GameStage(settings.pretrain, phone_networks(settings), Textures())
+    stage.optimizers = {k: torch.optim.SGD(o.param_groups[0]["params"], lr=0.01) for k, o in stage.optimizers.items()}
     stage._codes = lambda count, rng: stage.generator.expand(
         stage.generator.mapping(share(draw(count * stage.accelerator.num_processes, 8, seed=6), stage.accelerator))
     )
@@ -119,7 +119,7 @@ def one_step(name, batch, rank):
     return torch.cat([(p.detach() - b).flatten() for p, b in zip(trained, before, strict=True)])
 
 
-STAGE_NAMES = ("identity", "phone", "encoder", "few", "open", "detailer")
+STAGE_NAMES = ("identity", "warm-up", "phone", "encoder", "few", "open", "detailer")
 
 
 def free_port():
@@ -218,6 +218,8 @@ def test_two_processes_share_one_set_and_write_one_network(tmp_path):
     assert len(sets) == 1 and (sets[0] / "manifest.json").is_file()
     card = json.loads((tmp_path / "two" / "runs" / "smoke" / "networks" / "encoder" / "card.json").read_text())
     assert card["images"] == 16 and card["metrics"]["loss"] > 0
+    networks = tmp_path / "two" / "runs" / "smoke" / "networks"
+    assert json.loads((networks / "g_phone" / "card.json").read_text())["images"] == 16
 
 
 def test_a_batch_that_does_not_divide_is_refused(monkeypatch):

@@ -3,6 +3,6 @@
 from .discriminator import Discriminator
 from .encoder import Encoder, encode
 from .generator import Generator
-from .train import PretrainStage, phone_stage
+from .train import GameStage, WarmUpStage, phone_networks, pretrain
 
-__all__ = ["Discriminator", "Encoder", "Generator", "PretrainStage", "encode", "phone_stage"]
+__all__ = ["Discriminator", "Encoder", "GameStage", "Generator", "WarmUpStage", "encode", "phone_networks", "pretrain"]
