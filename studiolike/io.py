@@ -57,9 +57,19 @@ def check_size(size: int, low: int = 64, high: int = 2048) -> None:
         raise InputError(f"--size {size} is not possible: use a power of two from {low} to {high}{why}")
 
 
+def usual_permissions(*paths: Path) -> None:
+    """Let files and folders be read by whom the umask lets read new ones: `tempfile` and safetensors make private ones."""
+    umask = os.umask(0)
+    os.umask(umask)
+    for path in paths:
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
+
+
 @contextmanager
 def atomic(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it on any failure.
+
+    Whatever wrote it, the file has the usual permissions in the end.
 
     Raises:
         OutputError: if the folder cannot be made or written.
@@ -69,15 +79,13 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # mkstemp makes private files; results should have the usual permissions
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another output folder") from error
     temporary = Path(name)
     try:
         try:
             yield temporary
+            usual_permissions(temporary)
             os.replace(temporary, path)
         except OSError as error:  # a full disk shows itself only now
             raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another output folder") from error

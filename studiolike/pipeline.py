@@ -32,7 +32,7 @@ from .detail.model import upsample
 from .errors import InputError, WeightsError
 from .image import from_signed, to_signed
 from .inversion import Curvature, Inversion, invert, observed_psnr, resize_observed
-from .io import atomic
+from .io import atomic, usual_permissions
 from .protocols import PROTOCOLS
 from .stylegan2 import Encoder, Generator, encode
 
@@ -147,6 +147,7 @@ class StudioPipeline(DiffusionPipeline):
     def save_pretrained(self, save_directory: str | os.PathLike, **options: Any) -> None:
         """Write all networks, and the line of code that the generic loader asks for (see the top of this file)."""
         super().save_pretrained(save_directory, **{"safe_serialization": True} | options)
+        usual_permissions(*Path(save_directory).rglob("*.safetensors"))
         with atomic(Path(save_directory) / "pipeline.py") as temporary:
             temporary.write_text(f"from {type(self).__module__} import {type(self).__name__}  # noqa: F401\n")
 

@@ -144,6 +144,8 @@ def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None
     """
     import torch
 
+    from .io import usual_permissions
+
     target = folder_of(name, protocol, root)
     target.parent.mkdir(parents=True, exist_ok=True)
     half = copy.deepcopy(model).cpu().half()
@@ -165,7 +167,7 @@ def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None
         }
         (temporary / "card.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
         (temporary / "README.md").write_text(_readme(facts))
-        temporary.chmod(0o755)
+        usual_permissions(temporary, *temporary.iterdir())
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
     finally:
@@ -175,9 +177,11 @@ def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None
 
 def release_foreign(model: nn.Module, name: str) -> Path:
     """Write one of the `FOREIGN` into the package, as precise as it comes, with its SHA-256."""
+    from .io import usual_permissions
+
     folder = PACKAGED / name
     model.save_pretrained(str(folder), safe_serialization=True)
-    (folder / FILE).chmod(0o644)
+    usual_permissions(folder / FILE)
     digest = hashlib.sha256((folder / FILE).read_bytes()).hexdigest()
     facts = {"name": name, "what": FOREIGN[name][2], "origin": "see NOTICE", "sha256": digest}
     (folder / "card.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")

@@ -1,12 +1,16 @@
 """Pictures and files: ranges hold, bad files are refused in one line, nothing is half written."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
-from studiolike import io
+from studiolike import io, weights
 from studiolike.errors import InputError, OutputError
+from studiolike.inversion import Curvature
 
 
 def test_a_written_texture_reads_back_within_half_a_level(tmp_path):
@@ -47,6 +51,21 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
         temporary.write_text("half")
         raise RuntimeError
     assert target.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no umask there")
+@pytest.mark.parametrize("umask, wanted", [(0o022, 0o644), (0o077, 0o600)])
+def test_whoever_may_read_new_files_may_read_what_is_written_by_a_library_that_makes_private_ones(tmp_path, umask, wanted):
+    before = os.umask(umask)
+    try:
+        with io.atomic(tmp_path / "codes.safetensors") as temporary:
+            save_file({"codes": torch.zeros(1)}, temporary)
+        weights.release(Curvature(2, 3), "curvature", {}, tmp_path)
+    finally:
+        os.umask(before)
+    files = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert len(files) == 5 and {p.stat().st_mode & 0o777 for p in files} == {wanted}
+    assert (tmp_path / "curvature").stat().st_mode & 0o777 == wanted | (wanted & 0o444) >> 2
 
 
 def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path):

@@ -104,6 +104,7 @@ def test_a_saved_pipeline_loads_and_gives_the_same_texture(pipe, phone, tmp_path
     again = StudioPipeline.from_pretrained(str(tmp_path))
     assert torch.allclose(again(*phone, **QUICK).texture, pipe(*phone, **QUICK).texture, atol=1e-4)
     assert all(p.suffix != ".bin" for p in tmp_path.rglob("*"))
+    assert len({p.stat().st_mode for p in tmp_path.rglob("*") if p.is_file()}) == 1  # weights are as readable as their settings
 
 
 @pytest.fixture(scope="module")
