@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import InputError
+from .raster import rasterise
 
 AXIS_Z = -3.0  # z of the cylinder's axis, cm
 DOME_Y, TOP, BOTTOM = 6.0, 13.5, -13.0  # where the dome begins; arc heights of crown and neck's end, cm
@@ -150,41 +151,32 @@ def position_map(resolution: int) -> Tensor:
     return big[0, :, edge : edge + resolution, edge : edge + resolution].contiguous()
 
 
-def rasterise(uv: Tensor, triangles: Tensor, attributes: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
+def interpolate(
+    uv: Tensor, triangles: Tensor, attributes: Tensor, resolution: int, near: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Interpolate vertex attributes over triangles drawn in UV space.
 
     Args:
         uv: ``(V, 2)`` in [0, 1]. triangles: ``(T, 3)`` int64. attributes: ``(V, C)``.
+        near: ``(V,)``, larger for what covers other triangles; without it there should be no such.
     Returns:
         ``(C, H, W)`` values (0 outside) and a ``(1, H, W)`` mask, 1 where a triangle covers the texel's centre.
     """
-    index, weights = _coverage(uv, triangles, resolution)
+    index, weights = _coverage(uv, triangles, resolution, near)
     inside = index >= 0
     corners = attributes[triangles[index.clamp_min(0)]]  # (H, W, 3, C)
     values = (corners * weights[..., None].to(attributes.dtype)).sum(2) * inside[..., None]
     return values.permute(2, 0, 1), inside[None].float()
 
 
-def _coverage(uv: Tensor, triangles: Tensor, n: int) -> tuple[Tensor, Tensor]:
+def _coverage(uv: Tensor, triangles: Tensor, n: int, near: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Which triangle covers each texel (−1: none), ``(n, n)``, and its barycentric weights ``(n, n, 3)``."""
-    index = np.full((n, n), -1, np.int64)
-    weights = np.zeros((n, n, 3), np.float32)
-    corners = (uv.double().numpy() * n - 0.5)[triangles.numpy()]
-    low = np.clip(np.ceil(corners.min(1) - 1e-6), 0, n - 1).astype(int)
-    high = np.clip(np.floor(corners.max(1) + 1e-6), -1, n - 1).astype(int)
-    for k, ((ax, ay), (bx, by), (cx, cy)) in enumerate(corners):
-        (x0, y0), (x1, y1) = low[k], high[k]
-        area = (by - cy) * (ax - cx) + (cx - bx) * (ay - cy)
-        if x1 < x0 or y1 < y0 or abs(area) < 1e-12:
-            continue
-        x, y = np.meshgrid(np.arange(x0, x1 + 1), np.arange(y0, y1 + 1))
-        wa = ((by - cy) * (x - cx) + (cx - bx) * (y - cy)) / area
-        wb = ((cy - ay) * (x - cx) + (ax - cx) * (y - cy)) / area
-        wc = 1 - wa - wb
-        hit = (wa >= -1e-6) & (wb >= -1e-6) & (wc >= -1e-6)
-        index[y[hit], x[hit]] = k
-        weights[y[hit], x[hit]] = np.stack([wa[hit], wb[hit], wc[hit]], -1)
-    return torch.from_numpy(index), torch.from_numpy(weights)
+    depth = uv.new_zeros(len(uv)) if near is None else near
+    hits = rasterise(torch.column_stack([uv.double() * n, depth.double()]), triangles, n)
+    index = torch.full((n * n,), -1)
+    weights = torch.zeros(n * n, 3)
+    index[hits.pixel], weights[hits.pixel] = hits.triangle, hits.weights.float()
+    return index.view(n, n), weights.view(n, n, 3)
 
 
 @lru_cache(8)

@@ -38,7 +38,7 @@ def smooth_texture(res: int, seed: int = 0, cells: int = 12) -> torch.Tensor:
 
 
 def photograph(texture: torch.Tensor, pose: Pose, size: int, res: int = 96) -> np.ndarray:
-    """Draw the textured face with a painter's algorithm, far triangles first: not the code under test."""
+    """Draw the textured face."""
     inside = layout.face_coverage(res)[0] >= 0
     number = torch.full((res, res), -1)
     number[inside] = torch.arange(int(inside.sum()))
@@ -47,9 +47,8 @@ def photograph(texture: torch.Tensor, pose: Pose, size: int, res: int = 96) -> n
     whole = (a >= 0) & (b >= 0) & (c >= 0) & (d >= 0)
     a, b, c, d = (corner[whole] for corner in (a, b, c, d))
     triangles = torch.cat([torch.stack([a, c, b], 1), torch.stack([b, c, d], 1)])
-    order = np.argsort(-place[triangles.numpy(), 2].mean(1))
-    place = torch.from_numpy(place).float()
-    uv, mask = layout.rasterise(place[:, :2] / size, triangles[order.copy()], layout.texel_uv(res)[inside], size)
+    place = torch.from_numpy(place)
+    uv, mask = layout.interpolate(place[:, :2] / size, triangles, layout.texel_uv(res)[inside], size, -place[:, 2])
     colours = F.grid_sample(texture[None], (uv * 2 - 1).permute(1, 2, 0)[None], align_corners=False)[0]
     picture = torch.lerp(torch.tensor(0.5), colours, mask)
     return (picture.permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)

@@ -66,7 +66,7 @@ def test_regions_lie_where_they_should_and_partition_the_head():
 
 def test_rasterising_a_linear_field_reproduces_it():
     uv = torch.tensor([[0.1, 0.1], [0.9, 0.2], [0.3, 0.8]])
-    values, mask = layout.rasterise(uv, torch.tensor([[0, 1, 2]]), uv * 3 + 1, 64)
+    values, mask = layout.interpolate(uv, torch.tensor([[0, 1, 2]]), uv * 3 + 1, 64)
     inside = mask[0] > 0
     expected = layout.texel_uv(64)[inside] * 3 + 1
     assert inside.sum() > 500

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..image import linear_to_srgb, srgb_to_linear
+from ..raster import Hits, doubled_area, rasterise
 from .mesh import HeadMesh
 
 # Soft studio shading in camera space: three broad lamps (direction, strength, wrap) and an ambient term from
@@ -29,16 +29,6 @@ FIELD_OF_VIEW = 20.0  # degrees; a portrait lens, about 100 mm on a full-frame c
 MARGIN = 1.06  # free space around the head
 
 Light = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class _Hits:
-    """What the z-buffer holds: flat pixel numbers, triangles ``(P,)`` and perspective weights ``(P, 3)``."""
-
-    pixel: Tensor
-    triangle: Tensor
-    weights: Tensor
-    front: Tensor  # (P,) bool: the outer side is seen
 
 
 def render(
@@ -96,7 +86,7 @@ def silhouette(mesh: HeadMesh, yaw: float = 0.0, pitch: float = 0.0, size: int =
     edge = size * supersample
     points, _ = _place(mesh, yaw, pitch)
     coverage = torch.zeros(edge * edge)
-    coverage[_rasterise(_project(points, edge), mesh.triangles, edge, pitch > 0).pixel] = 1
+    coverage[_visible(_project(points, edge), mesh.triangles, edge, pitch > 0)[0].pixel] = 1
     return F.avg_pool2d(coverage.view(1, 1, edge, edge), supersample)[0]
 
 
@@ -108,7 +98,7 @@ def _draw(mesh, mips, yaw, pitch, size, shading, background, supersample) -> Ten
     edge = size * supersample
     points, turn = _place(mesh, yaw, pitch)
     screen = _project(points, edge)
-    hits = _rasterise(screen, mesh.triangles, edge, pitch > 0)  # from above, the neck's inside is hidden
+    hits, front = _visible(screen, mesh.triangles, edge, pitch > 0)  # from above, the neck's inside is hidden
     corners = mesh.triangles[hits.triangle]
 
     def at_hits(values: Tensor) -> Tensor:
@@ -121,7 +111,7 @@ def _draw(mesh, mips, yaw, pitch, size, shading, background, supersample) -> Ten
         light = shading(normals) if callable(shading) else studio_light(normals)
         colour = colour * light.reshape(len(normals), -1)
     # a fold at an ear may turn a single triangle around; inside means that the smooth surface faces away as well
-    inside = ~hits.front & (normals[:, 2] < 0)
+    inside = ~front & (normals[:, 2] < 0)
     colour = torch.where(inside[:, None], colour * INSIDE, colour)
 
     ground = torch.as_tensor(background, dtype=torch.float32).expand(3)
@@ -183,75 +173,22 @@ def _project(points: Tensor, edge: int) -> Tensor:
     return torch.stack([edge / 2 + x, edge / 2 - y, near], -1)
 
 
-def _weights(corners: Tensor, x: Tensor, y: Tensor, reach: int) -> Tensor:
-    """Barycentric weights of `reach`² pixel centres right of and below x, y: ``(3, G, reach, reach)``.
-
-    Args:
-        corners: ``(G, 3, 3)`` screen triangles. x, y: ``(G,)`` int64.
-    """
-    (ax, ay, _), (bx, by, _), (cx, cy, _) = (corner.unbind(-1) for corner in corners.unbind(1))
-    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-    steps = torch.arange(reach, dtype=corners.dtype)
-    parts = []
-    for (px, py), (qx, qy) in (((bx, by), (cx, cy)), ((cx, cy), (ax, ay)), ((ax, ay), (bx, by))):
-        start = ((px - x - 0.5) * (qy - y - 0.5) - (py - y - 0.5) * (qx - x - 0.5)) / area
-        along, down = (py - qy) / area, (qx - px) / area  # a weight is linear on the screen: its slopes
-        parts.append((start[:, None] + down[:, None] * steps)[:, :, None] + (along[:, None] * steps)[:, None])
-    return torch.stack(parts)
-
-
-def _rasterise(screen: Tensor, triangles: Tensor, edge: int, inside_too: bool) -> _Hits:
-    """Nearest triangle of every covered pixel centre; ties go to the lower number, so results repeat.
+def _visible(screen: Tensor, triangles: Tensor, edge: int, inside_too: bool) -> tuple[Hits, Tensor]:
+    """What each pixel sees, with weights correct in perspective, and whether it is the outer side, ``(P,)``.
 
     ``inside_too`` keeps triangles seen from within the head, which only an open neck can show.
     """
-    corners = screen[triangles]  # (T, 3, 3)
-    a, b, c = corners.unbind(1)
-    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-    front = area < 0  # y runs down on the screen, so outer sides turn clockwise
-    # first and last pixel centre inside the box of each triangle
-    low = (corners[..., :2].amin(1) - 0.5).ceil().clamp(0, edge).long()
-    high = (corners[..., :2].amax(1) - 0.5).floor().clamp(-1, edge - 1).long()
-    box = high - low + 1
-    span = box.amax(1) * ((box.amin(1) > 0) & (area.abs() > 1e-12) & (front | inside_too))
-
-    depth = torch.zeros(edge * edge, dtype=screen.dtype)
-    found = []
-    done = 0
-    while done < int(span.max()):  # boxes grouped by size: little is tested in vain, no loop over triangles
-        reach = done + max(1, done // 3)
-        group = torch.nonzero((span > done) & (span <= reach))[:, 0]
-        done = reach
-        weights = _weights(corners[group], low[group, 0], low[group, 1], reach)
-        hit = weights.amin(0) >= -1e-9  # shared edges belong to both sides: no cracks
-        which, i, j = torch.nonzero(hit, as_tuple=True)
-        k, weights = group[which], weights[:, hit].T
-        x, y = low[k, 0] + j, low[k, 1] + i
-        kept = (x < edge) & (y < edge)
-        pixel, k, weights = (y * edge + x)[kept], k[kept], weights[kept]
-        near = (weights * corners[k, :, 2]).sum(-1)  # 1/depth is linear on the screen
-        depth.scatter_reduce_(0, pixel, near, "amax")
-        found.append((pixel, k, near, weights))
-    if not found:
-        nothing = torch.zeros(0, dtype=torch.int64)
-        return _Hits(nothing, nothing, torch.zeros(0, 3, dtype=screen.dtype), nothing.bool())
-    pixel, k, near, weights = (torch.cat(parts) for parts in zip(*found, strict=True))
-    winners = near >= depth[pixel]
-    pixel, k, near, weights = pixel[winners], k[winners], near[winners], weights[winners]
-    first = torch.full((edge * edge,), len(triangles)).scatter_reduce_(0, pixel, k, "amin")
-    winners = k == first[pixel]
-    pixel, k, near, weights = pixel[winners], k[winners], near[winners], weights[winners]
-    return _Hits(pixel, k, weights * corners[k, :, 2] / near[:, None], front[k])  # perspective-correct
+    front = doubled_area(screen[triangles]) < 0  # y runs down on the screen, so outer sides turn clockwise
+    kept = torch.nonzero(front | inside_too)[:, 0]
+    pixel, k, weights, near = rasterise(screen, triangles[kept], edge)
+    k = kept[k]
+    return Hits(pixel, k, weights * screen[triangles[k], 2] / near[:, None], near), front[k]
 
 
 def _detail_level(screen: Tensor, mesh: HeadMesh, resolution: int) -> Tensor:
     """Mip level per vertex ``(V,)``: half the log2 of texels per pixel, mean of the triangles around it."""
-
-    def doubled_area(points: Tensor) -> Tensor:
-        a, b, c = points[mesh.triangles][..., :2].unbind(1)
-        return ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]).abs()
-
-    ratio = doubled_area(mesh.uv.double()) * resolution**2 / doubled_area(screen).clamp_min(1e-3)
+    flat, drawn = (doubled_area(points[mesh.triangles]).abs() for points in (mesh.uv.double(), screen))
+    ratio = flat * resolution**2 / drawn.clamp_min(1e-3)
     level = 0.5 * ratio.clamp_min(1e-6).log2()
     corners = mesh.triangles.reshape(-1)
     total = torch.zeros(len(screen), 2, dtype=torch.float64)

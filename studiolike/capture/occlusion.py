@@ -1,9 +1,7 @@
 """What hides what: a depth buffer of the 468-landmark mesh in the plane of the picture.
 
 In: landmarks in pixels. Out, for any place in the picture: the depth of the frontmost surface, and how far
-    the outline
-of the face is. A buffer of 192 cells across the face is finer than the mesh, whose triangles are drawn into
-it one by one (Catmull, *A subdivision algorithm for computer display of curved surfaces*, 1974).
+the outline of the face is. A buffer of 192 cells across the face is finer than the mesh.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .. import layout
+from ..raster import rasterise
 
 CELLS = 192
 BORDER = 4  # empty cells around the face, so that its outline is always inside
@@ -36,21 +35,10 @@ class DepthBuffer:
         """Draw landmarks ``(468, 3)`` in pixels (x right, y down, z away)."""
         low, span = points[:, :2].min(0), float(np.ptp(points[:, :2], axis=0).max())
         scale = (CELLS - 1 - 2 * BORDER) / max(span, 1e-6)
-        vertices = np.concatenate([(points[:, :2] - low) * scale + BORDER, -points[:, 2:]], 1)
-        corners = vertices[layout.face_triangles().numpy()]
-        first = np.ceil(corners[..., :2].min(1)).astype(int)
-        last = np.floor(corners[..., :2].max(1)).astype(int)
+        vertices = np.concatenate([(points[:, :2] - low) * scale + BORDER + 0.5, -points[:, 2:]], 1)  # a cell's middle is whole
+        hits = rasterise(torch.from_numpy(vertices), layout.face_triangles(), CELLS)
         values = np.full((CELLS, CELLS), -np.inf)
-        for ((ax, ay, az), (bx, by, bz), (cx, cy, cz)), (x0, y0), (x1, y1) in zip(corners, first, last, strict=True):
-            area = (by - cy) * (ax - cx) + (cx - bx) * (ay - cy)
-            if x1 < x0 or y1 < y0 or abs(area) < 1e-9:
-                continue
-            y, x = np.arange(y0, y1 + 1)[:, None], np.arange(x0, x1 + 1)[None]
-            wa = ((by - cy) * (x - cx) + (cx - bx) * (y - cy)) / area
-            wb = ((cy - ay) * (x - cx) + (ax - cx) * (y - cy)) / area
-            wc = 1 - wa - wb
-            depth = np.where((wa >= 0) & (wb >= 0) & (wc >= 0), wa * az + wb * bz + wc * cz, -np.inf)
-            np.maximum(values[y0 : y1 + 1, x0 : x1 + 1], depth, out=values[y0 : y1 + 1, x0 : x1 + 1])
+        values.flat[hits.pixel.numpy()] = hits.near.numpy()
         return cls(values, low, scale)
 
     def _cells(self, position: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ from torch import Tensor
 from .. import avatar, layout
 from ..capture.pose import fit_pose, to_view
 from ..image import fill_unobserved, linear_to_srgb, resize, srgb_to_linear
+from ..raster import doubled_area
 from .face_net import SIDE
 
 # the five points, in the face mesh's numbering: outer and inner corner of the subject's left eye, of the right one, nose base
@@ -113,7 +114,7 @@ def head_shape(landmarks: np.ndarray, resolution: int = 256) -> tuple[Tensor, Te
     pose, base = fit_pose(landmarks), layout.face_vertices()
     view = to_view(np.asarray(landmarks, dtype=np.float64)[: len(base)])
     points = torch.from_numpy((view - pose.offset) @ pose.rotation / pose.scale).float()
-    offset, inside = layout.rasterise(layout.landmark_uv(), layout.face_triangles(), points - base, resolution)
+    offset, inside = layout.interpolate(layout.landmark_uv(), layout.face_triangles(), points - base, resolution)
     return points, layout.position_map(resolution) + fill_unobserved(offset[None], inside[None])[0]
 
 
@@ -123,17 +124,15 @@ def _draw(mesh: avatar.HeadMesh, points: Tensor, yaw: float, pitch: float) -> Ch
 
     def seen(places: Tensor) -> tuple[Tensor, Tensor]:
         x, y, z = ((places - axis).double() @ turn.T).unbind(-1)
-        return torch.stack([x, -y], -1) / (DISTANCE - z)[:, None], z
+        return torch.stack([x, -y], -1) / (DISTANCE - z)[:, None], 1 / (DISTANCE - z)
 
     forward = torch.from_numpy(alignment(seen(points[list(POINTS)])[0].numpy()))
-    flat, depth = seen(mesh.vertices)
+    flat, nearness = seen(mesh.vertices)
     flat = (flat @ forward[:, :2].T + forward[:, 2]) / SIDE
-    a, b, c = (corners := flat[mesh.triangles]).unbind(1)
-    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    area = doubled_area(corners := flat[mesh.triangles])
     near = (corners > -0.1).all(2).any(1) & (corners < 1.1).all(2).any(1)
     kept = mesh.triangles[(area < 0) & near]  # y runs down, so outer sides turn clockwise
-    kept = kept[depth[kept].mean(1).argsort()]  # the painter's order: what is near is drawn last
-    uv, covered = layout.rasterise(flat.float(), kept, mesh.uv, SIDE * OVER)
+    uv, covered = layout.interpolate(flat, kept, mesh.uv, SIDE * OVER, nearness)
     return ChipView(uv.permute(1, 2, 0), covered[0])
 
 
