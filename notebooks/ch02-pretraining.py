@@ -73,6 +73,7 @@ profile = "auto"  # smoke, cpu, gpu or paper; auto takes what fits this machine
 # %% tags=["hide-input"]
 import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -307,9 +308,10 @@ short = replace(
     settings, pretrain=replace(settings.pretrain, images=images, warm_up=half)
 )
 networks = phone_networks(short, seed=0)
-with tempfile.TemporaryDirectory() as folder:
+with tempfile.TemporaryDirectory() as name:
+    folder = Path(name)
     pretrain(short, networks, data, folder, preview_every=images, progress=False)
-    log = read_log(f"{folder}/warm-up", folder)
+    log = read_log(folder / "warm-up", folder)
 live = networks["ema"].to(device)
 figures.show(
     pretraining.training_figure(log, half, images),

@@ -36,7 +36,7 @@ from .errors import InputError, WeightsError
 from .io import atomic
 
 EMA_RAMP = 0.05  # the half-life of averaged weights is at most this part of the images so far
-CHECKPOINT = "checkpoint.pt"  # of a run folder: the exact state after the latest steps
+CHECKPOINT = "checkpoint.pt"
 PATIENCE = timedelta(days=1)  # of processes for the main one, while it makes a set or inverts a code bank
 
 
@@ -324,6 +324,11 @@ def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Paramete
             grad.copy_(part.view_as(grad))
 
 
+def begun(run_dir: str | os.PathLike) -> bool:
+    """Whether `fit` would resume a run from this folder."""
+    return (Path(run_dir) / CHECKPOINT).exists()
+
+
 def fit(
     stage: Stage,
     images: int,
@@ -361,7 +366,7 @@ def fit(
     checkpoint, log = run_dir / CHECKPOINT, run_dir / "log.jsonl"
     main = accelerator.is_main_process  # the only one that writes
     seen, before = (after.images, after.seconds) if after else (0, 0.0)
-    resumed = resume and checkpoint.exists()
+    resumed = resume and begun(run_dir)
     if resumed:
         seen, before = _load(checkpoint, stage, settings)
     if main and resumed:

@@ -12,7 +12,6 @@ Augmentation changes the maps as well (`augment`). And D and the encoder read fa
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -26,19 +25,7 @@ from ..config import PretrainConfig, Profile
 from ..image import from_signed, to_signed
 from ..io import write_image
 from ..layout import face_mask
-from ..training import (
-    CHECKPOINT,
-    RunRecord,
-    Stage,
-    average_gradients,
-    average_of,
-    compiled,
-    cooling,
-    ema_decay,
-    fit,
-    update_average,
-    was_skipped,
-)
+from ..training import Stage, average_gradients, average_of, begun, compiled, cooling, ema_decay, fit, update_average, was_skipped
 from .augment import augment
 from .discriminator import Discriminator
 from .encoder import Encoder, encode, reconstruction_loss, sliced_distance, spread
@@ -280,10 +267,8 @@ class GameStage(PhoneStage):
     def _game_turn(
         self, real: Tensor, visibility: Tensor, fake: Tensor, seen: Tensor, missed: Tensor | None, rng: torch.Generator
     ) -> dict[str, Tensor]:
-        """Both players move, each by its gradient at where the other stands: D looks at the fakes once for the two.
-
-        The encoder moves with G by what reconstructions ``missed``, if there are any.
-        """
+        """Both players move, each by its gradient at where the other stands: D looks at the fakes once for the two. With G
+        moves the encoder, by what reconstructions ``missed``, if there are any."""
         logits_fake, logits_real = self._judge(fake, seen, rng), self._judge(real, visibility, rng)
         loss_d, loss_g = discriminator_loss(logits_real, logits_fake), generator_loss(logits_fake)
         learning = ["generator"] if missed is None else ["generator", "encoder"]
@@ -339,27 +324,20 @@ def _numbers(log: dict[str, Tensor]) -> dict[str, float]:
 
 
 def pretrain(
-    profile: Profile,
-    networks: dict[str, Any],
-    data: TextureSet,
-    run_dir: str | os.PathLike,
-    *,
-    settings: dict | None = None,
-    quality: Callable[[Generator], dict[str, float]] | None = None,
-    **options: Any,
-) -> RunRecord:
+    profile: Profile, networks: dict[str, Any], data: TextureSet, run_dir: Path, quality: Callable | None = None, **options: Any
+) -> None:
     """Stage 1: the warm-up, in ``run_dir/warm-up``, and then the game, in ``run_dir``; a stopped run goes on with either.
 
     Args:
-        networks: `phone_networks`, trained in place.
+        networks: `phone_networks`, trained in place. options: of `training.fit`.
         quality: measures the averaged generator with every preview of the game, for the log (KID for example).
-        settings, options: of `training.fit`.
     """
-    config, run_dir, before = profile.pretrain, Path(run_dir), None
-    options |= {"precision": profile.precision, "settings": (settings or {}) | {"stages": ("warm-up", "pretrain")}}
-    if "encoder" in networks and config.warm_up and not (run_dir / CHECKPOINT).exists():
+    config, before = profile.pretrain, None
+    options["settings"] = options.get("settings", {}) | {"stages": ("warm-up", "pretrain")}
+    options["precision"] = profile.precision
+    if "encoder" in networks and config.warm_up and not begun(run_dir):
         before = fit(WarmUpStage(config, networks, data), config.warm_up, run_dir / WarmUpStage.name, **options)
     game = GameStage(config, networks, data)
     if quality is not None:
         game.measure = lambda: quality(game.ema)  # type: ignore[method-assign]
-    return fit(game, config.images, run_dir, after=before, **options)
+    fit(game, config.images, run_dir, after=before, **options)
