@@ -133,7 +133,7 @@ class DetailConfig:
     crop: int = 128
     crops: int = 4  # of each capture that went through the chain, which costs more than a crop's step
     channels: tuple[int, ...] = (48, 64, 96)
-    images: int = 20_000
+    images: int = 15_000
     batch: int = 8
     lr: float = 4e-4
     hidden: float = 0.1  # share of the samples to which the phone is not shown

@@ -16,6 +16,9 @@ filter: it averages log G − log I over texels near by *and* of like value, fol
 smooths over wrinkles and pores, which are shallow (Oh et al., SIGGRAPH 2001, took texture and illumination apart in this way;
 the filter is Tomasi & Manduchi's, ICCV 1998, computed level by level as in Durand & Dorsey, SIGGRAPH 2002). Where the layout
 has eyes, brows and lips a steep step is the person's, whatever G thinks of it, and B stays a Gaussian.
+
+No filter follows a step to the texel, so along it a thin outline is left, bright on one side and dark on the other. There the
+result is not believed at all, and filled in from what is believed beside it (normalised convolution again).
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ WHOLE = 1024  # texels along a side above which a texture is fused in strips
 FLOOR = 0.02  # linear light added before the logarithm: sensor noise in the dark stays small
 STEP = 0.4  # log units: steps of the light above this are followed
 REACH = 4  # steps of this size to either side of the mean change
+EDGE = 0.4  # log units by which light changes within NEAR: from about here on the phone's detail is the outline of a shadow
+NEAR = 1 / 128  # as a share of the side; what is filled in comes from about as far
 THIN = 0.5 / 128  # what is thinner than this, as a share of the side, is not light: hairs, the lines of wrinkles
 
 
@@ -75,7 +80,12 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
         if features:
             guide = masked_blur(change.mean(1, keepdim=True), weight, THIN * phone.shape[-1]) - level
             light = torch.lerp(bilateral(change, weight, guide, sigma), light, features[0])
-        fused = linear_to_srgb(((before + light).exp() - FLOOR).clamp(0, 1))
+        fused = before + light
+        if features:
+            believed = torch.lerp(_steady(light, NEAR * phone.shape[-1]), torch.ones_like(weight), features[0])
+            filled = masked_blur(fused, weight * (believed.square() + 1e-3), NEAR * phone.shape[-1])
+            fused = torch.lerp(filled, fused, believed)
+        fused = linear_to_srgb((fused.exp() - FLOOR).clamp(0, 1))
         return (torch.lerp(studio, fused, visibility),)
 
     if phone.shape[-2] <= WHOLE:
@@ -88,6 +98,14 @@ def _change(phone: Tensor, studio: Tensor) -> tuple[Tensor, Tensor]:
     """log I, and what it lacks to log G."""
     before = (srgb_to_linear(phone) + FLOOR).log()
     return before, (srgb_to_linear(studio) + FLOOR).log() - before
+
+
+def _steady(light: Tensor, near: float) -> Tensor:
+    """How far light may be taken to be the same within ``near`` texels: ``(B, 1, H, W)`` in [0, 1], 0 at steep edges."""
+    mean, radius = light.mean(1, keepdim=True), max(1, round(near / 2))
+    window = {"kernel_size": 2 * radius + 1, "stride": 1, "padding": radius}
+    span = F.max_pool2d(mean, **window) + F.max_pool2d(-mean, **window)
+    return torch.exp(-(span / EDGE).square())
 
 
 def _level(phone: Tensor, visibility: Tensor, studio: Tensor) -> Tensor:

@@ -14,14 +14,15 @@ from .. import weights
 from ..config import Profile
 from ..detail import complete, detail, fuse
 from ..detail.exemplars import WIDTH as LENT_WIDTH
-from ..detail.fusion import FLOOR, REACH, STEP, THIN, WIDTH
+from ..detail.fusion import EDGE, FLOOR, NEAR, REACH, STEP, THIN, WIDTH
 from ..detail.model import upsample
 from ..evaluation import StudioReference
 from ..image import from_signed
 from .core import Experiment, Outcome, declare
 from .lab import Lab
 
-FUSION = {"width": WIDTH, "step": STEP, "reach": REACH, "thin": THIN, "floor": FLOOR, "lent_width": LENT_WIDTH}
+FUSION = {"width": WIDTH, "step": STEP, "reach": REACH, "thin": THIN, "edge": EDGE, "near": NEAR, "floor": FLOOR}
+FUSION["lent_width"] = LENT_WIDTH
 LIGHTS = 4  # of a person, for each seed
 NETWORKS = ("g_phone", "encoder", "few/g_studio", "open/g_studio")
 LIMITS = (
