@@ -284,7 +284,7 @@ def claims(found: Evidence) -> None:
     whole = claim_word([outcome_of(verdict) for verdict in told.values()])
     closest = min(found.sources, key=lambda name: found.sources[name].distance)
     slope, short = found.uneven.difference, f"after {found.short} images"
-    early = "not testable in so short a run"
+    early = "the ledger's, over seeds: one short run cannot tell"
     table_of(
         ["what the authors state, or others report", "what we see here", "verdict on synthetic heads"],
         [

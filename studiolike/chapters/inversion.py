@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..evaluation.verdict import FAILS, HOLDS, SMALLER, claim_word
 from ..experiments.inversion import AFTER, BEHIND, DEFAULT, ENCODER, ENERGY, GIVEN, MEAN, PERCEPTUAL, Measures, NoiseTrap, Race
 from ..inversion import CodeBank, WPrior
 from . import figures
@@ -24,6 +25,7 @@ KEYS = {
     "mean": MEAN,
 }  # of methods, in the names of quoted numbers
 PERFECT = 30.0  # dB; our tolerance for "near-perfect": an error of 3 % of the range
+NEARLY = 6.0  # dB short of it: twice that error, "partly"
 
 
 def canyon_figure(steep: Tensor, pull: float) -> Figure:
@@ -200,7 +202,7 @@ def claim_words(measures: Measures, methods: list[str]) -> dict[str, float | str
     winners = [measures.best(measure, methods) for measure in (GIVEN, AFTER)]
     return {
         "limit": PERFECT,
-        "perfect": "reproduced" if best >= PERFECT else "partly reproduced" if best >= PERFECT - 6 else "not reproduced",
+        "perfect": claim_word([HOLDS if best >= PERFECT else SMALLER if best >= PERFECT - NEARLY else FAILS]),
         "ranking": "holds" if ranked else "does not hold",
         "best_before": winners[0],
         "best_after": winners[1],
