@@ -92,6 +92,8 @@ class Convert:
     """of the diffusion sampler, up to 1000; 0: fusion alone"""
     guided: bool = True
     """whether the phone texture's detail is looked at; without it, detail is invented"""
+    borrow: bool = True
+    """give what the picture did not show the detail of somebody else's hair, ears and skin"""
     seed: int = 0
     shard: str | None = None
     """of a folder, only this share: 3/8 is the third of eight; accelerate launch divides by itself"""

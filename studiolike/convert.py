@@ -148,6 +148,7 @@ def settings_of(command: Convert) -> dict[str, Any]:
         "size": command.size,
         "detail_steps": command.detail_steps,
         "guided": command.guided,
+        "borrow": command.borrow,
         "seed": command.seed,
         "kind": command.kind,
         "weights": None if command.weights is None else str(command.weights),
@@ -269,6 +270,7 @@ def convert(pipe, command: Convert, job: Job, person: PersonInput, settings: dic
         resolution=command.size,
         steps=command.detail_steps,
         guided=command.guided,
+        borrow=command.borrow,
         seed=command.seed,
         progress=not (command.quiet or command.json or command.input[0].is_dir()),
     )

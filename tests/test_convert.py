@@ -22,7 +22,7 @@ class Mirror:
     def __init__(self, seconds=0.0):
         self.seconds, self.calls = seconds, []
 
-    def __call__(self, texture, visibility=None, *, resolution, steps, guided, seed, progress):
+    def __call__(self, texture, visibility=None, *, resolution, steps, guided, borrow, seed, progress):
         self.calls.append(resolution)
         time.sleep(self.seconds)
         return SimpleNamespace(
