@@ -103,9 +103,8 @@ def _change(phone: Tensor, studio: Tensor) -> tuple[Tensor, Tensor]:
 def _steady(light: Tensor, near: float) -> Tensor:
     """How far light may be taken to be the same within ``near`` texels: ``(B, 1, H, W)`` in [0, 1], 0 at steep edges."""
     mean, radius = light.mean(1, keepdim=True), max(1, round(near / 2))
-    window = {"kernel_size": 2 * radius + 1, "stride": 1, "padding": radius}
-    span = F.max_pool2d(mean, **window) + F.max_pool2d(-mean, **window)
-    return torch.exp(-(span / EDGE).square())
+    high, low = (F.max_pool2d(x, 2 * radius + 1, stride=1, padding=radius) for x in (mean, -mean))
+    return torch.exp(-((high + low) / EDGE).square())
 
 
 def _level(phone: Tensor, visibility: Tensor, studio: Tensor) -> Tensor:
