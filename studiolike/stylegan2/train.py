@@ -88,7 +88,7 @@ class PhoneStage(Stage):
 
     betas: tuple[float, float]  # of G's optimiser
 
-    def __init__(self, config: PretrainConfig, networks: dict[str, Any], data: TextureSet):
+    def __init__(self, config: PretrainConfig, networks: dict, data: TextureSet):
         self.config, self.batch, self.data, self.rows = config, config.batch, data, data.captures("phone")
         self.generator, self.ema = networks["generator"], networks["ema"]
         self.encoder: Any = networks.get("encoder")
@@ -215,7 +215,7 @@ class GameStage(PhoneStage):
 
     name, betas = "pretrain", BETAS
 
-    def __init__(self, config: PretrainConfig, networks: dict[str, Any], data: TextureSet):
+    def __init__(self, config: PretrainConfig, networks: dict, data: TextureSet):
         super().__init__(config, networks, data)
         self.discriminator = networks["discriminator"]
         self.look = compiled(self.discriminator.forward, "D") if config.compile else self.discriminator.forward
