@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from .pipeline import StudioPipeline
     from .synth import SetSpec, TextureSet
 
-ORDER = ("identity", "phone", "codes", "exemplars", "adapt", "detail")
-
 
 def set_spec(config: DataConfig, detailed: bool, test: bool = False) -> SetSpec:
     """The set the GAN stages read, or, ``detailed``, the larger textures of the detailer and the evaluation.
@@ -122,8 +120,9 @@ def train(
         ProfileError: unknown stage, a release of what was trained on ``studio``, or ``warm`` and networks of another size.
         InputError: ``studio`` does not fit. WeightsError: a run folder of other settings. ProtocolError: unknown protocol.
     """
-    if stage != "all" and stage not in ORDER:
-        raise ProfileError(f"unknown stage '{stage}'; choose one of {', '.join(ORDER)} or all")
+    known = (*SHARED, *BY_PROTOCOL)
+    if stage != "all" and stage not in known:
+        raise ProfileError(f"unknown stage '{stage}'; choose one of {', '.join(known)} or all")
     if studio and (stage != "adapt" or release):  # most real sets forbid what a release under MIT would allow
         raise ProfileError("--studio-set is for the stage adapt alone, and never for a release")
     if studio:  # D reads it, and under "open" there is no D

@@ -21,9 +21,10 @@ from ..image import linear_to_srgb, srgb_to_linear
 from ..io import atomic
 from ..layout import face_mask
 from ..stylegan2.encoder import encode
-from .losses import DARK, LOW, log_light
+from .losses import DARK, log_light
 
 EXPOSURE, BALANCE, GAMMA = 0.4, 0.12, 0.12  # standard deviations of the logarithms
+LOW = 16  # patches along a side of the low band that other captures tell
 
 
 def disturb(
@@ -85,7 +86,7 @@ class EncodedCaptures:
         people, index = owner.unique(return_inverse=True)
         order = index.argsort(stable=True)
         self.data, self.rows, self.people = data, rows[order], people
-        self.sorted = self.rows.sort()  # finds a row's kept codes
+        self.sorted = self.rows.sort()  # see `places`
         self.counts = torch.bincount(index)
         self.first = self.counts.cumsum(0) - self.counts
         self.encoder, self.generator, self.passes, self.share = encoder, generator, passes, share
@@ -125,8 +126,11 @@ class EncodedCaptures:
         """Codes ``(n, L, D)`` of captures among ``self.rows``, disturbed by ``rng``: of those that are kept, or new ones."""
         if self.kept is None:
             return self._encode(rows, rng)
-        places = self.sorted.indices[torch.searchsorted(self.sorted.values, rows)]
-        return self.kept[torch.randint(len(self.kept), (len(rows),), generator=rng), places].float()
+        return self.kept[torch.randint(len(self.kept), (len(rows),), generator=rng), self.places(rows)].float()
+
+    def places(self, rows: Tensor) -> Tensor:
+        """Where captures ``rows (n,)`` stand in ``self.rows``."""
+        return self.sorted.indices[torch.searchsorted(self.sorted.values, rows)]
 
     @torch.no_grad()
     def _encode(self, rows: Tensor, rng: torch.Generator) -> Tensor:
@@ -190,7 +194,7 @@ class OtherLights:
         light, weight = self._seen(captures.data, captures.rows, side)
         self.weight = weight * (total > 1)  # where hardly any pair was seen, the mean light is not known
         self.value = (light - self.mean) * self.weight
-        self.sorted, count = captures.sorted, len(captures)
+        self.captures, count = captures, len(captures)
         self.person = torch.arange(count, device="cpu").repeat_interleave(captures.counts, output_size=len(captures.rows))
         self.total = [x.new_zeros(count, *x.shape[1:]).index_add_(0, self.person, x) for x in (self.value, self.weight)]
 
@@ -209,7 +213,7 @@ class OtherLights:
     def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Log light ``(n, 3, side, side)`` to expect of the studio textures behind captures ``rows (n,)``, and its weight
         ``(n, 1, side, side)``, the visibility summed over the other captures."""
-        place = self.sorted.indices[torch.searchsorted(self.sorted.values, rows)]
+        place = self.captures.places(rows)
         value, weight = (
             total[self.person[place]] - own[place] for total, own in zip(self.total, (self.value, self.weight), strict=True)
         )

@@ -135,7 +135,6 @@ def detail_loss(studio: Tensor, truth: Tensor, face_weight: float = 2.0) -> Tens
     return reconstruction_loss(studio, truth, torch.ones_like(studio[:, :1]), face_weight=face_weight)
 
 
-LOW = 16  # patches along a side of the low band that other captures tell
 DARK = 0.01  # linear light, added before the logarithm
 
 

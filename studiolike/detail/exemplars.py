@@ -14,6 +14,8 @@ notices the stranger.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -59,6 +61,13 @@ def choose(textures: Tensor, count: int) -> Tensor:
     return torch.tensor(chosen, dtype=torch.long)
 
 
+@lru_cache(2)  # they cost more than all the rest of `complete`, and are the same for every texture
+def _keys_of(exemplars: Tensor) -> Tensor:
+    """`keys` of exemplars ``(K, 3, h, h)`` uint8, and then of their mirror images, ``(2K, 3, KEY, KEY)``."""
+    own = torch.cat([keys(part.float() / 255) for part in exemplars.split(4)])  # a few at a time: they are large
+    return torch.cat([own, own.flip(-1)])
+
+
 def complete(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:
     """A texture whose unseen texels have the detail of an exemplar; observed ones stay, and so do eyes, brows and lips.
 
@@ -78,8 +87,9 @@ def complete(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:
             f"exemplars (K, 3, h, h), here {tuple(exemplars.shape)}, at least one"
         )
     hidden = (1 - visibility) * (1 - feature_mask(texture.shape[-1]).to(texture))
-    known = torch.cat([exemplars, exemplars.flip(-1)])
-    own = torch.cat([keys(part.to(texture) / 255) for part in exemplars.split(4)])  # a few at a time: they are large
-    wanted = difference(keys(texture), torch.cat([own, own.flip(-1)]), resize(hidden, KEY) + EVERYWHERE)
-    lent = resize(known[wanted.argmin(1).to(known.device)].to(texture) / 255, texture.shape[-1]).clamp(0, 1)
+    weight = resize(hidden, KEY) + EVERYWHERE
+    nearest = difference(keys(texture), _keys_of(exemplars).to(texture), weight).argmin(1).to(exemplars.device)
+    lent, mirrored = exemplars[nearest % len(exemplars)], nearest >= len(exemplars)
+    lent = torch.where(mirrored.view(-1, 1, 1, 1), lent.flip(-1), lent)
+    lent = resize(lent.to(texture) / 255, texture.shape[-1]).clamp(0, 1)
     return torch.lerp(texture, fuse(lent, torch.ones_like(visibility), texture, WIDTH, edges=False), hidden)

@@ -21,8 +21,16 @@ from ..image import from_signed
 from .core import Experiment, Outcome, declare
 from .lab import Lab
 
-FUSION = {"width": WIDTH, "step": STEP, "reach": REACH, "thin": THIN, "edge": EDGE, "near": NEAR, "floor": FLOOR}
-FUSION["lent_width"] = LENT_WIDTH
+FUSION = {
+    "width": WIDTH,
+    "step": STEP,
+    "reach": REACH,
+    "thin": THIN,
+    "edge": EDGE,
+    "near": NEAR,
+    "floor": FLOOR,
+    "lent_width": LENT_WIDTH,
+}
 LIGHTS = 4  # of a person, for each seed
 NETWORKS = ("g_phone", "encoder", "few/g_studio", "open/g_studio")
 LIMITS = (

@@ -250,28 +250,32 @@ def scores(lab: DetailLaboratory, results: Mapping[str, Tensor]) -> dict[str, di
     distance, judge, wanted = perceptual_judge(), weights.load("identity_eval"), field_of(lab.truth)
     found = {}
     for name, result in results.items():
-        in_holes = perceptual(distance, result, lab.truth, lab.hidden)
         values = (
             psnr(result, lab.truth, lab.counts),
             perceptual(distance, result, lab.truth, lab.counts),
             low_band_error(result, lab.truth, lab.counts)["total"],
             faceid(judge, result, lab.truth, lab.visibility)["cosine"],
             correlation(field_of(result), wanted, lab.trust * lab.counts),
-            torch.where(lab.hidden.mean((1, 2, 3)) > 0.01, in_holes, torch.nan),
+            _of_holes(lab, perceptual(distance, result, lab.truth, lab.hidden)),
         )
         found[name] = {metric: value.numpy() for metric, value in zip(METRICS, values, strict=True)}
     return found
 
 
+def _of_holes(lab: DetailLaboratory, value: Tensor) -> Tensor:
+    """``value (B,)``, nan for captures that have hardly any holes."""
+    return torch.where(lab.hidden.mean((1, 2, 3)) > 0.01, value, torch.nan)
+
+
 def in_holes(lab: DetailLaboratory, results: Mapping[str, Tensor]) -> dict[str, dict[str, np.ndarray]]:
     """Every result measured in the holes, of captures that have some: PSNR after a gain fit and perceptual distance, ``(B,)``."""
-    distance, found, enough = perceptual_judge(), {}, lab.hidden.mean((1, 2, 3)) > 0.01
+    distance, found = perceptual_judge(), {}
     for name, result in results.items():
         values = {
             "PSNR": psnr(gain_fitted(result, lab.truth, lab.hidden), lab.truth, lab.hidden),
             "perceptual": perceptual(distance, result, lab.truth, lab.hidden),
         }
-        found[name] = {metric: torch.where(enough, value, torch.nan).numpy() for metric, value in values.items()}
+        found[name] = {metric: _of_holes(lab, value).numpy() for metric, value in values.items()}
     return found
 
 
