@@ -27,13 +27,15 @@
 # - read, and write, a data card that says what a data set cannot show.
 #
 # **Prerequisites.** Basic deep learning, and PyTorch tensors.
-# No graphics: the few equations of light are explained where they are used, and {doc}`../before-you-start` has the pictures that go with them.
+# No graphics: what is needed of it is explained where it is used, and {doc}`../before-you-start` has the pictures that go with it.
 #
 # **Words.** A *subject* is a person, here a synthetic one.
-# A *texture* is the unrolled surface of a head, stored as a picture whose pixels are called *texels*.
+# A *texture* is the unrolled surface of a head, stored as a picture whose pixels are called *texels*; its red, green and blue lie in [0, 1], and a *level* is one step of an 8-bit picture, 1/255 of that range.
 # A *capture* is one texture of one subject in one light.
-# The *phone* and the *studio domain* are the two kinds of texture.
-# A *level* is one step of an 8-bit picture, 1/255 of its range.
+# The *phone* and the *studio domain* are the two kinds of texture; the studio's light is even, and *de-lighting* is the way from the first to the second.
+# *sRGB* is the encoding of ordinary picture files: not the light itself (*linear* values), but a curve of it that gives dark tones more levels.
+# A *split* is a group of subjects with one purpose.
+# Most are for training; settings are chosen on the split "val", from which no network learns, and only the final evaluation opens "test".
 #
 # **What the authors say about their data.** They state that phone textures are of low resolution, have the capture's light baked in, and miss regions, behind the ears for example {cite}`athar2024bridging`.
 # Secondary summaries report 12,000 phone textures.
@@ -52,7 +54,7 @@
 # - [x] The one person: light moves a texel more than everything that makes people different.
 #
 # Many expect people to differ more than lamps.
-# The section on twelve lights measures both variances, over the same texels.
+# The section on severity measures both variances, over the same texels.
 # ```
 #
 # ```{predict} 2. A classifier sees no picture, only the map of which texels were observed. How well does it tell phone from studio?
@@ -62,7 +64,7 @@
 # - [x] Perfectly.
 #
 # A studio texture has no holes.
-# The question that matters is what such a classifier teaches a generator, and the answer is: to paint holes, or to fill them, and nothing about light.
+# The question that matters is what a network learns that has to please such a classifier, and the answer is: to paint holes, or to fill them, and nothing about light.
 # ```
 #
 # ```{predict} 3. Your studio set stores linear light, your phone set sRGB. You train a network to turn one into the other. What does it learn first?
@@ -95,7 +97,6 @@ from studiolike.stylegan2.train import image_grid
 from studiolike.synth import (
     light,
     phone_capture,
-    skin,
     studio_texture,
     synthesise_subjects,
 )
@@ -109,26 +110,27 @@ size = settings.chapter.detail_resolution  # of the few that are made on this pa
 everybody = data.studio_batch(torch.arange(len(data.studio)))
 
 # %% [markdown]
-# ## One layout for every head
+# ## One layout for every head, and what that is worth
 #
 # A head is stored as a square picture: unroll a cylinder around the head's vertical axis, put a dome on top, keep the nose in the middle.
-# Take a point of the surface with azimuth $\varphi$ (the angle around the axis, 0 at the nose), distance $r$ from the axis and height $y$.
-# It goes to the place $(u, v)$ of the picture, both between 0 and 1:
+# Across, the coordinate $u$ stands for the angle around the axis, down, $v$ for the height, both from 0 to 1; the face gets more texels than the back of the head.
+# (From the section on holes on, $v$ alone is the visibility.)
 #
-# $$
-# \begin{aligned}
-# u &= \tfrac12 + \tfrac12 \operatorname{sign}(\varphi)\; a\,(1 + f - f a), \qquad a = |\varphi| / \pi, \\
-# v &= (T - h) / (T - B), \qquad h = \begin{cases} y & y \le D \\ D + \frac{T - D}{88°}\arctan\frac{y - D}{r} & y > D. \end{cases}
-# \end{aligned}
-# $$ (eq-ch01-layout)
-#
-# $T$ and $B$ are the heights of crown and neck, $D$ is where the dome begins, and $f$ gives the face more texels than the back of the head.
-#
-# The map has two companions.
+# The picture has two companions.
 # A **position map** holds, in every texel, the point of the head that lies there, so that normals (the directions in which the skin faces), meshes and light all follow from it.
 # A **visibility map** in $[0, 1]$ says how well a texel was seen, and is exactly 0 where nobody looked.
 #
-# In the figure, find the nose in all three pictures: in the middle of the first, of the second, and of the front view.
+# The 468 landmarks of a face detector {cite}`kartynnik2019facemesh` have *fixed* places in the layout: the textures are *registered*.
+# So one texel is the same spot of skin on everybody: a network need not learn where the mouth is, only what mouths look like.
+# Models of faces have rested on that correspondence since {cite:t}`blanz1999morphable`.
+#
+# How much is it worth?
+# Take the fine structure of $n$ studio faces (log luminance without its broad part: eyes, brows, nose, lips, marks), span a linear subspace by them, and ask what share of the fine structure of people *not* among them it explains.
+# Then do the same after every texture was moved, turned and scaled a little, as it would come out of the crop box of a face detector.
+# Same people, same statistics of pixels; only the correspondence is gone.
+#
+# In the first figure, find the nose in all three pictures.
+# In the second, the curves are the result: higher is better, and below 0 the subspace does worse than assuming no structure at all.
 
 # %% tags=["hide-input"]
 notebook.source(layout.uv_of)
@@ -139,24 +141,6 @@ figures.show(
     "Right: the coloured layout on the head, from the front and from the side; the "
     "grid's cells are small on the face and large at the back.",
 )
-
-# %% [markdown]
-# The face oval is {glue:text}`ch01_face_area:.0f` % of the head's surface and gets {glue:text}`ch01_face_texels:.0f` % of the texels.
-#
-# ## Why registration makes few samples enough
-#
-# The 468 landmarks of a detector {cite}`kartynnik2019facemesh` have *fixed* places in the layout: the textures are *registered*.
-# So one texel is the same spot of skin on everybody: a network need not learn where the mouth is, only what mouths look like.
-# Morphable models have rested on that correspondence since {cite:t}`blanz1999morphable`.
-#
-# How much is it worth?
-# Take the fine structure of $n$ studio faces (log luminance without its broad part: eyes, brows, nose, lips, marks), span a linear subspace by them, and ask what share of the fine structure of people *not* among them it explains.
-# Then do the same after every texture was moved, turned and scaled a little, as it would come out of the crop box of a face detector.
-# Same people, same statistics of pixels; only the correspondence is gone.
-#
-# The curves on the right are the result: higher is better, and below 0 the subspace does worse than assuming no structure at all.
-
-# %% tags=["hide-input"]
 unseen = data.split == SPLITS.index("val")
 registered = lab.registration(everybody[~unseen], everybody[unseen])
 figures.show(
@@ -168,50 +152,13 @@ figures.show(
 )
 
 # %% [markdown]
+# The face oval is {glue:text}`ch01_face_area:.0f` % of the head's surface and gets {glue:text}`ch01_face_texels:.0f` % of the texels.
 # From {glue:text}`ch01_counts` textures, {glue:text}`ch01_registered:.0f` % of new faces' fine structure is explained if all are registered, and {glue:text}`ch01_jittered:.0f` % if not: {glue:text}`ch01_enough`.
 # This tests the *representation*; no network was trained, and a convolutional one would be hurt less than a linear subspace.
 #
-# ## Who is in the data
+# ## A head whose causes are known
 #
-# A synthetic subject is a seed, from which its traits are drawn.
-# Its skin is painted with two fields, melanin $M$ and the blood fraction $b$, and becomes a colour only through a model of absorption, in the manner of {cite:t}`donner2006skin`:
-# blood-perfused dermis reflects by diffusion theory {cite}`jensen2001subsurface`, and light of wavelength $\Lambda$ crosses the melanin of the epidermis on its way in and out.
-#
-# $$ R(\Lambda) = 0.97\, e^{-M(\Lambda / 550\,\mathrm{nm})^{-1.25}}\; R_{\text{dermis}}(\Lambda; b) + 0.01 . $$ (eq-ch01-skin)
-#
-# $R$ is the share of the light that comes back, and $R_{\text{dermis}}$ the share that the deeper skin would return without melanin above it.
-# Blood is placed by region, as measured maps show it {cite}`jimenez2010appearance`; spectral models of skin go back further {cite}`krishnaswamy2004skin`.
-# The exponent $-1.25$ is **our choice**, flatter than the textbook law, with which dark skin came out orange.
-# How strongly the dermis scatters is the mean over many measured skins {cite}`jacques2013optical`.
-# A spectrum matters here: mixing "light" and "dark" RGB linearly makes brown skin grey.
-#
-# The first figure shows which colours the model can make, and where the people of this page's set lie among the classes that dermatologists use.
-# The second counts those people by four traits.
-
-# %% tags=["hide-input"]
-notebook.source(skin.skin_reflectance)
-measured = portraits.skin_colours(data)
-groups = portraits.composition(data, portraits.ita_class(measured))
-figures.show(
-    portraits.skin_figure(measured),
-    "Left: a chart of skin colours over tone and blood fraction, from pale to very dark, "
-    "redder with more blood. Right: lightness over yellowness of the model and of all "
-    "subjects' studio textures, with the borders of the six classes of the individual "
-    "typology angle (ITA).",
-)
-figures.show(
-    portraits.composition_figure(groups),
-    f"Composition of this page's {len(data.studio)} subjects: counts over six skin "
-    "classes, four age groups, eleven hair styles and six beards.",
-)
-
-# %% [markdown]
-# Subjects' median skin lightness runs from L* {glue:text}`ch01_darkest:.0f` to {glue:text}`ch01_lightest:.0f` (0 is black, 100 white), and they fall into {glue:text}`ch01_classes` of the six classes of the *individual typology angle*, $\arctan\frac{L^*-50}{b^*}$ with lightness $L^*$ and yellowness $b^*$ {cite}`delbino2013skin`.
-# Nobody was measured for this figure: it shows that the model's range is wide, not that its colours are right for each person.
-#
-# ## Everything is known
-#
-# From the seed come a shape (the base head plus smooth, slightly asymmetric bumps, at fixed $u, v$), pigments, marks, hair, and relief.
+# A synthetic subject is a seed, from which its traits are drawn: a shape (the base head plus smooth, slightly asymmetric bumps), pigments, marks, hair, and relief (pores and wrinkles).
 # Every map that went into the picture is kept, which no real capture can offer.
 # The first figure has ten of them.
 # Upper row, what the subject is made of:
@@ -222,22 +169,22 @@ figures.show(
 # - **sky seen**, the share of all directions that nothing blocks, dark in hollows (*ambient occlusion*);
 # - **gloss**, how mirror-like the skin is.
 #
-# Lower row: where **hair** covers the skin; the **light** that fell on the head in one capture; its **visibility**, black where the phone never looked; and the two textures that result.
+# Lower row: where **hair** covers the skin; the **light** that fell on the head in one capture; its **visibility**, black where the phone never looked; and the two textures that result, one for each domain.
 #
-# ## The two domains
-#
-# Let $n$ be a texel's normal.
-# Light reaches it from all directions $\omega_d$ that it can see; $\mathcal D$ is a set of directions spread over the sphere, and $L(\omega_d)$ the light that comes from one of them.
+# The domains differ first of all in their light.
+# It reaches a texel with normal $n$ from all directions $\omega_d$ that it can see; $\mathcal D$ is a set of directions spread over the sphere, and $L(\omega_d)$ the light that comes from one of them.
 # What a texel can see, $V_d$ (1 or 0 for each direction, or between), is worked out once and kept, which turns every further lighting into a product of matrices {cite}`sloan2002prt`.
-# Their sum is the *irradiance* $E$, the light that falls on the texel:
+# The sum is the *irradiance* $E$, the light that falls on the texel:
 #
 # $$ E = \frac4{|\mathcal D|}\sum_{d \in \mathcal D} L(\omega_d)\, V_d \max(n \cdot \omega_d, 0) \;+\; K\, S \max(n\cdot\omega_K, 0) . $$ (eq-ch01-light)
 #
+# The factor 4 makes $E = 1$ where nothing is blocked and white light of strength 1 comes from everywhere.
 # The second term is a hard key light, a lamp or the sun in direction $\omega_K$ with strength $K$ and cast shadow $S$ (0 in the shadow, 1 outside); it is present in about three captures of five.
 # The studio has one light for everybody, a uniform dome, and one exposure.
 #
 # The second figure has six subjects, evenly spaced in skin tone, once in the studio and once by phone.
 # The columns share a subject; nothing else is shared between the rows.
+# (The *severity* above a column says how uneven the phone's light was; the next section defines it.)
 
 # %% tags=["hide-input"]
 notebook.source(light.diffuse)
@@ -269,11 +216,11 @@ figures.show(
 )
 
 # %% [markdown]
-# Over the facial skin that the phone saw well, the two rows agree to only {glue:text}`ch01_nothing:.1f` dB of PSNR (*peak signal-to-noise ratio*: the mean squared error on a logarithmic scale, where 20 dB is an error of a tenth of the range, 40 dB of a hundredth).
-# The left and right side of a face differ in luminance by {glue:text}`ch01_asymmetry_phone:.2f` log units by phone and by {glue:text}`ch01_asymmetry_studio:.2f` in the studio; 0.1 log units are about 10 %.
+# Over the facial skin that the phone saw well, the two textures of a subject agree to only {glue:text}`ch01_nothing:.1f` dB of PSNR (*peak signal-to-noise ratio*: the mean squared error on a logarithmic scale, where 20 dB is an error of a tenth of the range, 40 dB of a hundredth).
+# The left and right side of a face differ in luminance (brightness) by {glue:text}`ch01_asymmetry_phone:.2f` log units by phone and by {glue:text}`ch01_asymmetry_studio:.2f` in the studio; 0.1 log units are about 10 %.
 # Faces are nearly symmetric and light seldom is, so most of that difference is light.
 #
-# ## One subject under twelve lights
+# ## How severe is a light?
 #
 # Strongly uneven light is the limit that summaries of the paper name for its method, so every capture gets a number for it.
 # The **severity** of a capture is the contrast of the true irradiance $E$ over the face,
@@ -282,8 +229,10 @@ figures.show(
 #
 # with the 5th and 95th percentile of its luminance: 0 for perfectly even light, near 1 if one part is black.
 # A real capture cannot know it, because it needs $E$; the synthetic one does.
+# All that one could measure on a real photo is the left-right *asymmetry* of the picture.
 #
-# The first figure has one person under twelve lights, in order of severity, and below each picture the light alone; the slider shows the same twelve, larger.
+# The first figure has one person under twelve lights, in order of severity, and below each picture the light alone.
+# The second shows, left, how severe the lights of the whole set are, and, right, what the asymmetry knows of it: one dot is one capture.
 
 # %% tags=["hide-input"]
 notebook.source(light.severity)
@@ -295,20 +244,24 @@ figures.show(
     "in deep shadow, with the true irradiance of each below it, every one at the same "
     "mean brightness.",
 )
-order = many.severity.argsort()
-figures.image_slider(
-    many.texture[order],
-    [f"severity {value:.2f}" for value in many.severity[order]],
-    "one synthetic subject under twelve lights",
-    name="Light",
-    width=320,
+texture, visibility = data.phone_batch(torch.arange(len(data)))
+uneven = asymmetry(texture, visibility * layout.face_mask(data.resolution))
+figures.show(
+    domains.severity_figure(data, uneven),
+    "Left: stacked histogram of lighting severity of the split val and of all other "
+    "captures. Right: the asymmetry that can be measured in the picture, over the true "
+    "severity, one dot per capture.",
 )
 
 # %% [markdown]
-# Severity runs from {glue:text}`ch01_s_low:.2f` to {glue:text}`ch01_s_high:.2f` here.
-# One face under these lights varies by {glue:text}`ch01_sd_lights:.0f` levels (standard deviation of a texel); all people of this page's set in the studio vary by {glue:text}`ch01_sd_people:.0f`, over the same texels.
+# Over the twelve lights severity runs from {glue:text}`ch01_s_low:.2f` to {glue:text}`ch01_s_high:.2f`.
+# This one face varies under them by {glue:text}`ch01_sd_lights:.0f` levels (standard deviation of a texel); all people of this page's set in the studio vary by {glue:text}`ch01_sd_people:.0f`, over the same texels.
 # So light moves a texel of this face {glue:text}`ch01_variance` than everything that makes people different, skin tone included.
 # Pixel error alone cannot tell the two apart, which is why identity and light are measured separately in later chapters.
+#
+# In the whole set the median severity is {glue:text}`ch01_severity_median:.2f`, and one capture in ten exceeds {glue:text}`ch01_severity_high:.2f`.
+# The rank correlation of the asymmetry with it is {glue:text}`ch01_rank:.2f` (1 would order the captures alike): light from above is severe and yet symmetric, and hair that hangs on one side is asymmetric without any light.
+# Later chapters use the true number.
 #
 # ## What the phone does, step by step
 #
@@ -319,6 +272,7 @@ figures.image_slider(
 # %% tags=["hide-input"]
 stages = {}
 with torch.no_grad():
+    order = many.severity.argsort()
     last = phone_capture(heads[one : one + 1], 100 + order[8][None], stages)
 assert torch.equal(stages["JPEG"], last.texture)
 albedo = linear_to_srgb(heads.albedo_linear[one])
@@ -338,50 +292,30 @@ figures.show(
 # %% [markdown]
 # The step that is missing in the bars is the first one, from albedo to light: {glue:text}`ch01_light_change:.0f` levels, exposure included.
 # Of the others, *{glue:text}`ch01_most_fine`* changes fine structure most in this capture.
-# Broad changes are what chapter 4 has to undo, fine ones what chapter 5 has to restore, and black texels what chapter 2 has to invent.
+# Broad changes are what chapter 4 has to undo, fine ones what chapter 5 has to restore, and the texels that nobody saw what chapter 2 has to invent.
 #
-# ## Holes, and how severe the light is
+# ## What goes wrong, 1: holes betray the domain
 #
-# For each view, a texel's quality is a smooth step of the cosine between its normal and the direction to the camera, times the share of the camera's sight that nothing blocks; the best view counts.
-# Below a threshold the texel was never observed: its visibility is exactly 0, and what the picture shows there is a *smear*, the colours around it drawn over the hole.
-#
+# A texel of a phone texture is seen well if it faces one of the cameras, and nothing stands between.
+# Below a threshold it counts as never observed: its visibility is exactly 0, and what the picture shows there is a *smear*, the colours around it drawn over the hole.
 # The first figure maps over the whole set which texels captures observe; bright is often.
-# The second shows how severe the set's light is, and, on its right, the left-right *asymmetry* of the picture, all that one could measure on a real photo: one dot is one capture.
+#
+# Now somebody trains a network adversarially: a second one, the *discriminator*, learns to tell phone from studio, and its opinion trains the first.
+# That pays for *any* difference, and takes the easiest one: a shortcut {cite}`geirhos2020shortcut`.
+# We train the simplest discriminator, logistic regression, and give it less and less to look at.
+# **Raw:** textures as they come, with the visibility map of each (a studio texture is seen everywhere).
+# **Masked:** both domains seen through maps of phone captures, $(v \odot x, v)$, with texture $x$ and visibility $v$ multiplied texel by texel, each map handed to one texture of either side.
+# It is graded on subjects that it was not trained on, by the AUC: the probability that it ranks a phone texture above a studio one, 0.5 for a coin, 1 for certainty.
+# The second figure has the grades.
 
-# %% tags=["hide-input"]
-texture, visibility = data.phone_batch(torch.arange(len(data)))
-uneven = asymmetry(texture, visibility * layout.face_mask(data.resolution))
+# %%
+notebook.source(lab.looks)
 figures.show(
     domains.holes_figure(data),
     "Two maps of the layout: the share of captures in which a texel was observed, and "
     "its mean visibility, both high in the face's middle and zero at the back. Bars: the "
     "observed share by region.",
 )
-figures.show(
-    domains.severity_figure(data, uneven),
-    "Left: stacked histogram of lighting severity of the split val and of all other "
-    "captures. Right: the asymmetry that can be measured in the picture, over the true "
-    "severity, one dot per capture.",
-)
-
-# %% [markdown]
-# A capture observes {glue:text}`ch01_observed:.0f` % of the map on average, and {glue:text}`ch01_ears:.0f` % of the ears.
-# {glue:text}`ch01_never:.0f` % of the map was observed in no capture of this set: whatever a network paints there is a guess from the studio data alone.
-#
-# The median severity is {glue:text}`ch01_severity_median:.2f`, and one capture in ten exceeds {glue:text}`ch01_severity_high:.2f`.
-# The rank correlation of the asymmetry with it is {glue:text}`ch01_rank:.2f` (1 would order the captures alike): light from above is severe and yet symmetric, and hair that hangs on one side is asymmetric without any light.
-# Later chapters use the true number.
-#
-# ## What goes wrong, 1: holes betray the domain
-#
-# An adversarial loss (a network that learns to tell two sets apart, and whose opinion trains another) pays for *any* difference, and takes the easiest one: a shortcut {cite}`geirhos2020shortcut`.
-# We train a classifier of a few lines, logistic regression, to tell phone from studio, and give it less and less to look at.
-# **Raw:** textures as they come, with the visibility map of each (a studio texture is seen everywhere).
-# **Masked:** both domains seen through maps of phone captures, $(v \odot x, v)$, with texture $x$ and visibility $v$ multiplied texel by texel, each map handed to one texture of either side.
-# It is graded on subjects that it was not trained on, by the AUC: the probability that it ranks a phone texture above a studio one, 0.5 for a coin, 1 for certainty.
-
-# %%
-notebook.source(lab.looks)
 grades = lab.shortcuts(data)
 figures.show(
     domains.shortcuts_figure(grades),
@@ -390,7 +324,9 @@ figures.show(
 )
 
 # %% [markdown]
-# The hole map alone reaches {glue:text}`ch01_auc_holes_raw:.2f`, and so would a discriminator, without one look at a face.
+# A capture observes {glue:text}`ch01_observed:.0f` % of the map on average, and {glue:text}`ch01_ears:.0f` % of the ears; {glue:text}`ch01_never:.0f` % of the map was observed in no capture of this set.
+#
+# The hole map alone reaches {glue:text}`ch01_auc_holes_raw:.2f`, without one look at a face.
 # Texels that nobody saw reach {glue:text}`ch01_auc_smears_raw:.2f`: to hide the *map* is not enough where software leaves a smear.
 # Masking {glue:text}`ch01_closed`: {glue:text}`ch01_auc_holes_masked:.2f` and {glue:text}`ch01_auc_smears_masked:.2f`.
 # For the holes that is exact and no measurement, since the same maps are handed to both sides.
@@ -401,10 +337,11 @@ figures.show(
 #
 # ## What goes wrong, 2: colour management as de-lighting
 #
-# Studio archives often hold *linear* camera values, proportional to the light; phones deliver *sRGB*, a curve of them that gives dark tones more levels.
+# Studio archives often hold linear camera values; phones deliver sRGB.
 # Suppose nobody converts.
-# The whole "network" below is one number, the exponent of $y = x^\gamma$, fitted on the pre-training subjects and graded on those of the split "val".
-# The table has PSNRs to the studio textures, first as the set stores them, last after both were decoded for the eye.
+# The whole "network" below is one number, the exponent of $y = x^\gamma$, fitted on the training subjects and graded on those of the split "val".
+# The table has PSNRs to the studio textures, once with both sets in sRGB and once with the studio set left linear: of the phone textures as they are ("doing nothing"), after the exponent, and, last, of the same result once both sides are decoded for the eye.
+# In the figure, compare the second picture with the third, and the first with the fourth: is that de-lighting?
 
 # %% tags=["hide-input"]
 fits = lab.one_exponent(data)
@@ -444,7 +381,8 @@ figures.show(
 # Split by capture, its memory holds *other* captures of the same people; split by subject, it does not.
 #
 # In the figure, compare the two rows of answers with the last row, the truth.
-# The first table below it lists the splits of this book, all by subject; in the second, a tiny set is made twice.
+# The table lists the splits of this book, all by subject.
+# (The *few-shot set* is the few people whose studio textures chapter 4 may use; a *seed* is the number that a subject is made from, and a split's people have consecutive ones.)
 
 # %% tags=["hide-input"]
 leak = lab.split_leak(data)
@@ -467,23 +405,14 @@ notebook.table_of(
     ["split", "used for", "subjects", "captures", "first seed"],
     domains.split_rows(data),
 )
-twice = lab.made_twice(first_seed=123)
-assert twice[0] == twice[1]
-hashes = [manifest["sha256"] for manifest in twice]
-notebook.table_of(
-    ["file of a tiny set", "hash, made once", "made again"],
-    [[name, *(f"`{each[name][:16]}…`" for each in hashes)] for name in hashes[0]],
-)
 
 # %% [markdown]
 # With the leak the memoriser finds the right person in {glue:text}`ch01_leak_found:.0f` % of the cases, and then its answer *is* the truth; its error is {glue:text}`ch01_leak_capture:.1f` levels.
 # Split by subject, its error is {glue:text}`ch01_leak_subject:.1f` levels, which is what it deserves.
 #
-# So every split here is by subject, and the seeds of the splits lie a million apart: a larger set holds a smaller one's people, each in the same split.
+# The seeds of the splits lie a million apart: a larger set holds a smaller one's people, each in the same split.
 # The set of this page holds nobody of the split "test": those people stand in a set of their own, which only {ref}`ch06` opens.
 # The counts are this page's; the released networks learnt from larger sets, which their cards describe.
-# A set is a generator version, seeds and a resolution; its *manifest* names them and the hash (a fingerprint of the bytes) of each file, and the last table shows that a set made twice has the same bytes.
-# That promise holds on one machine with one version of PyTorch: another processor adds floating-point numbers in another order, so a few texels may round to a neighbouring level there.
 #
 # ## A real capture beside them
 #
@@ -527,23 +456,38 @@ notebook.table_of(
 # - **Light.** Half of it comes from measured environments with their suns, half from a few broad lobes and one key, all infinitely far away. No bounce from clothes, no lamp near the face, one hard source at a time.
 # - **Camera.** One error model for all phones. Beauty filters, local tone mapping and motion blur are missing, and the astronaut was photographed with studio light.
 #
-# These judgements come from laying sheets of captures beside real unwraps and evenly lit face scans, changing the generator, and looking again, round after round.
-# That is how pores and blotches, stray hairs, seams of the phone's views, grey beards, pale skin with little blood, and harder light came in.
-# The next round should begin with the eyes.
+# ## Who is in the data
 #
-# ## A crowd, and how different its people are
+# Skin is painted with two fields, melanin (the brown pigment of the outer layer) and blood (in the layer below), and becomes a colour only through a model (`studiolike.synth.skin`) of what both let through at each wavelength, in the manner of {cite:t}`donner2006skin`, as spectral models of skin have done for long {cite}`krishnaswamy2004skin,jensen2001subsurface`; blood is placed by region, as measured maps show it {cite}`jimenez2010appearance`.
+# A spectrum matters: mixing "light" and "dark" colours instead would make brown skin grey.
+# How strongly skin scatters is the mean over many measured skins {cite}`jacques2013optical`; how fast melanin's absorption falls with the wavelength is **our choice**, flatter than the textbook law, with which dark skin came out orange.
 #
-# A generator can be varied in colour and still draw one face.
-# Wipe between the phone textures of {glue:text}`ch01_sheet` subjects and the studio textures of the same people.
+# The first figure shows which colours the model can make, and where the people of this page's set lie among the classes that dermatologists use; the second counts them by four traits.
 #
-# Two measurements tell one face in many colours from many faces; both are histograms in the figure.
-# Left, every face loses its colours: each channel is set to zero mean and unit variance over the face, so that only shape and pattern are left, and we look for the two subjects who are most alike.
+# A generator can be varied in colour and still draw one face, so the third figure has two measurements that tell one face in many colours from many faces.
+# Left, every face loses its colours: each channel is set to zero mean and unit variance over the face, so that only shape and pattern are left, and we look how far apart two subjects are.
 # Copies would lie at 0.
 # Right, an *identity network*, which turns a texture into a list of numbers (an embedding) that should depend on the person alone, must say whether two captures under *different lights* show one person.
 # The cosine of two embeddings is 1 if they point the same way.
 # The network was trained on other subjects, and no loss in this book ever uses it; the dashed threshold is chosen on {glue:text}`ch01_line_up` people of the split "val", and graded on as many others of that split, under three lights each.
+#
+# Last, wipe between the phone textures of {glue:text}`ch01_sheet` subjects and the studio textures of the same people.
 
 # %% tags=["hide-input"]
+measured = portraits.skin_colours(data)
+groups = portraits.composition(data, portraits.ita_class(measured))
+figures.show(
+    portraits.skin_figure(measured),
+    "Left: a chart of skin colours over tone and blood fraction, from pale to very dark, "
+    "redder with more blood. Right: lightness over yellowness of the model and of all "
+    "subjects' studio textures, with the borders of the six classes of the individual "
+    "typology angle (ITA).",
+)
+figures.show(
+    portraits.composition_figure(groups),
+    f"Composition of this page's {len(data.studio)} subjects: counts over six skin "
+    "classes, four age groups, eleven hair styles and six beards.",
+)
 crowd = data.subjects("phone")[:64]
 first = torch.stack([(data.subject == s).nonzero()[0, 0] for s in crowd])
 apart = lab.diversity(everybody, layout.region_mask("face", data.resolution))
@@ -555,13 +499,6 @@ figures.show(
     "identity network's cosines for captures of two subjects and for captures of one "
     "subject under two lights, with the threshold.",
 )
-figures.show(
-    figures.texture_grid(
-        [everybody[apart.trio]], [""], ["a subject", "most alike", "at the median"]
-    ),
-    "The two subjects of this set who are most alike without their colours, and a third "
-    "at the median distance from the first.",
-)
 figures.before_after(
     image_grid(data.phone_batch(first)[0]),
     image_grid(data.studio_batch(crowd)),
@@ -571,6 +508,9 @@ figures.before_after(
 )
 
 # %% [markdown]
+# Subjects' median skin lightness runs from L* {glue:text}`ch01_darkest:.0f` to {glue:text}`ch01_lightest:.0f` (0 is black, 100 white), and they fall into {glue:text}`ch01_classes` of the six classes of the *individual typology angle*, $\arctan\frac{L^*-50}{b^*}$ with lightness $L^*$ and yellowness $b^*$ {cite}`delbino2013skin`.
+# Nobody was measured for this: it shows that the model's range is wide, not that its colours are right for each person.
+#
 # The median distance of two subjects is {glue:text}`ch01_any:.2f`, of a subject and its nearest neighbour {glue:text}`ch01_nearest:.2f`, and of the closest pair {glue:text}`ch01_closest:.2f`.
 # Across lights, {glue:text}`ch01_verified:.1f` % of the pairs of these others are told right (AUC {glue:text}`ch01_auc:.3f`, {glue:text}`ch01_genuine` pairs of one person and {glue:text}`ch01_impostor` of two), so an identity can be lost, and its loss can be measured.
 # Mind what this shows and what not: the network knows how *our* heads differ, and many of them differ by hair, beard and tone more than real relatives do.
@@ -589,7 +529,7 @@ figures.before_after(
 # | hair, beards, eyes | colours depend loosely on tone, beards and baldness on one number called masculinity; both are simplifications of ours and describe nobody |
 # | intended use | teaching; testing whether a method does what it claims where the truth is known; pre-training before real data |
 # | not for | claims about real people or groups; fairness audits; face recognition; deciding anything about anybody |
-# | known limits | neutral expression, no accessories, one head topology, simplified eyes and hair, the list of the section above |
+# | known limits | neutral expression, no accessories, one head topology, simplified eyes and hair, the list beside the real capture above |
 # | licence | that of this package; the face mesh is Apache-2.0 (see NOTICE) |
 #
 # **Consent.** Nobody had to be asked, which is the main reason for synthetic data here.
@@ -858,7 +798,7 @@ ch01.check_exponent(exponent)
 # ````{solution} ex-ch01-views
 # :class: dropdown
 #
-# Set `SINGLE` in `studiolike/synth/camera.py` to 0, widen `middle` there to $\pm\pi$ with five views, and look at the bars of the section on holes again.
+# Set `SINGLE` in `studiolike/synth/camera.py` to 0, widen `middle` there to $\pm\pi$ with five views, and look at the bars beside the maps of holes again.
 # The back of the ears becomes visible from behind, the scalp under hair never does: hair hides it from every side.
 # The crown needs a camera above, which people seldom hold there.
 # ````
@@ -866,6 +806,8 @@ ch01.check_exponent(exponent)
 # ## Determinism
 #
 # Subjects, lightings, cameras and noise come from named streams of random numbers, one per seed and purpose, so a batch's make-up does not change who is in it.
+# A set is a generator version, seeds and a resolution; its *manifest* names them and the hash (a fingerprint of the bytes) of each file, and a set made twice has the same bytes.
+# That promise holds on one machine with one version of PyTorch: another processor adds floating-point numbers in another order, so a few texels may round to a neighbouring level there.
 # Two runs on one machine give the same figures and numbers; a test of the package runs every chapter twice and compares.
 #
 # ## Summary

@@ -14,11 +14,12 @@
 #
 # - write down a StyleGAN2 generator and discriminator, and say what each part is there for;
 # - explain why holes in the data let a discriminator win without ever looking at a face, why grain can escape it altogether, and what we do against either;
-# - read a sample grid, a truncation sweep, a style-mixing grid and a KID with its floor, and say what each of them cannot show;
+# - read what GANs are judged by (grids of samples, truncation, style mixing, and KID, a distance between sets of pictures), and say what each of them cannot show;
 # - check whether a generator has copied its training data.
 #
 # **Prerequisites.** Chapter 1 for the data: a phone texture, its visibility map, and the splits by subject.
 # You should have trained a convolutional network, and have seen the idea of a GAN {cite}`goodfellow2014gan`: a *generator* paints pictures from random numbers, a *discriminator* learns to tell them from real ones, and each is trained against the other.
+# With *512²* we mean a picture of 512×512 texels, and what happens at small sizes, such as 4² or 8², is called *coarse*, at large ones *fine*.
 #
 # **What the authors say about this stage.** They state that a StyleGAN2 {cite}`karras2020analyzing` is trained on phone textures {cite}`athar2024bridging`.
 # Secondary summaries report 12,000 of them.
@@ -44,7 +45,7 @@
 # If it does see them, the generator has to paint them, because they are part of the data.
 # ```
 #
-# ```{predict} 2. You swap the *coarse* layers' codes of two people and keep the fine ones. Whose face, and whose light, does the picture show?
+# ```{predict} 2. A code has one part for each layer of the generator. You swap the parts of the *coarse* layers of two people and keep the fine ones. Whose face, and whose light, does the picture show?
 # - [x] The face of the coarse rows, and a good part of their light.
 # - [ ] The face of the coarse rows, and the light of the fine ones.
 #   Light is broad: a shadow over one cheek is as coarse as a cheek.
@@ -56,7 +57,7 @@
 # That is a warning for chapter 4, where coarse layers are frozen.
 # ```
 #
-# ```{predict} 3. A generator copies its training set. Which of these are perfect then: a sample grid, KID against the training set, KID against held-out subjects?
+# ```{predict} 3. A generator copies its training set. Which of these are perfect then: a grid of samples, their KID against the training set, their KID against subjects it never saw?
 # - [ ] None: copies are always noticed.
 #   By whom? A copy of a real texture looks perfectly real.
 # - [x] The first two.
@@ -86,11 +87,10 @@ from studiolike.evaluation import psnr
 from studiolike.experiments import pretraining as lab
 from studiolike.experiments import samples
 from studiolike.experiments.painting import codes_of, decode, sample
-from studiolike.inversion import CodeBank
 from studiolike.stylegan2 import Discriminator, losses, ops, phone_networks, pretrain
 from studiolike.stylegan2.bands import bands
 from studiolike.stylegan2.discriminator import minibatch_std
-from studiolike.stylegan2.encoder import Encoder, reconstruction_loss
+from studiolike.stylegan2.encoder import reconstruction_loss
 from studiolike.stylegan2.generator import (
     MappingNetwork,
     SynthesisBlock,
@@ -98,7 +98,7 @@ from studiolike.stylegan2.generator import (
 )
 from studiolike.stylegan2.rebase import Frame
 from studiolike.stylegan2.train import GameStage, WarmUpStage, image_grid
-from studiolike.training import ema_decay, read_log
+from studiolike.training import read_log
 
 settings = recipes.chapter_profile(profile)
 device = find_device()
@@ -111,33 +111,6 @@ g_phone, d_phone, encoder = (
 card = weights.read_card("g_phone")
 
 # %% [markdown]
-# ## The data: faces that nobody saw whole
-#
-# A capture is a pair $(x, v)$: a texture $x$ and a visibility $v \in [0, 1]$ per texel, exactly 0 where no camera looked.
-# Unwrapping software seldom leaves such texels black.
-# It smears its neighbours over them, as our stand-in does, and that looks harmless.
-#
-# Compare the first row with the last: all that is black there, the phone never saw.
-
-# %% tags=["hide-input"]
-everyone = data.captures("phone")
-all_texture, all_visibility = data.phone_batch(everyone)
-some = slice(0, None, max(len(everyone) // 8, 1))
-texture, visibility = all_texture[some][:8], all_visibility[some][:8]
-figures.show(
-    figures.texture_grid(
-        [texture, visibility, texture * visibility],
-        ["texture", "visibility", "product"],
-    ),
-    "Eight phone textures, their visibility maps, and the product of both. The back of "
-    "the head, the scalp and often one ear were never observed; the texture shows a "
-    "smear there.",
-)
-
-# %% [markdown]
-# Of all texels in the {glue:text}`ch02_captures` phone captures that this page holds, {glue:text}`ch02_observed:.0f` % were observed at all.
-# {glue:text}`ch02_never:.0f` % of the layout was observed in no capture whatever.
-#
 # ## The generator
 #
 # **From z to w.** A random $z \sim \mathcal N(0, I)$ of $n$ numbers is first normalised to a sphere, then mapped to a *code* $w$ by $f$, a small network of fully connected layers {cite}`karras2019style`:
@@ -145,7 +118,6 @@ figures.show(
 # $$ w = f\!\left(\frac{z}{\sqrt{\tfrac1n \sum_i z_i^2 + \epsilon}}\right), \qquad w \in \mathbb R^n . $$ (eq-ch02-mapping)
 #
 # The density of $w$ is free, so that the network may unbend what the Gaussian forces together ($\epsilon$, here and below, is a tiny number against division by zero).
-# These layers learn a hundred times more slowly than the rest (`rate=0.01`), which keeps training stable.
 #
 # **Modulated convolution.** Every convolution reads its own copy of $w$ through an affine map that gives one scale $s_i$ per input channel $i$.
 # StyleGAN2 scales the *weights* $w_{ijk}$ (input channel $i$, output channel $j$, place $k$ in the kernel), and divides each output channel by the norm that results {cite}`karras2020analyzing`:
@@ -158,7 +130,8 @@ figures.show(
 # **Noise.** The layer adds a fixed or fresh random map, scaled by one learned number, so that $w$ need not describe where every single pore sits.
 # In {ref}`the next chapter <ch03>` this handy channel turns into a trap.
 #
-# **Images added up.** Each block, of resolution $r$ and with feature maps $x_r$, adds its own RGB picture to the enlarged picture of the blocks before it (an *output skip*), up to the full resolution $R$:
+# **Images added up.** The layers stand in blocks, one for each resolution $r$ from 4 to the full $R$: one modulated convolution in the first block, two in every other.
+# Each block turns its feature maps $x_r$ into an RGB picture (*toRGB*, one more modulated convolution, of single texels) and adds it to the enlarged picture of the blocks before (an *output skip*):
 #
 # $$ y_r = \operatorname{up}(y_{r/2}) + \operatorname{toRGB}_r(x_r), \qquad r = 4, 8, \dots, R . $$ (eq-ch02-skip)
 #
@@ -183,19 +156,21 @@ figures.show(
 # With $w$ held fixed, fresh noise moves a texel of the released generator by {glue:text}`ch02_noise:.2f` of 255 levels (standard deviation, mean over the picture).
 # That is all that noise decides; the rest is in $w$.
 #
-# ## The discriminator and the losses
+# ## What the discriminator is shown
 #
-# The discriminator $D$ is a residual network: each block halves the size, and both branches are scaled by $1/\sqrt2$ so that variances add up to one.
-# Before its last layers it appends one number for the whole group: how much the samples differ from each other.
+# The discriminator $D$ is a residual network whose blocks halve the size; it ends in one number, the *logit*: above 0 it believes that a texture is real.
+# Before its last layers it appends the *minibatch deviation*, one number for the whole batch: how much the samples differ from each other.
 # A generator that always paints the same face would be betrayed by that number.
 #
-# **Holes, and why D would win.** Our change is at the input.
+# **Holes, and why D would win.** A capture is a pair $(x, v)$: a texture $x$ and a visibility $v \in [0, 1]$ per texel, exactly 0 where no camera looked.
+# Of the {glue:text}`ch02_captures` phone captures that this page holds, {glue:text}`ch02_observed:.0f` % of the texels were observed, and {glue:text}`ch02_never:.0f` % of the layout in no capture whatever; there, a texture shows smears.
+# So our change is at the input.
 # The discriminator never sees $x$.
 # It sees
 #
 # $$ (\,v \odot x,\; v\,), \qquad v \sim p_{\text{phone}}(v), $$ (eq-ch02-masked)
 #
-# for real and for generated textures alike, with maps $v$ drawn from real captures ($\odot$ multiplies texel by texel).
+# for real and for generated textures alike, with maps $v$ from real captures, drawn as often as they occur among them (that is $p_{\text{phone}}$; $\odot$ multiplies texel by texel).
 # This is the idea of AmbientGAN {cite}`bora2018ambientgan`: if the way in which data are damaged is known, damage the samples in the same way, and let the discriminator compare damaged with damaged.
 # If texels go missing for reasons that have nothing to do with what is under them, the only generator that cannot be told from the data is the one whose *complete* textures have the right distribution, at every place that is observed sometimes, and together with every other place that is observed at the same time.
 # Whether the authors mask is unknown to us; if they do not, holes are part of what their generator paints.
@@ -210,9 +185,33 @@ figures.show(
 # Here $x_\ell$ and $v_\ell$ are texture and visibility after $\ell$ halvings of their size, $\downarrow$ halves and $\uparrow$ doubles.
 # The quotient is a mean over observed texels, so that the rim of a hole is no detail.
 # Discriminators on wavelet bands {cite}`gal2021swagan` rest on the same observation.
-# Two sections on what goes wrong take either away, mask and bands.
+# The section on what goes wrong takes either away, mask and bands.
 #
-# **The losses.** The two players have the non-saturating loss {cite}`goodfellow2014gan`, with $\sigma^+(t) = \log(1 + e^t)$:
+# In the figure the discriminator compares the third row, which is real, with the fourth, which is the released generator's; nothing else is shown to it.
+
+# %% tags=["hide-input"]
+notebook.source(Discriminator._look)
+notebook.source(bands)
+notebook.source(minibatch_std)
+all_texture, all_visibility = data.phone_batch(data.captures("phone"))
+held_out = data.captures("val")
+real, seen = data.phone_batch(held_out)
+spaced = torch.linspace(0, len(real) - 1, 8).long()
+maps, fakes = seen[spaced], sample(g_phone, 8, seed=11)
+figures.show(
+    figures.texture_grid(
+        [real[spaced], maps, real[spaced] * maps, fakes * maps, fakes],
+        ["texture", "visibility", "product", "G, masked", "G"],
+    ),
+    "Eight held-out captures and eight samples. Rows: phone textures, with smears where "
+    "nobody looked; their visibility maps; the product of both; samples of the released "
+    "generator seen through the same maps; the same samples whole.",
+)
+
+# %% [markdown]
+# ## Training: two losses, and an encoder that learns along
+#
+# **The losses.** The two players have the non-saturating loss {cite}`goodfellow2014gan`, with $\sigma^+(t) = \log(1 + e^t)$ and $\mathbb E$ for the mean over data, $z$ and $v$:
 #
 # $$ L_D = \mathbb E\,\sigma^+\!\big(-D(x, v)\big) + \mathbb E\,\sigma^+\!\big(D(G(z), v)\big), \qquad L_G = \mathbb E\,\sigma^+\!\big(-D(G(z), v)\big) . $$ (eq-ch02-loss)
 #
@@ -221,87 +220,40 @@ figures.show(
 #
 # $$ R_1 = \frac\gamma2\, \mathbb E_{x}\, \big\lVert \nabla_x D(x, v) \big\rVert^2 . $$ (eq-ch02-r1)
 #
-# It is computed only once in {glue:text}`ch02_r1_every` steps, on half of the batch and with {glue:text}`ch02_r1_every` times the weight ("lazy"), which changes Adam's effective settings and therefore needs the correction shown last but one.
+# It is computed only once in {glue:text}`ch02_r1_every` steps, on half of the batch and with {glue:text}`ch02_r1_every` times the weight ("lazy"; `losses.lazy` corrects the optimiser for it).
 # Note that the gradient of {eq}`eq-ch02-r1` vanishes in holes by itself, because $D$ only sees $v \odot x$.
 #
 # Two more parts are standard.
 # The network that we keep is a running average of the generator's weights, with a half-life counted in images.
 # And what the discriminator sees is augmented differentiably {cite}`zhao2020diffaugment,karras2020ada`, because some thousand textures are few; where an augmentation moves or cuts the picture, it moves and cuts the visibility map as well.
-
-# %% tags=["hide-input"]
-notebook.source(Discriminator._look)
-notebook.source(bands)
-notebook.source(minibatch_std)
-notebook.source(losses.discriminator_loss)
-notebook.source(losses.generator_loss)
-notebook.source(losses.r1_penalty)
-notebook.source(losses.lazy)
-notebook.source(ema_decay)
-
-# %% [markdown]
-# ## An encoder that learns along, and a basis in which random codes are faces
 #
-# StyleGAN2 is usually trained on millions of images shown.
+# **The encoder.** StyleGAN2 is usually trained on millions of images shown.
 # We have a processor and minutes, so we help it.
 # A second network $E$ learns along with $G$ and maps a capture to a code $w^+ = E(x, v)$: not one row of $n$ numbers for all layers, but $L$ rows $w^+_l$, one for each.
+# (The space of codes with equal rows is called **W**, that with free rows **W+**.)
 # Half of the generated textures of every step are not random but reconstructions $G(E(x, v))$; the discriminator judges them like all others, and a loss ties them to what was observed:
 #
 # $$ L_E = \lambda_r\, \operatorname{mean}\,\big\lvert v \odot \big(G(E(x, v)) - x\big) \big\rvert \;+\; \lambda_s\, \frac1{Ln}\sum_l \big\lVert w^+_l - \bar w^+ \big\rVert^2 . $$ (eq-ch02-encoder)
 #
 # $\bar w^+$ is the mean of the rows, and the weights are $\lambda_r$ = {glue:text}`ch02_lambda_r:g` and $\lambda_s$ = {glue:text}`ch02_lambda_s:g`.
-# The first mean is taken over an area pyramid and over its bands, or broad colour would drown the eyes.
+# The first mean is taken over copies of the pictures at full, half, quarter size and so on, and over their bands, or broad colour would drown the eyes; the second term keeps the rows of a code together {cite}`tov2021e4e`.
 # A discriminator only says that something is wrong; a reconstruction says where every texel should go.
-# That is why the first part of the training is reconstruction alone: the discriminator takes no turns, an image costs half as much, and when the game begins $D$ meets a generator that knows faces.
+# That is why the training begins with a *warm-up*, which is reconstruction alone: when the game begins, $D$ meets a generator that knows faces.
 # What $E$ is shown beside the capture is what a first code still misses, $v \odot (x - G(w^+))$; half of its codes are such second looks {cite}`alaluf2021restyle`.
-# The second term keeps the rows of a code together, near the space W of codes with equal rows {cite}`tov2021e4e`.
-# Last, the mapping network is drawn towards the cloud of the encoder's codes by a sliced Wasserstein distance (a distance of two clouds of points), so that *random* codes fall where $G$ knows faces.
 #
-# That takes one more thing.
-# Turn row $l$ of every code by a matrix of its own, fold the inverse turn into the affine maps of the layers that read this row, and all pictures stay as they are.
-# But the space W is now another one, and its pictures have nothing to do with anybody.
-# Training chooses among all these turns as it likes.
-# The rows are not independent, though: all of them describe one capture.
-# So take the codes as long vectors and their first $n$ principal components, with coordinates $u$ of unit variance {cite}`harkonen2020ganspace`; a layer reads its row through an affine map with matrix $A_l$ and offset $c_l$:
+# Last, *random* codes have to fall where $G$ knows faces, so the mapping network is drawn towards the cloud of the encoder's codes by a distance of two clouds of points (sliced Wasserstein).
+# For that, one row for all layers must be able to say what an encoder's code says.
+# Once, between warm-up and game, we therefore choose the basis of W anew, along the $n$ principal components of the codes {cite}`harkonen2020ganspace`, which changes no picture; an exercise shows why it is needed.
+# {glue:text}`ch02_explained:.1f` % of the variance of the codes lies in that basis.
 #
-# $$ w^+_l \approx b_l + B_l\, u , \qquad A_l\, w^+_l + c_l = (A_l B_l)\, u + (A_l b_l + c_l) . $$ (eq-ch02-rebase)
-#
-# The right side is again an affine map, so the new basis costs nothing and loses nothing: with one $u$ for all layers, W is what was the span of the codes, and with a row for each, W+ is what it was.
-# We do this once, between the warm-up and the game.
-#
-# Below we wreck the released network on purpose, by a random turn and shift for every row, and find W again from the wrecked codes alone.
-# Read the rows from above: eight people; the same after the turns, unchanged; what W shows then; what it shows in the new basis; and random samples there.
-
-# %% tags=["hide-input"]
-notebook.source(Encoder.forward)
-notebook.source(reconstruction_loss)
-notebook.source(Frame.of)
-bank = CodeBank.open(weights.weights_dir() / "bank.safetensors").w_plus
-views, explained = lab.lost_and_found(g_phone, bank)
-assert (views["codes"] - views["rows turned"]).abs().max() < 0.02
-figures.show(
-    figures.texture_grid(list(views.values()), list(views)),
-    "Rows: reconstructions of eight captures; the same after every row was turned, which "
-    "look the same; the wrecked network's pictures of one row of each code, given to all "
-    "layers; one vector for all layers in the new basis, the same people again; random "
-    "samples of the mapping network taught there.",
-)
-
-# %% [markdown]
-# {glue:text}`ch02_explained:.1f` % of the variance of the wrecked codes lies in the span of the new basis: that is what one vector for all layers can say.
-#
-# ## Training for a moment
-#
-# One step of the training puts all of it together.
-# Both losses of {eq}`eq-ch02-loss` read $D(G(z), v)$, so one look at the fakes serves both players.
-# Each gradient is then taken at where the *other* player stood at the start of the step; many implementations let one player move first, look again, and pay another pass of $D$ for it.
-#
-# The two stages that trained the released network run here as well, from scratch and for a few steps each: the warm-up, which is reconstruction alone, and the game, which begins at the vertical line.
+# **One step.** The two stages that trained the released network run here as well, from scratch and for a few steps each: the warm-up, and the game, which begins at the vertical line of the first figure.
 # It is the same code, only stopped early.
-# A *logit* is the discriminator's raw answer: above 0 it believes that a texture is real.
 
 # %%
+for part in (losses.discriminator_loss, losses.generator_loss, losses.r1_penalty):
+    notebook.source(part)
+notebook.source(reconstruction_loss)
 notebook.source(WarmUpStage.step)
-notebook.source(GameStage.step)
 notebook.source(GameStage._game_turn)
 images, half = settings.live_images, settings.live_images // 2
 short = replace(
@@ -336,30 +288,25 @@ figures.show(
 # The losses of a GAN say little: they measure a contest, not quality.
 # From here on we look at the released network.
 #
-# ## The encoder's view, and whole faces
+# ## Does it paint whole faces?
 #
 # First the part that can be checked texel by texel: captures of people that were never trained on, sent through $E$ and $G$.
-# The upper row is what was observed, the lower what comes out.
+# The upper row of the first figure is what was observed, the lower what comes out.
 # The second figure shows the two clouds that the training tries to bring together, seen along the two directions in which the first one is widest: $w$ from the mapping network, and the encoder's codes.
 #
-# Does the network paint whole faces?
-# No texture in the training set is complete, so no sample can be checked against a complete one.
-# But we can ask a sharper question, texel by texel.
+# What comes out is whole.
+# But no texture in the training set is complete, so no sample can be checked against a complete one.
+# We can ask a sharper question, texel by texel.
 # Let $\bar x_p$ be the mean colour of texel $p$ over all captures that *saw* it, and $\bar s_p$ the mean over all captures, smears included.
 # A generator that learned through masks should have the mean $\bar x_p$; one that learned to paint what software left in the holes should have $\bar s_p$.
 # The two differ most where a texel is seldom seen.
-#
-# The third figure has samples; only its two middle rows are what the discriminator compares.
-# The fourth has the means: do the last two faces look like the second one or like the third?
+# The third figure has the means: do the last two faces look like the second one or like the third?
 
 # %% tags=["hide-input"]
-held_out = data.captures("val")
-real, seen = data.phone_batch(held_out)
 all_codes = codes_of(encoder, g_phone, all_texture, all_visibility)
 codes_unseen = codes_of(encoder, g_phone, real, seen)
 known = slice(0, len(held_out))  # as many training captures
 redone = decode(g_phone, codes_unseen)
-spaced = torch.linspace(0, len(real) - 1, 8).long()
 figures.show(
     figures.texture_grid(
         [(real * seen)[spaced], redone[spaced]], ["held-out", "G(E(·))"]
@@ -376,17 +323,6 @@ figures.show(
     pretraining.clouds_figure(g_phone.mapping(noise), clouds),
     "Codes along the two principal axes of the mapping network's output: its own "
     "samples, the encoder's codes of training captures and of held-out captures.",
-)
-fakes = sample(g_phone, 8, seed=11)
-maps = seen[spaced]
-figures.show(
-    figures.texture_grid(
-        [real[spaced], real[spaced] * maps, fakes * maps, fakes],
-        ["held-out", "masked", "G, masked", "G_phone"],
-    ),
-    "Rows: held-out phone textures; the same seen through their visibility; samples of "
-    "the released generator seen through the same maps; the same samples whole. Only the "
-    "two middle rows are what the discriminator compares.",
 )
 means = samples.mean_faces(g_phone, all_texture, all_visibility, all_codes)
 ever = (means.often > 0).float()
@@ -414,43 +350,10 @@ figures.show(
 # Where *no* capture ever saw a texel, the discriminator has no opinion, and what the generator paints there is an accident of its architecture.
 # And texels are not missing at random: long hair hides the same ears every time, so "ears as they are seen" is not quite "ears as they are".
 #
-# ## Switch a part off
-#
-# What is each part for?
-# The quickest answer is to switch it off in the trained network and look.
-# That shows what the network *relies* on; what it could have learned without the part is another question, which takes a training of its own (see the exercises).
-# We take four held-out people as the encoder sees them, and remove one thing at a time:
-#
-# - the **noise**;
-# - the **output skips**: only the last block's picture is shown, not the sum of {eq}`eq-ch02-skip`;
-# - the **demodulation** as an answer to the sample: each layer gets the batch's mean factor instead of the sample's own $d$;
-# - the **coarse rows** of the code, up to the 8² block, and then all **finer rows**: replaced by the mean code.
-
-# %%
-notebook.source(lab.mean_factor)
-four = codes_unseen[:: max(len(codes_unseen) // 4, 1)][:4]
-off = lab.switched_off(g_phone, four)
-strength = lab.strengths(g_phone, codes_unseen)
-group = slice(0, None, max(len(real) // 8, 1))
-betrayed = lab.betrayal(d_phone, real[group][:8], seen[group][:8])
-titles = ["as trained", "no noise", "no skips", "one factor\nfor all"]
-titles += ["coarse rows:\nmean code", "finer rows:\nmean code"]
-figures.show(
-    figures.texture_grid(list(zip(*off.values(), strict=True)), (), titles, tile=1.2),
-    "Four held-out people, a row each. Columns: the reconstruction, and the same with "
-    "noise, output skips, demodulation, coarse rows or finer rows of the code switched "
-    "off.",
-)
-
-# %% [markdown]
-# Over the whole picture, switching off moves a texel by {glue:text}`ch02_off_noise:.1f` levels (noise), {glue:text}`ch02_off_skips:.1f` (skips), {glue:text}`ch02_off_demodulation:.1f` (demodulation), {glue:text}`ch02_off_coarse_rows:.1f` (coarse rows) and {glue:text}`ch02_off_finer_rows:.1f` (finer rows).
-# Demodulation is there to keep feature maps in order without looking at them: the strength of the last block's maps varies by {glue:text}`ch02_energy_on:.0f` % from sample to sample with it, and by {glue:text}`ch02_energy_off:.0f` % with one factor for all.
-# The discriminator's group statistic can be switched off as well: a capture among copies of itself gets a logit that is lower by {glue:text}`ch02_group_on:.2f` than among other people's, and by {glue:text}`ch02_group_off:.2f` without that one number.
-#
 # ## Truncation: quality against variety
 #
 # Samples far from the mean of $w$ are rare in training and look worse.
-# Truncation pulls them in {cite}`karras2019style`, towards the mean code $\bar w$:
+# *Truncation* pulls them in {cite}`karras2019style`, towards the mean code $\bar w$:
 #
 # $$ w_\psi = \bar w + \psi\,(w - \bar w) . $$ (eq-ch02-truncation)
 #
@@ -479,8 +382,7 @@ explore(
 # %% [markdown]
 # ## Style mixing: which rows hold what?
 #
-# Nothing forces all layers to read the same $w$.
-# Give each its own and you have a code in **W+**: $L$ rows, here {glue:text}`ch02_rows`, read from coarse to fine.
+# A code in W+ has $L$ rows, here {glue:text}`ch02_rows`, read from coarse to fine.
 # Training already mixed two codes at a random row, so mixtures are not foreign to the network.
 # Below, the people are held-out captures, as the encoder sees them.
 # Each picture of the grid takes the rows up to the 8² block from its row's person, and all finer rows from its column's person.
@@ -541,7 +443,7 @@ figures.image_slider(
 # $$ \operatorname{KID} = \mathbb E\,k(f, f') + \mathbb E\,k(g, g') - 2\,\mathbb E\,k(f, g), \qquad k(f, g) = \left(\tfrac1m f^\top g + 1\right)^3 . $$ (eq-ch02-kid)
 #
 # 0 means that the two sets cannot be told apart, larger is worse.
-# The estimate is unbiased at any sample size, unlike FID's {cite}`heusel2017fid`, and may be negative.
+# The estimate is unbiased at any sample size, unlike that of the more common FID {cite}`heusel2017fid`, and may be negative.
 # A value means nothing alone, so four things stand around it.
 #
 # - The *floor*: two halves of the held-out captures, split by subject; and a second one, real training captures against held-out ones.
@@ -702,10 +604,6 @@ start = card.get("started_from")
 first = codes_of(encoder, g_phone, real, seen, passes=1)
 nobody = decode(g_phone, g_phone.expand(g_phone.w_mean[None])).expand_as(real)
 rebuilt = decode(g_phone, all_codes[known])
-levels_moved = {
-    name: 255 * float((x - off["nothing"]).square().mean()) ** 0.5
-    for name, x in off.items()
-}
 notebook.tell(
     "ch02",
     {
@@ -719,7 +617,7 @@ notebook.tell(
         "r1_every": settings.pretrain.r1_every,
         "lambda_r": settings.pretrain.reconstruction,
         "lambda_s": settings.pretrain.spread,
-        "explained": 100 * explained,
+        "explained": 100 * Frame.of(all_codes).explained,
         "live": images,
         "card_images": card["images"],
         "card_minutes": card["seconds"] / 60,
@@ -732,10 +630,6 @@ notebook.tell(
         "psnr_unseen": psnr(redone, real, seen).mean(),
         "psnr_first": psnr(decode(g_phone, first), real, seen).mean(),
         "psnr_mean": psnr(nobody, real, seen).mean(),
-        "energy_on": strength[0],
-        "energy_off": strength[1],
-        "group_on": betrayed[0],
-        "group_off": betrayed[1],
         "apart": means.apart("seen", "smeared"),
         "rebuilt_seen": means.apart("rebuilt", "seen"),
         "rebuilt_smeared": means.apart("rebuilt", "smeared"),
@@ -746,9 +640,6 @@ notebook.tell(
         "held_out": len(real),
         "features": found.name,
     },
-)
-notebook.tell(
-    "ch02", {f"off_{name}": moved for name, moved in levels_moved.items() if moved}
 )
 notebook.tell("ch02", pretraining.whole_words(means))
 notebook.tell("ch02", pretraining.rows_numbers(shares, list(g_phone.blocks)))
@@ -937,6 +828,48 @@ ch02.check_r1(r1)
 # Without R1 nothing limits the slope, and with few training textures the discriminator learns them by heart: the gap between the logits grows without bound, $\sigma^+(-D)$ of samples grows with it, and its gradient on the generator points at single training textures.
 # With R1 the gap settles.
 # A step of `stage.step` logs all of these.
+# ````
+#
+# ```{exercise-start} Research: switch a part off
+# :label: ex-ch02-off
+# ```
+# What is each part of the trained network for?
+# `lab.switched_off(g_phone, codes_unseen[:4])` gives the pictures of four held-out people with one part taken away at a time: the noise; the output skips of {eq}`eq-ch02-skip`; the demodulation as an answer to the sample (each layer gets the batch's mean factor); the coarse rows of the code, or the finer ones, replaced by the mean code.
+# Which of them does the network rely on most, in levels per texel?
+# Does that say what it could have learned *without* the part?
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch02-off
+# :class: dropdown
+#
+# `off = lab.switched_off(g_phone, codes_unseen[:4])`, then `255 * (x - off["nothing"]).square().mean().sqrt()` for each `x` of `off.values()`, and `figures.texture_grid(list(off.values()), list(off))` to look.
+# Demodulation is there to keep feature maps in order: `lab.strengths(g_phone, codes_unseen)` says by how many per cent the strength of the last block's maps varies over samples, with it and with one factor for all.
+# The discriminator's part has a switch as well: `lab.betrayal(d_phone, real[:8], seen[:8])` is how much lower the logit of a capture is among copies of itself than among other people's, with the minibatch deviation and without.
+# All that shows what these networks *rely* on; what could have been learned without a part takes a training without it.
+# ````
+#
+# ```{exercise-start} Research: lose W, and find it again
+# :label: ex-ch02-basis
+# ```
+# Turn row $l$ of every code by a matrix of its own, and fold the inverse turn into the affine maps of the layers that read this row: all pictures stay as they are.
+# What has become of the space W?
+# How could it be found again from the turned codes alone?
+# `lab.lost_and_found(g_phone, all_codes.cpu())` does both.
+# ```{exercise-end}
+# ```
+#
+# ````{solution} ex-ch02-basis
+# :class: dropdown
+#
+# `views, explained = lab.lost_and_found(g_phone, all_codes.cpu())`, then `figures.texture_grid(list(views.values()), list(views))`: the rows are eight people; the same after the turns; one turned row of each, given to all layers; one vector for all layers in the basis that was found; random samples there.
+# Equal rows, turned differently, are no longer equal, so W is now another space, and its pictures have nothing to do with anybody; training chooses among all these turns as it likes.
+# But the rows are not independent: all of them describe one capture.
+# Take the codes as long vectors and their first $n$ principal components, with coordinates $u$ of unit variance, and let a layer read its row through an affine map with matrix $A_l$ and offset $c_l$:
+#
+# $$ w^+_l \approx b_l + B_l\, u , \qquad A_l\, w^+_l + c_l = (A_l B_l)\, u + (A_l b_l + c_l) . $$
+#
+# The right side is again an affine map, so the new basis costs nothing: with one $u$ for all layers, W is what was the span of the codes, and with a row for each, W+ is what it was.
 # ````
 #
 # ```{exercise-start} Research: fool the copy detector

@@ -13,7 +13,7 @@
 # **Objectives.** After this chapter you can
 #
 # - write down inversion as an optimisation problem, with a distance that looks only where the phone has looked;
-# - say what the spaces W and W+ are, and what a prior on W+ costs and buys;
+# - say what the spaces W and W+ are, and what a *prior* on W+ (a pull of codes towards their mean) costs and buys;
 # - say why gradient descent, Adam too, needs hundreds of steps here, and what makes a dozen enough;
 # - judge an inversion where it counts: *after* translation by $G_{\text{studio}}$, and where nothing was observed;
 # - explain why optimised noise maps are a trap.
@@ -24,7 +24,8 @@
 # Whether by optimisation or by an encoder, with which loss and for how many steps, is not known to us, so the encoder, the optimiser, the distance and the prior here are our choices.
 #
 # **Where this chapter stands.** Our chain takes the encoder's code as it is, because $G_{\text{studio}}$ is trained on such codes ({ref}`ch04`).
-# This chapter shows what optimisation would add, and what becomes of it after *translation*: the same code, decoded by the released $G_{\text{studio}}$ of the protocol `few`, which paints studio textures instead of phone textures.
+# $G_{\text{studio}}$ is a copy of chapter 2's generator, called $G_{\text{phone}}$ from here on, that chapter 4 teaches to paint studio textures instead of phone textures; the one used here has seen the studio textures of a few people only.
+# This chapter shows what optimisation would add, and what becomes of it after *translation*: the same code, decoded by $G_{\text{studio}}$.
 # All faces are synthetic heads, a declared stand-in for people, for which the true studio texture is known.
 #
 # ### Predict before you run
@@ -96,21 +97,22 @@ inverter = lab.Inverter(g_phone, d_phone, encoder, curvature)
 # %% [markdown]
 # ## The problem
 #
-# Given a texture $x$ and its visibility $v$, look for
+# Given a texture $x$ and its visibility $v$, look for the code whose picture is near to the texture, and which is itself a likely one:
 #
 # $$ w^+ = \arg\min_{w^+ \in \mathbb R^{L \times n}} \; d_{\text{pix}}\big(G(w^+), x; v\big) \;+\; \lambda_f\, d_{\text{feat}}\big(G(w^+), x; v\big) \;+\; \lambda_p\, e(w^+) , $$ (eq-ch03-problem)
 #
 # with $G$ = G_phone, which stays as it is; $L$ is the number of its layers, and $n$ the length of a row.
+# The three terms, two distances of pictures and the *prior energy* $e$, are explained below.
 # In **W** all $L$ rows are forced to be equal; in **W+** {cite}`abdal2019image2stylegan` each layer has its own.
 # The two $\lambda$ weigh the terms against each other: $\lambda_p$ is {glue:text}`ch03_prior:.0e` here, and $\lambda_f$ is 0, but in the variant "W+ features" below, so that you can see why.
 #
-# **Look only where the phone has looked.** The pixel distance is a mean square over observed texels $p$, averaged over the $K$ levels $\ell$ of an area pyramid ($\downarrow^\ell$ halves a picture $\ell$ times):
+# **Look only where the phone has looked.** The pixel distance is a mean square over observed texels $p$, averaged over the $K$ levels $\ell$ of an *area pyramid*, the same picture at full, half, quarter size and so on ($\downarrow^\ell$ halves it $\ell$ times):
 #
 # $$ d_{\text{pix}}(y, x; v) = \frac1K \sum_{\ell=0}^{K-1} \frac{\sum_p \big( \downarrow^\ell [\, v \odot (y - x) \,] \big)_p^2 \big/ (\downarrow^\ell v)_p}{\sum_p (\downarrow^\ell v)_p} . $$ (eq-ch03-pyramid)
 #
 # The difference is multiplied by $v$ *before* anything is averaged, so an unobserved texel has exactly no influence.
 # The finest level is the usual error, coarser ones pull from further away.
-# The feature distance $d_{\text{feat}}$ has the form of LPIPS {cite}`zhang2018lpips`, on the features of D_phone, which looks through the same mask.
+# The feature distance $d_{\text{feat}}$ compares not texels but what a network makes of them, as LPIPS does {cite}`zhang2018lpips`; the network is D_phone, which looks through the same mask.
 #
 # **A prior that knows the shape of W.** $G$ was trained on $w$ from its mapping network, which fill a thin, slanted cloud.
 # With $\mu$, $U$ and $\sigma$ the mean, the principal axes and the standard deviations of that cloud, the *prior energy*
@@ -118,6 +120,7 @@ inverter = lab.Inverter(g_phone, d_phone, encoder, curvature)
 # $$ e(w^+) = \frac{1}{Ln} \sum_{l=1}^{L} \Big\lVert \operatorname{diag}(\sigma)^{-1}\, U^\top (w_l - \mu) \Big\rVert^2 $$ (eq-ch03-prior)
 #
 # counts how many standard deviations a code lies from the mean, squared: about 1 for a sample of the generator.
+# What stands between the bars are the *whitened* coordinates of a row, in which the cloud is round.
 
 # %% tags=["hide-input"]
 notebook.source(pyramid_distance)
@@ -128,8 +131,8 @@ notebook.source(WPrior.energy)
 # ## A canyon, and its map
 #
 # Move a code a little: along some directions the picture changes completely, along others hardly at all.
-# Near its minimum the pixel loss of a small step $\delta$ is $\tfrac12\, \delta^\top H\, \delta$ with $H \approx \tfrac{2}{m} J^\top J$, where $J = \partial G / \partial w^+$ says how each of the picture's $m$ numbers answers to each number of the code.
-# $H$ can be measured without forming $J$: for noise $y$ with $m$ independent entries of variance 1, the gradient of $\langle y, G(w^+) \rangle$ is $J^\top y$, and $\mathbb E\, [J^\top y\, y^\top J] = J^\top J$.
+# Near its minimum the pixel loss of a small step $\delta$ is $\tfrac12\, \delta^\top H\, \delta$, and the Hessian $H$ is nearly $\tfrac{2}{m} J^\top J$, where $J = \partial G / \partial w^+$ says how each of the picture's $m$ numbers answers to each number of the code.
+# $J$ is far too large to be formed, but need not be: for noise $y$ with $m$ independent entries of variance 1, the gradient of $\langle y, G(w^+) \rangle$ is $J^\top y$, and the mean of $J^\top y\, y^\top J$ over such noise is $J^\top J$.
 # `Curvature` averages that over codes, row by row of W+.
 #
 # In the figure, each curve is one row; the steeper a direction, the more a step along it changes the picture.
@@ -146,32 +149,20 @@ figures.show(
 
 # %% [markdown]
 # From the steepest direction to the middle one the second derivative falls by a factor of {glue:text}`ch03_canyon:,.0f`.
-# A step short enough for the first is far too short for the others.
+# A step short enough for the first is far too short for the others: that is why gradient descent crawls here.
 # The curves of the fine layers end early: a row cannot move a picture in more directions than its layers have channels.
 #
-# ## Where to begin, and how to descend
+# **A map for the descent.** Newton's step, $-H^{-1}$ times the gradient, is the right length in every direction.
+# Ours takes the map just measured, plus the prior's own curvature, for $H$, and corrects it on the way from how the gradient changed (a *quasi-Newton* method, limited-memory BFGS {cite}`nocedal1980lbfgs`).
+# One detail matters: $J$ differs from face to face, so where the *mean* matrix is flat, a single face may be steep.
+# The map is therefore made flatter by a power of the matrix, {glue:text}`ch03_power`, as in Shampoo {cite}`gupta2018shampoo`, and scaled so that it is nowhere below the matrix: long steps only where they are safe.
+# Each face is inverted as if it were alone, and a step that makes things worse is taken back and shortened.
 #
-# The encoder of {ref}`ch02` was trained in a game: it ran after a generator that moved, and the discriminator's opinion of its pictures moved it too.
+# **A place to begin.** The encoder of {ref}`ch02` ran after a generator that moved.
 # When the game is over $G$ stands still, and we train the encoder on, for a while, with {eq}`eq-ch03-problem` itself as its loss, averaged over the training captures instead of minimised for one.
-# That is *amortised* inversion: what all captures have in common is learnt once, and the descent is left with what is special about this one.
-# Each capture counts by the root of its loss, so that the easy ones, too, are worth improving.
-# Because the prior is in the loss, the codes where a descent begins are likely ones; an encoder straight from the game has no reason to give those.
+# What all captures have in common is learnt once (*amortised* inversion), and the descent is left with what is special about this one.
+# Because the prior is in the loss, the codes where a descent begins are likely ones.
 #
-# From there, Newton's step, $-H^{-1}$ times the gradient, is the right length in every direction.
-# Ours starts from the map just measured, plus the prior's own curvature, and corrects the map on the way from how the gradient changed (limited-memory BFGS {cite}`nocedal1980lbfgs`).
-# One detail of `Curvature` matters: $J$ differs from face to face, so where the *mean* matrix is flat, a single face may be steep.
-# It therefore keeps a power of the matrix, {glue:text}`ch03_power`, between the square root of Shampoo {cite}`gupta2018shampoo` and the matrix, scaled so that it is never below the matrix: long steps only where they are safe.
-#
-# Every sum over coordinates is one per face, so each face is inverted as if it were alone.
-# A step that makes things worse is taken back and shortened; it still taught us something about the curvature.
-# The noise maps stay fixed; a section below shows why.
-
-# %% tags=["hide-input"]
-notebook.source(inversion.EncoderStage._losses)
-notebook.source(inversion.quasi_newton.minimise)
-notebook.source(inversion.quasi_newton._direction)
-
-# %% [markdown]
 # ## The experiment
 #
 # We take people of the split "val", whom no network has learnt from, one capture each.
@@ -198,12 +189,15 @@ figures.show(
 # %% [markdown]
 # The inversions differ in the space, the weight of the prior, and how long they run.
 # "Encoder" is where they all start.
-# "W+ tight" has thirty times the prior, "W+ free" none, and "W+ long" none either, and four times the steps.
+# "W+" is our default, "W+ tight" has thirty times its prior, "W+ free" none, and "W+ long" none either, and four times the steps; "W+ features" adds the feature distance.
 # Adam {cite}`kingma2015adam`, in the whitened coordinates where its steps are alike along every axis, is the rival: from the same codes, and from the mean code with ten times as many steps.
 # "Mean code" is no inversion at all: everybody gets $\bar w$.
 # What does not beat it has not looked at the capture.
+#
+# Two views of the race: over the steps, where the lines are medians over people and the bands their range, and over the seconds that a texture takes.
+# Higher is better, and 1 dB more is a fifth less squared error.
 
-# %%
+# %% tags=["hide-input", "nbval-ignore-output"]
 notebook.source(lab.variants)
 base = settings.inversion
 result = lab.race(inverter, texture, kept, base)
@@ -212,12 +206,6 @@ codes = {lab.MEAN: nobody, **result.codes}
 painted = {name: decode(g_phone, code) for name, code in codes.items()}
 translated = {name: decode(g_studio, code, "none") for name, code in codes.items()}
 runs = result.runs
-
-# %% [markdown]
-# Two views of the race: over the steps, where the lines are medians over people and the bands their range, and over the seconds that a texture takes.
-# Higher is better, and 1 dB is a fifth less error.
-
-# %% tags=["hide-input", "nbval-ignore-output"]
 figures.show(
     drawn.race_figure(result),
     "Convergence of the inversions, all from the encoder's codes: median PSNR in the "
@@ -232,7 +220,7 @@ figures.show(
 )
 
 # %% [markdown]
-# The encoder's codes begin at {glue:text}`ch03_start:.1f` dB ({glue:text}`ch03_first_pass:.1f` dB after its first pass, before it saw what it had missed {cite}`alaluf2021restyle`).
+# The encoder's codes begin at {glue:text}`ch03_start:.1f` dB ({glue:text}`ch03_first_pass:.1f` dB after its first pass, before its second look at what it had missed {cite}`alaluf2021restyle`).
 # {glue:text}`ch03_steps` quasi-Newton steps in W+ bring them to {glue:text}`ch03_newton:.1f` dB, as many of Adam to {glue:text}`ch03_adam:.1f` dB; the last step still gains {glue:text}`ch03_last_step:.2f` dB.
 # Nor does a figure of decibels show how likely the codes are: the encoder's have a prior energy of {glue:text}`ch03_start_energy:.1f`, quasi-Newton steps end at {glue:text}`ch03_newton_energy:.1f`, Adam's at {glue:text}`ch03_adam_energy:.1f`.
 # Directions that no pixel sees cost nothing to undo, but only a method that knows the curvature takes steps long enough to do it.
@@ -241,7 +229,7 @@ figures.show(
 # ## Before and after translation
 #
 # The same codes, decoded by G_phone (upper rows) and by G_studio (lower rows), for two people.
-# In each row the first picture is the goal.
+# In each row the first picture is the goal: what was given, and the true studio texture.
 # The table has the means over {glue:text}`ch03_captures` people; ↑ marks measures of which more is better, ↓ less.
 # *Identity cosine* is how alike a network that no loss uses finds the two faces, 1 at most; the *perceptual* distance compares features of a public network for photographs.
 
@@ -252,8 +240,8 @@ for person in range(min(2, len(rows))):
     figures.show(
         figures.texture_grid(
             [tops, bottoms],
-            ["reconstruction", "translation"],
-            ["given / truth", *painted],
+            ["G_phone", "G_studio"],
+            ["goal", *painted],
             tile=1.2,
         ),
         f"Unseen person {person + 1}. Top: what was given, and G_phone's pictures of the "
@@ -296,22 +284,8 @@ figures.show(
 # Codes further out explain light and person by directions that it never met, which is why the chain stops at the encoder.
 # Compared with stopping there, the default descent {glue:text}`ch03_descent_words` after translation.
 #
-# ## Many captures: the code bank
-#
-# A *bank* of inverted training captures is one of the places from which {ref}`ch04` could draw its codes, and compares with the encoder's.
-# Its PSNRs are stored with it, so we can look at the whole distribution (the histogram), not only at {glue:text}`ch03_captures` people (the marks below it).
-
-# %% tags=["hide-input"]
-bank = CodeBank.open(weights.weights_dir() / "bank.safetensors")
-figures.show(
-    drawn.bank_figure(bank, measures),
-    "Histogram of the reconstruction PSNR of the released code bank, and below it the "
-    "live inversions of unseen people in three spaces.",
-)
-
-# %% [markdown]
-# The bank holds {glue:text}`ch03_bank` captures, inverted with {glue:text}`ch03_bank_steps` steps: {glue:text}`ch03_bank_psnr:.1f` dB on average, the middle 80 % between {glue:text}`ch03_bank_low:.1f` and {glue:text}`ch03_bank_high:.1f`.
-# The people of the bank were in the generator's training set, those of the split "val" were not; the distance between histogram and marks is what this costs, as far as the number of steps is the same ({glue:text}`ch03_steps` here).
+# Two numbers from many more captures: those of the released *code bank*, {glue:text}`ch03_bank` captures of the generator's own training set, inverted with {glue:text}`ch03_bank_steps` steps, have {glue:text}`ch03_bank_psnr:.1f` dB on average, and the middle 80 % of them lie between {glue:text}`ch03_bank_low:.1f` and {glue:text}`ch03_bank_high:.1f`.
+# What unseen people lose against that is the price of not having been in the training set, as far as the number of steps is the same ({glue:text}`ch03_steps` here).
 #
 # ## What was not observed
 #
@@ -364,7 +338,7 @@ figures.show(
 #
 # ## What goes wrong: noise maps
 #
-# The generator adds noise maps to its features, and a popular recipe optimises them together with the code.
+# The generator adds noise maps to its features (chapter 2), and a popular recipe optimises them together with the code; here they stay fixed.
 # The reconstruction gets better at once.
 # To see what was learned, we go to the extreme: the code is the mean code, for everybody, and *only* the noise maps are optimised, for one capture.
 #
@@ -457,6 +431,7 @@ figures.show(
 
 # %% tags=["remove-cell"]
 # The numbers that the text quotes.
+bank = CodeBank.open(weights.weights_dir() / "bank.safetensors")
 notebook.tell("ch03", drawn.race_numbers(result, base.steps))
 notebook.tell("ch03", drawn.measure_numbers(measures))
 notebook.tell("ch03", drawn.verdict_words(measures))

@@ -47,6 +47,14 @@ def test_set_up_and_long_drawings_are_folded_and_the_subject_is_not():
     assert tags[4:] == [["show-input"], ["remove-input"]]
 
 
+def test_a_section_before_the_parameters_does_not_end_the_set_up():
+    cells = [text("# T"), text("## What you will learn"), code("p = 1", "parameters"), code("import torch", "hide-input")]
+    cells += [text("## First"), code("import math", "hide-input")]
+    tidy_cells(cells)
+    prompts = [cell["metadata"]["mystnb"]["code_prompt_show"] for cell in cells if "mystnb" in cell["metadata"]]
+    assert prompts == ["Show the imports and the set-up", "Show the code of what follows"]
+
+
 def test_code_fits_the_page_and_does_the_same():
     long = "result = function_of_a_long_name(first_argument, second_argument, third=3, fourth=4, fifth_argument_of_many=5)"
     remark = "x = 1  # " + "a remark that is much too long for any page and goes above the line it speaks of " * 2

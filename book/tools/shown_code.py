@@ -82,11 +82,12 @@ def _says_nothing(code: str) -> bool:
 
 def tidy_cells(cells: list[dict[str, Any]]) -> None:
     """Leave out the bookkeeping of a chapter's cells and fold what is not its subject. In place."""
-    begun = False  # set-up ends where the first section begins
-    for cell in cells:
+    begun = False  # set-up ends where the first section after the parameters begins
+    first = next((place for place, cell in enumerate(cells) if "parameters" in cell["metadata"].get("tags", [])), -1)
+    for place, cell in enumerate(cells):
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            begun = begun or bool(re.search(r"^## ", text, re.MULTILINE))
+            begun = begun or (place > first and bool(re.search(r"^## ", text, re.MULTILINE)))
             continue
         tags = cell["metadata"].setdefault("tags", [])
         if OWN_CHOICE.isdisjoint(tags):

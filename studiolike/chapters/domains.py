@@ -44,7 +44,7 @@ USES = dict(
     zip(
         SPLITS,
         (
-            "pre-training of G_phone, identity networks",
+            "pre-training: the phone generator, identity networks",
             "few-shot set: captures and studio textures",
             "the rest of the few-shot set",
             "choosing settings",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..evaluation.verdict import FAILS, HOLDS, SMALLER, claim_word
 from ..experiments.inversion import AFTER, BEHIND, DEFAULT, ENCODER, ENERGY, GIVEN, MEAN, PERCEPTUAL, Measures, NoiseTrap, Race
-from ..inversion import CodeBank, WPrior
+from ..inversion import WPrior
 from . import figures
 
 if TYPE_CHECKING:
@@ -112,21 +112,6 @@ def trade_figure(measures: Measures, codes: dict[str, Tensor], prior: WPrior) ->
     left.legend()
     right.axhline(1, color=figures.QUIET, linewidth=0.8)
     right.set(xlabel="row of W+ (coarse to fine)", ylabel="energy, 1 = a sample", yscale="log")
-    return fig
-
-
-def bank_figure(bank: CodeBank, measures: Measures) -> Figure:
-    """PSNRs of a code bank, and below them those of three inversions of unseen captures."""
-    fig, (ax,) = figures.plot(2.3)
-    ax.hist(bank.psnr.numpy(), bins=24, color=figures.COLOURS["phone"], alpha=0.75, label="bank (training captures)")
-    height = ax.get_ylim()[1]
-    for k, name in enumerate(("W", DEFAULT, "W+ long")):
-        values = measures.values[GIVEN][name]
-        look = {"linestyle": "none", "marker": figures.MARKERS[k], "color": figures.PALETTE[k], "clip_on": False}
-        ax.plot(values, [-(k + 1) * height * 0.07] * len(values), label=f"{name}, unseen captures", **look)
-    ax.axhline(0, color=figures.QUIET, linewidth=0.8)
-    ax.set(xlabel="PSNR in observed texels, dB", ylabel="captures")
-    ax.legend()
     return fig
 
 

@@ -6,7 +6,6 @@ measured; the chapter draws it.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -21,7 +20,7 @@ from ..evaluation.masked import masked_blur, masked_mean
 from ..features.verification import Verification, pair_scores, verification
 from ..image import linear_to_srgb, luminance, resize, srgb_to_lab, srgb_to_linear
 from ..layout import face_mask
-from ..synth import PhoneCapture, SetSpec, TextureSet, write_set
+from ..synth import PhoneCapture, TextureSet
 
 
 def fine_log(texture: Tensor, mask: Tensor, sigma: float, dark: float = 0.01) -> Tensor:
@@ -300,16 +299,6 @@ def split_leak(data: TextureSet) -> Leak:
     return Leak(asked, found, error, float((data.subject[found["capture"]] == data.subject[asked]).float().mean()))
 
 
-def made_twice(first_seed: int) -> list[dict]:
-    """Manifests of one tiny set that was written twice, into different folders."""
-    spec = SetSpec(32, 1, 1, 0, 1, 0, lightings=1, first_seed=first_seed)
-    manifests = []
-    for _ in range(2):
-        with tempfile.TemporaryDirectory() as folder:
-            manifests.append(write_set(spec, folder, progress=False).manifest)
-    return manifests
-
-
 # --- how different are the people?
 
 
@@ -318,13 +307,11 @@ class Diversity:
     """Distances between colourless faces: 0 for copies.
 
     Attributes:
-        any_two: of all pairs. nearest: ``(S,)`` of every subject to the one most alike. trio: rows of the subject with the
-            closest neighbour, of that neighbour, and of a third at the median distance from the first.
+        any_two: of all pairs. nearest: ``(S,)`` of every subject to the one most alike.
     """
 
     any_two: Tensor
     nearest: Tensor
-    trio: Tensor
 
 
 def diversity(studio: Tensor, mask: Tensor) -> Diversity:
@@ -337,10 +324,8 @@ def diversity(studio: Tensor, mask: Tensor) -> Diversity:
     plain = ((texels - texels.mean(2, keepdim=True)) / texels.std(2, keepdim=True)).flatten(1)
     apart = torch.cdist(plain, plain) / plain.shape[1] ** 0.5
     any_two = apart[tuple(torch.triu_indices(len(apart), len(apart), 1))]
-    nearest = apart.fill_diagonal_(torch.inf).min(1)
-    closest = int(nearest.values.argmin())
-    typical = int((apart[closest] - any_two.median()).abs().argmin())
-    return Diversity(any_two, nearest.values, torch.tensor([closest, int(nearest.indices[closest]), typical]))
+    nearest = apart.fill_diagonal_(torch.inf).min(1).values
+    return Diversity(any_two, nearest)
 
 
 @dataclass(frozen=True)
