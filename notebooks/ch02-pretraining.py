@@ -163,9 +163,8 @@ figures.show(
 # A generator that always paints the same face would be betrayed by that number.
 #
 # **Holes, and why D would win.** A capture is a pair $(x, v)$: a texture $x$ and a visibility $v \in [0, 1]$ per texel, exactly 0 where no camera looked.
-# Of the {glue:text}`ch02_captures` phone captures that this page holds, {glue:text}`ch02_observed:.0f` % of the texels were observed, and {glue:text}`ch02_never:.0f` % of the layout in no capture whatever; there, a texture shows smears.
-# So our change is at the input.
-# The discriminator never sees $x$.
+# In the {glue:text}`ch02_captures` phone captures that this page holds, {glue:text}`ch02_observed:.0f` % of the texels were observed, and {glue:text}`ch02_never:.0f` % of the layout in no capture whatever; elsewhere a texture shows the smears of chapter 1, which a real texture has and a painted one need not have.
+# So our change is at the input: the discriminator never sees $x$.
 # It sees
 #
 # $$ (\,v \odot x,\; v\,), \qquad v \sim p_{\text{phone}}(v), $$ (eq-ch02-masked)
@@ -175,13 +174,13 @@ figures.show(
 # If texels go missing for reasons that have nothing to do with what is under them, the only generator that cannot be told from the data is the one whose *complete* textures have the right distribution, at every place that is observed sometimes, and together with every other place that is observed at the same time.
 # Whether the authors mask is unknown to us; if they do not, holes are part of what their generator paints.
 #
-# **Octaves too faint to be seen.** The grain of a phone texture has a hundredth of the variance of its colours.
+# **Octaves too faint to be seen.** An *octave* is the detail that one halving of a picture's size loses; the finest one of a phone texture, its grain, has {glue:text}`ch02_grain_share:.1f` % of the variance.
 # To such a small signal a leaky ReLU is a straight line nearly everywhere, and a straight line of zero-mean grain has zero mean: nothing is left that could tell a grainy texture from a smooth one.
 # So the discriminator, and the encoder as well, also read the finest *bands* of the Laplacian pyramid {cite}`burt1983laplacian`,
 #
 # $$ b_\ell = g \, v_\ell \odot \left( x_\ell - \frac{\uparrow \downarrow (v_\ell \odot x_\ell)}{\uparrow \downarrow v_\ell} \right), \qquad \ell = 0, 1, \dots $$ (eq-ch02-bands)
 #
-# what each octave above 32² adds to the next coarser picture, amplified by $g$.
+# what each octave above 32² adds to the next coarser picture, amplified by a fixed factor $g$ (`GAIN` below).
 # Here $x_\ell$ and $v_\ell$ are texture and visibility after $\ell$ halvings of their size, $\downarrow$ halves and $\uparrow$ doubles.
 # The quotient is a mean over observed texels, so that the rim of a hole is no detail.
 # Discriminators on wavelet bands {cite}`gal2021swagan` rest on the same observation.
@@ -244,7 +243,7 @@ figures.show(
 # Last, *random* codes have to fall where $G$ knows faces, so the mapping network is drawn towards the cloud of the encoder's codes by a distance of two clouds of points (sliced Wasserstein).
 # For that, one row for all layers must be able to say what an encoder's code says.
 # Once, between warm-up and game, we therefore choose the basis of W anew, along the $n$ principal components of the codes {cite}`harkonen2020ganspace`, which changes no picture; an exercise shows why it is needed.
-# {glue:text}`ch02_explained:.1f` % of the variance of the codes lies in that basis.
+# {glue:text}`ch02_explained:.1f` % of the variance of the codes can be said so, by one row for all layers.
 #
 # **One step.** The two stages that trained the released network run here as well, from scratch and for a few steps each: the warm-up, and the game, which begins at the vertical line of the first figure.
 # It is the same code, only stopped early.
@@ -338,7 +337,7 @@ figures.show(
 )
 
 # %% [markdown]
-# In observed texels the reconstructions reach {glue:text}`ch02_psnr_known:.1f` dB for captures of the training set and {glue:text}`ch02_psnr_unseen:.1f` dB for unseen people (after the first pass {glue:text}`ch02_psnr_first:.1f` dB); the mean code, the same picture for everybody, reaches {glue:text}`ch02_psnr_mean:.1f` dB.
+# In observed texels the reconstructions reach {glue:text}`ch02_psnr_known:.1f` dB for captures of the training set and {glue:text}`ch02_psnr_unseen:.1f` dB for unseen people (after the first pass {glue:text}`ch02_psnr_first:.1f` dB); the *mean code* $\bar w$, the same picture for everybody, reaches {glue:text}`ch02_psnr_mean:.1f` dB.
 # The first difference is what the encoder has learned by heart, the second is what it has learned to see.
 #
 # In texels that fewer than half of the captures saw, $\bar x$ and $\bar s$ lie {glue:text}`ch02_apart:.1f` levels apart.
@@ -353,7 +352,7 @@ figures.show(
 # ## Truncation: quality against variety
 #
 # Samples far from the mean of $w$ are rare in training and look worse.
-# *Truncation* pulls them in {cite}`karras2019style`, towards the mean code $\bar w$:
+# *Truncation* pulls them in {cite}`karras2019style`, towards the mean code:
 #
 # $$ w_\psi = \bar w + \psi\,(w - \bar w) . $$ (eq-ch02-truncation)
 #
@@ -580,7 +579,6 @@ figures.show(
 #
 # In chapter 4 the same shortcut would be worse: studio textures have no holes, so a plain discriminator could tell studio from phone without ever looking at the light.
 #
-# The finest octave has {glue:text}`ch02_grain_share:.1f` % of the variance of a capture.
 # With the bands the test AUC reaches {glue:text}`ch02_auc_bands:.2f`, without them {glue:text}`ch02_auc_blind:.2f`: the discriminator that reads them {glue:text}`ch02_grain_words`.
 # A discriminator that cannot see an octave cannot ask the generator for it, and a game at chance looks, in its losses, like a fair one.
 # The right plot says what the game has achieved: in their finest octave, samples of the released generator have {glue:text}`ch02_octave_samples:.0f` % of the strength of real captures, reconstructions {glue:text}`ch02_octave_rebuilt:.0f` %.

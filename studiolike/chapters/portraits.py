@@ -59,7 +59,7 @@ def layout_figure() -> Figure:
     left.plot(*(layout.landmark_uv() * 256 - 0.5).T, ".", color="black", ms=0.7)
     for name, (across, down) in REGION_LABELS.items():
         card = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-        left.text(across, down, name, ha="center", va="center", fontsize=7, bbox=card)
+        left.text(across, down, name, ha="center", va="center", fontsize=8, bbox=card)
     figures.picture(middle, (position - low) / (high - low), "position map")
     figures.picture(right, torch.cat(list(views), -1)[:, :, 20:-20], "the layout on the head")
     return fig
@@ -124,9 +124,9 @@ def skin_figure(measured: Tensor) -> Figure:
         slope = torch.tan(torch.deg2rad(torch.tensor(float(edge))))
         right.plot(reach, 50 + reach * slope, color=figures.QUIET, linewidth=0.6)
     for name, (x, y) in zip(ITA_NAMES, ITA_LABELS, strict=True):
-        right.text(x, y, name, fontsize=7, color=figures.QUIET)
+        right.text(x, y, name, fontsize=8, color=figures.QUIET)
     right.set(xlabel="yellowness b*", ylabel="lightness L*", xlim=(0, 32), ylim=(15, 85), title="against the six ITA classes")
-    right.legend(loc="lower left", fontsize=7)
+    right.legend(loc="lower left", fontsize=8)
     return fig
 
 
@@ -163,11 +163,11 @@ def composition_figure(groups: dict[str, tuple[Sequence[str], Tensor]]) -> Figur
     fig, axes = figures.plot(3.0, (1,) * len(groups))
     for ax, (title, (names, counts)) in zip(axes, groups.items(), strict=True):
         bars = ax.barh(names, counts, color=figures.COLOURS["studio"])
-        ax.bar_label(bars, fontsize=7, padding=1)
+        ax.bar_label(bars, fontsize=8, padding=1)
         ax.set(title=title, xticks=[], xlim=(0, float(counts.max()) * 1.25))
         ax.grid(False)
         ax.invert_yaxis()
-        ax.tick_params(axis="y", labelsize=7)
+        ax.tick_params(axis="y", labelsize=8)
     return fig
 
 

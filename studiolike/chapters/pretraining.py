@@ -196,7 +196,7 @@ def grain_figure(contests: dict[str, Contest], loud: dict[str, Tensor]) -> Figur
     right.set_xticks([0, 1], ["finest octave", "second"])
     highest = max(float(values.max()) for values in loud.values())
     right.set(ylabel="standard deviation (signed)", ylim=(0, 1.6 * highest))
-    right.legend(ncols=1, fontsize=7)
+    right.legend(ncols=1, fontsize=8)
     return fig
 
 
