@@ -13,7 +13,7 @@
 # <!-- run box -->
 #
 # This chapter turns a generator of phone textures, $G_\text{phone}$ of {ref}`ch02`, into a generator of studio textures, $G_\text{studio}$.
-# It has the studio textures of {glue:text}`ch04_few` people, of whom there are phone captures too; of everybody else it has phone captures only.
+# It does so from few examples (*few-shot*): it has the studio textures of {glue:text}`ch04_few` people, of whom there are phone captures too; of everybody else it has phone captures only.
 # It shows each term of the objective beside the code that computes it, and then measures, on people that no training has seen, what the result is worth and where it fails.
 
 # %% [markdown]
@@ -25,7 +25,14 @@
 # - To see a discriminator begin to recite its few textures, and to see a term's absence in a picture.
 # - To judge a de-lighting method with measures that cannot all be fooled at once.
 #
-# **You need**: {ref}`ch02` (StyleGAN2, and its encoder) and {ref}`ch03` (w+ codes), and the idea of fine-tuning.
+# **You need**: {ref}`ch02` (StyleGAN2, and its encoder), {ref}`ch03` (w+ codes), and the idea of fine-tuning: to go on training a finished network on something else.
+# In a few words, what these chapters have defined:
+#
+# - A *texture* is the skin of a head, unrolled onto a square. A phone texture, or *capture*, is what a phone saw of it, in the light of that place; a *studio texture* is complete and evenly lit.
+# - A *generator* $G$ draws a texture from a *code* $w^+$, which has one row of numbers for each of its layers. It works from coarse to fine, in blocks of 4×4, 8×8, 16×16 … places, so a row for a coarse block says something about the whole head.
+# - The *encoder* looks at a capture and answers with a code.
+# - A *discriminator* $D$ gives a texture a mark, the *logit*: the larger, the more it takes the texture for a real one.
+#
 # [Notation and metrics](../notation-and-metrics.md) has every symbol and measure of the book on one page.
 #
 # **Which weights.** The question of this chapter is the paper's, which we call the protocol `few`: phone captures of everybody, studio textures of a few.
@@ -86,7 +93,6 @@ from IPython.display import Markdown, display
 from studiolike import adaptation, recipes, weights
 from studiolike.chapters import adaptation as shown
 from studiolike.chapters import figures, notebook
-from studiolike.evaluation import trend
 from studiolike.experiments.few_shot import FewShotLaboratory, two_readings
 from studiolike.stylegan2 import losses
 
@@ -100,12 +106,14 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 # %% [markdown]
 # ## The objective
 #
-# The authors state this objective {cite}`athar2024bridging`, over $\theta(8+)$, the generator's parameters after the 8×8 resolution:
+# The authors state this objective {cite}`athar2024bridging`, over $\theta(8+)$, the generator's parameters after the 8×8 block; $\lambda_1$ and $\lambda_2$ are weights:
 #
 # $$
 # \min_{\theta(8+)\ \text{of}\ G_\text{studio}}\ \max_{D_\text{studio}}\quad
 # L_\text{adv} + L_\text{R1} + L_\text{percp-recons} + \lambda_1 L_\text{percp} + \lambda_2 L_\text{faceID}
 # $$ (eq-ch04-objective)
+#
+# A *pair* is a capture and the studio texture of one person, and *who descends* a term is who changes to make it smaller:
 #
 # | term | compares | needs pairs | who descends it |
 # |---|---|---|---|
@@ -115,7 +123,7 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 # | $L_\text{percp}$ | $G_\text{studio}(w^+)$ with $G_\text{phone}(w^+)$ | no | the generator |
 # | $L_\text{faceID}$ | identity of the same two | no | the generator |
 #
-# **The game.** With $D$ the discriminator's logit (large: "a real studio texture"), $\mathbb{E}$ the mean over codes or textures, and $\operatorname{softplus}(t) = \log(1 + e^t)$, the generator descends the first line and the discriminator the second:
+# **The game.** With $\mathbb{E}$ the mean over codes $w^+$ or over studio textures $x$, $\operatorname{softplus}(t) = \log(1 + e^t)$, $\nabla_x D$ the slope of the logit, by which it would change with each texel, and $\gamma$ a weight, the generator descends the first line and the discriminator the second:
 #
 # $$
 # \begin{aligned}
@@ -128,7 +136,7 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 # $L_\text{adv}$ knows what studio textures look like *as a set* {cite}`goodfellow2014gan`: it would be content with a beautiful studio texture of the wrong person.
 # Equation {eq}`eq-ch04-objective` prints $L_\text{R1}$ inside a "max over $D$", but a discriminator that *maximised* its own slope would be useless: it minimises it {cite}`mescheder2018r1`.
 #
-# **The ties to the person.** With $d$ a perceptual distance, $e$ an identity embedding (a vector of length 1 by which a network tells faces apart), and $P$ pairs of a code $w^+_i$ and a studio texture $x_i$:
+# **The ties to the person.** With $d$ a perceptual distance (of what a network sees in two textures, not of their texels), $e$ an identity embedding (a vector of length 1 by which a network tells faces apart, so that the product of two is their cosine), and $P$ pairs of a capture's code $w^+_i$ and a studio texture $x_i$:
 #
 # $$
 # \begin{aligned}
@@ -148,37 +156,23 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 # On everybody, *the other captures*: the low band that the same person's other captures show, less the light that captures have on average, which the pairs tell.
 # The light of another capture is noise that knows nothing of this one's, and a least-squares fit to noisy targets finds what a fit to clean ones would find, given enough of them {cite}`lehtinen2018noise2noise`.
 # The last two need no studio texture at all, so every person of the pre-training set can teach them.
-
-# %% tags=["hide-input"]
-shown.symbols(lab)
-
-# %% tags=["hide-output"]
-for name in (
-    "adversarial",
-    "perceptual",
-    "pair",
-    "identity",
-    "detail",
-    "low_light",
-    "other_light",
-):
-    notebook.source(getattr(adaptation, f"{name}_loss"))
-for function in (
-    adaptation.invariance_loss,
-    losses.discriminator_loss,
-    losses.r1_penalty,
-):
-    notebook.source(function)
-
-# %% [markdown]
-# ## The terms before the first step
 #
-# Now the first prediction can be checked: each weighted term for an untouched copy of G_phone.
+# The first table has what the generator descends: each term's weight, and what weight times term is for an untouched copy of G_phone, so that the first prediction can be checked.
+# $L_\text{R1}$ is the discriminator's alone; its weight stands among the other symbols, in the second table.
+# The code of every term is folded below.
 
 # %%
-terms = lab.first_terms()
+stage = lab.stage()
+terms = lab.first_terms(stage)
 assert terms["percp"] < 1e-4 and terms["face_id"] < 1e-4
-notebook.tell("ch04", shown.first_terms(terms))
+notebook.tell("ch04", shown.objective(lab, stage, terms))
+
+# %% tags=["hide-output"]
+names = "adversarial perceptual pair identity detail low_light other_light invariance"
+for name in names.split():
+    notebook.source(getattr(adaptation, f"{name}_loss"))
+for function in (losses.discriminator_loss, losses.r1_penalty):
+    notebook.source(function)
 
 # %% [markdown]
 # Before the first step our four terms sum to {glue:text}`ch04_ours_first:.2f` and the paper's to {glue:text}`ch04_paper_first:.2f`: ours {glue:text}`ch04_ours_word` the paper's.
@@ -190,9 +184,10 @@ notebook.tell("ch04", shown.first_terms(terms))
 # Whether the 8×8 block itself trains, we do not know: here `train_from` is one integer, and 8 trains the blocks of 16×16 and above.
 #
 # There is a trap.
-# In StyleGAN2 {cite}`karras2020analyzing` the `toRGB` layer of a block, which paints the block's features in colour, reads the row of w+ that also feeds the *next* block's first convolution.
+# A block computes *features*, from which the next block goes on, and its `toRGB` layer paints them in colour.
+# In StyleGAN2 {cite}`karras2020analyzing` this layer reads the row of w+ that also feeds the *next* block's first convolution.
 # "Change the modules after 8×8" and "change the rows of w+ that the blocks after 8×8 read" are therefore not the same thing.
-# The next cell does both, and prints the relative change of what each block computes.
+# The next cell does both to one code, and prints by how much, relative to what was there, the features and the colours of each block change.
 
 # %%
 codes = lab.bank.w_plus.to(device)
@@ -200,9 +195,11 @@ blocks = two_readings(lab.g_phone, codes[:1], codes[-1:])
 notebook.tell("ch04", shown.readings(blocks))
 eight = next(block for block in blocks if block.size == 8)
 assert eight.by_row[0] == 0 == eight.by_module[1]
-shown.ledger("layers")
+shown.ledger("layers", limits=True)
 
 # %% [markdown]
+# In the ledger's table, *identity kept* is the distance of identity to what G_phone draws of the same code, *KID* a distance between sets of textures, the *low band* what a wide blur leaves of a texture (light and broad colour), and *variance over lights* how much one person's results vary with the light; all are better when small.
+#
 # Changing the modules after 8² leaves the 8² block exactly as it was.
 # Changing row {glue:text}`ch04_shared_row` and the rows after it leaves the *features* of the 8² block as they were, but its toRGB output changes by a relative {glue:text}`ch04_leak:.2f`.
 # So freezing by row leaks into a coarse layer, and freezing by module does not; we freeze by module.
@@ -217,7 +214,7 @@ shown.ledger("layers")
 # The authors sample "in the W+ parameterised space"; how, we do not know.
 # At test time G_studio meets what the encoder says about a capture that *comes in*: under whatever light and exposure, often one photograph that shows a face and nothing else.
 # So G_studio is trained on the encoder's codes of captures, and captures are disturbed at random before they are encoded (`studiolike.adaptation.disturb`).
-# Codes from Z, from W, and from a bank of inverted captures ({ref}`ch03`) stand beside them, to compare.
+# Beside them stand, to compare, codes from Z and W (random numbers, and what G_phone's mapping network makes of them: one row for all layers), and from a *bank* of captures that were inverted one by one ({ref}`ch03`).
 
 # %%
 val_rows = data.captures("val")[:24]
@@ -237,9 +234,9 @@ shown.ledger("codes")
 #
 # $D_\text{studio}$ starts as a copy of $D_\text{phone}$, and its image-side layers stay frozen (FreezeD {cite}`mo2020freezed`; our choice): edges, pores and hair look alike in both domains, and a few textures need not teach them again.
 # That is {glue:text}`ch04_d_frozen:.1f` % of its parameters, but they decide what the others get to see.
-# The same small set is stretched by differentiable augmentation {cite}`zhao2020diffaugment,karras2020ada`, applied to real and generated textures alike.
+# The same small set is stretched by augmentation {cite}`zhao2020diffaugment,karras2020ada`: random shifts and colours, for real and generated textures alike, through which the generator can still be taught.
 #
-# One step draws codes, lets the discriminator look at their pictures, updates both players from that look, and then the generator's running average.
+# One step draws codes, lets the discriminator look at their pictures, updates both players from that look, and then the generator's running average, which is calmer than any single step and is what we keep.
 # The discriminator does not take part from the start.
 # At first a studio texture and a phone texture are so easy to tell apart that its verdict says nothing about the person; the pairs and the two reference terms say much more.
 # So the first part of a run (`warm_up`) is theirs, and while the discriminator plays, the learning rates fall to zero (`cool_down`): the steps of a game never agree, and smaller ones leave what they agree on.
@@ -261,34 +258,25 @@ notebook.tell("ch04", facts)
 # ## The released G_studio
 #
 # The released network is the same stage, run longer; its card, the record that comes with the weights, says how.
-# Below, one code per row is drawn by three generators: what differs between G_phone(w) and G_studio(w) (short for their textures of one $w^+$) is what the fine-tuning has learnt.
+# Below it draws the codes of unseen people's captures, beside G_phone and the short run: what differs between G_phone(w) and G_studio(w) (short for their textures of one $w^+$) is what the fine-tuning has learnt.
+# Which captures are shown is a rule's choice: the best, the median and the three worst, by closeness to the truth on the face.
 
 # %%
 g_studio = weights.load("g_studio", protocol="few", device=device)
 card = weights.read_card("g_studio", protocol="few")
 notebook.tell("ch04", shown.released(card))
 ours = "G_studio(w)"
-networks = {"G_phone(w)": lab.g_phone, "live, a moment": g_live, ours: g_studio}
+networks = {"G_phone(w)": lab.g_phone, "short run": g_live, ours: g_studio}
 outputs = {name: lab.translate(net, val_codes) for name, net in networks.items()}
-chosen = torch.arange(0, len(val_rows), 2)[:5]
-columns = {"phone": phone, **outputs, "truth": truth}
-figures.show(
-    figures.texture_grid(
-        list(zip(*(textures[chosen] for textures in columns.values()), strict=True)),
-        col_titles=list(columns),
-    ),
-    "Unseen people, one per row: the phone texture, its reconstruction by G_phone, the "
-    "same code through the generator of the short run and through the released "
-    "G_studio, and the true studio texture. Compare the last two columns for light "
-    "and skin colour, the second and the fourth for who it is.",
-)
+measured = lab.measure(val_rows, outputs, rivals=True)
+shown.cases(measured, ours, {"phone": phone, **outputs, "truth": truth})
 
 # %% [markdown]
 # ## Measured on unseen people
 #
 # A key to what is measured, and against whom (more on [the page of metrics](../notation-and-metrics.md)):
 #
-# - After a slash stands where a measure looks: what a camera *observed*, the *holes*, or the *face*.
+# - After a slash stands where a measure looks: what a camera *observed*, the *holes*, or the *face*; after an @ the side at which its network looks.
 # - **PSNR**, dB, up is better: closeness to the true studio texture.
 # - **perceptual**, down: a distance of features of a public network that no loss has seen; **colour**, down: error of the skin's broad colour in ΔE2000, of which 1 is just visible.
 # - **identity cosine**, up: how alike two faces are to a network that no loss has seen; 1 is the same. (*FaceID* in this book is only the name of the paper's measure, whose definition we do not know; $L_\text{faceID}$ is the loss.)
@@ -297,7 +285,6 @@ figures.show(
 # - `colour_transfer` gives the phone texture that mean's colours; `quotient` divides its broad light out and puts that mean's in.
 
 # %% tags=["hide-input"]
-measured = lab.measure(val_rows, outputs, rivals=True)
 metrics = ["psnr/observed", "psnr/holes", "perceptual/face", "faceid_cosine"]
 metrics += ["colour", "asymmetry", "variance_ratio"]
 display(Markdown(measured.markdown(metrics)))
@@ -320,7 +307,8 @@ told |= {
 notebook.tell("ch04", told)
 
 # %% [markdown]
-# "Better" and "worse" are verdicts of a sign-flip test over subjects, corrected for the number of comparisons in the table (Holm).
+# In brackets stand 95 % intervals over people.
+# "Better" and "worse" are verdicts of a test over people ({ref}`ch06` explains it), corrected for the number of comparisons in the table.
 # On {glue:text}`ch04_subjects` unseen subjects G_studio(w)
 #
 # - in PSNR of the observed region {glue:text}`ch04_psnr_nothing` doing nothing, {glue:text}`ch04_psnr_mean` the mean studio texture, and {glue:text}`ch04_psnr_quotient` the quotient;
@@ -337,30 +325,14 @@ notebook.tell("ch04", told)
 # Below it stands what the ledger of experiments has recorded over several seeds.
 
 # %%
-variants = {
-    name: lab.translate(lab.train(lab.short, **changes)[0], val_codes)
-    for name, changes in lab.switched_off().items()
+runs = {
+    name: lab.train(lab.short, **off)[0] for name, off in lab.switched_off().items()
 }
-start = {"G_phone(w)": outputs["G_phone(w)"]}
-effects = lab.measure(val_rows, start | variants, regions=("face",))
-moved = shown.effects(effects, variants, outputs["G_phone(w)"])
-grid = [x[chosen[:3]] for x in (start | variants | {"truth": truth}).values()]
-titles = [n.replace("L_", "").replace(" ", "\n") for n in (*start, *variants)]
-figures.show(
-    figures.texture_grid(list(zip(*grid, strict=True)), col_titles=[*titles, "truth"]),
-    "Three unseen people, one per row. First column: G_phone, where every run starts. "
-    "Then short runs with all terms, and each without one kind of term (adv: the "
-    "discriminator; invariance: two captures, one texture), or with fifty times "
-    "L_faceID; last, the truth. Differences are small after so few steps: compare "
-    "light and skin colour with the second column.",
-)
-strong = effects.verdicts("L_faceID × 50", ["all terms"], ["asymmetry"])
-strong = strong["all terms", "asymmetry"]
-light = ("leaves less light than", "leaves more light than")
+results = {"G_phone(w)": outputs["G_phone(w)"]}
+results |= {name: lab.translate(net, val_codes) for name, net in runs.items()}
+effects = lab.measure(val_rows, results, regions=("face",))
 facts = {"short_images": lab.short, "short_steps": lab.short // lab.live.batch}
-facts["strong_moved"] = moved["L_faceID × 50"] / moved["all terms"]
-facts["strong_light"] = strong.say(*light, "cannot be told in left-over light from")
-notebook.tell("ch04", facts)
+notebook.tell("ch04", facts | shown.effects(effects, results, truth))
 for name in ("losses", "terms"):
     shown.ledger(name)
 
@@ -398,44 +370,6 @@ notebook.tell("ch04", facts)
 # At the end of the released run D gives its training textures {glue:text}`ch04_final_train:.1f` and generated ones {glue:text}`ch04_final_fake:.1f`.
 # With a threshold half way, and marks as log odds, it would be sure of a typical texture to {glue:text}`ch04_final_right:.0f` %: 50 % would be a game in balance, 100 % a discriminator that sees through every picture.
 #
-# ### What goes wrong: strongly uneven light
-#
-# Every capture knows how uneven the light on its face was (`severity`, between 0 and 1).
-# People differ in much more than their light, so each person is compared with themselves: does the capture in more uneven light come out worse?
-
-# %%
-severity = np.asarray(data.severity)[val_rows.numpy()]
-psnr = measured.values[ours]["psnr/face"]
-uneven = trend(severity, psnr, measured.subject)
-figures.show(
-    shown.severity_figure(severity, measured, {"nothing": "phone", ours: ours}),
-    "Each unseen capture against the unevenness of its light. Left: PSNR on the face, "
-    "right: asymmetry left over, for the phone texture and for G_studio. A result that "
-    "did not care about light would lie on a level line.",
-)
-order = {int(row): k for k, row in enumerate(val_rows)}
-worst = [order[int(row)] for row in measured.worst(ours, "psnr/face", 3)]
-figures.show(
-    figures.texture_grid(
-        [
-            [x[k] for x in (phone, outputs["G_phone(w)"], outputs[ours], truth)]
-            for k in worst
-        ],
-        [f"light {severity[k]:.2f}" for k in worst],
-        ["phone", "G_phone(w)", ours, "truth"],
-    ),
-    "The three worst results by PSNR on the face, chosen by that rule: phone texture, "
-    "reconstruction, G_studio's output and truth; at the left the unevenness of the "
-    "light. Where the second column has lost the person, the third cannot find them.",
-)
-says = "rises", "falls", "shows no trend that these people could resolve"
-facts = {"uneven": uneven.difference.mean, "uneven_says": uneven.say(*says)}
-notebook.tell("ch04", facts)
-
-# %% [markdown]
-# Within people, PSNR of G_studio(w) {glue:text}`ch04_uneven_says` with the unevenness of the light ({glue:text}`ch04_uneven:+.1f` dB for one unit of it).
-# Look first whether the reconstruction has already lost the person, because G_studio cannot bring back what the code does not hold.
-#
 # ## One person under several lights
 #
 # The cleanest test of de-lighting needs no studio texture: the same person under different lights must give the same output.
@@ -456,14 +390,6 @@ notebook.tell("ch04", facts)
 #
 # <!-- claims -->
 #
-# And this is what the cells of this chapter see of them, once and on few people.
-# The table is filled by the code, so that it says what these runs say.
-# Numbers of the authors' own tables are not repeated here: their data, their identity network and their split are not ours.
-
-# %% tags=["hide-input"]
-shown.claims(shown.Evidence(judged, sources, effects, lab.short, uneven))
-
-# %% [markdown]
 # ## Exercises
 #
 # A cell with a stub ends in a check: put your answer in place of `...` and run it.

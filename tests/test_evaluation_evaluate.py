@@ -183,7 +183,7 @@ def test_the_markdown_names_methods_metrics_intervals_and_networks(table, net):
 
 def test_a_table_shows_the_fitted_psnr_and_the_low_band_unless_other_columns_are_asked_for(table):
     head = table.markdown().splitlines()[0]
-    assert all(f" {name} " in head for name in ("psnr/observed", "psnr_fitted/observed", "low_band", "perceptual@32/holes"))
+    assert all(f" {name} " in head for name in ("psnr/observed", "psnr_fitted/observed", "low-band error", "perceptual@32/holes"))
     assert table.estimate("nothing", "psnr_fitted/face").mean > table.estimate("nothing", "psnr/face").mean + 1
     assert table.beats("oracle", "nothing", "low_band")
 

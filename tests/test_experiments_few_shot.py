@@ -28,18 +28,22 @@ def test_rows_leak_into_the_last_frozen_block_and_modules_do_not():
 
 
 def test_an_untouched_copy_of_g_phone_is_at_rest_in_the_two_terms_that_compare_with_it(lab, shown):
-    terms = lab.first_terms()
-    assert terms["percp"] < 1e-4 and terms["face_id"] < 1e-4 and set(terms) == {*PAPER, *OURS}
-    told = drawn.first_terms(terms)
+    stage = lab.stage()
+    terms = lab.first_terms(stage)
+    assert terms["percp"] < 1e-4 and terms["face_id"] < 1e-4 and set(terms) == {*PAPER, *OURS} == set(drawn.WEIGHTS)
+    told = drawn.objective(lab, stage, terms)
     assert told["ours_first"] == pytest.approx(sum(terms[name] for name in OURS))
     assert told["ours_word"] == ("outweigh" if told["ours_first"] > told["paper_first"] else "weigh no more than")
 
 
-def test_every_symbol_has_a_value_of_the_settings(lab, shown):
-    drawn.symbols(lab)
-    values = {line[0]: line[2] for line in shown[0][1:] if line[0] != "–"}
-    assert values["$λ_1$"] == f"{lab.settings.adapt.perceptual:g}" and values["$P$"] == len(lab.pairs)
-    assert all(str(value) for value in values.values())
+def test_every_term_and_symbol_has_its_value_of_the_settings(lab, shown):
+    stage = lab.stage()
+    drawn.objective(lab, stage, dict.fromkeys(drawn.WEIGHTS, 0.5))
+    weights, symbols = ({line[0]: line for line in table[1:]} for table in shown)
+    assert weights["λ1 · L_percp"][1:] == [f"{stage.config.perceptual:g}", "0.500"]
+    assert symbols["P"][2] == len(lab.pairs) and symbols["γ"][2].startswith(f"{stage.gamma:.2g}")
+    share = sum(p.numel() for p in stage.trained) / sum(p.numel() for p in lab.g_phone.parameters())
+    assert symbols["θ(8+)"][2] == f"{share:.0%} of G_phone" and 0 < share < 1
 
 
 def test_the_laboratory_reads_no_other_studio_texture(lab):
@@ -61,15 +65,31 @@ def test_a_short_run_moves_the_generator_and_can_be_drawn_and_measured(lab, show
     rows = lab.data.captures("val")[:3]
     codes = lab.codes_of(*lab.data.phone_batch(rows))
     trained, log = lab.train(16)
-    results = {"all terms": lab.translate(trained, codes)}
-    start = lab.translate(lab.g_phone, codes)
-    assert (results["all terms"] - start).abs().max() > 0
+    start, after = (lab.translate(network, codes) for network in (lab.g_phone, trained))
+    assert (after - start).abs().max() > 0
     figures.show(drawn.run_figure(log), "one run")
     figures.show(drawn.opinions_figure({"ours": log}, 16), "opinions")
-    table = lab.measure(rows, {"G_phone(w)": start} | results, regions=("face",))
-    assert drawn.effects(table, results, start)["all terms"] > 0 and np.isfinite(drawn.gap(log))
-    figures.show(drawn.severity_figure(np.arange(3.0), table, {"G_phone(w)": "G_phone", "all terms": "run"}), "by light")
-    assert len(shown) == 4
+    assert np.isfinite(drawn.gap(log))
+    results = {"G_phone(w)": start, "all terms": after, "L_faceID × 50": start + 2 * (after - start)}
+    table, truth = lab.measure(rows, results, regions=("face",)), lab.data.studio_batch(lab.data.subject[rows])
+    told = drawn.effects(table, results, truth)
+    assert told["strong_moved"] == pytest.approx(2, rel=1e-3) and "left-over light" in told["strong_light"]
+    drawn.cases(table, "all terms", results | {"truth": truth})
+    assert len(shown) == 5
+
+
+def test_the_best_the_median_and_the_worst_are_shown_by_rule(lab, shown, monkeypatch):
+    rows = lab.data.captures("val")[:5]
+    truth = lab.data.studio_batch(lab.data.subject[rows])
+    spoilt = truth + torch.tensor([0.0, 0.3, 0.1, 0.4, 0.2]).view(5, 1, 1, 1) * (0.5 - truth).sign()
+    grids = []
+    monkeypatch.setattr(figures, "texture_grid", lambda *given, **_: grids.append(given))
+    monkeypatch.setattr(figures, "show", lambda *_: None)
+    drawn.cases(lab.measure(rows, {"spoilt": spoilt}, regions=("face",)), "spoilt", {"spoilt": spoilt})
+    ((pictures, names, _),) = grids
+    assert [name.split("\n")[0] for name in names] == ["best", "median", "worst", "worst 2", "worst 3"]
+    for (picture,), place in zip(pictures, [0, 4, 3, 1, 4], strict=True):
+        assert torch.equal(picture, spoilt[place])
 
 
 def test_codes_of_captures_differ_between_layers_and_codes_of_w_do_not(lab, shown):

@@ -138,7 +138,7 @@ def test_a_run_made_again_is_compared_and_the_record_stays(made, tmp_path, monke
 def test_a_table_has_intervals_and_says_where_it_comes_from(made, tmp_path):
     run(made, SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
     text = record("tiny", tmp_path).table()
-    assert "| | low_band ↓ | kid ↓ | seeds | time |" in text and " ± " in text
+    assert "| | low-band error ↓ | KID ↓ | seeds | time |" in text and " ± " in text
     assert "studiolike experiment run tiny" in text and "profile `smoke`" in text
 
 

@@ -1,17 +1,15 @@
-"""Chapter 4's figures and tables: terms and symbols, two readings of "after 8", codes, runs, light, claims."""
+"""Chapter 4's figures and tables: terms and symbols, two readings of "after 8", codes, runs, light."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..evaluation import EvaluationTable, Verdict, faceid, variance_ratio
-from ..evaluation.verdict import WORSE, claim_word, outcome_of
+from ..evaluation import EvaluationTable, faceid, variance_ratio
 from ..experiments import experiment, record, records_dir
 from ..experiments.few_shot import OURS, PAPER, Block, FewShotLaboratory, Source
 from . import figures
@@ -20,6 +18,7 @@ from .notebook import table_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..adaptation import AdaptStage
     from ..synth import PhoneCapture
 
 TERMS = {
@@ -32,45 +31,52 @@ TERMS = {
     "invariance": "ours: light-invariance",
     "other_light": "ours: other captures",
 }
+PICTURED = ("no L_adv", "no pairs", "no L_faceID, L_percp", "L_faceID × 50")  # of the short runs, those that a picture can tell
+WEIGHTS = {
+    "adv": "adversarial",
+    "percp": "perceptual",
+    "face_id": "identity",
+    "recons": "recons",
+    "recons_detail": "recons_detail",
+    "low_light": "low_light",
+    "invariance": "invariance",
+    "other_light": "other_light",
+}  # settings
 OPINIONS = {"d_train": "its training textures", "d_held_out": "held-out studio textures", "d_fake": "generated textures"}
 SOURCES = {"z": "Z", "w": "W", "bank": "bank", "bank_mixture": "bank mixtures", "captures": "captures"}
+LEDGER = ("faceid_kept", "kid", "low_band", "variance_ratio")  # measures of an experiment that fit a page
 EFFECTS = {"colour": "colour error ↓", "faceid_cosine": "identity cosine ↑", "asymmetry": "asymmetry ↓"}
 
 
 # --- the objective
 
 
-def symbols(lab: FewShotLaboratory) -> None:
-    """Every symbol of the objective, what it is, and its value in the settings of this profile."""
-    weights, stage = lab.settings.adapt, lab.stage(batch=lab.settings.adapt.batch)
-    generator = lab.g_phone
-    share = sum(p.numel() for p in generator.modules_from(weights.train_from).parameters())
-    share /= sum(p.numel() for p in generator.parameters())
+def objective(lab: FewShotLaboratory, stage: AdaptStage, terms: Mapping[str, float]) -> dict[str, float | str]:
+    """The generator's terms with their weights and first values, and every other symbol with its value, as two tables.
+
+    Args:
+        stage: with the settings of this profile. terms: weighted, of an untouched copy of G_phone.
+    Returns:
+        What the prose says of them.
+    """
+    config, generator = stage.config, lab.g_phone
+    table_of(
+        ["term of the generator", "its weight", "weight × term, before the first step"],
+        [[TERMS[name], f"{getattr(config, WEIGHTS[name]):g}", f"{value:.3f}"] for name, value in terms.items()],
+    )
+    share = sum(p.numel() for p in stage.trained) / sum(p.numel() for p in generator.parameters())
     table_of(
         ["symbol", "what it is", "here"],
         [
-            ["θ(8+)", "parameters of the blocks above 8×8; ours adds the frozen blocks' toRGB", f"{share:.0%} of G_phone"],
-            ["$w^+$", "code: one row of numbers per layer", f"{generator.num_ws} rows of {generator.config.w_dim}"],
-            ["$P$", "people with a capture and a studio texture", len(lab.pairs)],
-            ["$λ_1$", "weight of $L_\\text{percp}$", f"{weights.perceptual:g}"],
-            ["$λ_2$", "weight of $L_\\text{faceID}$", f"{weights.identity:g}"],
-            ["γ", "weight of $L_\\text{R1}$, on real studio textures", f"{stage.gamma:.2g}, every {weights.r1_every} steps"],
-            ["–", "weight of $L_\\text{adv}$ for the generator", f"{weights.adversarial:g}"],
-            ["–", "weight of $L_\\text{percp-recons}$", f"{weights.recons:g}"],
-            [
-                "–",
-                "weights of our four terms",
-                f"{weights.recons_detail:g}, {weights.low_light:g}, {weights.invariance:g}, {weights.other_light:g}",
-            ],
-            ["–", "learning rate, images, batch", f"{weights.lr:g}, {weights.images:,}, {weights.batch}"],
+            ["θ(8+)", "the blocks above 8×8, and the toRGB layers of the frozen ones (below)", f"{share:.0%} of G_phone"],
+            ["w⁺", "code: one row of numbers per layer", f"{generator.num_ws} rows of {generator.config.w_dim}"],
+            ["P", "people with a capture and a studio texture", len(lab.pairs)],
+            ["γ", "weight of L_R1", f"{stage.gamma:.2g}, in every {config.r1_every}th step"],
+            ["–", "learning rate", f"{config.lr:g}"],
+            ["–", "textures per step, and in a whole run", f"{config.batch} and {lab.settings.adapt.images:,}"],
         ],
         "All values are our choices; the authors' are unknown to us.",
     )
-
-
-def first_terms(terms: Mapping[str, float]) -> dict[str, float | str]:
-    """The weighted terms before the first step as a table; what the prose says of them."""
-    table_of(["weighted term", "before the first step"], [[TERMS[k], f"{v:.3f}"] for k, v in terms.items()])
     paper, ours = (sum(terms[k] for k in names if k in terms) for names in (PAPER, OURS))
     word = "outweigh" if ours > paper else "weigh no more than"
     return {"ours_first": ours, "paper_first": paper, "ours_word": word}
@@ -81,8 +87,8 @@ def first_terms(terms: Mapping[str, float]) -> dict[str, float | str]:
 
 def readings(blocks: Sequence[Block]) -> dict[str, float | int]:
     """What the two readings of "after 8" move in each block, as a table; what the prose says of them."""
-    head = ["block", "rows of its convolutions", "row of its toRGB", "parameters", "trained"]
-    head += ["later modules changed: features", "… toRGB", "later rows changed: features", "… toRGB"]
+    head = ["block", "rows of w+ for its features", "row for its toRGB", "parameters", "trained"]
+    head += ["modules after 8² changed: features", "toRGB", "rows after 8² changed: features", "toRGB"]
     lines = [
         [
             f"{b.size}²",
@@ -94,7 +100,7 @@ def readings(blocks: Sequence[Block]) -> dict[str, float | int]:
         ]
         for b in blocks
     ]
-    table_of(head, lines)
+    table_of(head, lines, "Last four columns: size of the change ÷ size of what was there; 0.00 is no change.")
     last = [b for b in blocks if not b.trained][-1]
     return {"shared_row": last.shared, "leak": last.by_row[1]}
 
@@ -121,8 +127,8 @@ def sources(lab: FewShotLaboratory, found: Mapping[str, Source]) -> dict[str, fl
 # --- runs
 
 
-def ledger(name: str) -> None:
-    """What the ledger has recorded of an experiment over several seeds, with what it cannot show; or that it has nothing."""
+def ledger(name: str, limits: bool = False) -> None:
+    """What the ledger has recorded of an experiment over several seeds, and what it cannot show; or that it has nothing."""
     from IPython.display import Markdown, display
 
     made = experiment(name)
@@ -131,8 +137,9 @@ def ledger(name: str) -> None:
     else:
         kept = record(name)
         stale = f"\n\n**Made with other settings or weights than today's:** {len(kept.stale())} entries." if kept.stale() else ""
-        shown = [m for m in kept.measures if m not in ("faceid_mse", "psnr/observed", "colour")]  # what fits a page
-        text = f"**From the ledger: {made.question}**\n\n{kept.table(shown)}{stale}\n\n{made.limits}"
+        shown = [m for m in LEDGER if m in kept.measures]
+        rows = [row for row in kept.rows if kept.seeds(row)]
+        text = f"**From the ledger: {made.question}**\n\n{kept.table(shown, rows)}{stale}" + f"\n\n{made.limits}" * limits
     display(Markdown(text))
 
 
@@ -194,37 +201,56 @@ def released(card: Mapping) -> dict[str, float]:
     }
 
 
-def effects(table: EvaluationTable, results: Mapping[str, Tensor], start: Tensor) -> dict[str, float]:
-    """What each switched-off term changes after short runs, as a table; the mean distance of each from ``start``.
+def cases(table: EvaluationTable, method: str, columns: Mapping[str, Tensor]) -> None:
+    """The best, the median and the three worst captures of a method by PSNR on the face, as a figure.
 
     Args:
-        table: of the runs. results: their textures ``(N, 3, H, W)`` by name. start: G_phone's.
+        columns: textures ``(N, 3, H, W)`` of the table's captures, by name.
     """
-    moved = {name: float((x - start).abs().mean()) for name, x in results.items()}
-    table_of(
-        ["run", *EFFECTS.values(), "mean change of a texel from G_phone(w), of 1"],
-        [
-            [name, *(f"{table.estimate(name, m).mean:.3f}" for m in EFFECTS), f"{moved.get(name, 0):.3f}"]
-            for name in table.methods
-        ],
+    place = {int(row): k for k, row in enumerate(table.rows)}
+    ranked = [place[int(row)] for row in table.best(method, "psnr/face", len(place))]
+    chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2]}
+    chosen |= {f"worst {n}" if n > 1 else "worst": ranked[-n] for n in (1, 2, 3)}
+    figures.show(
+        figures.texture_grid(
+            [[textures[k] for textures in columns.values()] for k in chosen.values()],
+            [f"{name}\nlight {table.severity[k]:.2f}" for name, k in chosen.items()],
+            list(columns),
+        ),
+        f"Of {len(place)} captures of unseen people the best, the median and the three worst for {method}, by PSNR on the face; "
+        "at the left how uneven the light on the face was, from 0 to 1. Columns: the phone texture; what G_phone, the short "
+        "run's generator and the released G_studio draw of its code; the true studio texture. Compare the last two for light "
+        "and skin colour. Where the second column has lost the person, the fourth cannot find them.",
     )
-    return moved
+
+
+def effects(table: EvaluationTable, results: Mapping[str, Tensor], truth: Tensor) -> dict[str, float | str]:
+    """What each switched-off term changes after short runs, as a figure and a table; what the prose says of it.
+
+    Args:
+        table: of the runs. results: their textures ``(N, 3, H, W)`` by name; the first is where all runs start.
+    """
+    start, *runs = results
+    columns = {n: x for n, x in results.items() if n in (start, runs[0], *PICTURED)} | {"truth": truth}
+    titles = [name.replace("L_faceID, ", "L_faceID,\n") for name in columns]
+    figures.show(
+        figures.texture_grid(list(zip(*(x[:3:2] for x in columns.values()), strict=True)), (), titles),
+        "Two unseen people, one per row. First column: G_phone, where every run starts. Then short runs: with all terms; "
+        "without the discriminator; without the terms on pairs; without both ties to G_phone; with fifty times L_faceID. Last "
+        "column: the truth. Differences are small after so few steps: compare light and skin colour with the second column.",
+    )
+    moved = {name: float((x - results[start]).abs().mean()) for name, x in results.items()}
+    table_of(
+        ["run", *EFFECTS.values(), f"mean change of a texel from {start}"],
+        [[name, *(f"{table.estimate(name, m).mean:.3f}" for m in EFFECTS), f"{moved[name]:.3f}"] for name in results],
+        "Texels are numbers from 0 to 1.",
+    )
+    strong = table.verdicts("L_faceID × 50", [runs[0]], ["asymmetry"])[runs[0], "asymmetry"]
+    light = ("leaves less light than", "leaves more light than", "cannot be told in left-over light from")
+    return {"strong_moved": moved["L_faceID × 50"] / moved[runs[0]], "strong_light": strong.say(*light)}
 
 
 # --- light
-
-
-def severity_figure(severity: np.ndarray, table: EvaluationTable, methods: Mapping[str, str]) -> Figure:
-    """Every capture's PSNR and left-over asymmetry against the unevenness of its light; ``methods``: name → label."""
-    fig, axes = figures.plot(2.6, (1, 1))
-    looks = ((figures.COLOURS["phone"], "s"), (figures.COLOURS["studio"], "o"))
-    measures = {"psnr/face": "PSNR on the face, dB", "asymmetry": "asymmetry left over"}
-    for ax, (metric, label) in zip(axes, measures.items(), strict=True):
-        for (name, text), (colour, marker) in zip(methods.items(), looks, strict=True):
-            ax.plot(severity, table.values[name][metric], marker, color=colour, label=text)
-        ax.set(xlabel="unevenness of the capture's light", ylabel=label)
-    axes[0].legend()
-    return fig
 
 
 def one_person(lab: FewShotLaboratory, shots: PhoneCapture, generators: Mapping[str, nn.Module]) -> dict[str, float]:
@@ -249,76 +275,3 @@ def one_person(lab: FewShotLaboratory, shots: PhoneCapture, generators: Mapping[
         lines.append([name, f"{ratios[name]:.2f}", f"{faceid(lab.judge, result, truth)['cosine'].mean():.3f}"])
     table_of(["method", "variance over lights ÷ the phone's ↓", "identity cosine to the true studio texture ↑"], lines)
     return ratios
-
-
-# --- claims
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What chapter 4 has found, for its table of claims.
-
-    Attributes:
-        judged: G_studio against simple rivals, ``[rival, metric]``. sources: of codes. effects: of short runs, with ``short``
-            images each. uneven: whether uneven light makes PSNR worse.
-    """
-
-    judged: Mapping[tuple[str, str], Verdict]
-    sources: Mapping[str, Source]
-    effects: EvaluationTable
-    short: int
-    uneven: Verdict
-
-
-def claims(found: Evidence) -> None:
-    """What the authors state or others report, and what this chapter sees of it."""
-
-    def ratio(run: str, metric: str) -> float:
-        return float(found.effects.estimate(run, metric).mean / found.effects.estimate("all terms", metric).mean)
-
-    told = {
-        "asymmetry": found.judged["nothing", "asymmetry"],
-        "PSNR": found.judged["nothing", "psnr/observed"],
-        "identity": found.judged["mean_studio", "faceid_cosine"],
-    }
-    whole = claim_word([outcome_of(verdict) for verdict in told.values()])
-    closest = min(found.sources, key=lambda name: found.sources[name].distance)
-    slope, short = found.uneven.difference, f"after {found.short} images"
-    early = "the ledger's, over seeds: one short run cannot tell"
-    table_of(
-        ["what the authors state, or others report", "what we see here", "verdict on synthetic heads"],
-        [
-            [
-                "stated: G_studio gives evenly lit, complete textures of the same person",
-                f"asymmetry and PSNR against doing nothing: {told['asymmetry']}, {told['PSNR']}; "
-                f"identity against the mean texture: {told['identity']}",
-                whole,
-            ],
-            [
-                "stated: codes from W+, not from Z",
-                f"closest to unseen captures: {SOURCES[closest]}; distances only, no training compared",
-                "supported" if closest not in ("z", "w") else "not supported",
-            ],
-            [
-                "reported: without L_faceID, FaceID at least doubles",
-                f"identity MSE × {ratio('no L_faceID', 'faceid_mse'):.2f} {short}",
-                early,
-            ],
-            [
-                "reported: without L_faceID and L_percp, training diverges",
-                f"identity MSE × {ratio('no L_faceID, L_percp', 'faceid_mse'):.2f} {short}",
-                early,
-            ],
-            [
-                "reported: the pairs stop a global shift of skin tone",
-                f"without them the colour error is × {ratio('no pairs', 'colour'):.2f} {short}",
-                early,
-            ],
-            [
-                "reported: strongly uneven light degrades the result",
-                f"PSNR per unit of unevenness, within people: {slope:+.1f} dB",
-                claim_word([outcome_of(found.uneven, WORSE)]),
-            ],
-            ["stated: after 8 is the best compromise of FaceID and KID", "not trained here", "not tested in this chapter"],
-        ],
-    )

@@ -40,7 +40,15 @@ HIGHER_IS_BETTER = {
     "seconds": False,
 }
 # what a table calls a metric whose short name says too little
-LABELS = {"faceid_cosine": "identity cosine", "faceid_mse": "identity MSE", "variance_ratio": "variance over lights"}
+LABELS = {
+    "faceid_cosine": "identity cosine",
+    "faceid_mse": "identity MSE",
+    "faceid_kept": "identity kept, MSE",
+    "low_band": "low-band error",
+    "variance_ratio": "variance over lights",
+    "kid": "KID",
+    "tone_gap": "tone gap",
+}
 # the columns of a table unless others are asked for
 COLUMNS = (
     "psnr/observed",
@@ -60,6 +68,11 @@ COLUMNS = (
 def higher_is_better(metric: str) -> bool:
     """Whether larger values of ``metric`` (such as ``"psnr/face"``) are better."""
     return HIGHER_IS_BETTER[metric.split("/")[0]]
+
+
+def label(metric: str) -> str:
+    """What a reader calls ``metric``."""
+    return LABELS.get(metric, metric)
 
 
 @dataclass
@@ -104,7 +117,7 @@ class EvaluationTable:
 
     def label(self, metric: str) -> str:
         """How a table calls a metric; a network's distance tells at which side it looked: ``perceptual@256/face``."""
-        base, *rest = LABELS.get(metric, metric).split("/")
+        base, *rest = label(metric).split("/")
         return "/".join([f"{base}@{self.resolution}" if base in ("perceptual", "lpips") else base, *rest])
 
     def _column(self, method: str, metric: str) -> np.ndarray:

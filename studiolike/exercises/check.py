@@ -47,7 +47,7 @@ class Verdict:
         return self.state == "passed"
 
     def __repr__(self) -> str:
-        return textwrap.fill(f"{SIGNS[self.state]}: {self.message}", 88)
+        return textwrap.fill(f"{SIGNS[self.state]}: {self.message}", 80)
 
 
 class Unanswered(Exception):

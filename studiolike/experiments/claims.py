@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..evaluation.bootstrap import Estimate, clustered_mean
-from ..evaluation.table import higher_is_better
+from ..evaluation.table import higher_is_better, label
 from ..evaluation.verdict import (
     BETTER,
     CANNOT_TELL,
@@ -88,10 +88,10 @@ class Condition:
                 f"≤ {self.at_most:g}" if self.at_most is not None else "",
                 f"≥ {self.at_least:g}" if self.at_least is not None else "",
             ]
-            return f"{self.row}: {self.measure} {' and '.join(filter(None, limits))}"
+            return f"{self.row}: {label(self.measure)} {' and '.join(filter(None, limits))}"
         words = {"worse_than": "is worse than", "better_than": "is better than", "like": f"is within {self.within:.0%} of"}
         size = f", at least {self.times:g} times" if self.times > 1 else ""
-        return f"{self.measure}: {self.row} {words[self.relation]} {self.rival}{size}"
+        return f"{label(self.measure)}: {self.row} {words[self.relation]} {self.rival}{size}"
 
 
 @dataclass(frozen=True)

@@ -174,9 +174,8 @@ class FewShotLaboratory:
         return stage.accelerator.unwrap_model(stage.modules["ema"]).cpu().eval(), log
 
     @torch.no_grad()
-    def first_terms(self, seed: int = 3) -> dict[str, float]:
+    def first_terms(self, stage: AdaptStage, seed: int = 3) -> dict[str, float]:
         """Every weighted term of the generator for an untouched copy of G_phone, by the names of the log."""
-        stage = self.stage()
         loss = stage.loss
         drawn, rows = self.everybody.twins(4, torch.Generator().manual_seed(seed))
         fake = self.g_phone.synthesis(drawn.to(self.device), "none")

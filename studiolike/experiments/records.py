@@ -143,10 +143,10 @@ class Record:
 
     def table(self, measures: Sequence[str] | None = None, rows: Sequence[str] | None = None) -> str:
         """Markdown: a line for each row, means with 95 % intervals over the seeds; what was not run says so."""
-        from ..evaluation.table import higher_is_better
+        from ..evaluation.table import higher_is_better, label
 
         measures = list(measures or self.measures)
-        heads = [f"{name} {'↑' if higher_is_better(name) else '↓'}" for name in measures]
+        heads = [f"{label(name)} {'↑' if higher_is_better(name) else '↓'}" for name in measures]
         lines = ["| | " + " | ".join(heads) + " | seeds | time |", "|---|" + "---|" * (len(heads) + 2)]
         for row in rows or self.rows:
             made = [entry for entry in self.entries if entry.row == row]
