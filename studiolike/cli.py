@@ -179,9 +179,9 @@ class View:
 
 @dataclass(frozen=True)
 class Train:
-    """Train a stage (identity, phone, codes, adapt, detail) or all of them in order; stopped runs resume."""
+    """Train a stage (identity, phone, codes, exemplars, adapt, tone, detail) or all of them in order; stopped runs resume."""
 
-    stage: Positional[Literal["identity", "phone", "codes", "exemplars", "adapt", "detail", "all"]]
+    stage: Positional[Literal["identity", "phone", "codes", "exemplars", "adapt", "tone", "detail", "all"]]
     profile: str = "cpu"
     runs: Path = Path("runs")
     """folder of data sets and runs"""
@@ -192,7 +192,7 @@ class Train:
     studio_set: Path | None = None
     """adapt only: learn from the studio textures of a set of data import instead of the synthetic ones"""
     protocol: Literal["few", "open"] | None = None
-    """adapt and detail only: few studio textures, or every one that the generator gives; default: both, one after the other"""
+    """adapt, tone and detail only: few studio textures, or every one that the generator gives; default: both, one after the other"""
     device: str | None = None
     seed: int = 0
     set: Profile = field(default_factory=lambda: profile(_profile.get()))

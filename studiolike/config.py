@@ -126,6 +126,16 @@ class AdaptConfig:
 
 
 @dataclass(frozen=True)
+class ToneConfig:
+    """The network that reads how light somebody's skin is, which G_studio's texture is brought to."""
+
+    images: int = 250_000
+    batch: int = 64
+    lr: float = 2e-3
+    others: float = 1.0  # weight of what a person's other captures tell, where nobody knows the studio texture
+
+
+@dataclass(frozen=True)
 class DetailConfig:
     """Stage 4, the diffusion detailer."""
 
@@ -175,6 +185,7 @@ class Profile:
     inversion: InversionConfig = field(default_factory=InversionConfig)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     adapt_open: AdaptConfig = field(default_factory=lambda: _open(AdaptConfig(images=100_000)))
+    tone: ToneConfig = field(default_factory=ToneConfig)
     detail: DetailConfig = field(default_factory=DetailConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     chapter: DataConfig = field(
@@ -246,6 +257,7 @@ PROFILES: dict[str, Profile] = {
         inversion=InversionConfig(steps=8, batch=8),
         adapt=AdaptConfig(images=16, bank=8),
         adapt_open=_open(AdaptConfig(images=16)),
+        tone=ToneConfig(images=48, batch=24),
         detail=DetailConfig(resolution=256, crop=64, channels=(16, 32), images=16, batch=4, sample_steps=2),
         identity=IdentityConfig(images=64, batch=16),
         chapter=_SMOKE_DATA,

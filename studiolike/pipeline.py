@@ -3,8 +3,8 @@
     pipe = StudioPipeline.released()
     out = pipe(texture, visibility)          # out.texture: (B, 3, 512, 512) in [0, 1]
 
-w+ = encoder(phone) → G_studio(w+) → fusion with the phone's log gradients → detailer → detail of an exemplar where nothing
-was seen. No network is tuned to a person.
+w+ = encoder(phone) → G_studio(w+), brought to the person's tone → fusion with the phone's log gradients → detailer → detail of
+an exemplar where nothing was seen. No network is tuned to a person.
 `from_pretrained`, `save_pretrained`, `push_to_hub` and `.to(device, dtype)` work as in diffusers: in half precision the
 networks compute in half, textures and codes stay float32. diffusers looks for classes in its own package only, so its
 generic loader must be told where ours is, and that it may be run:
@@ -35,10 +35,11 @@ from .inversion import Curvature, Inversion, invert, observed_psnr, resize_obser
 from .io import atomic, usual_permissions
 from .protocols import PROTOCOLS
 from .stylegan2 import Encoder, Generator, encode
+from .tone import ToneNet, with_level
 
 RESOLUTION = 512  # texels of the result, unless another size is asked for
 
-CHAIN = ("g_phone", "encoder", "curvature", "g_studio", "detailer")  # its networks, by their released names
+CHAIN = ("g_phone", "encoder", "curvature", "g_studio", "tone", "detailer")  # its networks, by their released names
 
 
 @dataclass
@@ -47,7 +48,7 @@ class StudioOutput(BaseOutput):
 
     Attributes:
         texture: ``(B, 3, H, W)`` in [0, 1], the detailed studio-like texture.
-        studio_lr: ``(B, 3, h, w)`` in [0, 1], G_studio's output before detailing.
+        studio_lr: ``(B, 3, h, w)`` in [0, 1], G_studio's output in the person's tone, before detailing.
         reconstruction: ``(B, 3, h, w)`` in [0, 1], G_phone's reconstruction of the input.
         w_plus: ``(B, L, D)``, the codes.
         psnr_observed: ``(B,)``, dB, of the reconstruction in observed texels.
@@ -77,9 +78,10 @@ class StudioPipeline(DiffusionPipeline):
         detailer: conditional diffusion network.
         scheduler: a diffusers scheduler with v-prediction.
         curvature: of g_phone, for quasi-Newton steps in `invert`; None: Adam's, of which many more are needed.
+        tone: reads how light somebody's skin is; None: G_studio's texture stays as light as it is.
     """
 
-    _optional_components = ["curvature"]
+    _optional_components = ["curvature", "tone"]
 
     def __init__(
         self,
@@ -89,10 +91,17 @@ class StudioPipeline(DiffusionPipeline):
         detailer: Detailer,
         scheduler: DDIMScheduler,
         curvature: Curvature | None = None,
+        tone: ToneNet | None = None,
     ):
         super().__init__()
         self.register_modules(
-            g_phone=g_phone, encoder=encoder, g_studio=g_studio, detailer=detailer, scheduler=scheduler, curvature=curvature
+            g_phone=g_phone,
+            encoder=encoder,
+            g_studio=g_studio,
+            detailer=detailer,
+            scheduler=scheduler,
+            curvature=curvature,
+            tone=tone,
         )
 
     @classmethod
@@ -181,10 +190,17 @@ class StudioPipeline(DiffusionPipeline):
 
     @torch.no_grad()
     def translate(self, w_plus: Tensor) -> Tensor:
-        """G_studio's low-resolution texture ``(B, 3, h, w)`` in [0, 1] of codes ``(B, L, D)``.
+        """G_studio's low-resolution texture ``(B, 3, h, w)`` in [0, 1] of codes ``(B, L, D)``, in a tone of its own choice.
 
         Without noise: what the fixed maps paint belongs to nobody, and fine detail is the next stage's to find."""
         return from_signed(self.g_studio.synthesis(w_plus, "none").float())
+
+    @torch.no_grad()
+    def in_tone(self, studio: Tensor, texture: Tensor, visibility: Tensor) -> Tensor:
+        """G_studio's textures ``studio (B, 3, h, w)`` as light as the skin in the captures that they come from."""
+        if self.tone is None:
+            return studio
+        return with_level(studio, self.tone(texture.to(self.device), visibility.to(self.device)))
 
     @torch.no_grad()
     def __call__(
@@ -223,15 +239,14 @@ class StudioPipeline(DiffusionPipeline):
         w_plus = self.encode(low, seen)
         signed = self.g_phone.synthesis(w_plus).float()
         clock.append(time.perf_counter())
-        studio_lr = self.translate(w_plus)
+        studio_lr = self.in_tone(self.translate(w_plus), low, seen)
         clock.append(time.perf_counter())
         noise = torch.Generator().manual_seed(seed)
         phone = resize_observed(texture, visibility, resolution)
         if steps:
             result = detail(self.detailer, studio_lr, *phone, steps, guided, noise, self.scheduler, progress=progress)
         else:
-            enlarged = upsample(studio_lr, resolution)
-            result = fuse(*phone, enlarged) if guided else enlarged
+            result = fuse(*phone, upsample(studio_lr, resolution)) if guided else upsample(studio_lr, resolution)
         if guided and borrow:
             result = complete(result, phone[1], weights.exemplars())
         clock.append(time.perf_counter())

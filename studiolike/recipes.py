@@ -1,7 +1,7 @@
 """The stages in their order: which data each one reads, where its run lives, what it releases.
 
 `train("all", profile("cpu"), "runs")` is ``make weights``: data → identity networks → G_phone → code bank, and then, once
-for each of the two `protocols`, G_studio → detailer. Every step resumes where it was stopped and does nothing when it is
+for each of the two `protocols`, G_studio → tone → detailer. Every step resumes where it was stopped and does nothing when it is
 done. Under ``accelerate launch`` the
 processes train together; sets, code banks and releases are the main one's to write.
 """
@@ -114,7 +114,7 @@ def train(
     A single stage starts from the networks of the stages before it: this profile's own runs where they exist, else
     the released weights. With ``warm`` G_phone, D_phone and the encoder do not start from noise but from the released ones.
     ``studio`` is a set whose studio textures the stage "adapt" is to learn from. ``protocol``: "few" or "open" for the stages
-    "adapt" and "detail"; None trains both.
+    "adapt", "tone" and "detail"; None trains both.
 
     Raises:
         ProfileError: unknown stage, a release of what was trained on ``studio``, or ``warm`` and networks of another size.
@@ -476,6 +476,18 @@ def train_adapt(context: Context, protocol: str) -> None:
     context.keep(g_studio, "g_studio", context.data, run=run, extra=extra, metrics={}, protocol=protocol)
 
 
+def train_tone(context: Context, protocol: str) -> None:
+    """Stage 3, its second part: the network that reads how light somebody's skin is."""
+    from .tone import ToneStage
+
+    config, data = context.profile.tone, permitted(context.data, protocol, watch=True)
+    stage = ToneStage(config, data, protocol, seed=context.seed)
+    run = f"tone-{protocol}"
+    settings = {"tone": dataclasses.asdict(config), "data": data.manifest["spec"], "protocol": protocol}
+    fit(stage, config.images, context.runs / run, settings=settings, **context.options)
+    context.keep(stage.net.cpu().eval(), "tone", context.data, {}, run=run, extra={"protocol": protocol}, protocol=protocol)
+
+
 def train_detail(context: Context, protocol: str) -> None:
     """Stage 4: the detailer, on what this protocol's G_studio gives it."""
     from .detail import DetailStage
@@ -488,10 +500,12 @@ def train_detail(context: Context, protocol: str) -> None:
         g_phone=context.network("g_phone"),
         encoder=context.network("encoder"),
         g_studio=context.network("g_studio", protocol),
+        tone=context.network("tone", protocol),  # type: ignore[arg-type]
         seed=context.seed,
     )
     run = f"detailer-{protocol}"
-    settings = {"detail": dataclasses.asdict(config), "data": data.manifest["spec"], "start": fingerprint(*stage.chain)}
+    start = fingerprint(*(net for net in stage.chain if net is not None))
+    settings = {"detail": dataclasses.asdict(config), "data": data.manifest["spec"], "start": start}
     settings["precision"] = context.profile.precision
     fit(stage, config.images, context.runs / run, settings=settings, precision=context.profile.precision, **context.options)
     extra = {"protocol": protocol}
@@ -504,7 +518,7 @@ SHARED: dict[str, Callable[[Context], None]] = {
     "codes": train_codes,
     "exemplars": choose_exemplars,
 }
-BY_PROTOCOL: dict[str, Callable[[Context, str], None]] = {"adapt": train_adapt, "detail": train_detail}
+BY_PROTOCOL: dict[str, Callable[[Context, str], None]] = {"adapt": train_adapt, "tone": train_tone, "detail": train_detail}
 
 
 def evaluate_chain(

@@ -32,6 +32,7 @@ NETWORKS: dict[str, tuple[str, str, str]] = {
     "encoder": ("studiolike.stylegan2", "Encoder", "encoder that learnt beside G_phone: phone texture to w+"),
     "curvature": ("studiolike.inversion", "Curvature", "how strongly G_phone's pictures answer to w+: inversion in few steps"),
     "g_studio": ("studiolike.stylegan2", "Generator", "G_phone after few-shot studio fine-tuning (stage 3)"),
+    "tone": ("studiolike.tone", "ToneNet", "reads how light somebody's skin is, which the camera's metering hides (stage 3)"),
     "detailer": ("studiolike.detail", "Detailer", "gradient-guided diffusion detailer (stage 4)"),
     "identity": ("studiolike.features", "IdentityNet", "identity network that serves the losses"),
     "identity_eval": ("studiolike.features", "IdentityNet", "identity network no loss ever sees, for evaluation"),
@@ -44,7 +45,7 @@ FOREIGN: dict[str, tuple[str, str, str]] = {
     "face_mesh": ("studiolike.capture.face_networks", "FaceMesh", "MediaPipe's face mesh, 468 landmarks"),
 }
 FILE = "diffusion_pytorch_model.safetensors"
-PER_PROTOCOL = ("g_studio", "detailer")  # learnt from studio textures: one of each for every protocol
+PER_PROTOCOL = ("g_studio", "tone", "detailer")  # learnt from studio textures: one of each for every protocol
 PACKAGED = Path(__file__).parent / "weights"
 
 

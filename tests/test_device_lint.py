@@ -30,6 +30,7 @@ from studiolike.pipeline import CHAIN, StudioPipeline
 from studiolike.protocols import paired_captures, permitted
 from studiolike.stylegan2 import Discriminator, Encoder, GameStage, Generator, WarmUpStage, phone_networks
 from studiolike.stylegan2.rebase import fit_mapping
+from studiolike.tone import ToneNet, ToneStage
 from studiolike.training import Stage, fit
 
 PRECISIONS = {"no": None, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -78,6 +79,7 @@ def networks(settings: Profile) -> SimpleNamespace:
         d_phone=Discriminator(size.resolution, size.channel_base, size.channel_max),
         encoder=Encoder(size.resolution, size.w_dim, size.channel_base, size.channel_max),
         curvature=Curvature(g_phone.num_ws, size.w_dim),
+        tone=ToneNet(),
         detailer=Detailer(settings.detail.channels, resolution=settings.detail.resolution),
         identity=IdentityNet.named("identity", resolution=settings.identity.resolution),
     )
@@ -115,12 +117,18 @@ def adapt(settings: Profile, protocol: str) -> Stage:
     return AdaptStage(config, made.g_phone, made.d_phone, everybody, studio, EncodedPairs(known), **watched)
 
 
+def tone(settings: Profile) -> Stage:
+    with numbers():
+        data = permitted(Blank(settings.generator.resolution), "few", watch=True)
+        return ToneStage(settings.tone, data, "few")
+
+
 def detailer(settings: Profile) -> Stage:
     made = networks(settings)
     with numbers():
         data = permitted(Blank(settings.detail.resolution), "open")
         rows = paired_captures(data, "open")
-    chain = {name: getattr(made, name) for name in ("g_phone", "encoder", "g_studio")}
+    chain = {name: getattr(made, name) for name in ("g_phone", "encoder", "g_studio", "tone")}
     return DetailStage(settings.detail, data, rows, **chain, model=made.detailer)
 
 
@@ -131,6 +139,7 @@ STAGES: dict[str, Callable[[Profile], Stage]] = {
     "encoder": encoder,
     "few": partial(adapt, protocol="few"),
     "open": partial(adapt, protocol="open"),
+    "tone": tone,
     "detailer": detailer,
 }
 

@@ -15,6 +15,7 @@ from studiolike.inversion import resize_observed
 from studiolike.pipeline import StudioPipeline
 from studiolike.protocols import PROTOCOLS
 from studiolike.stylegan2 import encode
+from studiolike.tone import with_level
 
 QUICK = dict(resolution=128, steps=2)
 
@@ -48,8 +49,11 @@ def test_the_chain_is_encoder_generator_and_detailer_and_without_a_size_512(pipe
     with torch.no_grad():
         codes = encode(pipe.encoder, pipe.g_phone, *small)
         drawn = from_signed(pipe.g_studio.synthesis(codes, "none"))
-    assert torch.allclose(out.w_plus, codes, atol=1e-5) and torch.allclose(out.studio_lr, drawn, atol=1e-5)
-    assert torch.equal(pipe.encode(*phone), out.w_plus) and torch.equal(pipe.translate(out.w_plus), out.studio_lr)
+        toned = with_level(drawn, pipe.tone(*small))
+    assert torch.allclose(out.w_plus, codes, atol=1e-5) and torch.allclose(out.studio_lr, toned, atol=1e-5)
+    assert torch.equal(pipe.encode(*phone), out.w_plus) and torch.equal(
+        pipe.in_tone(pipe.translate(out.w_plus), *small), out.studio_lr
+    )
 
 
 def test_without_guidance_only_the_code_comes_from_the_capture(pipe, phone):

@@ -12,7 +12,16 @@ from fakes import FakeSet
 
 from studiolike import recipes, weights
 from studiolike.adaptation import EncodedCaptures, EncodedPairs
-from studiolike.config import PROFILES, AdaptConfig, DataConfig, DetailConfig, GeneratorConfig, IdentityConfig, profile
+from studiolike.config import (
+    PROFILES,
+    AdaptConfig,
+    DataConfig,
+    DetailConfig,
+    GeneratorConfig,
+    IdentityConfig,
+    ToneConfig,
+    profile,
+)
 from studiolike.errors import ProtocolError
 from studiolike.protocols import CAPTURE_SPLITS, PROTOCOLS, STUDIO_SPLITS, paired_captures, permitted, studio_subjects
 from studiolike.stylegan2 import Discriminator, Encoder, Generator
@@ -159,6 +168,7 @@ SMALL = replace(
     adapt=AdaptConfig(images=12, batch=4, warm_up=0.34, r1_every=1),
     adapt_open=replace(profile("smoke").adapt_open, images=12, batch=4),
     detail=DetailConfig(resolution=64, crop=32, channels=(8, 16), images=8, batch=4),
+    tone=ToneConfig(images=24, batch=6),
     identity=IdentityConfig(resolution=64, images=8, batch=4),
 )
 
@@ -196,10 +206,10 @@ def trained(tmp_path_factory):
             shutil.copytree(plain, root, dirs_exist_ok=True)
             if splits:
                 poison(root, splits)
-            for stage in ("identity", "adapt", "detail"):
+            for stage in ("identity", "adapt", "tone", "detail"):
                 recipes.train(stage, SMALL, root, protocol=protocol, device="cpu", progress=False)
             runs = {path.parent.name: torch.load(path, weights_only=True) for path in (root / "smoke").glob("*/checkpoint.pt")}
-            assert set(runs) == {"identity", "identity_eval", f"g_studio-{protocol}", f"detailer-{protocol}"}
+            assert set(runs) == {"identity", "identity_eval", f"g_studio-{protocol}", f"tone-{protocol}", f"detailer-{protocol}"}
             known[protocol, splits] = {name: dict(tensors(checkpoint)) for name, checkpoint in runs.items()}
         return known[protocol, splits]
 

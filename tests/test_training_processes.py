@@ -101,7 +101,7 @@ def one_step(name, batch, rank):
     """How one step of a stage, of the device lint's tiny size, moves the weights of this process; by gradient descent."""
     from test_device_lint import STAGES, TINY
 
-    names = ("identity", "pretrain", "encoder", "adapt", "adapt_open", "detail")
+    names = ("identity", "pretrain", "encoder", "adapt", "adapt_open", "tone", "detail")
     parts = {part: replace(getattr(TINY, part), batch=batch) for part in names}
     parts["encoder"] = replace(parts["encoder"], images=10_000)
     torch.manual_seed(0)
@@ -122,7 +122,7 @@ def one_step(name, batch, rank):
     return torch.cat([(p.detach() - b).flatten() for p, b in zip(trained, before, strict=True)])
 
 
-STAGE_NAMES = ("identity", "warm-up", "phone", "encoder", "few", "open", "detailer")
+STAGE_NAMES = ("identity", "warm-up", "phone", "encoder", "few", "open", "tone", "detailer")
 
 
 def free_port():

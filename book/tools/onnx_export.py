@@ -22,10 +22,9 @@ from torch.overrides import TorchFunctionMode
 from project import BookError
 from studiolike import capture, io, weights
 from studiolike.capture import face_networks
-from studiolike.detail import complete, fuse
-from studiolike.detail.model import upsample
 from studiolike.image import resize
 from studiolike.pipeline import RESOLUTION, StudioPipeline
+from studiolike.translation import closed_form
 
 OPSET = 17  # of ONNX; every onnxruntime-web since 1.13 knows it
 LENT = 256  # texels along a side of the exemplars in the file: those of the package are larger than all the networks
@@ -41,9 +40,8 @@ def chain_of(pipe: StudioPipeline) -> Callable[[Tensor, Tensor], tuple[Tensor, T
     exemplars = lent()
 
     def chain(texture: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
-        low = pipe.translate(pipe.encode(texture, visibility))
-        fused = fuse(texture, visibility, upsample(low, texture.shape[-1]))
-        return complete(fused, visibility, exemplars), low
+        low = pipe.in_tone(pipe.translate(pipe.encode(texture, visibility)), texture, visibility)
+        return closed_form(texture, visibility, low, exemplars), low
 
     return chain
 

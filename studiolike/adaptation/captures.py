@@ -44,8 +44,8 @@ def disturb(
     batch, _, _, size = texture.shape
     draw = torch.rand(batch, 6, 1, 1, 1, generator=rng)
     normal = torch.randn(batch, 5, generator=rng)[..., None, None]
-    field = (_smooth(batch, 3, size, rng) + 0.3 * _smooth(batch, 8, size, rng)).to(texture)
-    border = 0.08 * _smooth(batch, 6, size, rng).to(texture)
+    field = (smooth_field(batch, 3, size, rng) + 0.3 * smooth_field(batch, 8, size, rng)).to(texture)
+    border = 0.08 * smooth_field(batch, 6, size, rng).to(texture)
     used, cut, shaded, level, width, depth = (d.to(texture) for d in draw.unbind(1))
     gain = torch.exp(EXPOSURE * normal[:, :1] + BALANCE * normal[:, 1:4]).to(texture)
     width, level, depth = 0.05 + 0.4 * width, 0.4 + 0.6 * level, (0.3 + 1.2 * depth) * (shaded < shadow)
@@ -59,7 +59,7 @@ def disturb(
     return torch.lerp(texture, changed, used), visibility * shown
 
 
-def _smooth(batch: int, cells: int, size: int, rng: torch.Generator) -> Tensor:
+def smooth_field(batch: int, cells: int, size: int, rng: torch.Generator) -> Tensor:
     """A smooth random field ``(B, 1, size, size)`` of about unit variance, ``cells`` bumps across."""
     field = torch.randn(batch, 1, cells + 3, cells + 3, generator=rng)
     return F.interpolate(field, (size, size), mode="bicubic", align_corners=True)

@@ -22,16 +22,15 @@ from torch import Tensor, nn
 from ..adaptation.captures import disturb
 from ..config import DetailConfig
 from ..errors import InputError
-from ..image import from_signed
-from ..inversion.distance import resize_observed
 from ..io import write_image
-from ..stylegan2 import encode
 from ..training import Stage, average_of, update_average, was_skipped
+from ..translation import translate
 from .model import Detailer, bands, make_scheduler, upsample
 from .sample import detail
 
 if TYPE_CHECKING:
     from ..synth import TextureSet
+    from ..tone import ToneNet
 
 FLOOR = 0.5  # of the loss weight: in the noisy steps all that the network knows comes from the conditions
 
@@ -58,7 +57,7 @@ class DetailStage(Stage):
         config: sizes and amounts; ``config.images`` is also the length of the learning-rate schedule.
         data: a `TextureSet` of at least the generator's resolution, as its protocol allows it to be read.
         rows: captures to train on ``(N,)``; their people's true textures are read.
-        g_phone, encoder, g_studio: the chain before the detailer, at rest.
+        g_phone, encoder, g_studio, tone: the chain before the detailer, at rest.
         model: continue with this model; default a new one whose residual scale is measured on the data.
         share: of the captures that are disturbed.
         seed: initial weights.
@@ -78,6 +77,7 @@ class DetailStage(Stage):
         g_phone: nn.Module,
         encoder: nn.Module,
         g_studio: nn.Module,
+        tone: ToneNet | None = None,
         model: Detailer | None = None,
         share: float = 0.7,
         seed: int = 0,
@@ -89,7 +89,7 @@ class DetailStage(Stage):
             raise InputError("no captures to train the detailer on; widen the data set or the rows")
         if data.resolution < g_studio.config.resolution:
             raise InputError(f"textures of {data.resolution} texels are smaller than the generator's: make a larger set")
-        self.chain = [m.eval().requires_grad_(False) for m in (g_phone, encoder, g_studio)]
+        self.chain = [None if m is None else m.eval().requires_grad_(False) for m in (g_phone, encoder, g_studio, tone)]
         self.crop = min(config.crop, data.resolution)
         if model is None:
             settings = {"residual_scale": 1.0, **(model_settings or {})}
@@ -119,11 +119,10 @@ class DetailStage(Stage):
     def material(self, rows: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What the chain has before the detailer, of disturbed captures: phone texture, visibility, the generator's texture
         enlarged, and the true one; all ``(B, ·, H, H)`` in [0, 1]."""
-        g_phone, encoder, g_studio = (m.to(self.model.device) for m in self.chain)
+        g_phone, encoder, g_studio, tone = (None if m is None else m.to(self.model.device) for m in self.chain)
         truth = self.data.studio_batch(torch.as_tensor(self.data.subject)[rows], self.model.device)
         phone, seen = disturb(*self.data.phone_batch(rows, self.model.device), rng, self.share)
-        codes = encode(encoder, g_phone, *resize_observed(phone, seen, g_studio.config.resolution))
-        return phone, seen, upsample(from_signed(g_studio.synthesis(codes, "none")).float(), phone.shape[-1]), truth
+        return phone, seen, upsample(translate(g_phone, encoder, g_studio, tone, phone, seen), phone.shape[-1]), truth
 
     def draw(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw crops: clean scaled residual ``(B, 3, c, c)``, conditions ``(B, 14, c, c)``.

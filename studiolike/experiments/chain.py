@@ -12,12 +12,12 @@ from torch import Tensor
 
 from .. import weights
 from ..config import Profile
-from ..detail import complete, detail, fuse
+from ..detail import detail
 from ..detail.exemplars import WIDTH as LENT_WIDTH
 from ..detail.fusion import EDGE, FLOOR, NEAR, REACH, STEP, THIN, WIDTH
 from ..detail.model import upsample
 from ..evaluation import StudioReference
-from ..image import from_signed
+from ..translation import closed_form, translate
 from .core import Experiment, Outcome, declare
 from .lab import Lab
 
@@ -32,7 +32,7 @@ FUSION = {
     "lent_width": LENT_WIDTH,
 }
 LIGHTS = 4  # of a person, for each seed
-NETWORKS = ("g_phone", "encoder", "few/g_studio", "open/g_studio")
+NETWORKS = ("g_phone", "encoder", "few/g_studio", "few/tone", "open/g_studio", "open/tone")
 LIMITS = (
     "Nothing is trained: these are the released networks on captures that nobody has seen, {lights} lights a person and seed, "
     "new ones for each seed. The people are those of the split `val`, on whom settings were chosen; chapter 6 repeats the "
@@ -51,15 +51,14 @@ def studio_like(lab: Lab, protocol: str, resolution: int, seed: int, lights: int
     made, exemplars = [], weights.exemplars()
     for part in rows.split(16):
         phone, seen = data.phone_batch(part)
-        made.append(complete(fuse(phone, seen, coarse(lab, protocol, data, part)), seen, exemplars))
+        made.append(closed_form(phone, seen, coarse(lab, protocol, phone, seen), exemplars))
     return torch.cat(made)
 
 
-@torch.no_grad()
-def coarse(lab: Lab, protocol: str, data, rows: Tensor) -> Tensor:
-    """G_studio's texture of captures, enlarged to the set's size, on the CPU."""
-    codes = lab.encode(*data.phone_batch(rows))
-    return upsample(from_signed(lab.network("g_studio", protocol).synthesis(codes, "none").float()), data.resolution).cpu()
+def coarse(lab: Lab, protocol: str, phone: Tensor, seen: Tensor) -> Tensor:
+    """G_studio's texture of captures, in their tone, on the CPU."""
+    networks = (lab.network(name, protocol) for name in ("g_phone", "encoder", "g_studio", "tone"))
+    return translate(*networks, phone.to(lab.device), seen.to(lab.device)).cpu()
 
 
 def compare(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
@@ -146,12 +145,12 @@ def detailed(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
     parts = []
     for part in rows.split(8):
         phone, seen = data.phone_batch(part)
-        low = coarse(lab, "few", data, part)
+        low = coarse(lab, "few", phone, seen)
         if settings["way"] == "none":
-            parts.append(low)
+            parts.append(upsample(low, data.resolution))
         elif settings["way"] in ("fusion", "borrowed"):
-            fused = fuse(phone, seen, low)
-            parts.append(complete(fused, seen, weights.exemplars()) if settings["way"] == "borrowed" else fused)
+            exemplars = weights.exemplars() if settings["way"] == "borrowed" else None
+            parts.append(closed_form(phone, seen, low, exemplars))
         else:
             noise = torch.Generator().manual_seed(seed)
             guided = settings["way"] == "guided"

@@ -24,13 +24,12 @@ from ..detail import Detailer, DetailStage, detail, fuse, gradients, impose_grad
 from ..detail.guidance import differences
 from ..detail.model import upsample
 from ..evaluation import Verdict, faceid, gain_fitted, low_band_error, perceptual, perceptual_judge, psnr, verdicts
-from ..image import from_signed, linear_to_srgb, resize, srgb_to_linear
-from ..inversion import resize_observed
+from ..image import linear_to_srgb, resize, srgb_to_linear
 from ..protocols import paired_captures, permitted
-from ..stylegan2 import encode
 from ..synth import studio_texture, synthesise_subjects
 from ..synth.light import shadow
 from ..training import fit, read_log
+from ..translation import translate
 from .gradients import correlation
 
 if TYPE_CHECKING:
@@ -123,16 +122,15 @@ class DetailLaboratory:
     def __init__(self, settings: Profile, data: TextureSet, device: str = "cpu", captures: int = 16):
         self.settings, self.data, self.device, self.size = settings, data, device, data.resolution
         self.g_phone, self.encoder = (weights.load(name, device=device) for name in ("g_phone", "encoder"))
-        self.g_studio, self.detailer = (weights.load(n, protocol="few", device=device) for n in ("g_studio", "detailer"))
+        own = (weights.load(n, protocol="few", device=device) for n in ("g_studio", "tone", "detailer"))
+        self.g_studio, self.tone, self.detailer = own
         self.low = self.g_studio.config.resolution
         rows = data.captures("val")[:: data.manifest["spec"]["lightings"]][:captures]
         self.people = np.asarray(data.subject)[rows.numpy()]
         self.phone, self.visibility = data.phone_batch(rows)
         self.truth = data.studio_batch(torch.as_tensor(self.people))
-        with torch.no_grad():
-            small = (x.to(device) for x in resize_observed(self.phone, self.visibility, self.low))
-            codes = encode(self.encoder, self.g_phone, *small)
-            self.coarse = from_signed(self.g_studio.synthesis(codes, "none")).cpu()
+        before = self.g_phone, self.encoder, self.g_studio, self.tone
+        self.coarse = translate(*before, self.phone.to(device), self.visibility.to(device)).cpu()
         self.enlarged = upsample(self.coarse, self.size)
         self.fused = fuse(self.phone, self.visibility, self.enlarged)
         self.field, self.trust = gradients(self.phone, self.visibility)
@@ -199,7 +197,8 @@ class DetailLaboratory:
         """A fresh detailer, trained for a moment on small crops of real results of the chain: its average, and the log."""
         live = dataclasses.replace(self.settings.detail, crop=64, images=self.settings.live_images)
         shown, rows = permitted(self.data, "few"), paired_captures(self.data, "few")
-        stage = DetailStage(live, shown, rows, g_phone=self.g_phone, encoder=self.encoder, g_studio=self.g_studio)
+        before = {"g_phone": self.g_phone, "encoder": self.encoder, "g_studio": self.g_studio, "tone": self.tone}
+        stage = DetailStage(live, shown, rows, **before)
         every = {"log_every": live.batch, "checkpoint_every": live.images, "preview_every": 10 * live.images}
         device = "cpu" if self.device == "cpu" else None
         with tempfile.TemporaryDirectory() as folder:

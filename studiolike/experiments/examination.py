@@ -14,11 +14,10 @@ from torch import Tensor
 
 from .. import config, evaluation, layout, recipes, synth, weights
 from ..config import Profile
-from ..detail import fuse
-from ..detail.model import upsample
 from ..evaluation import EvaluationTable, StudioReference
 from ..image import linear_to_srgb, srgb_to_linear
 from ..pipeline import StudioOutput, StudioPipeline
+from ..translation import closed_form
 
 if TYPE_CHECKING:
     from ..synth import TextureSet
@@ -102,7 +101,7 @@ class Examination:
         return self._kept[-1].texture
 
     def _fusion(self, texture: Tensor, visibility: Tensor) -> Tensor:
-        return fuse(texture, visibility, upsample(self._kept[-1].studio_lr, texture.shape[-1]))
+        return closed_form(texture, visibility, self._kept[-1].studio_lr, None)
 
     @property
     def result(self) -> Tensor:

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from .. import weights
 from ..config import Profile
-from ..detail import complete, fuse
 from ..detail.model import upsample
 from ..evaluation import face_judge
-from ..image import from_signed, resize
+from ..image import resize
 from ..protocols import PROTOCOLS
 from ..rivals import CLOSED, TRAINED, Trained, closed, train
 from ..rivals.contest import Method
+from ..translation import closed_form, translate
 from .core import Experiment, Outcome, declare
 from .lab import per_person
 
@@ -80,17 +80,14 @@ def trained(lab: Lab, settings: Mapping[str, Any], seed: int) -> Trained:
 def our_chain(lab: Lab, protocol: str, fused: bool = True) -> tuple[Method, dict[str, float]]:
     """Our chain with the released weights, as it is by default or up to G_studio, at the size of its input; and what it cost."""
     exemplars = weights.exemplars()
-    g_studio = lab.network("g_studio", protocol)
+    networks = [lab.network(name, protocol) for name in ("g_phone", "encoder", "g_studio", "tone")]
 
-    @torch.no_grad()
     def method(texture: Tensor, visibility: Tensor) -> Tensor:
-        made = from_signed(g_studio.synthesis(lab.encode(texture, visibility), "none")).float()
-        studio = upsample(made, texture.shape[-1])
-        return complete(fuse(texture, visibility, studio), visibility, exemplars) if fused else studio
+        studio = translate(*networks, texture, visibility)
+        return closed_form(texture, visibility, studio, exemplars) if fused else upsample(studio, texture.shape[-1])
 
-    networks = [lab.network("g_phone"), lab.network("encoder"), g_studio]
     parameters = sum(p.numel() for network in networks for p in network.parameters())
-    seconds = weights.read_card("g_studio", protocol=protocol).get("seconds") or 0.0
+    seconds = sum(weights.read_card(name, protocol=protocol).get("seconds") or 0.0 for name in ("g_studio", "tone"))
     return method, {"train_seconds": float(seconds), "parameters": float(parameters)}
 
 
