@@ -192,7 +192,7 @@ class Train:
     studio_set: Path | None = None
     """adapt only: learn from the studio textures of a set of data import instead of the synthetic ones"""
     protocol: Literal["few", "open"] | None = None
-    """adapt, tone and detail only: few studio textures, or every one that the generator gives; default: both, one after the other"""
+    """adapt, tone and detail only: few studio textures, or every one that the generator gives; default: both"""
     device: str | None = None
     seed: int = 0
     set: Profile = field(default_factory=lambda: profile(_profile.get()))
