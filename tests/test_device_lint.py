@@ -120,7 +120,10 @@ def adapt(settings: Profile, protocol: str) -> Stage:
 def tone(settings: Profile) -> Stage:
     with numbers():
         data = permitted(Blank(settings.generator.resolution), "few", watch=True)
-        return ToneStage(settings.tone, data, "few")
+        made = ToneStage(settings.tone, data, "few")
+    for module in made.modules.values():
+        module.to(torch.empty(0).device)
+    return made
 
 
 def detailer(settings: Profile) -> Stage:

@@ -154,11 +154,12 @@ class ToneStage(Stage):
         # what the camera lets through of it, where only that can be compared
         level = torch.where(known, level, self.modules["camera"](level[:, None] - CENTRE).squeeze(1) + CENTRE)
         loss = F.smooth_l1_loss(level, target, beta=BETA, reduction="none")
-        scalars = {"level": loss[known].mean().item(), "lr": rate}
-        total = loss[known].mean()
-        if not known.all():
-            total = total + self.config.others * loss[~known].mean()
-            scalars |= {"others": loss[~known].mean().item(), "through": self.camera.weight.item()}
+        total = (loss * known).sum() / known.sum()
+        scalars = {"level": total.item(), "lr": rate}
+        if len(self.unknown):
+            others = (loss * ~known).sum() / (~known).sum()
+            total = total + self.config.others * others
+            scalars |= {"others": others.item(), "through": self.camera.weight.item()}
         optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(total)
         optimizer.step()
