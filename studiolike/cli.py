@@ -85,7 +85,7 @@ class Convert:
     truth: Path | None = None
     """true studio texture to measure against"""
     report: Path | None = None
-    """also write one HTML page for a person: before and after, the head to turn, what was uncertain"""
+    """also write one HTML page for a person: before and after, the head to turn, what was seen and what was invented"""
     weights: Path | None = None
     """default: the released weights; or a protocol with released weights, a folder of save_pretrained, a run of train"""
     detail_steps: int = 0
@@ -101,7 +101,7 @@ class Convert:
     """replace results that exist; in a folder, convert again what is done"""
     device: str | None = None
     json: bool = False
-    """print metrics and timings as JSON on standard output"""
+    """print metrics, timings and what was seen and borrowed as JSON on standard output"""
     quiet: bool = False
 
     def run(self) -> int:

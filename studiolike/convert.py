@@ -8,7 +8,6 @@ where it was; and a face that cannot be used is named at the end and stops nothi
 
 from __future__ import annotations
 
-import json
 import os
 import time
 import unicodedata
@@ -18,8 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -28,14 +25,14 @@ from .capture.video import is_video
 from .device import find_device
 from .errors import InputError, OutputError, StudioError, WeightsError
 from .files import PersonInput, protect, read_person, shown
-from .image import to_bytes
-from .io import PICTURES, READABLE, atomic, check_output, check_size
+from .io import PICTURES, READABLE, check_output, check_size
+from .protocols import PROTOCOLS
+from .record import read_record, record, write_marked
 
 if TYPE_CHECKING:
     from .cli import Convert
 
 MOST_STEPS = 1000  # of the noise schedule that the detailer was trained on
-RECORD = "studiolike"  # PNG text field in which a result names its settings
 
 
 @dataclass(frozen=True)
@@ -223,8 +220,8 @@ def unfinished(jobs: list[Job], settings: dict[str, Any], out: Path) -> list[Job
     torn = {path.name: path for path in out.glob(".*-????????.png")} if out.is_dir() else {}
     for job in jobs:
         if job.target.exists():
-            made = recorded(job.target)
-            if made is not None and made != settings:
+            made = read_record(job.target)
+            if made is not None and any(made.get(name) != value for name, value in settings.items()):
                 others.append((job.target, made))
         else:
             waiting.append(job)
@@ -241,24 +238,10 @@ def unfinished(jobs: list[Job], settings: dict[str, Any], out: Path) -> list[Job
     return waiting
 
 
-def recorded(path: Path) -> dict[str, Any] | None:
-    """Settings that a result names, None for a picture from elsewhere."""
-    try:
-        with Image.open(path) as picture:
-            return json.loads(picture.info[RECORD])
-    except (OSError, KeyError, ValueError, SyntaxError, AttributeError, TypeError):
-        return None
-
-
-def write_result(texture: Tensor, path: Path, settings: dict[str, Any]) -> None:
-    """Write ``(3, N, N)`` in [0, 1]; a PNG also names its settings. Raises `OutputError`."""
-    if path.suffix.lower() != ".png":
-        io.write_image(texture, path)
-        return
-    info = PngInfo()
-    info.add_text(RECORD, json.dumps(settings, sort_keys=True))
-    with atomic(path) as temporary:
-        Image.fromarray(to_bytes(texture)).save(temporary, "PNG", pnginfo=info)
+def protocol_of(weights: Path | None) -> str | None:
+    """Protocol of the weights that a user names; None: their own."""
+    name = "open" if weights is None else str(weights)
+    return name if name in PROTOCOLS else None
 
 
 def convert(pipe, command: Convert, job: Job, person: PersonInput, settings: dict[str, Any], reading: float) -> dict:
@@ -275,8 +258,10 @@ def convert(pipe, command: Convert, job: Job, person: PersonInput, settings: dic
         progress=not (command.quiet or command.json or command.input[0].is_dir()),
     )
     texture = result.texture[0].cpu()
-    write_result(texture, job.target, settings)
-    report = {"input": str(job.inputs[0]), "out": str(job.target), **person.facts}
+    sources = result.origin[0].cpu()
+    made = record(seen(person)[0], sources, settings, protocol_of(command.weights))
+    write_marked(texture, job.target, made)
+    report = {"input": str(job.inputs[0]), "out": str(job.target), **person.facts, "record": made}
     if len(job.inputs) > 1:
         report["inputs"] = [str(path) for path in job.inputs]
     if command.json or command.truth:
@@ -293,7 +278,7 @@ def convert(pipe, command: Convert, job: Job, person: PersonInput, settings: dic
         from .avatar import write_report
 
         name = shown(job.inputs[0].name)
-        write_report(command.report, person.texture[0], seen(person)[0], texture, name=name, facts=report)
+        write_report(command.report, person.texture[0], seen(person)[0], texture, sources, made, name=name, facts=report)
     return report
 
 

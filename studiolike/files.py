@@ -18,6 +18,7 @@ from .errors import InputError, OutputError
 from .image import resize
 from .io import PICTURES, atomic, check_output, check_size, visibility_path
 from .pictures import MAX_PIXELS
+from .record import read_record, sentence
 
 if TYPE_CHECKING:
     from .capture.contact import ContactSheet
@@ -249,12 +250,12 @@ def export_avatar(
     rows = {shown(before.stem): read_bounded(before)} if before else {}
     rows[shown(texture.stem) if shown(texture.stem) not in rows else f"{shown(texture.stem)} (2)"] = main
 
-    mesh = avatar.head_mesh()
+    mesh, made = avatar.head_mesh(), read_record(texture)
     with ExitStack() as stack:  # all files get their names together, at the end
         temporary = {path: stack.enter_context(atomic(path)) for path in outputs}
         stack.enter_context(_naming_failures(outputs))
-        avatar.write_glb(mesh, main, temporary[out], avatar.normal_map(main) if normals else None)
-        avatar.write_viewer(mesh, temporary[page], images, title=shown(out.stem))
+        avatar.write_glb(mesh, main, temporary[out], avatar.normal_map(main) if normals else None, made)
+        avatar.write_viewer(mesh, temporary[page], images, title=shown(out.stem), note=sentence(made) if made else "")
         if turntable:
             frames = avatar.turntable(mesh, avatar.viewer.fitting(main, 1024), TURNS, TURN_SIZE)
             avatar.write_movie(frames, temporary[turntable], turntable.suffix.lower())

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -154,9 +155,11 @@ def _unit(array: np.ndarray) -> Tensor:
     return tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
 
 
-def write_image(image: Tensor, path: str | os.PathLike) -> Path:
+def write_image(image: Tensor, path: str | os.PathLike, **marks: Any) -> Path:
     """Write ``(3|1, H, W)`` in [0, 1] as an 8-bit picture; the format follows the file name's ending.
 
+    Args:
+        marks: what else the file holds, in Pillow's words for that format, such as ``exif``.
     Raises:
         OutputError: unknown ending or a folder that cannot be written.
     """
@@ -165,5 +168,5 @@ def write_image(image: Tensor, path: str | os.PathLike) -> Path:
     if form not in Image.SAVE:
         raise OutputError(f"{path}: unknown picture format '{path.suffix}'; use .png")
     with atomic(path) as temporary:
-        Image.fromarray(to_bytes(image).squeeze()).save(temporary, form, **SAVING.get(form, {}))
+        Image.fromarray(to_bytes(image).squeeze()).save(temporary, form, **SAVING.get(form, {}), **marks)
     return path

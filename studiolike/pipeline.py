@@ -27,7 +27,7 @@ from torch import Tensor
 
 from . import weights
 from .config import InversionConfig
-from .detail import Detailer, complete, detail, fuse
+from .detail import Detailer, complete, detail, fuse, origin
 from .detail.model import upsample
 from .errors import InputError, WeightsError
 from .image import from_signed, to_signed
@@ -52,6 +52,7 @@ class StudioOutput(BaseOutput):
         reconstruction: ``(B, 3, h, w)`` in [0, 1], G_phone's reconstruction of the input.
         w_plus: ``(B, L, D)``, the codes.
         psnr_observed: ``(B,)``, dB, of the reconstruction in observed texels.
+        origin: ``(B, 3, H, W)`` in [0, 1], whose the detail of each texel is: the phone's, the generator's, an exemplar's.
         seconds: wall time of each stage.
     """
 
@@ -60,6 +61,7 @@ class StudioOutput(BaseOutput):
     reconstruction: Tensor
     w_plus: Tensor
     psnr_observed: Tensor
+    origin: Tensor
     seconds: dict[str, float] = field(default_factory=dict)
 
     def to(self, device: torch.device | str) -> StudioOutput:
@@ -258,6 +260,7 @@ class StudioPipeline(DiffusionPipeline):
             reconstruction=from_signed(signed),
             w_plus=w_plus,
             psnr_observed=observed_psnr(signed, to_signed(low), seen),
+            origin=origin(phone[1], guided, borrow),
             seconds=seconds,
         )
 

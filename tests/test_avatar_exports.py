@@ -1,5 +1,6 @@
 """What `view` makes besides a mesh and a page: relief, light, films, and files that a strict reader accepts."""
 
+import json
 import os
 import re
 import shutil
@@ -11,12 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
-from studiolike import avatar, files, layout
+from studiolike import avatar, files, io, layout
 from studiolike.avatar.mesh import tangents
 from studiolike.avatar.movie import write_movie
 from studiolike.avatar.relight import ENVIRONMENTS, ONE_LAMP, lamp, light_of
-from studiolike.avatar.report import observed_shares
+from studiolike.avatar.report import marked_origin
+from studiolike.detail import origin
 from studiolike.errors import InputError, OutputError
+from studiolike.record import RECORD, record, sentence, write_marked
 
 VALIDATE = """
 const path = process.argv[1], validator = require('gltf-validator');
@@ -114,8 +117,6 @@ def test_a_turntable_moves_in_every_format(ending, tmp_path):
 
 
 def test_view_writes_everything_or_nothing(tmp_path, skin, monkeypatch):
-    from studiolike import io
-
     source = io.write_image(skin, tmp_path / "in" / "skin.png")
     out = tmp_path / "out"
     monkeypatch.setattr(files, "TURNS", 3)
@@ -148,17 +149,61 @@ def test_large_textures_shrink_for_the_avatar(tmp_path):
 
 
 def test_the_report_page_loads_nothing_and_says_what_was_not_seen(tmp_path, skin):
-    face = layout.region_mask("face", 256)
     visibility = torch.ones(1, 256, 256)
     visibility[..., 128:] = 0
-    shares = observed_shares(visibility)
-    assert abs(shares["seen"] - 0.5) < 0.02 and abs(shares["unseen"] - 0.5) < 0.02 and shares["partly"] == 0
-    assert face.sum() > 0 and shares["unseen_head"] == 0.5
+    sources = origin(visibility[None])[0]
+    made = record(visibility, sources, {"guided": True}, "open")
     facts = {"warnings": ["<b>dark</b>"], "seconds": {"detailing": 1.5}, "metrics": {"psnr": 20.1}, "yaw": 12.0}
-    path = avatar.write_report(tmp_path / "r.html", skin, visibility, skin, name="<i>me</i>", facts=facts)
+    path = avatar.write_report(tmp_path / "r.html", skin, visibility, skin, sources, made, name="<i>me</i>", facts=facts)
     text = path.read_text("utf-8")
     assert "&lt;b&gt;dark" in text and "<b>" not in text and "<i>" not in text
-    assert f"{shares['unseen']:.0%} not at all" in text and "1.50 s" in text and "20.1" in text and "12°" in text
+    assert f"{made['seen']['face_unseen']:.0%} not at all" in text and "1.50 s" in text and "20.1" in text and "12°" in text
     assert text.count('type="range"') == 2 and "srcdoc=" in text and "connect-src 'none'" in text
     outside = re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
     assert "http://" not in outside and "https://" not in outside
+
+
+@pytest.mark.parametrize("guided, borrow, colours", [(1, 1, {"guessed", "lent"}), (0, 1, {"guessed"})])
+def test_the_report_page_marks_in_colour_whose_detail_it_is_and_explains_only_those_colours(
+    guided, borrow, colours, tmp_path, skin
+):
+    visibility = torch.ones(1, 256, 256)
+    visibility[..., 128:] = 0
+    sources = origin(visibility[None], guided, borrow)[0]
+    made = record(visibility, sources, {"guided": bool(guided)}, "open")
+    text = avatar.write_report(tmp_path / "r.html", skin, visibility, skin, sources, made).read_text("utf-8")
+    assert set(re.findall(r'class="key (\w+)"', text)) == colours and sentence(made) in text
+    views = re.findall(r'type="radio" name="show" id="show-(\w+)"', text)
+    assert len(views) == 3
+    for view in views:  # one picture of the head and one of the texture, shown and hidden by styles alone
+        assert text.count(f'<img class="{view}"') == 2 and f"#show-{view}:checked) img:not(.{view})" in text
+
+
+def test_colours_lie_where_nothing_was_seen_and_nowhere_else(skin):
+    visibility = torch.ones(1, 1, 256, 256)
+    visibility[..., 128:] = 0
+    sources = origin(visibility)[0]
+    marked = marked_origin(skin, sources)
+    changed = (marked != skin).any(0)
+    assert not changed[:, :128].any() and changed[:, 128:].all()
+    orange, blue = sources[1] > 0.99, sources[2] > 0.99
+    assert orange.any() and blue.any()
+    redder, bluer = (marked[0] - marked[2]), (marked[2] - marked[0])
+    assert (redder[orange] > 0.2).all() and (bluer[blue] > 0.1).float().mean() > 0.9
+
+
+def test_an_avatar_and_its_page_tell_what_the_texture_s_file_tells(tmp_path, skin):
+    visibility = torch.ones(1, 256, 256)
+    visibility[..., 128:] = 0
+    sources = origin(visibility[None])[0]
+    made = record(visibility, sources, {"guided": True}, "open")
+    write_marked(skin, tmp_path / "me.png", made)
+    files.export_avatar(tmp_path / "me.png", tmp_path / "me.glb", normals=False)
+    data = (tmp_path / "me.glb").read_bytes()
+    document = json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])
+    assert document["asset"]["extras"] == {RECORD: made}
+    assert f'<p id="note">{sentence(made)}</p>' in (tmp_path / "me.html").read_text("utf-8")
+    io.write_image(skin, tmp_path / "plain.png")
+    files.export_avatar(tmp_path / "plain.png", tmp_path / "plain.glb", normals=False)
+    assert RECORD.encode() + b'":{' not in (tmp_path / "plain.glb").read_bytes()
+    assert 'id="note"' not in (tmp_path / "plain.html").read_text("utf-8")

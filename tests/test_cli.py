@@ -214,7 +214,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(verb, tmp_path, texture_file
     if verb == "convert":
         program = (
             "from types import SimpleNamespace as S\nimport torch\nfrom studiolike import convert\n"
-            "pipe = lambda *a, **k: S(texture=torch.rand(1, 3, 512, 512), psnr_observed=torch.ones(1), seconds={})\n"
+            "noise = torch.rand(1, 3, 512, 512)\n"
+            "pipe = lambda *a, **k: S(texture=noise, origin=noise, psnr_observed=torch.ones(1), seconds={})\n"
             "convert.load = lambda *_: pipe\n"
         )
         words = ["convert", texture_file, "-o", tmp_path / "a.png"]

@@ -10,10 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from studiolike import convert, io
+from studiolike import __version__, convert, io
 from studiolike.cli import main
+from studiolike.detail import origin
 from studiolike.errors import InputError, OutputError
 from studiolike.image import resize
+from studiolike.record import read_record
 
 
 class Mirror:
@@ -25,8 +27,12 @@ class Mirror:
     def __call__(self, texture, visibility=None, *, resolution, steps, guided, borrow, seed, progress):
         self.calls.append(resolution)
         time.sleep(self.seconds)
+        seen = torch.ones_like(texture[:, :1]) if visibility is None else visibility
         return SimpleNamespace(
-            texture=resize(texture, resolution).flip(-1), psnr_observed=torch.tensor([30.0]), seconds={"detailing": 0.0}
+            texture=resize(texture, resolution).flip(-1),
+            psnr_observed=torch.tensor([30.0]),
+            origin=origin(resize(seen, resolution), guided, borrow),
+            seconds={"detailing": 0.0},
         )
 
 
@@ -162,6 +168,29 @@ def test_a_folder_goes_on_where_it_was_and_refuses_results_of_other_settings(tmp
     assert code == 2 and "other settings" in err and "64 → 128" in err
     assert run(capsys, tmp_path / "in", "-o", tmp_path / "out", "--overwrite", size=128)[0] == 0
     assert io.read_texture(tmp_path / "out" / "0.png").shape[-1] == 128
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif"])
+def test_a_result_says_what_was_seen_and_what_was_borrowed_and_so_does_json(ending, tmp_path, capsys, mirror, monkeypatch):
+    monkeypatch.setattr("studiolike.evaluation.report.measure", lambda *_: {})
+    source = save_texture(tmp_path / "x.png")
+    seen = torch.ones(1, 64, 64)
+    seen[..., :24] = 0
+    io.write_image(seen, io.visibility_path(source))
+    out = tmp_path / f"y.{ending}"
+    for options, borrowed, protocol in (((), True, "open"), (("--no-borrow", "--weights", "few"), False, "few")):
+        code, told, _ = run(capsys, source, "-o", out, "--json", "--overwrite", *options)
+        made = read_record(out)
+        assert code == 0 and made == json.loads(told)["results"][0]["record"]
+        assert made["borrowed"] is borrowed and made["protocol"] == protocol and made["version"] == __version__
+        assert (
+            made["seen"]["face_seen"] == pytest.approx(1 - made["seen"]["face_unseen"], abs=0.002) and made["seen"]["face_unseen"]
+        )
+    run(capsys, source, "-o", out, "--overwrite", "--weights", str(tmp_path))
+    assert read_record(out)["protocol"] is None
+    io.visibility_path(source).unlink()
+    run(capsys, source, "-o", out, "--overwrite")
+    assert read_record(out)["borrowed"] is False  # all was seen, so nothing had to be
 
 
 def test_pictures_of_a_folder_are_read_one_by_one(tmp_path, capsys, mirror, monkeypatch):

@@ -41,7 +41,7 @@ def convert_folder(source, out):
     def pipe(texture, visibility, *, resolution, steps, guided, borrow, seed, progress):
         time.sleep(0.004)
         turned = resize(texture, resolution).flip(-1)
-        return SimpleNamespace(texture=turned, psnr_observed=torch.ones(1), seconds={})
+        return SimpleNamespace(texture=turned, origin=turned, psnr_observed=torch.ones(1), seconds={})
 
     convert.load = lambda *_: pipe
     words = ["convert", str(source), "-o", str(out), "--kind", "texture", "--size", "128", "--quiet"]

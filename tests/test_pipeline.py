@@ -62,6 +62,15 @@ def test_without_guidance_only_the_code_comes_from_the_capture(pipe, phone):
     assert torch.equal(guided.studio_lr, blind.studio_lr) and not torch.equal(guided.texture, blind.texture)
 
 
+def test_the_result_says_texel_by_texel_what_was_borrowed(pipe, phone):
+    whole, own, blind = (pipe(*phone, resolution=128, **how) for how in ({}, {"borrow": False}, {"guided": False}))
+    assert whole.origin.shape == (1, 3, 128, 128) and torch.allclose(whole.origin.sum(1), torch.ones(1, 128, 128))
+    changed = (whole.texture != own.texture).any(1)
+    assert changed.any() and not changed[whole.origin[:, 2] == 0].any() and (whole.origin[:, 2] > 0.9).any()
+    assert not own.origin[:, 2].any() and torch.equal(own.origin[:, 0], whole.origin[:, 0])
+    assert (blind.origin[:, 1] == 1).all()
+
+
 def test_optimisation_from_the_encoder_s_codes_reconstructs_better(pipe, phone):
     found = pipe.invert(*phone, InversionConfig(steps=3))
     assert found.psnr_observed > pipe(*phone, **QUICK).psnr_observed

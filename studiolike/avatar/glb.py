@@ -21,6 +21,7 @@ from torch import Tensor
 from .. import io
 from ..errors import InputError
 from ..image import to_bytes
+from ..record import RECORD
 from .mesh import HeadMesh, tangents
 
 MAGIC, VERSION, JSON_CHUNK, BIN_CHUNK = 0x46546C67, 2, 0x4E4F534A, 0x004E4942
@@ -31,7 +32,9 @@ CM = 0.01  # glTF's unit is the metre
 OPTIMISED = 1024  # texels up to which a PNG is made as small as it gets
 
 
-def write_glb(mesh: HeadMesh, texture: Tensor, path: str | os.PathLike, normal_map: Tensor | None = None) -> Path:
+def write_glb(
+    mesh: HeadMesh, texture: Tensor, path: str | os.PathLike, normal_map: Tensor | None = None, made: dict | None = None
+) -> Path:
     """Write a textured head as one ``.glb`` file.
 
     Args:
@@ -39,6 +42,7 @@ def write_glb(mesh: HeadMesh, texture: Tensor, path: str | os.PathLike, normal_m
         texture: ``(3, H, W)`` in [0, 1], sRGB, stored as an 8-bit PNG inside the file.
         path: where to write; the same input gives the same bytes.
         normal_map: ``(3, H, W)`` in [0, 1] of `relief.normal_map`; None: the surface is as smooth as the mesh.
+        made: `record.record` of the texture, kept as an extra of the file's asset.
     Returns:
         The path.
     Raises:
@@ -88,7 +92,7 @@ def write_glb(mesh: HeadMesh, texture: Tensor, path: str | os.PathLike, normal_m
     images = [{"name": name, "bufferView": store(data), "mimeType": "image/png"} for name, data in pictures.items()]
 
     document = {
-        "asset": {"version": "2.0", "generator": "studiolike"},
+        "asset": {"version": "2.0", "generator": "studiolike", **({"extras": {RECORD: made}} if made else {})},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, "name": "head"}],

@@ -1,7 +1,8 @@
 """One page that tells a person what was done with their face: before and after, the head to turn, and what nobody saw.
 
-It is self-contained as `viewer` is: nothing is fetched, the head's page lies inside it. What the phone never saw is the
-generator's guess; the page says how much of the face that is, and shows where.
+It is self-contained as `viewer` is: nothing is fetched, the head's page lies inside it. What the phone never saw is invented;
+the page says how much of the face that is, and shows where, on the texture and on the head, and whose the detail is there. The
+switch between these views is made of radio buttons and styles alone, so it works by keyboard and without scripts.
 """
 
 from __future__ import annotations
@@ -17,16 +18,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import io, layout
+from .. import io
 from ..errors import InputError
 from ..image import resize
+from ..record import sentence
 from .mesh import head_mesh
 from .render import render
 from .viewer import data_address, fitting, viewer_page
 
 LARGEST = 1024  # texels of the pictures on the page
-SEEN, PARTLY = 0.5, 0.05  # visibility from which a texel counts as seen, and as seen in part
-GUESSED = (0.90, 0.35, 0.05)  # colour that marks what was not seen; readable for the colour-blind
+SMALL = 512  # of those that only mark places
+# colours that mark what was not seen, told apart by the colour-blind; what is borrowed is striped too
+GUESSED, LENT = (0.90, 0.35, 0.05), (0.10, 0.30, 0.85)
+STRIPES = 32  # along a side
+SIDEWAYS = 40  # degrees by which the marked head is turned: some of what a frontal picture does not show is in sight
 NAMES = {  # facts that a person can read, with their units
     "face_pixels": ("width of the face", "{:.0f} pixels"),
     "yaw": ("head turned by", "{:.0f}°"),
@@ -37,19 +42,19 @@ NAMES = {  # facts that a person can read, with their units
 }
 
 
-def observed_shares(visibility: Tensor) -> dict[str, float]:
-    """How much of the face was seen, seen in part, and not seen.
+def marked_origin(texture: Tensor, sources: Tensor) -> Tensor:
+    """A texture on which colours tell whose the detail is: orange the generator's, striped blue an exemplar's.
 
     Args:
-        visibility: ``(1, N, N)`` in [0, 1].
+        texture: ``(3, N, N)`` in [0, 1]. sources: ``(3, N, N)``, of `detail.origin`.
     Returns:
-        ``seen``, ``partly``, ``unseen``: shares of the face's area in the texture, together 1; ``unseen_head``: the share of
-        the whole map that the generator filled.
+        ``(3, N, N)`` in [0, 1].
     """
-    face = layout.region_mask("face", visibility.shape[-1])
-    seen, partly = (float(((visibility >= level) * face).sum() / face.sum()) for level in (SEEN, PARTLY))
-    head = float((visibility < PARTLY).float().mean())
-    return {"seen": seen, "partly": partly - seen, "unseen": 1 - partly, "unseen_head": head}
+    place = torch.arange(texture.shape[-1]) / texture.shape[-1]
+    striped = 0.4 + 0.4 * (((place[:, None] + place) * STRIPES) % 1 < 0.5)
+    for share, colour, strength in ((sources[1], GUESSED, 0.7), (sources[2], LENT, striped)):
+        texture = torch.lerp(texture, torch.tensor(colour).view(3, 1, 1), (share * strength).expand_as(texture))
+    return texture
 
 
 def write_report(
@@ -57,6 +62,8 @@ def write_report(
     phone: Tensor,
     visibility: Tensor,
     result: Tensor,
+    sources: Tensor,
+    made: dict[str, Any],
     *,
     name: str = "face",
     facts: Mapping[str, Any] | None = None,
@@ -66,7 +73,8 @@ def write_report(
     Args:
         path: the HTML file.
         phone: ``(3, N, N)`` in [0, 1], sRGB, the input texture. visibility: ``(1, N, N)`` in [0, 1].
-        result: ``(3, M, M)`` in [0, 1], sRGB, the studio-like texture.
+        result: ``(3, M, M)`` in [0, 1], sRGB, the studio-like texture. sources: ``(3, M, M)``, its
+            `detail.origin`. made: its `record.record`.
         name: of the input, for the title.
         facts: a report of `convert`: quality, ``warnings``, ``metrics``, ``seconds``; all optional.
     Raises:
@@ -78,12 +86,14 @@ def write_report(
     mesh, size = head_mesh(), min(result.shape[-1], LARGEST)
     before, after = (resize(picture[None].float().cpu(), size)[0] for picture in (phone, result))
     seen = resize(visibility[None].float().cpu(), size)[0]
-    marked = torch.lerp(torch.tensor(GUESSED).view(3, 1, 1) * 0.6 + after * 0.4, after, seen.clamp(0, 1))
-    shares = observed_shares(seen)
+    seen = seen.clamp(0, 1)
+    sources = resize(sources[None].float().cpu(), size)[0].clamp(0, 1)
+    marked = marked_origin(after, sources)
+    views = {"marked": marked, "result": after, "seen": torch.lerp(torch.full_like(after, 0.5), after, seen)}
     heads = [render(mesh, picture, yaw=15, size=560) for picture in (before, after)]
     viewer = viewer_page(
         mesh,
-        {"studio-like": after, "phone": before, "what was guessed": marked},
+        {"studio-like": after, "phone": before, "what was invented": marked},
         title="The head",
         description="The head with the studio-like texture, seen from the front",
     )
@@ -97,9 +107,13 @@ def write_report(
         head_after=data_address(heads[1]),
         map_before=data_address(before),
         map_after=data_address(after),
-        map_marked=data_address(fitting(marked, 512)),
-        map_seen=data_address(fitting(seen.expand(3, -1, -1), 512)),
-        uncertain=_uncertain(shares),
+        **{f"map_{view}": data_address(fitting(picture, SMALL)) for view, picture in views.items()},
+        **{f"side_{view}": data_address(render(mesh, picture, yaw=SIDEWAYS, size=SMALL)) for view, picture in views.items()},
+        share=f"{made['seen']['face_seen']:.0%}",
+        well=f"{made['seen']['face_seen']:.1%}",
+        partly=f"{made['seen']['face_partly']:.1%}",
+        origin=html.escape(sentence(made)),
+        legend=_legend(sources),
         warnings=f"<ul>{warnings}</ul>" if warnings else "",
         facts=_table(rows, "Of the capture and the result") if rows else "",
         seconds=_table(seconds, "Time") if seconds else "",
@@ -110,11 +124,11 @@ def write_report(
     return Path(path)
 
 
-def _uncertain(shares: dict[str, float]) -> str:
-    return (
-        f"{shares['seen']:.0%} of the face was seen well, {shares['partly']:.0%} in part, and {shares['unseen']:.0%} not at all. "
-        f"Of the whole head, {shares['unseen_head']:.0%} was not seen: hair, ears, neck and the back are the generator's guess."
-    )
+def _legend(sources: Tensor) -> str:
+    """What the colours mean of those that occur."""
+    meanings = ("guessed", "invented by the networks"), ("lent", "invented, with fine detail borrowed from somebody else")
+    there = [meaning for meaning, share in zip(meanings, sources[1:], strict=True) if share.max() > 0.05]
+    return "".join(f'<span class="key {name}"></span> {words}. ' for name, words in there)
 
 
 def _table(rows: list[tuple[str, str]], caption: str) -> str:

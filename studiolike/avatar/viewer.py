@@ -62,6 +62,7 @@ def viewer_page(
     *,
     title: str = "Studio-like head",
     description: str = "A head that can be turned, seen from the front",
+    note: str = "",
 ) -> str:
     """The viewer page.
 
@@ -71,7 +72,7 @@ def viewer_page(
             ``{"phone": …, "studio": …, "detailed": …}``, shown in that order with a switch. May be left out
             for a ``.glb``, which brings its own. Larger ones than 2048 texels are halved until they fit.
         title: shown above the head and in the window's title.
-        description: what a screen reader says of the picture.
+        description: what a screen reader says of the picture. note: a sentence below it.
     Returns:
         HTML; the same input gives the same text.
     Raises:
@@ -108,6 +109,7 @@ def viewer_page(
     return Template(resources.files(__package__).joinpath("viewer.html").read_text("utf-8")).substitute(
         title=html.escape(title),
         description=html.escape(description),
+        note=f'<p id="note">{html.escape(note)}</p>' if note else "",
         still=data_address(still),
         data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
     )  # names stay data

@@ -4,6 +4,7 @@ from .exemplars import complete
 from .fusion import fuse
 from .guidance import gradients, impose_gradients, screened_poisson
 from .model import Detailer, make_scheduler
+from .origin import origin
 from .sample import detail
 from .train import DetailStage
 
@@ -16,5 +17,6 @@ __all__ = [
     "gradients",
     "impose_gradients",
     "make_scheduler",
+    "origin",
     "screened_poisson",
 ]

@@ -68,6 +68,17 @@ def _keys_of(exemplars: Tensor) -> Tensor:
     return torch.cat([own, own.flip(-1)])
 
 
+def borrowed(visibility: Tensor) -> Tensor:
+    """How far the detail of each texel is borrowed by `complete`: where nobody saw, but for eyes, brows and lips.
+
+    Args:
+        visibility: ``(B, 1, H, W)`` in [0, 1].
+    Returns:
+        The same shape and range.
+    """
+    return (1 - visibility) * (1 - feature_mask(visibility.shape[-1]).to(visibility))
+
+
 def complete(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:
     """A texture whose unseen texels have the detail of an exemplar; observed ones stay, and so do eyes, brows and lips.
 
@@ -86,7 +97,7 @@ def complete(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:
             f"texture {tuple(texture.shape)} and visibility {tuple(visibility.shape)} must have one batch and one size, and "
             f"exemplars (K, 3, h, h), here {tuple(exemplars.shape)}, at least one"
         )
-    hidden = (1 - visibility) * (1 - feature_mask(texture.shape[-1]).to(texture))
+    hidden = borrowed(visibility)
     weight = resize(hidden, KEY) + EVERYWHERE
     nearest = difference(keys(texture), _keys_of(exemplars).to(texture), weight).argmin(1).to(exemplars.device)
     lent, mirrored = exemplars[nearest % len(exemplars)], nearest >= len(exemplars)

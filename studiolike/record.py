@@ -1,0 +1,123 @@
+"""How the file of a result says what of it was seen, invented and borrowed.
+
+What a camera saw keeps the phone's detail. Elsewhere the generator paints what is likely, and if a user lets it, the detail of
+hair, ears and skin is borrowed from the studio texture of somebody else, see `detail.exemplars`. Light and colour are the
+networks' everywhere. Who gets such a picture cannot see that, so its file tells: in a *record* for programs (JSON), in a
+sentence for people, and by the term that the press has for it (IPTC Digital Source Type, in XMP).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from . import __version__, io, layout
+from .image import resize
+
+SHARES = ("face_seen", "face_partly", "face_unseen", "head_seen")
+SEEN, PARTLY = 0.5, 0.05  # visibility from which a texel counts as seen, and as seen in part
+RECORD = "studiolike"  # name of the record: PNG text field, glTF extra
+COMMENT = "utf-16-le"  # how the comment of EXIF that every format keeps is written
+COUNTED = 256  # texels along a side at which shares are counted
+PACKET = (  # begins and ends as XMP asks, with the identifier that every packet has
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description'
+    ' rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" Iptc4xmpExt:DigitalSourceType="'
+    'http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"/></rdf:RDF></x:xmpmeta>'
+    '<?xpacket end="w"?>'
+)
+
+
+def shares(visibility: Tensor) -> dict[str, float]:
+    """How much of the face was seen, seen in part, and not seen.
+
+    Args:
+        visibility: ``(1, N, N)`` in [0, 1].
+    Returns:
+        ``face_seen``, ``face_partly``, ``face_unseen``: shares of the face's area in the texture, together 1; ``head_seen``:
+        the share of the whole map that was seen, well or in part.
+    """
+    visibility = resize(visibility[None].float().cpu(), min(COUNTED, visibility.shape[-1]))[0]
+    face = layout.region_mask("face", visibility.shape[-1])
+    seen, partly = (float(((visibility >= level) * face).sum() / face.sum()) for level in (SEEN, PARTLY))
+    head = float((visibility >= PARTLY).float().mean())
+    return dict(zip(SHARES, (seen, partly - seen, 1 - partly, head), strict=True))
+
+
+def record(visibility: Tensor, sources: Tensor, settings: dict[str, Any], protocol: str | None) -> dict[str, Any]:
+    """What the file of a result says of it.
+
+    Args:
+        visibility: ``(1, N, N)`` in [0, 1] of the input. sources: ``(3, M, M)``, `detail.origin` of the result. settings: what
+            else it was made with, among them ``guided``. protocol: of the weights; None: somebody's own.
+    Returns:
+        ``version``, ``protocol``, ``seen`` (see `shares`, three digits), ``borrowed`` (whether anything is), and the settings.
+    """
+    seen = {name: round(value, 3) for name, value in shares(visibility).items()}
+    borrowed = bool(sources[2].max() >= PARTLY)
+    return {"version": __version__, "protocol": protocol, "seen": seen, "borrowed": borrowed, **settings}
+
+
+def sentence(made: dict[str, Any]) -> str:
+    """What a person should know of a result with this `record`; plain ASCII."""
+    seen, guided = made["seen"], made["guided"]
+    said = (
+        f"{seen['face_seen']:.0%} of the face was seen well, {seen['face_partly']:.0%} in part, and {seen['face_unseen']:.0%} "
+        f"not at all; of the whole head {1 - seen['head_seen']:.0%} was not seen. Light and colour are computed everywhere. "
+    )
+    if not guided:
+        return said + "All detail is invented; none is from the photograph."
+    if made["borrowed"]:
+        return said + "What was not seen is invented, and its fine detail is borrowed from the texture of somebody else."
+    return said + "What was not seen is invented." if seen["head_seen"] < 1 else said.strip()
+
+
+def write_marked(texture: Tensor, path: Path, made: dict[str, Any]) -> None:
+    """Write a texture ``(3, N, N)`` in [0, 1] with its `record`.
+
+    A PNG has the record as the text field ``studiolike``, beside the usual ``Software`` and ``Description``; JPEG, WebP and TIFF
+    have it as the comment of their EXIF. All of them name the source type in XMP. A BMP can say nothing.
+
+    Raises:
+        OutputError: see `io.write_image`.
+    """
+    software, told, text = f"studiolike {__version__}", sentence(made), json.dumps(made, sort_keys=True)
+    marks: dict[str, Any] = {}
+    form = Image.registered_extensions().get(path.suffix.lower())
+    if form == "PNG":
+        fields = PngInfo()
+        for name, value in (("Software", software), ("Description", told), (RECORD, text)):
+            fields.add_text(name, value)
+        fields.add_itxt("XML:com.adobe.xmp", PACKET)
+        marks = {"pnginfo": fields}
+    elif form in ("JPEG", "WEBP", "TIFF"):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Software], exif[ExifTags.Base.ImageDescription] = software, told
+        exif[ExifTags.Base.XPComment] = text.encode(COMMENT)
+        if form == "TIFF":
+            exif[ExifTags.Base.XMLPacket] = PACKET.encode()
+        marks = {"exif": exif} if form == "TIFF" else {"exif": exif, "xmp": PACKET.encode()}
+    io.write_image(texture, path, **marks)
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """The `record` in a picture file; None if it has none, or one that is not whole, or is no picture."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)  # NaN is no JSON, and the record may have to be written again
+
+    try:
+        with Image.open(path) as picture:
+            text = picture.info.get(RECORD)
+            if text is None:
+                text = bytes(picture.getexif()[ExifTags.Base.XPComment]).decode(COMMENT)
+            made = json.loads(text, parse_constant=refuse)
+            whole = all(isinstance(made["seen"][name], float) for name in SHARES)
+            return made if whole and all(isinstance(made[name], bool) for name in ("borrowed", "guided")) else None
+    except (OSError, KeyError, ValueError, SyntaxError, AttributeError, TypeError, RecursionError):
+        return None
