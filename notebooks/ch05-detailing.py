@@ -20,6 +20,7 @@
 #
 # - Why the *logarithm's* gradient of a phone texture is nearly free of its light, and when it is not.
 # - To put the phone's detail on the generator's light without any network, and to see what leaks.
+# - Which one number of a face a camera hides, and where it can be read all the same.
 # - What the detailer sees, what it predicts, and why: the residual of real results, velocity, zero terminal signal-to-noise ratio, Min-SNR weights, scales for each band.
 # - To ask of a network whether it earns its place: against fusion alone, and against itself without the phone.
 #
@@ -83,6 +84,7 @@ from studiolike.detail import model as network
 from studiolike.detail import train as training
 from studiolike.detail.fusion import WIDTH
 from studiolike.experiments import detailing
+from studiolike.tone import with_level
 
 settings = recipes.chapter_profile(profile)
 figures.apply_style()
@@ -151,6 +153,38 @@ figures.show(
     "texture enlarged; the same with the phone's gradients, by a screened Poisson "
     "equation and by fusion; the true studio texture.",
 )
+
+# %% [markdown]
+# ## The tone: what a meter hides
+#
+# The coarse part is the generator's, and with it the one number that everybody sees first: how light this skin is.
+# The phone's level does not tell it, because a camera *meters*: it exposes dark and light skin to nearly the same grey.
+# Log gradients do not tell it either, for a factor is just what they are blind to.
+# And the code was made to draw the phone texture once more, which asks for no such thing.
+# Yet it is in the picture: the white of the eyes, lips and brows keep their relation to the skin beside them.
+#
+# So a network of {glue:text}`ch05_tone_numbers:,` numbers reads the *level*, the mean logarithm of the skin's light, and one factor brings G_studio's texture to it.
+# It is ours; the paper has nothing of the kind.
+# With a few dozen studio textures it would learn people by heart, so under `few` it learns from three things:
+# captures of these people; their studio textures under random light, metered by a random camera;
+# and the captures of everybody else, whose level nobody knows. Of those it is asked for the level of the same person's *other* captures.
+# A camera lets a share of the true level through (here {glue:text}`ch05_tone_through:.2f`, learnt along), and the rest is noise of another picture, which nobody can foresee and a network learns to leave out {cite}`lehtinen2018noise2noise`.
+
+# %%
+notebook.source(with_level)
+fig, told = shown.tones(lab)
+notebook.tell("ch05", told)
+figures.show(
+    fig,
+    "The level of the skin in log units against the true one, a dot per unseen person: as the "
+    "phone texture shows it, as G_studio draws it on its own, and as the tone network reads it. "
+    "In the titles the root of the mean squared error; on the grey line nothing is wrong. A "
+    "metered level hardly rises with the true one.",
+)
+
+# %% [markdown]
+# The phone texture's level is wrong by {glue:text}`ch05_tone_phone:.2f` log units, G_studio's by {glue:text}`ch05_tone_g_studio:.2f`, and the one that the network reads by {glue:text}`ch05_tone_tone:.2f`; .69 would be a factor of two.
+# All that follows, fusion above included, begins with G_studio's texture in that tone.
 
 # %% [markdown]
 # ### What leaks

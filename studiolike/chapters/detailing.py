@@ -87,6 +87,27 @@ def leaks(lab: DetailLaboratory, scene: HandLit) -> dict[str, float]:
     }
 
 
+# --- the tone
+
+
+def tones(lab: DetailLaboratory) -> tuple[Figure, dict[str, float]]:
+    """The level of the skin against the true one, by the phone texture, G_studio on its own and the tone network; and what the
+    prose says of it: errors in log units, and the share of a level that the camera lets through, as the training learnt it."""
+    levels = lab.levels()
+    truth = levels.pop("truth")
+    fig, axes = figures.plot(2.6, (1, 1, 1))
+    told = {"tone_numbers": sum(p.numel() for p in lab.tone.parameters())}
+    for ax, (name, level) in zip(axes, levels.items(), strict=True):
+        both = torch.cat([truth, level])
+        ax.axline((float(both.min()),) * 2, slope=1, color="0.6", lw=1)
+        ax.plot(truth, level, "o", ms=4)
+        error = float((level - truth).square().nanmean().sqrt())
+        ax.set(title=f"{name}: {error:.2f}", xlabel="true level", xlim=(both.min() - 0.1, both.max() + 0.1))
+        told[f"tone_{name.split()[0].lower()}"] = error
+    axes[0].set_ylabel("level, log units")
+    return fig, told | {"tone_through": weights.read_card("tone", protocol="few")["metrics"]["through"]}
+
+
 # --- the detailer
 
 

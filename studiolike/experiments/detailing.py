@@ -28,6 +28,7 @@ from ..image import linear_to_srgb, resize, srgb_to_linear
 from ..protocols import paired_captures, permitted
 from ..synth import studio_texture, synthesise_subjects
 from ..synth.light import shadow
+from ..tone import skin_level
 from ..training import fit, read_log
 from ..translation import translate
 from .gradients import correlation
@@ -166,6 +167,14 @@ class DetailLaboratory:
         return self.seen * F.max_pool2d((self.visibility < 0.05).float(), 13, 1, 6)
 
     # running
+
+    def levels(self) -> dict[str, Tensor]:
+        """How light the skin of every capture's person is, log units ``(N,)``: as the phone shows it, as G_studio draws it on its
+        own, as the tone network reads it, and the truth."""
+        before, phone = (self.g_phone, self.encoder, self.g_studio), (self.phone.to(self.device), self.visibility.to(self.device))
+        own = translate(*before, None, *phone)
+        levels = (skin_level(*phone), skin_level(own), skin_level(self.coarse), skin_level(self.truth))
+        return {name: level.cpu() for name, level in zip(("phone", "G_studio", "tone network", "truth"), levels, strict=True)}
 
     def ideal(self, truth: Tensor) -> Tensor:
         """The best that G_studio could give: the truth, shrunk to its size, and enlarged again."""
