@@ -25,8 +25,8 @@ from .painting import codes_of, decode, place
 
 HIDDEN = 0.38  # u below which the experiment hides a capture
 MEAN, ENCODER, DEFAULT = "mean code", "encoder", "W+"
-GIVEN, AFTER = "reconstruction, given side, dB ↑", "studio, given side, dB ↑"
-BEHIND, PERCEPTUAL, ENERGY = "reconstruction, hidden side, dB ↑", "studio, perceptual ↓", "prior energy"
+GIVEN, AFTER = "phone, given side, dB ↑", "studio, given side, dB ↑"
+BEHIND, PERCEPTUAL, ENERGY = "phone, hidden side, dB ↑", "studio, perceptual ↓", "prior energy"
 
 
 @torch.no_grad()
