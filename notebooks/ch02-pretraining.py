@@ -228,7 +228,7 @@ figures.show(
 #
 # Two more parts are standard.
 # The network that we keep is a running average of the generator's weights, with a half-life counted in images.
-# And what the discriminator sees is augmented differentiably {cite}`zhao2020diffaugment,karras2020ada`, because some thousand textures are few; where an augmentation moves or cuts the picture, it moves and cuts the visibility map as well.
+# And what the discriminator sees is *augmented*, changed at random in place and colour by operations that gradients pass {cite}`zhao2020diffaugment,karras2020ada`, because some thousand textures are few; where an augmentation moves or cuts the picture, it moves and cuts the visibility map as well.
 #
 # **The encoder.** StyleGAN2 is usually trained on millions of images shown.
 # We have a processor and minutes, so we help it.
@@ -536,7 +536,7 @@ figures.show(
 # Train two small discriminators to tell real captures from completed ones.
 # One sees plain pictures, the other sees $(v \odot x, v)$.
 #
-# In the first figure, the curves give their AUC on unseen people over the training: 0.5 is guessing.
+# In the first figure, the curves give their AUC (chapter 1) on unseen people over the training: 0.5 is guessing.
 # The maps show, bright, where the gradient points that a generator would get from either: what it would be told to change.
 #
 # **Blind to grain.** Then suppose a generator that paints everything but the finest octave: real captures, each without its own $b_0$.
