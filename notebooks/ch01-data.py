@@ -176,7 +176,12 @@ figures.show(
 # What a texel can see, $V_d$ (1 or 0 for each direction, or between), is worked out once and kept, which turns every further lighting into a product of matrices {cite}`sloan2002prt`.
 # The sum is the *irradiance* $E$, the light that falls on the texel:
 #
-# $$ E = \frac4{|\mathcal D|}\sum_{d \in \mathcal D} L(\omega_d)\, V_d \max(n \cdot \omega_d, 0) \;+\; K\, S \max(n\cdot\omega_K, 0) . $$ (eq-ch01-light)
+# $$
+# \begin{aligned}
+# E ={} & \frac4{|\mathcal D|}\sum_{d \in \mathcal D} L(\omega_d)\, V_d \max(n \cdot \omega_d, 0) \\
+# & + K\, S \max(n\cdot\omega_K, 0) .
+# \end{aligned}
+# $$ (eq-ch01-light)
 #
 # The factor 4 makes $E = 1$ where nothing is blocked and white light of strength 1 comes from everywhere.
 # The second term is a hard key light, a lamp or the sun in direction $\omega_K$ with strength $K$ and cast shadow $S$ (0 in the shadow, 1 outside); it is present in about three captures of five.
@@ -188,7 +193,6 @@ figures.show(
 
 # %% tags=["hide-input"]
 notebook.source(light.diffuse)
-notebook.source(studio_texture)
 with torch.no_grad():
     heads = synthesise_subjects(
         portraits.evenly_by_tone(6), size
@@ -281,7 +285,7 @@ unit = domains.seen_face(last.visibility)
 changes = lab.step_changes(frames[1:], unit)
 labels = [f"{k} · {domains.STEPS[name]}" for k, name in enumerate(STAGES, 1)]
 labels = ["0 · albedo, the truth", *labels]
-alt = "one synthetic subject through the phone"
+alt = "One synthetic subject through the phone, one cause at a time"
 display(figures.image_slider(frames, labels, alt, name="Step"))
 figures.show(
     domains.steps_figure(changes),
@@ -302,14 +306,20 @@ figures.show(
 #
 # Now somebody trains a network adversarially: a second one, the *discriminator*, learns to tell phone from studio, and its opinion trains the first.
 # That pays for *any* difference, and takes the easiest one: a shortcut {cite}`geirhos2020shortcut`.
-# We train the simplest discriminator, logistic regression, and give it less and less to look at.
-# **Raw:** textures as they come, with the visibility map of each (a studio texture is seen everywhere).
-# **Masked:** both domains seen through maps of phone captures, $(v \odot x, v)$, with texture $x$ and visibility $v$ multiplied texel by texel, each map handed to one texture of either side.
-# It is graded on subjects that it was not trained on, by the AUC: the probability that it ranks a phone texture above a studio one, 0.5 for a coin, 1 for certainty.
+# We train the simplest discriminator, logistic regression, four times, on a few numbers each time:
+#
+# - **holes**: how much of the map is observed, and how well; no texture at all;
+# - **smears**: how much fine structure there is in texels that no capture has seen;
+# - **light**: how much the left and the right side of the face differ;
+# - **blur and noise**: how much fine structure there is in the face, in lightness and in colour.
+#
+# Each is trained twice.
+# **Raw:** with textures as they come, and the visibility map of each (a studio texture is seen everywhere).
+# **Masked:** with both domains seen through maps of phone captures, $(v \odot x, v)$, with texture $x$ and visibility $v$ multiplied texel by texel, each map handed to one texture of either side.
+# They are graded on subjects that they were not trained on, by the AUC: the probability that a phone texture is ranked above a studio one, 0.5 for a coin, 1 for certainty.
 # The second figure has the grades.
 
-# %%
-notebook.source(lab.looks)
+# %% tags=["hide-input"]
 figures.show(
     domains.holes_figure(data),
     "Two maps of the layout: the share of captures in which a texel was observed, and "
@@ -502,7 +512,7 @@ figures.show(
 figures.before_after(
     image_grid(data.phone_batch(first)[0]),
     image_grid(data.studio_batch(crowd)),
-    "This page's pre-training subjects: one phone capture each, over their studio textures",
+    "Subjects of this page's split phone: one capture each, over their studio textures",
     labels=("phone", "studio"),
     width=720,
 )

@@ -89,7 +89,6 @@ from studiolike.experiments import samples
 from studiolike.experiments.painting import codes_of, decode, sample
 from studiolike.stylegan2 import Discriminator, losses, ops, phone_networks, pretrain
 from studiolike.stylegan2.bands import bands
-from studiolike.stylegan2.discriminator import minibatch_std
 from studiolike.stylegan2.encoder import reconstruction_loss
 from studiolike.stylegan2.generator import (
     MappingNetwork,
@@ -97,7 +96,7 @@ from studiolike.stylegan2.generator import (
     SynthesisLayer,
 )
 from studiolike.stylegan2.rebase import Frame
-from studiolike.stylegan2.train import GameStage, WarmUpStage, image_grid
+from studiolike.stylegan2.train import GameStage, image_grid
 from studiolike.training import read_log
 
 settings = recipes.chapter_profile(profile)
@@ -163,7 +162,7 @@ figures.show(
 # A generator that always paints the same face would be betrayed by that number.
 #
 # **Holes, and why D would win.** A capture is a pair $(x, v)$: a texture $x$ and a visibility $v \in [0, 1]$ per texel, exactly 0 where no camera looked.
-# In the {glue:text}`ch02_captures` phone captures that this page holds, {glue:text}`ch02_observed:.0f` % of the texels were observed, and {glue:text}`ch02_never:.0f` % of the layout in no capture whatever; elsewhere a texture shows the smears of chapter 1, which a real texture has and a painted one need not have.
+# In the {glue:text}`ch02_captures` phone captures that this page holds, {glue:text}`ch02_observed:.0f` % of the texels were observed, and {glue:text}`ch02_never:.0f` % of the layout in no capture whatever; where nobody looked, a real texture shows the smears of chapter 1, which a painted one need not have.
 # So our change is at the input: the discriminator never sees $x$.
 # It sees
 #
@@ -191,7 +190,6 @@ figures.show(
 # %% tags=["hide-input"]
 notebook.source(Discriminator._look)
 notebook.source(bands)
-notebook.source(minibatch_std)
 all_texture, all_visibility = data.phone_batch(data.captures("phone"))
 held_out = data.captures("val")
 real, seen = data.phone_batch(held_out)
@@ -212,7 +210,13 @@ figures.show(
 #
 # **The losses.** The two players have the non-saturating loss {cite}`goodfellow2014gan`, with $\sigma^+(t) = \log(1 + e^t)$ and $\mathbb E$ for the mean over data, $z$ and $v$:
 #
-# $$ L_D = \mathbb E\,\sigma^+\!\big(-D(x, v)\big) + \mathbb E\,\sigma^+\!\big(D(G(z), v)\big), \qquad L_G = \mathbb E\,\sigma^+\!\big(-D(G(z), v)\big) . $$ (eq-ch02-loss)
+# $$
+# \begin{aligned}
+# L_D &= \mathbb E\,\sigma^+\!\big(-D(x, v)\big) \\
+# &\quad + \mathbb E\,\sigma^+\!\big(D(G(z), v)\big), \\
+# L_G &= \mathbb E\,\sigma^+\!\big(-D(G(z), v)\big) .
+# \end{aligned}
+# $$ (eq-ch02-loss)
 #
 # A discriminator that is sure of itself has steep, useless gradients.
 # R1 makes steepness at *real* textures expensive {cite}`mescheder2018r1`, with a weight $\gamma$, here {glue:text}`ch02_gamma:.2g`:
@@ -224,7 +228,7 @@ figures.show(
 #
 # Two more parts are standard.
 # The network that we keep is a running average of the generator's weights, with a half-life counted in images.
-# And what the discriminator sees is augmented differentiably {cite}`zhao2020diffaugment,karras2020ada`, because some thousand textures are few; where an augmentation moves or cuts the picture, it moves and cuts the visibility map as well.
+# And what the discriminator sees is *augmented*, changed at random in place and colour by operations that gradients pass {cite}`zhao2020diffaugment,karras2020ada`, because some thousand textures are few; where an augmentation moves or cuts the picture, it moves and cuts the visibility map as well.
 #
 # **The encoder.** StyleGAN2 is usually trained on millions of images shown.
 # We have a processor and minutes, so we help it.
@@ -232,7 +236,12 @@ figures.show(
 # (The space of codes with equal rows is called **W**, that with free rows **W+**.)
 # Half of the generated textures of every step are not random but reconstructions $G(E(x, v))$; the discriminator judges them like all others, and a loss ties them to what was observed:
 #
-# $$ L_E = \lambda_r\, \operatorname{mean}\,\big\lvert v \odot \big(G(E(x, v)) - x\big) \big\rvert \;+\; \lambda_s\, \frac1{Ln}\sum_l \big\lVert w^+_l - \bar w^+ \big\rVert^2 . $$ (eq-ch02-encoder)
+# $$
+# \begin{aligned}
+# L_E &= \lambda_r\, \operatorname{mean}\,\big\lvert v \odot \big(G(E(x, v)) - x\big) \big\rvert \\
+# &\quad + \lambda_s\, \frac1{Ln}\sum_l \big\lVert w^+_l - \bar w^+ \big\rVert^2 .
+# \end{aligned}
+# $$ (eq-ch02-encoder)
 #
 # $\bar w^+$ is the mean of the rows, and the weights are $\lambda_r$ = {glue:text}`ch02_lambda_r:g` and $\lambda_s$ = {glue:text}`ch02_lambda_s:g`.
 # The first mean is taken over copies of the pictures at full, half, quarter size and so on, and over their bands, or broad colour would drown the eyes; the second term keeps the rows of a code together {cite}`tov2021e4e`.
@@ -252,7 +261,6 @@ figures.show(
 for part in (losses.discriminator_loss, losses.generator_loss, losses.r1_penalty):
     notebook.source(part)
 notebook.source(reconstruction_loss)
-notebook.source(WarmUpStage.step)
 notebook.source(GameStage._game_turn)
 images, half = settings.live_images, settings.live_images // 2
 short = replace(
@@ -364,7 +372,7 @@ levels = [0.0, 0.25, 0.5, 0.7, 0.85, 1.0, 1.25, 1.5]
 figures.image_slider(
     [image_grid(sample(g_phone, 8, 5, psi), columns=4) for psi in levels],
     [f"ψ = {psi:g}" for psi in levels],
-    "Eight samples of the released generator while truncation changes",
+    "Eight samples of the released generator, drawn to the mean code or away from it",
     name="Truncation",
     width=560,
 )
@@ -422,7 +430,7 @@ walk = [torch.lerp(stops[k // 6], stops[k // 6 + 1], k % 6 / 6) for k in range(2
 figures.image_slider(
     decode(g_phone, torch.stack(walk)),
     [f"{k / 6:.2f}" for k in range(24)],
-    "A walk in W+ through the codes of four held-out captures",
+    "A straight walk in W+ through the codes of four held-out captures, and back",
     name="Position",
     width=320,
 )
@@ -439,7 +447,12 @@ figures.image_slider(
 # KID {cite}`binkowski2018kid` compares two sets of pictures by feature vectors $f, f'$ of the one and $g, g'$ of the other, $m$ numbers each, which a network for photographs computes.
 # It is their squared maximum mean discrepancy with a cubic kernel $k$, which asks how alike two vectors are:
 #
-# $$ \operatorname{KID} = \mathbb E\,k(f, f') + \mathbb E\,k(g, g') - 2\,\mathbb E\,k(f, g), \qquad k(f, g) = \left(\tfrac1m f^\top g + 1\right)^3 . $$ (eq-ch02-kid)
+# $$
+# \begin{aligned}
+# \operatorname{KID} &= \mathbb E\,k(f, f') + \mathbb E\,k(g, g') - 2\,\mathbb E\,k(f, g), \\
+# k(f, g) &= \left(\tfrac1m f^\top g + 1\right)^3 .
+# \end{aligned}
+# $$ (eq-ch02-kid)
 #
 # 0 means that the two sets cannot be told apart, larger is worse.
 # The estimate is unbiased at any sample size, unlike that of the more common FID {cite}`heusel2017fid`, and may be negative.
@@ -470,9 +483,9 @@ figures.show(
 )
 
 # %% [markdown]
-# Over {glue:text}`ch02_held_out` held-out captures the released generator has a KID of {glue:text}`ch02_kid:.2e` (spread {glue:text}`ch02_kid_std:.0e`).
-# Two halves of the held-out captures have {glue:text}`ch02_kid_floor:.2e`, real training captures {glue:text}`ch02_kid_train:.2e`, and the network trained for a moment {glue:text}`ch02_kid_live:.2e`.
-# Reconstructions of training captures have {glue:text}`ch02_kid_encoded:.2e`: what lies between that and the samples is owed to where random codes fall, not to what $G$ can paint.
+# Over {glue:text}`ch02_held_out` held-out captures the released generator has a KID of {glue:text}`ch02_kid:.4f` (spread {glue:text}`ch02_kid_std:.4f`).
+# Two halves of the held-out captures have {glue:text}`ch02_kid_floor:.4f`, real training captures {glue:text}`ch02_kid_train:.4f`, and the network trained for a moment {glue:text}`ch02_kid_live:.4f`.
+# Reconstructions of training captures have {glue:text}`ch02_kid_encoded:.4f`: what lies between that and the samples is owed to where random codes fall, not to what $G$ can paint.
 # At this sample size its samples {glue:text}`ch02_told` real ones, with these features ({glue:text}`ch02_features`).
 # Of the three truncations the one with the smallest KID is $\psi$ = {glue:text}`ch02_best_psi`.
 # Compare that with your own eyes: if samples look disturbed in the grids above and their KID is near its floor all the same, then the features are blind to the disturbance.
@@ -523,7 +536,7 @@ figures.show(
 # Train two small discriminators to tell real captures from completed ones.
 # One sees plain pictures, the other sees $(v \odot x, v)$.
 #
-# In the first figure, the curves give their AUC on unseen people over the training: 0.5 is guessing.
+# In the first figure, the curves give their AUC (chapter 1) on unseen people over the training: 0.5 is guessing.
 # The maps show, bright, where the gradient points that a generator would get from either: what it would be told to change.
 #
 # **Blind to grain.** Then suppose a generator that paints everything but the finest octave: real captures, each without its own $b_0$.
@@ -589,7 +602,7 @@ figures.show(
 #
 # | statement | whose | measured here | verdict |
 # | --- | --- | --- | --- |
-# | A StyleGAN2 learns the distribution of phone textures | the authors state it | KID {glue:text}`ch02_kid:.1e`, floor {glue:text}`ch02_kid_floor:.1e` | at this sample size samples {glue:text}`ch02_told` held-out textures |
+# | A StyleGAN2 learns the distribution of phone textures | the authors state it | KID {glue:text}`ch02_kid:.4f`, floor {glue:text}`ch02_kid_floor:.4f` | at this sample size samples {glue:text}`ch02_told` held-out textures |
 # | It was trained on 12,000 textures | reported by summaries | not needed here | not testable: their data are private |
 # | Coarse layers hold identity | the authors state it | identity moves by {glue:text}`ch02_identity_early:.2f` (coarse) and {glue:text}`ch02_identity_late:.2f` (fine) of a full replacement | see chapter 4 for the test that counts |
 # | An encoder may learn along | our choice, for little compute | {glue:text}`ch02_psnr_unseen:.1f` dB on unseen people, mean code {glue:text}`ch02_psnr_mean:.1f` | used from here on |
@@ -619,7 +632,7 @@ notebook.tell(
         "live": images,
         "card_images": card["images"],
         "card_minutes": card["seconds"] / 60,
-        "card_device": card["device"],
+        "card_device": card["device"].replace(" 1 threads", " one thread"),
         "card_data": card["data"],
         "card_start": f"from weights that had seen {start['images']} images before"
         if start
@@ -729,7 +742,8 @@ from studiolike.exercises import ch02
 
 
 def modulated(x, weight, style):
-    return ...  # x (B, I, H, W), weight (O, I, 3, 3), style (B, I) -> (B, O, H, W)
+    # x (B, I, H, W), weight (O, I, 3, 3), style (B, I) -> (B, O, H, W)
+    return ...
 
 
 ch02.check_modulation(modulated)

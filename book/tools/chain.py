@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 STAGES = {
-    1: ("two domains", "phone and studio textures"),
+    1: ("two domains", "phone and studio"),
     2: ("G_phone", "learns phone textures"),
     3: ("w+", "the code of a face"),
     4: ("G_studio", "same face, even light"),
@@ -56,7 +56,7 @@ def as_svg(here: int) -> str:
     height = (DOWN + 1) * (HIGH + GAP) - GAP + 2
     return (
         f'<svg class="chain" role="img" aria-label="{html.escape(name)}" viewBox="0 0 {width + 2} {height}" '
-        f'style="width:100%;max-width:{width + 2}px;height:auto;color:var(--pst-color-text-base,#1b1b1b)" '
+        f'style="width:100%;max-width:{width + 2}px;height:auto;margin-bottom:1rem;color:var(--pst-color-text-base,#1b1b1b)" '
         'font-family="inherit">'
         '<defs><marker id="chain-tip" viewBox="0 0 6 6" refX="4" refY="3" markerWidth="6" markerHeight="6" orient="auto">'
         f'<path d="M0 0 L6 3 L0 6 z" fill="currentColor"/></marker></defs>{"".join(parts)}</svg>'

@@ -101,7 +101,7 @@ def observed_shares(data: TextureSet) -> dict[str, float]:
 def holes_figure(data: TextureSet) -> Figure:
     """Where captures look, how well they see there, and the observed share by region."""
     visibility = data.phone_batch(torch.arange(len(data)))[1]
-    fig, (left, middle, right) = figures.plot(1.9, (1, 1, 1.3))
+    fig, (left, middle, right) = figures.plot(2.3, (1, 1, 1.1))
     look = {"vmin": 0, "vmax": 1, "cmap": figures.MAP}
     figures.picture(left, (visibility > 0).float().mean(0)[0], "share of captures", **look)
     shown = figures.picture(middle, visibility.mean(0)[0], "mean visibility", **look)

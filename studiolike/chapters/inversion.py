@@ -93,7 +93,8 @@ def race_numbers(result: Race, steps: int) -> dict[str, float | str]:
 
 def measures_rows(measures: Measures) -> list[list[str]]:
     """A table's rows: the mean of every measure, by method."""
-    return [[name, *(f"{float(v.nanmean()):.3g}" for v in values.values())] for name, values in measures.values.items()]
+    means = {name: [float(v.nanmean()) for v in values.values()] for name, values in measures.values.items()}
+    return [[name, *(f"{mean:.3g}" if abs(mean) >= 0.005 else "0" for mean in row)] for name, row in means.items()]
 
 
 def trade_figure(measures: Measures, codes: dict[str, Tensor], prior: WPrior) -> Figure:

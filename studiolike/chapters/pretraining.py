@@ -47,7 +47,7 @@ def clouds_figure(cloud: Tensor, codes: dict[str, Tensor]) -> Figure:
         flat = ((points - cloud.mean(0)) @ axes).cpu()
         look = {"s": 10, "marker": figures.MARKERS[k], "color": figures.PALETTE[k], "alpha": 0.7}
         ax.scatter(flat[:, 0], flat[:, 1], label=name, **look)
-    ax.set(xlabel="first principal axis of w", ylabel="second")
+    ax.set(xlabel="first principal axis of w", ylabel="second principal axis of w")
     ax.legend()
     return fig
 

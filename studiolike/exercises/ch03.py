@@ -12,7 +12,7 @@ check_spaces = MatchCheck(
     {
         "reproduces the capture best": "W+ without a pull",
         "cannot give one layer another light than the next": "W",
-        "may lie many standard deviations from every face that G was trained on": "W+ without a pull",
+        "may lie far from every face that G was trained on": "W+ without a pull",
         "is the same for everybody": "mean code",
         "costs one pass of a network": "encoder",
     },

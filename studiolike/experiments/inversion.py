@@ -25,8 +25,8 @@ from .painting import codes_of, decode, place
 
 HIDDEN = 0.38  # u below which the experiment hides a capture
 MEAN, ENCODER, DEFAULT = "mean code", "encoder", "W+"
-GIVEN, AFTER = "reconstruction, given side, dB ↑", "studio, given side, dB ↑"
-BEHIND, PERCEPTUAL, ENERGY = "reconstruction, hidden side, dB ↑", "studio, perceptual ↓", "prior energy"
+GIVEN, AFTER = "phone, given side, dB ↑", "studio, given side, dB ↑"
+BEHIND, PERCEPTUAL, ENERGY = "phone, hidden side, dB ↑", "studio, perceptual ↓", "prior energy"
 
 
 @torch.no_grad()
@@ -178,7 +178,7 @@ def measure(
     x, truth, device = captures.texture, captures.truth, place(judge)
     lpips, prior = perceptual_judge(), WPrior.from_generator(g_phone)
     sides = {"given side": captures.kept, "hidden side": captures.hidden}
-    values = {f"reconstruction, {side}, dB ↑": {n: psnr(p, x, m) for n, p in painted.items()} for side, m in sides.items()}
+    values = {f"phone, {side}, dB ↑": {n: psnr(p, x, m) for n, p in painted.items()} for side, m in sides.items()}
     sides["holes"] = captures.holes
     values |= {f"studio, {side}, dB ↑": {n: psnr(t, truth, m) for n, t in translated.items()} for side, m in sides.items()}
     values[PERCEPTUAL] = {n: perceptual(lpips, t, truth) for n, t in translated.items()}
