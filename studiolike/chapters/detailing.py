@@ -96,13 +96,15 @@ def tones(lab: DetailLaboratory) -> tuple[Figure, dict[str, float]]:
     levels = lab.levels()
     truth = levels.pop("truth")
     fig, axes = figures.plot(2.6, (1, 1, 1))
+    every = torch.cat([truth, *levels.values()])
+    every = every[every.isfinite()]  # of a capture without any skin there is no level
+    span = float(every.min()) - 0.1, float(every.max()) + 0.1
     told = {"tone_numbers": sum(p.numel() for p in lab.tone.parameters())}
     for ax, (name, level) in zip(axes, levels.items(), strict=True):
-        both = torch.cat([truth, level])
-        ax.axline((float(both.min()),) * 2, slope=1, color="0.6", lw=1)
+        ax.plot(span, span, color="0.6", lw=1)
         ax.plot(truth, level, "o", ms=4)
         error = float((level - truth).square().nanmean().sqrt())
-        ax.set(title=f"{name}: {error:.2f}", xlabel="true level", xlim=(both.min() - 0.1, both.max() + 0.1))
+        ax.set(title=f"{name}: {error:.2f}", xlabel="true level", xlim=span, ylim=span)
         told[f"tone_{name.split()[0].lower()}"] = error
     axes[0].set_ylabel("level, log units")
     return fig, told | {"tone_through": weights.read_card("tone", protocol="few")["metrics"]["through"]}
