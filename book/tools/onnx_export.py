@@ -22,9 +22,9 @@ from torch.overrides import TorchFunctionMode
 from project import BookError
 from studiolike import capture, io, weights
 from studiolike.capture import face_networks
+from studiolike.detail.exemplars import closed_form
 from studiolike.image import resize
 from studiolike.pipeline import RESOLUTION, StudioPipeline
-from studiolike.translation import closed_form
 
 OPSET = 17  # of ONNX; every onnxruntime-web since 1.13 knows it
 LENT = 256  # texels along a side of the exemplars in the file: those of the package are larger than all the networks

@@ -22,6 +22,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..image import resize, srgb_to_linear
 from .fusion import FLOOR, feature_mask, fuse
+from .model import upsample
 
 WIDTH = 5 / 128  # of the low pass that stays the generator's, as a share of the side; between 3 and 12 it hardly matters
 KEY = 32  # texels along a side of what is compared
@@ -104,3 +105,17 @@ def complete(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:
     lent = torch.where(mirrored.view(-1, 1, 1, 1), lent.flip(-1), lent)
     lent = resize(lent.to(texture) / 255, texture.shape[-1]).clamp(0, 1)
     return torch.lerp(texture, fuse(lent, torch.ones_like(visibility), texture, WIDTH, edges=False), hidden)
+
+
+def closed_form(texture: Tensor, visibility: Tensor, studio: Tensor, exemplars: Tensor | None) -> Tensor:
+    """The rest of the chain without a detailer: fusion, and borrowed detail where nothing was seen.
+
+    Args:
+        texture: ``(B, 3, H, W)`` sRGB in [0, 1]. visibility: ``(B, 1, H, W)`` in [0, 1].
+        studio: ``(B, 3, h, w)`` from `tone.translate`; it is enlarged here.
+        exemplars: see `complete`; None: nothing is borrowed.
+    Returns:
+        ``(B, 3, H, W)`` sRGB in [0, 1].
+    """
+    fused = fuse(texture, visibility, upsample(studio, texture.shape[-1]))
+    return fused if exemplars is None else complete(fused, visibility, exemplars)

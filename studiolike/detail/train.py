@@ -23,8 +23,8 @@ from ..adaptation.captures import disturb
 from ..config import DetailConfig
 from ..errors import InputError
 from ..io import write_image
+from ..tone.translation import translate
 from ..training import Stage, average_of, update_average, was_skipped
-from ..translation import translate
 from .model import Detailer, bands, make_scheduler, upsample
 from .sample import detail
 

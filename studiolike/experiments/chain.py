@@ -14,10 +14,11 @@ from .. import weights
 from ..config import Profile
 from ..detail import detail
 from ..detail.exemplars import WIDTH as LENT_WIDTH
+from ..detail.exemplars import closed_form
 from ..detail.fusion import EDGE, FLOOR, NEAR, REACH, STEP, THIN, WIDTH
 from ..detail.model import upsample
 from ..evaluation import StudioReference
-from ..translation import closed_form, translate
+from ..tone import translate
 from .core import Experiment, Outcome, declare
 from .lab import Lab
 
@@ -183,6 +184,6 @@ declare(
         "Nothing is trained: this is the released detailer of the protocol `few`, in as many steps as the profile takes, on one "
         "fresh capture of everybody for each seed. The people are those of the split `val`. A detailer trained longer may do "
         "better; the record becomes stale when another one is released.",
-        ("g_phone", "encoder", "few/g_studio", "few/detailer"),
+        ("g_phone", "encoder", "few/g_studio", "few/tone", "few/detailer"),
     )
 )

@@ -28,9 +28,8 @@ from ..image import linear_to_srgb, resize, srgb_to_linear
 from ..protocols import paired_captures, permitted
 from ..synth import studio_texture, synthesise_subjects
 from ..synth.light import shadow
-from ..tone import skin_level
+from ..tone import skin_level, translate
 from ..training import fit, read_log
-from ..translation import translate
 from .gradients import correlation
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from .. import config, evaluation, layout, recipes, synth, weights
 from ..config import Profile
+from ..detail.exemplars import closed_form
 from ..evaluation import EvaluationTable, StudioReference
 from ..image import linear_to_srgb, srgb_to_linear
 from ..pipeline import StudioOutput, StudioPipeline
-from ..translation import closed_form
 
 if TYPE_CHECKING:
     from ..synth import TextureSet

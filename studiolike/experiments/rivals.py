@@ -17,13 +17,14 @@ from torch import Tensor
 
 from .. import weights
 from ..config import Profile
+from ..detail.exemplars import closed_form
 from ..detail.model import upsample
 from ..evaluation import face_judge
 from ..image import resize
 from ..protocols import PROTOCOLS
 from ..rivals import CLOSED, TRAINED, Trained, closed, train
 from ..rivals.contest import Method
-from ..translation import closed_form, translate
+from ..tone import translate
 from .core import Experiment, Outcome, declare
 from .lab import per_person
 
@@ -198,6 +199,6 @@ rivals_chain = declare(
         row_name("chain", "few"),
         MEASURES,
         f"{ON} There is one set of released weights: intervals are over people, not over trainings.",
-        networks=("g_phone", "encoder", "few/g_studio", "open/g_studio"),
+        networks=("g_phone", "encoder", "few/g_studio", "few/tone", "open/g_studio", "open/tone"),
     )
 )

@@ -8,5 +8,6 @@ none: its phone captures were made with fixed settings, as far as it says.
 
 from .network import ToneNet, skin_level, with_level
 from .train import ToneStage, lit
+from .translation import translate
 
-__all__ = ["ToneNet", "ToneStage", "lit", "skin_level", "with_level"]
+__all__ = ["ToneNet", "ToneStage", "lit", "skin_level", "translate", "with_level"]

@@ -115,9 +115,9 @@ class ToneStage(Stage):
 
     def schedule(self, images: int) -> float:
         """Learning rate after ``images``."""
-        t = min((images + self.batch) / self.config.images, 1.0)
+        t = min(images / self.config.images, 1.0)
         if t < WARM_UP:
-            return self.config.lr * t / WARM_UP
+            return self.config.lr * max(t / WARM_UP, 0.01)
         return self.config.lr * (0.5 + 0.5 * math.cos(math.pi * (t - WARM_UP) / (1 - WARM_UP)))
 
     def draw(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
