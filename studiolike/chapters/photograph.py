@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,15 +99,14 @@ def turning(mesh: avatar.HeadMesh, skins: Mapping[str, Tensor]) -> figures.Html:
 
 def gap_figure(found: Home) -> Figure:
     """One panel per measure: synthetic captures as dots with their median, the photograph as a star."""
-    fig, axes = figures.plot(2.2, (1,) * len(found.synthetic))
+    fig, axes = figures.plot(4.2, (1, 1, 1), rows=2)
     for ax, (name, values) in zip(axes, found.synthetic.items(), strict=True):
         places = np.linspace(-0.25, 0.25, len(values))
-        ax.plot(places, values, "o", color=figures.COLOURS["baseline"], alpha=0.6, label="synthetic")
+        ax.plot(places, values, "o", color=figures.COLOURS["baseline"], alpha=0.6)
         ax.plot([-0.4, 0.4], [np.median(values)] * 2, color=figures.INK, linewidth=1)
-        ax.plot([0], [found.real[name]], "*", color=figures.COLOURS["studio"], ms=13, mec="white", label="astronaut")
+        ax.plot([0], [found.real[name]], "*", color=figures.COLOURS["studio"], ms=13, mec="white")
         ax.set(xticks=[], xlim=(-0.6, 0.6))
-        ax.set_title(name.replace(" ", "\n", 1), fontsize=7)
-    axes[-1].legend(fontsize=6, loc="upper right")
+        ax.set_title(name, fontsize=9)
     pair = list(found.synthetic)[4:]  # before and after: one scale
     for ax in axes[4:]:
         ax.set_ylim(0, 1.1 * max(max(found.synthetic[k].max(), found.real[k]) for k in pair))
@@ -169,6 +171,20 @@ def worse(lab: Photograph) -> dict[str, float]:
     )
     hard = list(photos).index("hard shadow")
     return {"shadow_before": float(before[hard]), "shadow_after": float(after[hard])}
+
+
+def commands(folder: Path, size: int) -> None:
+    """``convert`` and ``view`` of ``folder/photo.png`` as typed, without a new process; print what is told. May run twice."""
+    studio, printed, started = str(folder / "studio.png"), io.StringIO(), time.perf_counter()
+    with contextlib.redirect_stdout(printed):
+        options = ["--json", "--size", str(size), "--overwrite"]
+        code = cli.main(["convert", str(folder / "photo.png"), "-o", studio, *options])
+    assert code == 0
+    report = json.loads(printed.getvalue())["results"][0]
+    print(f"exit code {code} after {time.perf_counter() - started:.1f} s; input taken for a {report['kind']}")
+    for name, value in report["metrics"].items():
+        print(f"  {name}: {value}")
+    assert cli.main(["view", studio, "-o", str(folder / "avatar.glb")]) == 0
 
 
 def refused(commands: Sequence[Sequence[str]]) -> None:
