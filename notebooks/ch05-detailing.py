@@ -330,11 +330,10 @@ notebook.tell("ch05", facts | {"some": len(lab.phone[some])})
 # Observed texels stay as they are, and so do eyes, brows and lips, by which people are known.
 
 # %%
-notebook.source(stage4.complete)
 notebook.tell("ch05", shown.borrowed(lab))
 
 # %% [markdown]
-# In the holes, against fusion alone: perceptual distance {glue:text}`ch05_lent_perceptual`, PSNR {glue:text}`ch05_lent_psnr`.
+# The verdicts on borrowing in the holes, against fusion alone: {glue:text}`ch05_lent_perceptual` in perceptual distance, {glue:text}`ch05_lent_psnr` in PSNR.
 # A mean is the safest guess texel by texel, and looks like nobody; somebody else's strands are a wrong guess that looks right.
 # It is an invention either way: use `borrow=False` where a reader must not be shown what nobody saw.
 #

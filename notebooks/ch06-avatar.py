@@ -246,16 +246,16 @@ notebook.tell("ch06", shown.cases(exam, table))
 #
 # Uneven light is the reason for the whole method, so a fair table asks where it helps.
 # `severity` is the generator's own measure of how uneven the light on the face was, between 0 and 1; no real data set could give it.
-# Whether it costs quality is asked within people, as in {ref}`ch04`: does the capture of a person in more uneven light come out worse than the other one of the same person?
+# People differ in much more than their light, so whether it costs quality is asked *within* people: does the capture of a person in more uneven light come out worse than the other one of the same person?
 
 # %%
 score = table.values["chain"]["psnr/face"]
 uneven = evaluation.trend(table.severity, score, table.subject)
 figures.show(
     shown.severity_figure(table),
-    "PSNR in the observed region and asymmetry for mild, medium and severe lighting: "
-    "doing nothing, quotient and chain, with 95 % intervals over subjects. A method that "
-    "removes the light has a level line.",
+    "PSNR in the observed region and asymmetry for mild, medium and severe light: "
+    "doing nothing, quotient and chain, with 95 % intervals over subjects. A method "
+    "that removes the light has a level line.",
 )
 says = "falls", "grows", "shows no trend that these subjects could resolve"
 slope = uneven.difference

@@ -190,7 +190,7 @@ explore(
     lambda side, height, texture: avatar.render(
         mesh, skins[texture], 20, size=384, shading=lamp(side, height)
     ),
-    "the head under one lamp: where a light stays that no lamp makes, the texture holds it",
+    "the head under one lamp: light that no lamp makes is in the texture",
     side=(-120, 120, -50),
     height=(-60, 60, 25),
     texture=list(skins),
@@ -278,6 +278,7 @@ notebook.tell("ch07", shown.worse(lab))
 # ```
 #
 # The next cell calls exactly these commands, only without starting a new process.
+# What `--json` measures compares the result with the photo's own texture, for there is no truth.
 
 # %%
 Image.fromarray(lab.photo).save(folder / "photo.png")
@@ -292,8 +293,7 @@ shown.commands(folder, lab.size)
 # Then we type commands that cannot work: each gives one line and the exit code 2, and leaves no half-written file.
 
 # %%
-for name, said in lab.refusals().items():
-    print(f"{name}:\n    {said}")
+shown.refusals(lab.refusals())
 (folder / "notes.png").write_text("this is no picture")
 nobody, notes, photo = (str(folder / f"{n}.png") for n in ("nobody", "notes", "photo"))
 sized = ["convert", photo, "--size", "100"]
@@ -309,10 +309,12 @@ shown.refused([["convert", nobody], ["convert", notes], sized, no_picture])
 # `````{tab-set}
 # ````{tab-item} Command line
 # ```bash
-# studiolike convert me.jpg -o studio.png                    # one photo
-# studiolike convert front.jpg left.jpg right.jpg -o studio.png --report report.html  # several photos of one person, fused
-# studiolike convert walk-around.mp4 -o studio.png           # a video; the best frames are fused
-# studiolike capture me.jpg -o me.png                        # only the phone texture and its visibility map
+# # one photo; several of one person, fused; a video, whose best frames are fused
+# studiolike convert me.jpg -o studio.png
+# studiolike convert front.jpg left.jpg right.jpg -o studio.png
+# studiolike convert walk-around.mp4 -o studio.png
+# # only the phone texture and its visibility map; then both on a head
+# studiolike capture me.jpg -o me.png
 # studiolike view studio.png --compare me.png
 # ```
 # ````
@@ -331,7 +333,8 @@ shown.refused([["convert", nobody], ["convert", notes], sized, no_picture])
 # ```text
 # from google.colab import files
 # name = next(iter(files.upload()))
-# !studiolike convert "$name" -o studio.png && studiolike view studio.png
+# !studiolike convert "$name" -o studio.png
+# !studiolike view studio.png
 # files.download("avatar.html")
 # ```
 # In Colab the upload *does* leave your machine: it goes to the rented one.

@@ -133,7 +133,7 @@ def tones(table: EvaluationTable) -> dict[str, float | str]:
         groups = table.by_tone(name, "colour")
         _intervals(axes[0], groups.values(), 0.08 * (k - 1.5), name, "none")
     axes[0].set_xticks(range(len(groups)), TONES[: len(groups)])
-    axes[0].set_ylim(bottom=0)
+    axes[0].set_ylim(0, 1.4 * axes[0].get_ylim()[1])  # room for the legend
     axes[0].set_title("colour error, ΔE2000 (lower is better)")
     axes[0].legend(ncols=2)
     gaps = {name: table.tone_gap(name) for name in shown}
@@ -164,10 +164,7 @@ def _intervals(ax, groups, shift: float, name: str, dash) -> None:
 
 def lights(seen: Lights, table: EvaluationTable) -> dict[str, float | str]:
     """One subject under many lights, as a figure; what is left of the input's variance, for it and for everybody."""
-    rows = [
-        [*x, (x.std(0).mean(0, keepdim=True) * 4).clamp(0, 1) * (seen.face > 0.3), seen.truth if name == "chain" else None]
-        for name, x in seen.results.items()
-    ]
+    rows = [[*x, (x.std(0).mean(0, keepdim=True) * 4).clamp(0, 1) * (seen.face > 0.3), seen.truth] for x in seen.results.values()]
     titles = [f"severity {s:.2f}" for s in seen.severity] + ["spread × 4", "truth"]
     figures.show(
         figures.texture_grid(rows, list(seen.results), titles),

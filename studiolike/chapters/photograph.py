@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,22 @@ from .notebook import table_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+FACTS = {
+    "face_pixels": "width of the face, pixels",
+    "oversampling": "texels along a pixel",
+    "yaw": "head turned to the side, degrees",
+    "pitch": "tilted up or down, degrees",
+    "roll": "tilted to a shoulder, degrees",
+    "seen_left": "seen of the left half of the face, of 1",
+    "seen_right": "seen of the right half, of 1",
+    "sharpness": "sharpness, from 0 (blurred) to 1",
+    "exposure": "median light on the face, linear, of 1",
+    "bright": "sRGB value that its brightest tenth reaches, of 1",
+    "clipped": "burnt out to white, of 1",
+    "mouth_opening": "opening of the mouth, of its width",
+}  # what is measured of a capture
 
 
 def landmarks_figure(lab: Photograph) -> Figure:
@@ -61,9 +78,9 @@ def unwrapped(lab: Photograph) -> dict[str, float | str]:
         "visibility map, which also knows what is hidden or outside of the picture; the texture where it was seen; and the "
         "texture with a smooth fill elsewhere.",
     )
-    facts = {name: value for name, value in shot.quality.items() if name != "warnings"}
+    facts = shot.quality
     notes = " ".join(f"Note: {warning}." for warning in shot.quality["warnings"])
-    table_of(["measured of the capture", ""], facts.items(), notes)
+    table_of(["measured of the capture", ""], [[text, facts[name]] for name, text in FACTS.items()], notes)
     blurred = (
         "so this texture is blurred before any network sees it"
         if facts["oversampling"] > 1
@@ -183,8 +200,19 @@ def commands(folder: Path, size: int) -> None:
     report = json.loads(printed.getvalue())["results"][0]
     print(f"exit code {code} after {time.perf_counter() - started:.1f} s; input taken for a {report['kind']}")
     for name, value in report["metrics"].items():
-        print(f"  {name}: {value}")
+        print(_wrapped(f"{name}: {value}"))
     assert cli.main(["view", studio, "-o", str(folder / "avatar.glb")]) == 0
+
+
+def refusals(said: Mapping[str, str]) -> None:
+    """Print what is said to each spoilt picture."""
+    for name, text in said.items():
+        print(f"{name}:\n{_wrapped(text)}")
+
+
+def _wrapped(text: str) -> str:
+    """One line, indented and broken so that a page shows all of it."""
+    return textwrap.fill(text, 84, initial_indent=" " * 4, subsequent_indent=" " * 6, break_long_words=False)
 
 
 def refused(commands: Sequence[Sequence[str]]) -> None:
@@ -192,7 +220,7 @@ def refused(commands: Sequence[Sequence[str]]) -> None:
     for words in commands:
         with contextlib.redirect_stderr(io.StringIO()) as told:
             code = cli.main(list(words))
-        print(f"$ studiolike {' '.join(words)}\n    {told.getvalue().strip()}\n    exit code {code}")
+        print(f"$ studiolike {' '.join(words)}\n{_wrapped(told.getvalue().strip())}\n    exit code {code}")
         assert code == 2
 
 
