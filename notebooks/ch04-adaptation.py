@@ -213,7 +213,7 @@ shown.ledger("layers", limits=True)
 #
 # The authors sample "in the W+ parameterised space"; how, we do not know.
 # At test time G_studio meets what the encoder says about a capture that *comes in*: under whatever light and exposure, often one photograph that shows a face and nothing else.
-# So G_studio is trained on the encoder's codes of captures, and captures are disturbed at random before they are encoded (`studiolike.adaptation.disturb`).
+# So G_studio is trained on the encoder's codes of captures, and captures are disturbed at random before they are encoded (`studiolike.adaptation.disturb`): another exposure and white balance, a shadow, a face cut out.
 # Beside them stand, to compare, codes from Z and W (random numbers, and what G_phone's mapping network makes of them: one row for all layers), and from a *bank* of captures that were inverted one by one ({ref}`ch03`).
 
 # %%
@@ -226,6 +226,7 @@ notebook.tell("ch04", shown.sources(lab, sources))
 shown.ledger("codes")
 
 # %% [markdown]
+# Codes from Z and W do not differ from row to row; those of real captures need to, to say who it is.
 # Closest to the codes of unseen captures are those from: {glue:text}`ch04_codes_closest`.
 # The nearest draw of Z or W is {glue:text}`ch04_codes_ratio:.2f` times as far away as the nearest of captures (above 1: captures are closer).
 # A generator trained on the far ones is asked, at test time, about places it was never trained on.
@@ -276,7 +277,7 @@ shown.cases(measured, ours, {"phone": phone, **outputs, "truth": truth})
 #
 # A key to what is measured, and against whom (more on [the page of metrics](../notation-and-metrics.md)):
 #
-# - After a slash stands where a measure looks: what a camera *observed*, the *holes*, or the *face*; after an @ the side at which its network looks.
+# - In brackets stands where a measure looks: what a camera *observed*, the *holes*, or the *face*; after an @ the side of the pictures that its network looks at.
 # - **PSNR**, dB, up is better: closeness to the true studio texture.
 # - **perceptual**, down: a distance of features of a public network that no loss has seen; **colour**, down: error of the skin's broad colour in ΔE2000, of which 1 is just visible.
 # - **identity cosine**, up: how alike two faces are to a network that no loss has seen; 1 is the same. (*FaceID* in this book is only the name of the paper's measure, whose definition we do not know; $L_\text{faceID}$ is the loss.)
@@ -307,7 +308,6 @@ told |= {
 notebook.tell("ch04", told)
 
 # %% [markdown]
-# In brackets stand 95 % intervals over people.
 # "Better" and "worse" are verdicts of a test over people ({ref}`ch06` explains it), corrected for the number of comparisons in the table.
 # On {glue:text}`ch04_subjects` unseen subjects G_studio(w)
 #

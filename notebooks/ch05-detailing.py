@@ -21,7 +21,7 @@
 # - Why the *logarithm's* gradient of a phone texture is nearly free of its light, and when it is not.
 # - To put the phone's detail on the generator's light without any network, and to see what leaks.
 # - Which one number of a face a camera hides, and where it can be read all the same.
-# - What the detailer sees, what it predicts, and why: the residual of real results, velocity, zero terminal signal-to-noise ratio, Min-SNR weights, scales for each band.
+# - What our diffusion model, the *detailer*, sees, what it predicts, and why: the residual of real results, as a *velocity*, down to pure noise, with a weight for each time step and a scale for each band.
 # - To ask of a network whether it earns its place: against fusion alone, and against itself without the phone.
 #
 # **You need**: {ref}`ch04` (where the coarse texture comes from) and the idea of a diffusion model {cite}`ho2020ddpm`.
@@ -31,7 +31,7 @@
 # Everything is measured on people of the split "val": no network has learnt from them, but settings were chosen on them; {ref}`ch06` examines the chain on people that nobody has looked at.
 # All heads are synthetic, a declared stand-in.
 #
-# **What is the paper's.** The authors state that the generator's output is super-resolved by a diffusion model guided by the image gradients of the phone texture {cite}`athar2024bridging`.
+# **What is the paper's.** The authors state that the generator's output is made finer (super-resolved) by a diffusion model guided by the image gradients of the phone texture {cite}`athar2024bridging`.
 # The network, its training and the form of the gradients are unknown to us, and fusion before diffusion is our addition: what stands here is our choice.
 #
 # ## Predict before you run
@@ -127,7 +127,7 @@ figures.show(
 #
 # ## Fusion: the phone's gradients, the generator's light
 #
-# Let $G$ be the generator's texture, enlarged, $T$ the fused texture that we look for, and $B$ a low pass that looks at observed texels only.
+# Let $G$ be the generator's texture, enlarged, $T$ the fused texture that we look for, and $B$ a low pass, a blur, that looks at observed texels only.
 # In logarithms of linear light, channel by channel,
 #
 # $$
@@ -155,6 +155,12 @@ figures.show(
 )
 
 # %% [markdown]
+# Two kinds of edges are not skin, and fusion cannot always tell.
+# One belongs to the light: the edge of a shadow that is too faint to be followed or lies on a brow, the rim of a highlight.
+# The other is the rim of a hole, where the phone's texels are seen at a grazing angle, and beside which a blur knows one side only.
+# Nothing in a gradient says whether an edge is a scar or a shadow; but edges of shadows look different from scars, and that can be learnt.
+# What leaks, and what learning repairs of it, is measured below.
+#
 # ## The tone: what a meter hides
 #
 # The coarse part is the generator's, and with it the one number that everybody sees first: how light this skin is.
@@ -184,26 +190,7 @@ figures.show(
 
 # %% [markdown]
 # The phone texture's level is wrong by {glue:text}`ch05_tone_phone:.2f` log units, G_studio's by {glue:text}`ch05_tone_g_studio:.2f`, and the one that the network reads by {glue:text}`ch05_tone_tone:.2f`; .69 would be a factor of two.
-# All that follows, fusion above included, begins with G_studio's texture in that tone.
-
-# %% [markdown]
-# ### What leaks
-#
-# Two kinds of edges are not skin, and fusion cannot always tell.
-# One belongs to the light: the edge of a shadow that is too faint to be followed or lies on a brow, the rim of a highlight.
-# The other is the rim of a hole, where the phone's texels are seen at a grazing angle, and beside which a blur knows one side only.
-#
-# For both, $G$ is made ideal here: the true texture, shrunk and enlarged, so that whatever is wrong in the result came from the phone.
-
-# %%
-notebook.tell("ch05", shown.leaks(lab, scene))
-
-# %% [markdown]
-# In smooth light the mean error on the face is {glue:text}`ch05_fused_smooth:.4f`, in hard light {glue:text}`ch05_fused_hard:.4f`.
-# In hard light it is {glue:text}`ch05_leak_edges:.1f` times as large on the edges of the light as elsewhere on the face.
-# With a blur that follows no edges it would be {glue:text}`ch05_leak_plain:.2f` times what it is there (above 1: following them helps).
-# At the rims of holes the error is {glue:text}`ch05_leak_rims:.1f` times what it is in the rest of what was seen.
-# Nothing in a gradient says whether an edge is a scar or a shadow; but edges of shadows look different from scars, and that can be learnt.
+# Everything here, fusion above included, begins with G_studio's texture in that tone.
 #
 # ## The detailer: draw what is still wrong
 #
@@ -232,7 +219,7 @@ notebook.tell("ch05", shown.inputs(lab))
 # ## How it predicts: velocity, down to no signal at all
 #
 # A noisy residual is $x_t = \alpha_t x_0 + \sigma_t \varepsilon$: at time step $t$ a share $\alpha_t$ of the signal is left, and $\sigma_t$ of the Gaussian noise $\varepsilon$ has come in, with $\alpha_t^2 + \sigma_t^2 = 1$.
-# The network predicts the velocity {cite}`salimans2022progressive`
+# The network predicts the velocity {cite}`salimans2022progressive`, here called $v$ (no coordinate of the layout):
 #
 # $$
 # v = \alpha_t\, \varepsilon - \sigma_t\, x_0, \qquad\text{so}\qquad x_0 = \alpha_t\, x_t - \sigma_t\, v .
@@ -242,6 +229,7 @@ notebook.tell("ch05", shown.inputs(lab))
 # We take a cosine schedule, which nearly ends at zero, and rescale it to end there exactly {cite}`lin2024zerosnr`.
 # There a noise prediction would say nothing about $x_0$ (it divides by $\alpha_t = 0$), and a velocity still does.
 # The loss is weighted by Min-SNR-5 {cite}`hang2023minsnr`; its weight is zero at pure noise, where a sampler of few steps takes its longest step, so we keep a floor $f =$ {glue:text}`ch05_floor:.1f`, which is our addition.
+# With $\hat v$ for what the network predicts:
 #
 # $$
 # \begin{aligned}
@@ -280,7 +268,7 @@ notebook.tell("ch05", facts | {"live_images": settings.live_images})
 # ## The released detailer on unseen people
 #
 # Look at *where* things are, not how sharp they are: unguided detail may look right and still be somebody else's.
-# Where a kernel runs, the picture below the figure shows what steps and noise decide; every move draws the first person anew.
+# In Jupyter or Colab, the picture below the figure shows what steps and noise decide; every move draws the first person anew.
 
 # %% tags=["hide-input"]
 card = weights.read_card("detailer", protocol="few")
@@ -375,11 +363,10 @@ notebook.tell("ch05", facts | {"some": len(lab.phone[some])})
 # Observed texels stay as they are, and so do eyes, brows and lips, by which people are known.
 
 # %%
-notebook.source(stage4.complete)
 notebook.tell("ch05", shown.borrowed(lab))
 
 # %% [markdown]
-# In the holes, against fusion alone: perceptual distance {glue:text}`ch05_lent_perceptual`, PSNR {glue:text}`ch05_lent_psnr`.
+# The verdicts on borrowing in the holes, against fusion alone: {glue:text}`ch05_lent_perceptual` in perceptual distance, {glue:text}`ch05_lent_psnr` in PSNR.
 # A mean is the safest guess texel by texel, and looks like nobody; somebody else's strands are a wrong guess that looks right.
 # It is an invention either way: use `borrow=False` where a reader must not be shown what nobody saw.
 #
@@ -399,13 +386,19 @@ assert all(fused < given / 2 for given, fused, _ in passed.values())
 #
 # ## What goes wrong: the light that looks like skin
 #
-# The two lights of the first experiment again, now through the detailer, with the ideal coarse texture.
-# Everything is observed and perfectly registered, so what is wrong in fusion is the leak, and the question is how much of it the detailer repairs, and what it spoils.
+# For both kinds of edges that are not skin, $G$ is made ideal here: the true texture, shrunk and enlarged.
+# So whatever is wrong in the fusion came from the phone, and the question is how much of it the detailer repairs.
+# The heads are those of the first experiment, under its two lights, and captures with holes.
 
 # %%
-notebook.tell("ch05", shown.repaired(lab, scene))
+notebook.tell("ch05", shown.leaks(lab, scene))
 
 # %% [markdown]
+# In smooth light the mean error of fusion on the face is {glue:text}`ch05_fused_smooth:.4f`, in hard light {glue:text}`ch05_fused_hard:.4f`.
+# In hard light it is {glue:text}`ch05_leak_edges:.1f` times as large on the edges of the light as elsewhere on the face.
+# With a blur that follows no edges it would be {glue:text}`ch05_leak_plain:.2f` times what it is there (above 1: following them helps).
+# At the rims of holes it is {glue:text}`ch05_leak_rims:.1f` times what it is in the rest of what was seen.
+#
 # On the edges of the light the detailer leaves {glue:text}`ch05_repaired` error than fusion: here it {glue:text}`ch05_repair_word`.
 # What is left is what a reader of the result will take for a scar, a fold or a stain.
 #
@@ -413,12 +406,6 @@ notebook.tell("ch05", shown.repaired(lab, scene))
 #
 # <!-- claims -->
 #
-# And this is what the cells of this chapter see of them, once and on few people.
-
-# %% tags=["hide-input"]
-shown.claims(judged, scene)
-
-# %% [markdown]
 # ## Exercises
 #
 # A cell with a stub ends in a check: put your answer in place of `...` and run it.

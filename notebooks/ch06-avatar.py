@@ -19,7 +19,7 @@
 # ## What you will learn
 #
 # - Run the whole chain, `StudioPipeline`, and read its intermediate results.
-# - Compare it fairly: against doing nothing, against an answer that ignores the question, and against a strong rival that needs no learning.
+# - Compare it fairly: against doing nothing, against an answer that ignores the question (one mean face for everybody), and against a strong rival that needs no learning.
 # - Put an interval on every number, and let a test decide which words may be used.
 # - See where a mean hides a failure: by light, by skin tone, by the worst case.
 # - Export a textured head as GLB, and know what this avatar cannot do.
@@ -246,16 +246,16 @@ notebook.tell("ch06", shown.cases(exam, table))
 #
 # Uneven light is the reason for the whole method, so a fair table asks where it helps.
 # `severity` is the generator's own measure of how uneven the light on the face was, between 0 and 1; no real data set could give it.
-# Whether it costs quality is asked within people, as in {ref}`ch04`: does the capture of a person in more uneven light come out worse than the other one of the same person?
+# People differ in much more than their light, so whether it costs quality is asked *within* people: does the capture of a person in more uneven light come out worse than the other one of the same person?
 
 # %%
 score = table.values["chain"]["psnr/face"]
 uneven = evaluation.trend(table.severity, score, table.subject)
 figures.show(
     shown.severity_figure(table),
-    "PSNR in the observed region and asymmetry for mild, medium and severe lighting: "
-    "doing nothing, quotient and chain, with 95 % intervals over subjects. A method that "
-    "removes the light has a level line.",
+    "PSNR in the observed region and asymmetry for mild, medium and severe light: "
+    "doing nothing, quotient and chain, with 95 % intervals over subjects. A method "
+    "that removes the light has a level line.",
 )
 says = "falls", "grows", "shows no trend that these subjects could resolve"
 slope = uneven.difference
@@ -268,7 +268,7 @@ notebook.tell("ch06", facts | {"trend_verdict": uneven.say(*says)})
 # ## By skin tone
 #
 # A mean over people can hide that it works for some and not for others.
-# Subjects are grouped into terciles of their skin tone, which the generator knows, and the *gap* is the worst group's error divided by the best group's; 1 would be the same for everybody.
+# Subjects are sorted by their skin tone, which the generator knows, into three groups of equal size, and the *gap* is the worst group's error divided by the best group's; 1 would be the same for everybody.
 # The few pairs of {ref}`ch04` are there to prevent exactly this kind of drift.
 
 # %%
@@ -299,12 +299,12 @@ notebook.tell("ch06", shown.lights(seen, table))
 # ## The avatar
 #
 # The paper feeds its texture to a pretrained universal avatar model {cite}`cao2022authentic`, which is not public.
-# We put it on a textured mesh instead: the layout gives each texel a place in space, so a position map $P(u, v)$ *is* the head, sampled on a regular grid, closed at the back and at the crown.
+# We put it on a textured mesh instead: the layout gives each texel $(u, v)$ a place in space, so a map of these places, $P(u, v)$, *is* the head, sampled on a regular grid, closed at the back and at the crown.
 # Here $P$ is the subject's own, from the generator; for a photograph ({ref}`ch07`) the base head takes its place.
 #
 # In the slider the camera and the lamps stand still and the head turns, so a light that is baked into the texture turns with it.
 # That is how you catch it: watch the dark side of the phone texture move with the nose.
-# Where a kernel runs, the picture below it turns by any angle, one texture at a time.
+# In Jupyter or Colab, the picture below it turns by any angle, one texture at a time.
 
 # %%
 mesh = avatar.head_mesh(seen.head.position[0], grid=96)
@@ -379,14 +379,9 @@ notebook.tell("ch06", shown.shadow(shadow))
 #
 # <!-- claims -->
 #
-# And this is what the cells of this chapter see of them, once and on few people.
-# "Reproduced" means here: in this table, with these weights, on synthetic heads.
+# "Reproduced" means: in these records, with these weights, on synthetic heads.
 # It does not mean that our pictures reach the paper's, which has real captures, far larger networks, and an avatar model.
-
-# %% tags=["hide-input"]
-shown.claims(table, judged, uneven, shadow)
-
-# %% [markdown]
+#
 # ## Exercises
 #
 # A cell with a stub ends in a check: put your answer in place of `...` and run it.

@@ -76,16 +76,12 @@ profile = (
 )
 
 # %% tags=["hide-input"]
-import contextlib
-import io as text_io
-import json
-import time
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from studiolike import avatar, capture, cli, recipes
+from studiolike import avatar, capture, recipes
 from studiolike.avatar.relight import lamp
 from studiolike.chapters import figures, notebook
 from studiolike.chapters import photograph as shown
@@ -126,7 +122,8 @@ figures.show(
 # \end{aligned}
 # ```
 #
-# Here $x$ is the phone texture and $v$ its visibility; $n \cdot c$ is the cosine between the surface normal and the direction to the camera, and the ramp rises from 0 at a grazing angle to 1.
+# Here $x$ is the phone texture, and $v$ before a bracket its visibility (inside of one it is a coordinate of the layout).
+# A depth buffer is a picture of how far the nearest surface is, so it knows what hides what; $n \cdot c$ is the cosine between the surface normal and the direction to the camera, and the ramp rises from 0 at a grazing angle to 1.
 # How the authors weight their frames we do not know; this visibility is our choice.
 
 # %%
@@ -193,7 +190,7 @@ explore(
     lambda side, height, texture: avatar.render(
         mesh, skins[texture], 20, size=384, shading=lamp(side, height)
     ),
-    "the head under one lamp: where a light stays that no lamp makes, the texture holds it",
+    "the head under one lamp: light that no lamp makes is in the texture",
     side=(-120, 120, -50),
     height=(-60, 60, 25),
     texture=list(skins),
@@ -273,18 +270,6 @@ notebook.tell("ch07", shown.worse(lab))
 # It is reported of the paper, too, that strongly uneven light degrades the result and that hats and hairbands fail, because no studio texture has any.
 # Soft light from the front, hair off the forehead, a closed mouth and no glasses are worth more than any setting.
 #
-# ## What is refused, and how
-#
-# Some pictures cannot give a face texture at all.
-# They are refused early, with one line that says what was found, what is needed and what to do.
-# To provoke it without other people's pictures, we spoil the astronaut's: we darken her, burn her out, turn her *landmarks* to a profile, and offer the landmarks with a picture of another size.
-
-# %%
-for name, said in lab.refusals().items():
-    print(f"{name}:\n    {said}")
-notebook.source(capture.quality.refuse_exposure)
-
-# %% [markdown]
 # ## The same from the command line
 #
 # ```bash
@@ -293,34 +278,27 @@ notebook.source(capture.quality.refuse_exposure)
 # ```
 #
 # The next cell calls exactly these commands, only without starting a new process.
+# What `--json` measures compares the result with the photo's own texture, for there is no truth.
 
 # %%
 Image.fromarray(lab.photo).save(folder / "photo.png")
-photo, studio = str(folder / "photo.png"), str(folder / "studio.png")
-options = ["--size", str(lab.size), "--overwrite"]  # this chapter may run twice
-printed, started = text_io.StringIO(), time.perf_counter()
-with contextlib.redirect_stdout(printed):
-    code = cli.main(["convert", photo, "-o", studio, "--json", *options])
-assert code == 0
-report = json.loads(printed.getvalue())["results"][0]
-seconds = time.perf_counter() - started
-print(f"exit code {code} after {seconds:.1f} s; input taken for a {report['kind']}")
-for name, value in report["metrics"].items():
-    print(f"  {name}: {value}")
-assert cli.main(["view", studio, "-o", str(folder / "avatar.glb")]) == 0
+shown.commands(folder, lab.size)
 
 # %% [markdown]
-# Bad input gives one line and the exit code 2, and leaves no half-written file.
+# ## What is refused, and how
+#
+# Some pictures cannot give a face texture at all.
+# They are refused early, with one line that says what was found, what is needed and what to do.
+# To provoke it without other people's pictures, we spoil the astronaut's: we darken her, burn her out, turn her *landmarks* to a profile, and offer the landmarks with a picture of another size.
+# Then we type commands that cannot work: each gives one line and the exit code 2, and leaves no half-written file.
 
-# %% tags=["hide-input"]
+# %%
+shown.refusals(lab.refusals())
 (folder / "notes.png").write_text("this is no picture")
-bad = [
-    ["convert", str(folder / "nobody.png")],
-    ["convert", str(folder / "notes.png")],
-    ["convert", photo, "--size", "100"],
-    ["convert", photo, "-o", str(folder / "out.txt")],
-]
-shown.refused(bad)
+nobody, notes, photo = (str(folder / f"{n}.png") for n in ("nobody", "notes", "photo"))
+sized = ["convert", photo, "--size", "100"]
+no_picture = ["convert", photo, "-o", str(folder / "out.txt")]
+shown.refused([["convert", nobody], ["convert", notes], sized, no_picture])
 
 # %% [markdown]
 # ## Your own photo or video
@@ -331,10 +309,12 @@ shown.refused(bad)
 # `````{tab-set}
 # ````{tab-item} Command line
 # ```bash
-# studiolike convert me.jpg -o studio.png                    # one photo
-# studiolike convert front.jpg left.jpg right.jpg -o studio.png --report report.html  # several photos of one person, fused
-# studiolike convert walk-around.mp4 -o studio.png           # a video; the best frames are fused
-# studiolike capture me.jpg -o me.png                        # only the phone texture and its visibility map
+# # one photo; several of one person, fused; a video, whose best frames are fused
+# studiolike convert me.jpg -o studio.png
+# studiolike convert front.jpg left.jpg right.jpg -o studio.png
+# studiolike convert walk-around.mp4 -o studio.png
+# # only the phone texture and its visibility map; then both on a head
+# studiolike capture me.jpg -o me.png
 # studiolike view studio.png --compare me.png
 # ```
 # ````
@@ -353,7 +333,8 @@ shown.refused(bad)
 # ```text
 # from google.colab import files
 # name = next(iter(files.upload()))
-# !studiolike convert "$name" -o studio.png && studiolike view studio.png
+# !studiolike convert "$name" -o studio.png
+# !studiolike view studio.png
 # files.download("avatar.html")
 # ```
 # In Colab the upload *does* leave your machine: it goes to the rented one.

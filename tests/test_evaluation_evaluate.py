@@ -176,14 +176,15 @@ def test_reading_back_gives_the_same_table_and_names_the_networks(table, net, tm
 def test_the_markdown_names_methods_metrics_intervals_and_networks(table, net):
     text = table.markdown(["psnr/face", "perceptual/face"])
     head, rule, *lines = text.splitlines()
-    assert head == "| method | psnr/face ↑ | perceptual@32/face ↓ | KID@32 ↓ |" and rule.count("---") == 4
+    assert head == "| method | PSNR (face) ↑ | perceptual@32 (face) ↓ | KID@32 ↓ |" and rule.count("---") == 4
     assert len([line for line in lines if line.startswith("|")]) == 5
     assert "**" in text and "[" in text and net.name in text and "27 captures of 9 subjects" in text
 
 
 def test_a_table_shows_the_fitted_psnr_and_the_low_band_unless_other_columns_are_asked_for(table):
     head = table.markdown().splitlines()[0]
-    assert all(f" {name} " in head for name in ("psnr/observed", "psnr_fitted/observed", "low-band error", "perceptual@32/holes"))
+    assert all(f" {name} " in head for name in ("PSNR (observed)", "PSNR after a gain fit (observed)", "perceptual@32 (holes)"))
+    assert " low-band error ↓ " in head
     assert table.estimate("nothing", "psnr_fitted/face").mean > table.estimate("nothing", "psnr/face").mean + 1
     assert table.beats("oracle", "nothing", "low_band")
 
@@ -193,7 +194,7 @@ def test_the_table_of_verdicts_says_how_many_comparisons_were_corrected_and_how(
     assert {v.word for v in judged.values()} == {"better"} and {v.comparisons for v in judged.values()} == {2}
     text = table.versus("oracle", metrics=["colour", "perceptual/face"])
     assert "the 8 comparisons" in text and "Holm" in text and "**better** (" in text
-    assert "| perceptual@32/face |" in text and "better" not in table.versus("oracle")  # nine people cannot tell forty things
+    assert "| perceptual@32 (face) |" in text and "better" not in table.versus("oracle")  # nine people cannot tell forty things
     assert text.splitlines()[0] == "| oracle is … than | nothing | mean_studio | colour_transfer | quotient |"
 
 

@@ -5,6 +5,7 @@ import urllib.request
 
 import pytest
 from fakes import FakeSet
+from PIL import Image
 
 from studiolike.chapters import figures
 from studiolike.chapters import photograph as drawn
@@ -73,3 +74,11 @@ def test_commands_that_cannot_work_end_with_one_line_and_code_2(tmp_path, capsys
     drawn.refused([["convert", str(tmp_path / "nobody.png")]])
     printed = capsys.readouterr().out
     assert "exit code 2" in printed and "Traceback" not in printed
+
+
+def test_the_commands_of_the_chapter_leave_a_texture_an_avatar_and_its_page(lab, tmp_path, capsys):
+    Image.fromarray(lab.photo).save(tmp_path / "photo.png")
+    for _ in range(2):  # a reader may run the cell again
+        drawn.commands(tmp_path, 128)
+    assert {"studio.png", "avatar.glb", "avatar.html"} <= {path.name for path in tmp_path.iterdir()}
+    assert "exit code 0" in capsys.readouterr().out

@@ -87,14 +87,13 @@ def objective(lab: FewShotLaboratory, stage: AdaptStage, terms: Mapping[str, flo
 
 def readings(blocks: Sequence[Block]) -> dict[str, float | int]:
     """What the two readings of "after 8" move in each block, as a table; what the prose says of them."""
-    head = ["block", "rows of w+ for its features", "row for its toRGB", "parameters", "trained"]
+    head = ["block", "rows of w+ for its features", "row for its toRGB", "trained"]
     head += ["modules after 8² changed: features", "toRGB", "rows after 8² changed: features", "toRGB"]
     lines = [
         [
             f"{b.size}²",
             ", ".join(map(str, b.rows)),
             b.shared,
-            f"{b.parameters:,}",
             "yes" if b.trained else "no",
             *(f"{x:.2f}" for x in (*b.by_module, *b.by_row)),
         ]
@@ -115,7 +114,11 @@ def sources(lab: FewShotLaboratory, found: Mapping[str, Source]) -> dict[str, fl
         "as they come in, through the encoder. The last are what G_studio will be asked for.",
     )
     table_of(
-        ["codes from", "distance of an unseen capture's code to the nearest of 256", "spread between the rows of one code"],
+        [
+            "codes from",
+            "distance from an unseen capture's code to the nearest of 256 of them",
+            "difference between the rows of one code",
+        ],
         [[label, f"{found[name].distance:.2f}", f"{found[name].layers:.2f}"] for name, label in SOURCES.items()],
         "Both in units of the bank's own standard deviation.",
     )
@@ -168,7 +171,8 @@ def opinions_figure(logs: Mapping[str, Mapping[str, list[float]]], images: int) 
 
 def _opinions(ax, log: Mapping[str, list[float]]) -> None:
     for k, (key, label) in enumerate(OPINIONS.items()):
-        ax.plot(log["images"], log[key], ls=figures.DASHES[k], label=label)
+        points = "" if len(log["images"]) > 1 else figures.MARKERS[k]  # a line of one point is nothing to see
+        ax.plot(log["images"], log[key], points, ls=figures.DASHES[k], label=label)
     ax.set(xlabel="images")
 
 

@@ -14,7 +14,6 @@ from .. import layout, weights
 from ..detail import complete, fuse, make_scheduler
 from ..detail.train import FLOOR, clean_from_velocity, min_snr_weight, velocity
 from ..evaluation import Verdict
-from ..evaluation.verdict import claim_word, outcome_of
 from ..experiments.detailing import EARNS, METRICS, DetailLaboratory, HandLit, error_of, field_of, in_holes, judged, mean_in
 from ..image import from_signed
 from ..pipeline import StudioPipeline
@@ -58,33 +57,6 @@ def fusion_figure(lab: DetailLaboratory) -> Figure:
     columns = (lab.phone, lab.visibility, lab.enlarged, lab.poisson, lab.fused, lab.truth)
     titles = ["phone", "visibility", "G_studio", "Poisson", "fusion", "truth"]
     return figures.texture_grid([[x[k] for x in columns] for k in shown], col_titles=titles)
-
-
-def leaks(lab: DetailLaboratory, scene: HandLit) -> dict[str, float]:
-    """What fusion leaks of hand-made lights and at the rims of holes, as a figure; what the prose says of it."""
-    by_hand, captured = lab.leaks(scene), fuse(lab.phone, lab.visibility, lab.ideal(lab.truth))
-    plain = error_of(lab.leaks(scene, edges=False)["hard light"], scene.studio)
-    wrong = {name: error_of(result, scene.studio) for name, result in by_hand.items()}
-    off, k, hole = error_of(captured, lab.truth), scene.clearest, lab.holes
-    rows = [
-        [scene.lit[name][k], by_hand[name][k], 4 * wrong[name][k], scene.edges[k] if "hard" in name else None]
-        for name in scene.lit
-    ]
-    rows.append([lab.phone[hole], captured[hole], 4 * off[hole], lab.rims[hole]])
-    figures.show(
-        figures.texture_grid(rows, [*scene.lit, "capture"], ["phone", "fusion", "error × 4", "edges, rims"]),
-        "What leaks through fusion when the coarse texture is ideal. One head under a smooth and a hard light, and a capture "
-        "with holes: the phone texture, the fusion, four times its error, and where we look for leaks: the edges of the light "
-        "itself, and the rims of the holes. Bright error along those is leaked light.",
-    )
-    hard = wrong["hard light"]
-    return {
-        "fused_smooth": mean_in(wrong["smooth light"], scene.face),
-        "fused_hard": mean_in(hard, scene.face),
-        "leak_edges": mean_in(hard, scene.edges) / mean_in(hard, scene.face - scene.edges),
-        "leak_plain": mean_in(plain, scene.edges) / mean_in(hard, scene.edges),
-        "leak_rims": mean_in(off, lab.rims) / mean_in(off, lab.seen - lab.rims),
-    }
 
 
 # --- the tone
@@ -299,63 +271,42 @@ def colour_passed(found: Mapping[str, list[float]]) -> dict[str, float]:
     }
 
 
-def repaired(lab: DetailLaboratory, scene: HandLit) -> dict[str, str]:
-    """What of the leaked light the detailer repairs, as a figure and a table; what the prose says of it."""
-    fused, drawn, k = lab.leaks(scene), lab.repair(scene), scene.clearest
-    rows = [[scene.lit[n][k], fused[n][k], drawn[n][k], scene.studio[k]] for n in scene.lit]
+def leaks(lab: DetailLaboratory, scene: HandLit) -> dict[str, float | str]:
+    """What fusion leaks of hand-made lights and at the rims of holes, and what the detailer repairs of it, as a figure and a
+    table; what the prose says of it."""
+    fused, drawn = lab.leaks(scene), lab.repair(scene)
+    wrong, left = ({name: error_of(x, scene.studio) for name, x in made.items()} for made in (fused, drawn))
+    plain = error_of(lab.leaks(scene, edges=False)["hard light"], scene.studio)
+    captured = fuse(lab.phone, lab.visibility, lab.ideal(lab.truth))
+    off, k, hole = error_of(captured, lab.truth), scene.clearest, lab.holes
+    rows = [
+        [scene.lit[n][k], fused[n][k], 4 * wrong[n][k], drawn[n][k], 4 * left[n][k], scene.edges[k] if "hard" in n else None]
+        for n in scene.lit
+    ]
+    rows.append([lab.phone[hole], captured[hole], 4 * off[hole], None, None, lab.rims[hole]])
+    columns = ["phone", "fusion", "its error × 4", "+ detailer", "its error × 4", "edges, rims"]
     figures.show(
-        figures.texture_grid(rows, list(scene.lit), ["phone", "fusion", "+ detailer", "truth"], tile=1.7),
-        "One head under a smooth and a hard light: the phone texture, its fusion with an ideal coarse texture, the detailer's "
-        "result, and the truth. Look for the edge of the cast shadow beside the nose and for the highlight.",
+        figures.texture_grid(rows, [*scene.lit, "capture"], columns),
+        "What leaks when the coarse texture is ideal. One head under a smooth and a hard light, and a capture with holes: the "
+        "phone texture; the fusion and four times its error; for the head the detailer's result and four times its error; and "
+        "where we look for leaks: the edges of the light itself, and the rims of the holes. Bright error along those is leaked "
+        "light; look beside the nose for the edge of the cast shadow.",
     )
-    wrong, rest = ({n: error_of(x, scene.studio) for n, x in made.items()} for made in (fused, drawn))
+    hard, rest = wrong["hard light"], scene.face - scene.edges
     areas = {
         "smooth light, face": ("smooth light", scene.face),
         "hard light, edges of the light": ("hard light", scene.edges),
-        "hard light, elsewhere": ("hard light", scene.face - scene.edges),
+        "hard light, elsewhere": ("hard light", rest),
     }
-    lines = [[area, f"{mean_in(wrong[n], m):.4f}", f"{mean_in(rest[n], m):.4f}"] for area, (n, m) in areas.items()]
+    lines = [[area, f"{mean_in(wrong[n], m):.4f}", f"{mean_in(left[n], m):.4f}"] for area, (n, m) in areas.items()]
     table_of(["where", "error of fusion ↓", "with the detailer ↓"], lines)
-    change = mean_in(rest["hard light"], scene.edges) / mean_in(wrong["hard light"], scene.edges)
+    change = mean_in(left["hard light"], scene.edges) / mean_in(hard, scene.edges)
     return {
+        "fused_smooth": mean_in(wrong["smooth light"], scene.face),
+        "fused_hard": mean_in(hard, scene.face),
+        "leak_edges": mean_in(hard, scene.edges) / mean_in(hard, rest),
+        "leak_plain": mean_in(plain, scene.edges) / mean_in(hard, scene.edges),
+        "leak_rims": mean_in(off, lab.rims) / mean_in(off, lab.seen - lab.rims),
         "repaired": f"{abs(1 - change):.0%} {'less' if change < 1 else 'more'}",
         "repair_word": "repairs part of the leak" if change < 0.95 else "does not repair the leak",
     }
-
-
-def claims(judged: Mapping[tuple[str, str], Verdict], scene: HandLit) -> None:
-    """What the authors state, and what we ask, beside what this chapter sees."""
-
-    def against(rival: str) -> str:
-        return "; ".join(f"{m} {judged[rival, m].word}" for m in METRICS)
-
-    def word(rival: str, metrics: tuple[str, ...], yes: str, partly: str, no: str) -> str:
-        words = {judged[rival, m].word for m in metrics}
-        return yes if words == {"better"} else partly if "better" in words else no if "worse" in words else "cannot tell"
-
-    agree = scene.agreement()
-    wins = [agree[light, "log"] > agree[light, "raw"] for light in scene.lit]
-    guided = ("perceptual", "PSNR", "gradient correlation")
-    table_of(
-        ["claim", "whose", "what we see here", "verdict on synthetic heads"],
-        [
-            [
-                "gradient guidance improves realism and accuracy of detail",
-                "stated by the authors",
-                f"guided against unguided: {against('unguided')}",
-                claim_word([outcome_of(judged["unguided", m]) for m in guided]),
-            ],
-            [
-                "a diffusion model is better than fusion in closed form",
-                "our question",
-                f"guided against fusion: {against('fusion')}",
-                word("fusion", EARNS, "yes", "in part", "no"),
-            ],
-            [
-                "log gradients follow the albedo better than raw ones, also under cast shadows",
-                "our reading; the authors say 'image gradients'",
-                f"hard light: {agree['hard light', 'log']:.3f} log, {agree['hard light', 'raw']:.3f} raw",
-                "holds" if all(wins) else "holds in part" if any(wins) else "does not hold",
-            ],
-        ],
-    )

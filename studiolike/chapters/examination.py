@@ -1,4 +1,4 @@
-"""Chapter 6's figures and tables: every subject as a dot, chosen cases, by light and by skin tone, the head, claims."""
+"""Chapter 6's figures and tables: every subject as a dot, chosen cases, by light and by skin tone, the head."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from .. import avatar, evaluation
 from ..evaluation import EvaluationTable, Verdict
-from ..evaluation.verdict import FAILS, HOLDS, NOT_TESTABLE, WORSE, claim_word, outcome_of
 from ..experiments.examination import DOSES, Examination, Lights, Shadow
 from . import figures
 from .notebook import table_of
@@ -73,7 +72,7 @@ def told(judged: Judged) -> dict[str, str | int]:
 def dots_figure(table: EvaluationTable) -> Figure:
     """Every subject as a dot, and each method's mean with its interval, in four metrics."""
     shown = ["psnr/observed", "psnr/holes", "faceid_cosine", "asymmetry"]
-    fig, axes = figures.plot(2.6, (1,) * len(shown))
+    fig, axes = figures.plot(5.0, (1, 1), rows=2)
     order = [name for name in LOOK if name in table.methods][::-1]
     for ax, metric in zip(axes, shown, strict=True):
         for k, name in enumerate(order):
@@ -83,10 +82,10 @@ def dots_figure(table: EvaluationTable) -> Figure:
             e = table.estimate(name, metric)
             span, look = [[e.mean - e.low], [e.high - e.mean]], {"color": colour, "marker": marker, "mec": "white"}
             ax.errorbar(e.mean, k, xerr=span, ms=6, capsize=3, **look)
-        ax.set_title(f"{METRICS[metric]} {'→' if evaluation.higher_is_better(metric) else '←'} better", fontsize=7.5)
+        ax.set_title(f"{METRICS[metric]} {'→' if evaluation.higher_is_better(metric) else '←'} better", fontsize=9)
         ax.grid(axis="y", visible=False)
-        ax.locator_params(axis="x", nbins=3)
-        ax.set_yticks(range(len(order)), order if ax is axes[0] else [""] * len(order))
+        ax.locator_params(axis="x", nbins=5)
+        ax.set_yticks(range(len(order)), order if ax in axes[::2] else [""] * len(order))
     return fig
 
 
@@ -134,7 +133,7 @@ def tones(table: EvaluationTable) -> dict[str, float | str]:
         groups = table.by_tone(name, "colour")
         _intervals(axes[0], groups.values(), 0.08 * (k - 1.5), name, "none")
     axes[0].set_xticks(range(len(groups)), TONES[: len(groups)])
-    axes[0].set_ylim(bottom=0)
+    axes[0].set_ylim(0, 1.4 * axes[0].get_ylim()[1])  # room for the legend
     axes[0].set_title("colour error, ΔE2000 (lower is better)")
     axes[0].legend(ncols=2)
     gaps = {name: table.tone_gap(name) for name in shown}
@@ -165,10 +164,7 @@ def _intervals(ax, groups, shift: float, name: str, dash) -> None:
 
 def lights(seen: Lights, table: EvaluationTable) -> dict[str, float | str]:
     """One subject under many lights, as a figure; what is left of the input's variance, for it and for everybody."""
-    rows = [
-        [*x, (x.std(0).mean(0, keepdim=True) * 4).clamp(0, 1) * (seen.face > 0.3), seen.truth if name == "chain" else None]
-        for name, x in seen.results.items()
-    ]
+    rows = [[*x, (x.std(0).mean(0, keepdim=True) * 4).clamp(0, 1) * (seen.face > 0.3), seen.truth] for x in seen.results.values()]
     titles = [f"severity {s:.2f}" for s in seen.severity] + ["spread × 4", "truth"]
     figures.show(
         figures.texture_grid(rows, list(seen.results), titles),
@@ -226,46 +222,3 @@ def shadow(found: Shadow) -> dict[str, float | str]:
         "shadow_change": f"{found.psnr[-1] - found.psnr[0]:+.1f} dB",
         "shadow_left": 100 * float((after[-1] - after[0]) / (before[-1] - before[0])),
     }
-
-
-# --- claims
-
-
-def claims(table: EvaluationTable, judged: Judged, uneven: Verdict, found: Shadow) -> None:
-    """What the authors state or others report, and what this chapter sees of it."""
-
-    def better(rival: str, *metrics: str) -> list[str]:
-        return [outcome_of(judged[rival, metric]) for metric in metrics]
-
-    def evidence(rival: str, *metrics: str) -> str:
-        return ", ".join(f"{METRICS[metric]} {judged[rival, metric].word}" for metric in metrics)
-
-    light, holes = ("asymmetry", "variance_ratio"), ("psnr/holes", "perceptual/holes")
-    fell = float(found.psnr[-1] - found.psnr[0])
-    kids = f"chain {table.kid['chain']}, nothing {table.kid['nothing']}" if table.kid else "too few subjects for KID"
-    table_of(
-        ["claim", "on synthetic heads", "evidence"],
-        [
-            [
-                "The result is uniformly lit (the authors state it)",
-                claim_word(better("nothing", *light)),
-                f"against doing nothing: {evidence('nothing', *light)}",
-            ],
-            [
-                "The result is complete (the authors state it)",
-                claim_word(better("nothing", *holes)),
-                f"against doing nothing: {evidence('nothing', *holes)}",
-            ],
-            [
-                "The person stays the same (the authors state it)",
-                claim_word(better("mean_studio", "faceid_cosine")),
-                f"against a mean face for everybody: {evidence('mean_studio', 'faceid_cosine')}",
-            ],
-            [
-                "Strongly uneven light degrades it (reported of the paper)",
-                claim_word([outcome_of(uneven, WORSE), HOLDS if fell < 0 else FAILS]),
-                f"within people {uneven.difference:+.1f} dB per unit of severity; hardest shadow {fell:+.1f} dB",
-            ],
-            ["KID and FaceID of the paper's tables", NOT_TESTABLE, f"other data, other networks: {kids}"],
-        ],
-    )

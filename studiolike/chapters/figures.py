@@ -137,17 +137,17 @@ def show(fig: Figure, alt: str) -> None:
         pyplot.close(fig)
 
 
-def plot(height: float = 2.6, widths: Sequence[float] = (1,)) -> tuple[Figure, list[Axes]]:
+def plot(height: float = 2.6, widths: Sequence[float] = (1,), rows: int = 1) -> tuple[Figure, list[Axes]]:
     """An empty figure as wide as the page, for `show`, with one pair of axes per entry of ``widths`` (their relative widths).
 
     Args:
-        height: of the whole figure, in inches.
+        height: of the whole figure, in inches. rows: of axes, each with these widths; the axes come row by row.
     """
     with style():
         from matplotlib.figure import Figure
 
         fig = Figure(figsize=(WIDTH, height))
-        return fig, list(fig.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0])
+        return fig, list(fig.subplots(rows, len(widths), squeeze=False, width_ratios=widths).flat)
 
 
 def picture(ax: Axes, texture: Tensor, title: str = "", **look: Any) -> Any:

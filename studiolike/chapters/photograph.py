@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
+import textwrap
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +25,22 @@ from .notebook import table_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+FACTS = {
+    "face_pixels": "width of the face, pixels",
+    "oversampling": "texels along a pixel",
+    "yaw": "head turned to the side, degrees",
+    "pitch": "tilted up or down, degrees",
+    "roll": "tilted to a shoulder, degrees",
+    "seen_left": "seen of the left half of the face, of 1",
+    "seen_right": "seen of the right half, of 1",
+    "sharpness": "sharpness, from 0 (blurred) to 1",
+    "exposure": "median light on the face, linear, of 1",
+    "bright": "sRGB value that its brightest tenth reaches, of 1",
+    "clipped": "burnt out to white, of 1",
+    "mouth_opening": "opening of the mouth, of its width",
+}  # what is measured of a capture
 
 
 def landmarks_figure(lab: Photograph) -> Figure:
@@ -58,9 +78,9 @@ def unwrapped(lab: Photograph) -> dict[str, float | str]:
         "visibility map, which also knows what is hidden or outside of the picture; the texture where it was seen; and the "
         "texture with a smooth fill elsewhere.",
     )
-    facts = {name: value for name, value in shot.quality.items() if name != "warnings"}
+    facts = shot.quality
     notes = " ".join(f"Note: {warning}." for warning in shot.quality["warnings"])
-    table_of(["measured of the capture", ""], facts.items(), notes)
+    table_of(["measured of the capture", ""], [[text, facts[name]] for name, text in FACTS.items()], notes)
     blurred = (
         "so this texture is blurred before any network sees it"
         if facts["oversampling"] > 1
@@ -96,15 +116,14 @@ def turning(mesh: avatar.HeadMesh, skins: Mapping[str, Tensor]) -> figures.Html:
 
 def gap_figure(found: Home) -> Figure:
     """One panel per measure: synthetic captures as dots with their median, the photograph as a star."""
-    fig, axes = figures.plot(2.2, (1,) * len(found.synthetic))
+    fig, axes = figures.plot(4.2, (1, 1, 1), rows=2)
     for ax, (name, values) in zip(axes, found.synthetic.items(), strict=True):
         places = np.linspace(-0.25, 0.25, len(values))
-        ax.plot(places, values, "o", color=figures.COLOURS["baseline"], alpha=0.6, label="synthetic")
+        ax.plot(places, values, "o", color=figures.COLOURS["baseline"], alpha=0.6)
         ax.plot([-0.4, 0.4], [np.median(values)] * 2, color=figures.INK, linewidth=1)
-        ax.plot([0], [found.real[name]], "*", color=figures.COLOURS["studio"], ms=13, mec="white", label="astronaut")
+        ax.plot([0], [found.real[name]], "*", color=figures.COLOURS["studio"], ms=13, mec="white")
         ax.set(xticks=[], xlim=(-0.6, 0.6))
-        ax.set_title(name.replace(" ", "\n", 1), fontsize=7)
-    axes[-1].legend(fontsize=6, loc="upper right")
+        ax.set_title(name, fontsize=9)
     pair = list(found.synthetic)[4:]  # before and after: one scale
     for ax in axes[4:]:
         ax.set_ylim(0, 1.1 * max(max(found.synthetic[k].max(), found.real[k]) for k in pair))
@@ -171,12 +190,37 @@ def worse(lab: Photograph) -> dict[str, float]:
     return {"shadow_before": float(before[hard]), "shadow_after": float(after[hard])}
 
 
+def commands(folder: Path, size: int) -> None:
+    """``convert`` and ``view`` of ``folder/photo.png`` as typed, without a new process; print what is told. May run twice."""
+    studio, printed, started = str(folder / "studio.png"), io.StringIO(), time.perf_counter()
+    with contextlib.redirect_stdout(printed):
+        options = ["--json", "--size", str(size), "--overwrite"]
+        code = cli.main(["convert", str(folder / "photo.png"), "-o", studio, *options])
+    assert code == 0
+    report = json.loads(printed.getvalue())["results"][0]
+    print(f"exit code {code} after {time.perf_counter() - started:.1f} s; input taken for a {report['kind']}")
+    for name, value in report["metrics"].items():
+        print(_wrapped(f"{name}: {value}"))
+    assert cli.main(["view", studio, "-o", str(folder / "avatar.glb")]) == 0
+
+
+def refusals(said: Mapping[str, str]) -> None:
+    """Print what is said to each spoilt picture."""
+    for name, text in said.items():
+        print(f"{name}:\n{_wrapped(text)}")
+
+
+def _wrapped(text: str) -> str:
+    """One line, indented and broken so that a page shows all of it."""
+    return textwrap.fill(text, 84, initial_indent=" " * 4, subsequent_indent=" " * 6, break_long_words=False)
+
+
 def refused(commands: Sequence[Sequence[str]]) -> None:
     """Type commands that cannot work; print what is said to each, which must be one line and exit code 2."""
     for words in commands:
         with contextlib.redirect_stderr(io.StringIO()) as told:
             code = cli.main(list(words))
-        print(f"$ studiolike {' '.join(words)}\n    {told.getvalue().strip()}\n    exit code {code}")
+        print(f"$ studiolike {' '.join(words)}\n{_wrapped(told.getvalue().strip())}\n    exit code {code}")
         assert code == 2
 
 

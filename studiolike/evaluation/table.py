@@ -41,6 +41,10 @@ HIGHER_IS_BETTER = {
 }
 # what a table calls a metric whose short name says too little
 LABELS = {
+    "psnr": "PSNR",
+    "psnr_fitted": "PSNR after a gain fit",
+    "ssim": "SSIM",
+    "lpips": "LPIPS",
     "faceid_cosine": "identity cosine",
     "faceid_mse": "identity MSE",
     "faceid_kept": "identity kept, MSE",
@@ -71,8 +75,9 @@ def higher_is_better(metric: str) -> bool:
 
 
 def label(metric: str) -> str:
-    """What a reader calls ``metric``."""
-    return LABELS.get(metric, metric)
+    """What a reader calls ``metric``: ``"psnr/face"`` is ``"PSNR (face)"``."""
+    base, *region = metric.split("/")
+    return LABELS.get(base, base) + "".join(f" ({name})" for name in region)
 
 
 @dataclass
@@ -116,9 +121,10 @@ class EvaluationTable:
         return [m for m in COLUMNS if m in self.metrics] or self.metrics
 
     def label(self, metric: str) -> str:
-        """How a table calls a metric; a network's distance tells at which side it looked: ``perceptual@256/face``."""
-        base, *rest = label(metric).split("/")
-        return "/".join([f"{base}@{self.resolution}" if base in ("perceptual", "lpips") else base, *rest])
+        """How a table calls a metric; a network's distance tells at which side it looked: ``perceptual@256 (face)``."""
+        base, name = metric.split("/")[0], label(metric)
+        side = f"@{self.resolution}" if base in ("perceptual", "lpips") else ""
+        return name.replace(label(base), label(base) + side, 1)
 
     def _column(self, method: str, metric: str) -> np.ndarray:
         if method not in self.values or metric not in self.values[method]:

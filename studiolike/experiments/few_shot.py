@@ -46,7 +46,7 @@ class Block:
 
     Attributes:
         size: its resolution. rows: of w+ that its convolutions read. shared: the row that its toRGB reads.
-        parameters: how many it has. trained: whether it lies after the frozen ones.
+        trained: whether it lies after the frozen ones.
         by_module, by_row: relative change of its features, and of its toRGB's output, when the modules of the later blocks
             were changed, or the rows of w+ from the first row of the later blocks on.
     """
@@ -54,7 +54,6 @@ class Block:
     size: int
     rows: list[int]
     shared: int
-    parameters: int
     trained: bool
     by_module: tuple[float, float]
     by_row: tuple[float, float]
@@ -74,13 +73,13 @@ def two_readings(generator: nn.Module, codes: Tensor, others: Tensor, after: int
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)).to(parameter))
     base, by_row, by_module = inside(generator, codes), inside(generator, mixed), inside(shaken, codes)
     found = []
-    for size, block in generator.blocks.items():
+    for size in generator.blocks:
         *rows, shared = generator.rows(int(size))
         changes = (
             tuple(float((a - b).norm() / a.norm()) for a, b in zip(base[size], other[size], strict=True))
             for other in (by_module, by_row)
         )
-        found.append(Block(int(size), rows, shared, sum(p.numel() for p in block.parameters()), int(size) > after, *changes))
+        found.append(Block(int(size), rows, shared, int(size) > after, *changes))
     return found
 
 
