@@ -102,14 +102,15 @@ inverter = lab.Inverter(g_phone, d_phone, encoder, curvature)
 # $$
 # \begin{aligned}
 # w^+ = \arg\min_{w^+ \in \mathbb R^{L \times n}} \; & d_{\text{pix}}\big(G(w^+), x; v\big) \\
-# & + \lambda_f\, d_{\text{feat}}\big(G(w^+), x; v\big) + \lambda_p\, e(w^+) ,
+# & + \lambda_f\, d_{\text{feat}}\big(G(w^+), x; v\big) \\
+# & + \lambda_p\, e(w^+) ,
 # \end{aligned}
 # $$ (eq-ch03-problem)
 #
 # with $G$ = G_phone, which stays as it is; $L$ is the number of its layers, and $n$ the length of a row.
 # The three terms, two distances of pictures and the *prior energy* $e$, are explained below.
 # In **W** all $L$ rows are forced to be equal; in **W+** {cite}`abdal2019image2stylegan` each layer has its own.
-# The two $\lambda$ weigh the terms against each other: $\lambda_p$ is {glue:text}`ch03_prior:.0e` here, and $\lambda_f$ is 0, but in the variant "W+ features" below, so that you can see why.
+# The two $\lambda$ weigh the terms against each other: $\lambda_p$ is {glue:text}`ch03_prior:g` here, and $\lambda_f$ is 0, but in the variant "W+ features" below, so that you can see why.
 #
 # **Look only where the phone has looked.** The pixel distance is a mean square over observed texels $p$, averaged over the $K$ levels $\ell$ of an *area pyramid*, the same picture at full, half, quarter size and so on ($\downarrow^\ell$ halves it $\ell$ times):
 #

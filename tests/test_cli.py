@@ -182,6 +182,13 @@ def test_help_and_doctor_come_without_waiting_for_torch(words):
     assert not heavy and len(done.stdout) > 300
 
 
+def test_the_chain_starts_without_what_only_measures_and_figures_need():
+    names = "{'torchmetrics', 'matplotlib', 'skimage'}"
+    program = f"import sys, studiolike.pipeline, studiolike.convert; print(*{names} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not done.stdout.strip()
+
+
 def test_a_request_to_end_is_answered_like_ctrl_c(capsys, monkeypatch):
     import os
     import signal

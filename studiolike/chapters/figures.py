@@ -223,7 +223,7 @@ class Html:
 
 
 CARD = (
-    "display:inline-block;max-width:100%;box-sizing:border-box;margin:0;padding:12px;color-scheme:light;"
+    "display:inline-block;max-width:100%;box-sizing:border-box;margin:0 0 12px;padding:12px;color-scheme:light;"
     f"background:{PAPER};color:{INK};border-radius:6px;font:13px/1.4 system-ui,sans-serif"
 )
 CONTROL = f"width:100%;margin:8px 0 0;accent-color:{PALETTE[0]};min-height:24px"

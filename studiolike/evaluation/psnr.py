@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from ..image import linear_to_srgb, srgb_to_linear
 from .masked import full, masked_mean
@@ -22,6 +21,8 @@ def psnr(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         mask: ``(B, 1, H, W)`` weights in [0, 1].
     """
     if mask is None:
+        from torchmetrics.functional.image import peak_signal_noise_ratio  # brings matplotlib; the chain is started without it
+
         return peak_signal_noise_ratio(output, target, data_range=1.0, reduction="none", dim=(1, 2, 3))
     return -10 * torch.log10(masked_mean((output - target).square(), mask))
 
