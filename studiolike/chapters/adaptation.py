@@ -171,8 +171,8 @@ def opinions_figure(logs: Mapping[str, Mapping[str, list[float]]], images: int) 
 
 def _opinions(ax, log: Mapping[str, list[float]]) -> None:
     for k, (key, label) in enumerate(OPINIONS.items()):
-        points = "" if len(log["images"]) > 1 else figures.MARKERS[k]  # a line of one point is nothing to see
-        ax.plot(log["images"], log[key], points, ls=figures.DASHES[k], label=label)
+        points = None if len(log["images"]) > 1 else figures.MARKERS[k]  # a line of one point is nothing to see
+        ax.plot(log["images"], log[key], marker=points, ls=figures.DASHES[k], label=label)
     ax.set(xlabel="images")
 
 
