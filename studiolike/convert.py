@@ -148,7 +148,8 @@ def settings_of(command: Convert) -> dict[str, Any]:
         "borrow": command.borrow,
         "seed": command.seed,
         "kind": command.kind,
-        "weights": None if command.weights is None else str(command.weights),
+        # the last name alone: a result goes to other people, and whose home its networks lie in is not their business
+        "weights": None if command.weights is None else Path(command.weights).name,
     }
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from studiolike import __version__, convert, io
+from studiolike import __version__, cli, convert, io
 from studiolike.cli import main
 from studiolike.detail import origin
 from studiolike.errors import InputError, OutputError
@@ -245,6 +246,11 @@ def test_settings_are_refused_before_any_work(options, message, tmp_path, capsys
     err = capsys.readouterr().err
     assert code == 2 and message in err and len(err.splitlines()) == 1
     assert not mirror.calls and [p.name for p in tmp_path.iterdir()] == ["x.png"]
+
+
+def test_a_result_names_own_weights_without_the_folders_that_they_lie_in():
+    command = cli.Convert(input=(Path("x.png"),), weights=Path("/home/anna/secret/my-run"))
+    assert convert.settings_of(command)["weights"] == "my-run"
 
 
 def test_the_truth_is_measured_against_and_its_numbers_are_shown_without_json(tmp_path, capsys, mirror):
