@@ -249,7 +249,7 @@ def test_settings_are_refused_before_any_work(options, message, tmp_path, capsys
 
 
 def test_a_result_names_own_weights_without_the_folders_that_they_lie_in():
-    command = cli.Convert(input=(Path("x.png"),), weights=Path("/home/anna/secret/my-run"))
+    command = cli.Convert(input=(Path("x.png"),), weights=Path("somewhere/private/my-run"))
     assert convert.settings_of(command)["weights"] == "my-run"
 
 
