@@ -15,6 +15,7 @@ from studiolike import capture
 from studiolike.detail import Detailer, complete, make_scheduler
 from studiolike.pipeline import StudioPipeline
 from studiolike.stylegan2 import Encoder, Generator
+from studiolike.tone import ToneNet
 
 SCRIPTS = ROOT / "book" / "_static" / "try-it"
 
@@ -25,8 +26,9 @@ def pipe():
     torch.manual_seed(0)
     sizes = {"resolution": 32, "w_dim": 64, "channel_base": 512, "channel_max": 64}
     g_phone, g_studio = Generator(**sizes, mapping_layers=1), Generator(**sizes, mapping_layers=1)
-    networks = [g_phone, Encoder(**sizes, hidden=64), g_studio, Detailer(channels=(8, 16), groups=4)]
-    return StudioPipeline(*(net.half().float().eval() for net in networks), make_scheduler())
+    networks = [g_phone, Encoder(**sizes, hidden=64), g_studio, Detailer(channels=(8, 16), groups=4), ToneNet()]
+    *chain, tone = (net.half().float().eval() for net in networks)
+    return StudioPipeline(*chain, make_scheduler(), tone=tone)
 
 
 def run(path, **feeds):
@@ -44,7 +46,7 @@ def test_the_exported_chain_gives_what_the_pipeline_gives_and_is_stored_in_half_
     studio, low = run(tmp_path / "chain.onnx", texture=texture, visibility=visibility)
     assert np.abs(low - expected.studio_lr.numpy()).max() < 1e-4
     assert np.abs(studio - wanted.numpy()).max() < 1e-4
-    weights = sum(p.numel() for net in (pipe.g_phone, pipe.g_studio, pipe.encoder) for p in net.parameters())
+    weights = sum(p.numel() for net in (pipe.g_phone, pipe.g_studio, pipe.encoder, pipe.tone) for p in net.parameters())
     networks = (tmp_path / "chain.onnx").stat().st_size - onnx_export.lent().numel()  # a byte each
     assert networks < 3 * weights  # 4 bytes each if they were not
 

@@ -24,6 +24,7 @@ from studiolike import capture, io, weights
 from studiolike.capture import face_networks
 from studiolike.detail.exemplars import closed_form
 from studiolike.image import resize
+from studiolike.inversion import resize_observed
 from studiolike.pipeline import RESOLUTION, StudioPipeline
 
 OPSET = 17  # of ONNX; every onnxruntime-web since 1.13 knows it
@@ -40,7 +41,8 @@ def chain_of(pipe: StudioPipeline) -> Callable[[Tensor, Tensor], tuple[Tensor, T
     exemplars = lent()
 
     def chain(texture: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
-        low = pipe.in_tone(pipe.translate(pipe.encode(texture, visibility)), texture, visibility)
+        small = resize_observed(texture, visibility, pipe.g_phone.config.resolution)
+        low = pipe.in_tone(pipe.translate(pipe.encode(*small)), *small)
         return closed_form(texture, visibility, low, exemplars), low
 
     return chain
@@ -82,7 +84,8 @@ def write(
 
 
 class Spelt(TorchFunctionMode):
-    """Spells out what the exporter does not know: padding that wraps around, and leaky ReLUs with a slope per channel."""
+    """Spells out what the exporter does not know: padding that wraps around, leaky ReLUs with a slope per channel, and
+    normalisation of groups of channels."""
 
     def __torch_function__(self, function: Callable, types, args=(), kwargs=None):
         mode = args[2] if len(args) > 2 else (kwargs or {}).get("mode")
@@ -94,6 +97,12 @@ class Spelt(TorchFunctionMode):
         if function is torch.prelu:
             x, slopes = args
             return torch.where(x > 0, x, x * slopes.view(-1, 1, 1))
+        if function is F.group_norm:
+            (x, groups), given = args, kwargs or {}
+            flat = x.reshape(len(x), groups, -1)
+            flat = flat - flat.mean(-1, keepdim=True)
+            normal = (flat * torch.rsqrt(flat.square().mean(-1, keepdim=True) + given["eps"])).reshape(x.shape)
+            return normal * given["weight"].view(-1, 1, 1) + given["bias"].view(-1, 1, 1)
         return function(*args, **(kwargs or {}))
 
 
