@@ -27,6 +27,7 @@ from execute import package_hash
 from project import BUILD, ROOT
 from studiolike import avatar, capture, io, layout
 from studiolike.chapters import figures
+from studiolike.detail import complete
 from studiolike.pipeline import RESOLUTION, StudioPipeline
 
 RUNTIME = ROOT / "book" / "web" / "node_modules" / "onnxruntime-web" / "dist"
@@ -88,8 +89,9 @@ def write_pictures(folder: Path, pipe: StudioPipeline) -> list[dict[str, str]]:
         io.write_image(texture, folder / files["texture"])
         io.write_image(seen.expand(3, -1, -1), folder / files["visibility"])
         result = pipe(texture, seen).texture[0]
-        if number == 0:
-            io.write_image(result, folder / "reference.png")
+        if number == 0:  # the page's model has smaller exemplars than the package
+            lent = complete(pipe(texture, seen, borrow=False).texture, seen[None], onnx_export.lent())[0]
+            io.write_image(lent, folder / "reference.png")
         listed.append({"name": name, **files})
         rows.append((texture, result))
     mesh = avatar.head_mesh(grid=128)
