@@ -37,7 +37,6 @@ def lab(tmp_path, monkeypatch):
         profile=profile("smoke"),
         device=torch.device("cpu"),
         network=lambda name, protocol="few": torch.nn.Linear(1, 1),
-        encode=lambda texture, visibility: torch.zeros(len(texture), 2, 4),
     )
 
 

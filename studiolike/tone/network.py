@@ -26,7 +26,7 @@ def log_texels(texture: Tensor) -> Tensor:
 
 @lru_cache(8)
 def _skin(size: int) -> Tensor:
-    return region_mask("skin_face", min(size, 256))[None]
+    return region_mask("skin_face", size)[None]
 
 
 def skin_level(texture: Tensor, visibility: Tensor | None = None) -> Tensor:
