@@ -242,7 +242,7 @@ def processes(device: str | None = None) -> PartialState:
         return state
     if state.num_processes == 1:
         state.device = wanted
-        if wanted.type == "cuda":
+        if wanted.type == "cuda" and wanted.index is not None:  # "cuda" is the current one, and torch refuses to be told so
             torch.cuda.set_device(wanted)  # what names no device, a kernel's workspace for example, must not go to another
     elif wanted.index is not None:
         raise InputError(

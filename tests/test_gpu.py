@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 import re
-from dataclasses import replace
+import warnings
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from test_device_lint import STAGES, T4, late
+from test_device_lint import STAGES, T4, Blank, late
 from test_pipeline import phone  # noqa: F401
 
 from studiolike import io, recipes, weights
@@ -21,6 +23,7 @@ from studiolike.cli import main
 from studiolike.config import InversionConfig, profile
 from studiolike.image import resize
 from studiolike.pipeline import StudioPipeline
+from studiolike.stylegan2 import GameStage, phone_networks
 from studiolike.synth import phone_capture, studio_texture, synthesise_subjects
 from studiolike.training import fit, prepare, read_log
 
@@ -163,25 +166,31 @@ def test_the_command_converts_on_the_gpu(tmp_path, pipes):
     assert abs(ours.astype(int) - theirs.astype(int)).mean() < 1.5
 
 
-def test_all_stages_train_and_are_taken_up_again(tmp_path):
-    settings = replace(profile("smoke"), precision="fp16")
+@pytest.mark.parametrize("name", ["smoke", "gpu"])
+def test_all_stages_train_and_are_taken_up_again(tmp_path, name):
+    """In the sizes of the profile, few images of few people."""
+    settings, little = profile(name), profile("smoke")
+    counts = {key: count for key, count in asdict(little.data).items() if key.endswith(("subjects", "lightings"))}
+    amounts: dict[str, Any] = {}
+    for stage in ("pretrain", "encoder", "adapt", "adapt_open", "tone", "detail", "identity"):
+        own = getattr(settings, stage)
+        less = {"images": 4 * own.batch} | ({"warm_up": 2 * own.batch} if stage == "pretrain" else {})
+        amounts[stage] = replace(own, **less | ({"bank": 8} if stage == "adapt" else {}))
+    settings = replace(
+        settings, **amounts, precision="fp16", data=replace(settings.data, **counts), chapter=replace(settings.chapter, **counts)
+    )
     for _ in range(2):  # the second time nothing is left to do
         recipes.train("all", settings, tmp_path, device=CUDA, progress=False)
-    made = StudioPipeline.chosen(tmp_path / "smoke", CUDA)
-    assert torch.isfinite(next(made.g_studio.parameters())).all()
+    made = StudioPipeline.chosen(tmp_path / name, CUDA)
+    assert made.g_studio.config.resolution == settings.generator.resolution
+    assert all(torch.isfinite(p).all() for net in (made.g_phone, made.g_studio, made.detailer) for p in net.parameters())
 
 
 def test_players_are_compiled(tmp_path):
-    from studiolike.stylegan2 import GameStage, phone_networks
-
     settings = profile("gpu")
     settings = replace(settings, pretrain=replace(settings.pretrain, compile=True, warm_up=0))
-    from test_device_lint import Blank
-
     stage = GameStage(settings.pretrain, phone_networks(settings), Blank(settings.generator.resolution))
     prepare(stage, device=CUDA, precision="bf16")
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)  # "goes on uncompiled"
         for images in (0, 32):

@@ -143,12 +143,19 @@ def test_a_device_that_is_not_there_is_an_error_and_one_that_is_there_is_used(tm
     with pytest.raises(InputError, match="fp16 needs a GPU"):
         fit(Regression(), 8, tmp_path, device="cpu", precision="fp16", progress=False)
     used = []
+
+    def set_device(device: torch.device) -> None:
+        assert device.index is not None  # as torch has it
+        used.append(device)
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "set_device", used.append)
+    monkeypatch.setattr(torch.cuda, "set_device", set_device)
     assert find_device() == torch.device("cuda") and find_device("cuda:1") == torch.device("cuda:1")
     with pytest.raises(InputError, match="torch finds 2"):
         find_device("cuda:2")
+    training.AcceleratorState._reset_state(reset_partial_state=True)
+    assert training.processes("cuda").device == torch.device("cuda") and not used
     training.AcceleratorState._reset_state(reset_partial_state=True)
     assert training.processes("cuda:1").device == torch.device("cuda:1") == used[0]
     training.AcceleratorState._reset_state(reset_partial_state=True)
