@@ -41,6 +41,10 @@ def stepped(name: str, settings, device: str, precision: str):
     """A stage after one late step: its scalars, how far the weights moved, and the stage."""
     torch.manual_seed(0)
     made = STAGES[name](settings)
+    for module in made.modules.values():
+        for part in module.modules():
+            if isinstance(part, torch.nn.Dropout):
+                part.p = 0.0  # each device has random numbers of its own
     before = numbers(made)
     prepare(made, device=device, precision=precision)
     torch.manual_seed(1)
