@@ -138,7 +138,9 @@ notebook.tell("ch07", shown.unwrapped(lab))
 #
 # ## Through the chain
 #
-# The call is that of {ref}`ch06`, at the default size, with one addition: Python's sockets are closed while it runs.
+# The call is that of {ref}`ch06`, at the default size, with two additions.
+# `keep_tone` leaves her skin as light as the photo shows it, for the tone network of {ref}`ch05` knows synthetic people only.
+# And Python's sockets are closed while it runs.
 # If Python code of any step tried to send the photograph somewhere, this cell would fail.
 
 # %%

@@ -94,6 +94,8 @@ class Convert:
     """whether the phone texture's detail is looked at; without it, detail is invented"""
     borrow: bool = True
     """give what the picture did not show the detail of somebody else's hair, ears and skin"""
+    keep_tone: bool = True
+    """keep skin as light as the picture shows it; without, a network reads how light it may be, which knows synthetic people"""
     seed: int = 0
     shard: str | None = None
     """of a folder, only this share: 3/8 is the third of eight; accelerate launch divides by itself"""

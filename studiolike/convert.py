@@ -146,6 +146,7 @@ def settings_of(command: Convert) -> dict[str, Any]:
         "detail_steps": command.detail_steps,
         "guided": command.guided,
         "borrow": command.borrow,
+        "keep_tone": command.keep_tone,
         "seed": command.seed,
         "kind": command.kind,
         # the last name alone: a result goes to other people, and whose home its networks lie in is not their business
@@ -255,6 +256,7 @@ def convert(pipe, command: Convert, job: Job, person: PersonInput, settings: dic
         steps=command.detail_steps,
         guided=command.guided,
         borrow=command.borrow,
+        keep_tone=command.keep_tone,
         seed=command.seed,
         progress=not (command.quiet or command.json or command.input[0].is_dir()),
     )

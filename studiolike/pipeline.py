@@ -3,8 +3,8 @@
     pipe = StudioPipeline.released()
     out = pipe(texture, visibility)          # out.texture: (B, 3, 512, 512) in [0, 1]
 
-w+ = encoder(phone) → G_studio(w+), brought to the person's tone → fusion with the phone's log gradients → detailer → detail of
-an exemplar where nothing was seen. No network is tuned to a person.
+w+ = encoder(phone) → G_studio(w+), both for the mirror image too and then averaged, brought to the person's tone → fusion
+with the phone's log gradients → detailer → detail of an exemplar where nothing was seen. No network is tuned to a person.
 `from_pretrained`, `save_pretrained`, `push_to_hub` and `.to(device, dtype)` work as in diffusers: in half precision the
 networks compute in half, textures and codes stay float32. diffusers looks for classes in its own package only, so its
 generic loader must be told where ours is, and that it may be run:
@@ -35,7 +35,8 @@ from .inversion import Curvature, Inversion, invert, observed_psnr, resize_obser
 from .io import atomic, usual_permissions
 from .protocols import PROTOCOLS
 from .stylegan2 import Encoder, Generator, encode
-from .tone import ToneNet, with_level
+from .tone import ToneNet
+from .tone.translation import paint, with_mirrored
 
 RESOLUTION = 512  # texels of the result, unless another size is asked for
 
@@ -198,13 +199,6 @@ class StudioPipeline(DiffusionPipeline):
         return from_signed(self.g_studio.synthesis(w_plus, "none").float())
 
     @torch.no_grad()
-    def in_tone(self, studio: Tensor, texture: Tensor, visibility: Tensor) -> Tensor:
-        """G_studio's textures ``studio (B, 3, h, w)`` as light as the skin in the captures that they come from."""
-        if self.tone is None:
-            return studio
-        return with_level(studio, self.tone(texture.to(self.device), visibility.to(self.device)))
-
-    @torch.no_grad()
     def __call__(
         self,
         texture: Tensor,
@@ -214,6 +208,7 @@ class StudioPipeline(DiffusionPipeline):
         steps: int = 0,
         guided: bool = True,
         borrow: bool = True,
+        keep_tone: bool = False,
         seed: int = 0,
         progress: bool = False,
     ) -> StudioOutput:
@@ -228,6 +223,8 @@ class StudioPipeline(DiffusionPipeline):
             guided: whether the phone's gradients are looked at.
             borrow: whether texels that nobody saw get the detail of a released exemplar, see `detail.exemplars`; without, and
                 without guidance, they are the generator's and the detailer's alone.
+            keep_tone: whether skin stays as light as the capture shows it, for photographs of real people; else it is as light as
+                the tone network reads it, see `tone.translation`.
             seed: of the diffusion noise; the same input and seed give the same output.
         Raises:
             InputError: wrong shape, range or size.
@@ -238,10 +235,12 @@ class StudioPipeline(DiffusionPipeline):
         texture, visibility = texture.to(self.device), visibility.to(self.device)
         clock = [time.perf_counter()]
         low, seen = resize_observed(texture, visibility, self.g_phone.config.resolution)
-        w_plus = self.encode(low, seen)
+        both = with_mirrored(low, seen)
+        codes = self.encode(*both)
+        w_plus = codes[: len(low)]
         signed = self.g_phone.synthesis(w_plus).float()
         clock.append(time.perf_counter())
-        studio_lr = self.in_tone(self.translate(w_plus), low, seen)
+        studio_lr = paint(self.g_studio, self.tone, codes, *both, keep_tone)
         clock.append(time.perf_counter())
         noise = torch.Generator().manual_seed(seed)
         phone = resize_observed(texture, visibility, resolution)

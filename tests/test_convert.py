@@ -25,7 +25,7 @@ class Mirror:
     def __init__(self, seconds=0.0):
         self.seconds, self.calls = seconds, []
 
-    def __call__(self, texture, visibility=None, *, resolution, steps, guided, borrow, seed, progress):
+    def __call__(self, texture, visibility=None, *, resolution, steps, guided, borrow, keep_tone, seed, progress):
         self.calls.append(resolution)
         time.sleep(self.seconds)
         seen = torch.ones_like(texture[:, :1]) if visibility is None else visibility

@@ -109,7 +109,7 @@ def draw(resolution: int = 256):
     pictures = [
         {
             "quotient": rival(row.phone[None], row.seen[None])[0],
-            "chain": pipe(row.phone, row.seen, resolution=resolution).texture[0],
+            "chain": pipe(row.phone, row.seen, resolution=resolution, keep_tone=row.truth is None).texture[0],
         }
         for row in rows
     ]

@@ -26,6 +26,7 @@ from studiolike.detail.exemplars import closed_form
 from studiolike.image import resize
 from studiolike.inversion import resize_observed
 from studiolike.pipeline import RESOLUTION, StudioPipeline
+from studiolike.tone.translation import translate
 
 OPSET = 17  # of ONNX; every onnxruntime-web since 1.13 knows it
 LENT = 256  # texels along a side of the exemplars in the file: those of the package are larger than all the networks
@@ -33,7 +34,7 @@ SMALL = 1024  # numbers: tensors up to this stay in single precision
 
 
 def chain_of(pipe: StudioPipeline) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """What `StudioPipeline.__call__` computes without the detailer, as one function.
+    """What `StudioPipeline.__call__` computes without the detailer and with the tone kept, as one function.
 
     It takes a texture ``(1, 3, N, N)`` and its visibility ``(1, 1, N, N)``, both in [0, 1], N = `RESOLUTION`, and gives the
     studio-like texture ``(1, 3, N, N)`` and G_studio's own ``(1, 3, n, n)``. Its exemplars have `LENT` texels along a side.
@@ -42,7 +43,7 @@ def chain_of(pipe: StudioPipeline) -> Callable[[Tensor, Tensor], tuple[Tensor, T
 
     def chain(texture: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
         small = resize_observed(texture, visibility, pipe.g_phone.config.resolution)
-        low = pipe.in_tone(pipe.translate(pipe.encode(*small)), *small)
+        low = translate(pipe.g_phone, pipe.encoder, pipe.g_studio, pipe.tone, *small, keep_tone=True)
         return closed_form(texture, visibility, low, exemplars), low
 
     return chain

@@ -88,9 +88,9 @@ def write_pictures(folder: Path, pipe: StudioPipeline) -> list[dict[str, str]]:
         files = {"texture": f"face{number}.png", "visibility": f"face{number}-seen.png"}
         io.write_image(texture, folder / files["texture"])
         io.write_image(seen.expand(3, -1, -1), folder / files["visibility"])
-        result = pipe(texture, seen).texture[0]
+        result = pipe(texture, seen, keep_tone=True).texture[0]
         if number == 0:  # the page's model has smaller exemplars than the package
-            lent = complete(pipe(texture, seen, borrow=False).texture, seen[None], onnx_export.lent())[0]
+            lent = complete(pipe(texture, seen, borrow=False, keep_tone=True).texture, seen[None], onnx_export.lent())[0]
             io.write_image(lent, folder / "reference.png")
         listed.append({"name": name, **files})
         rows.append((texture, result))

@@ -47,7 +47,7 @@ def photo_rows(pipe, folder: Path) -> Iterator[tuple[str, dict[str, float] | str
         except (CaptureError, InputError, MissingExtra) as error:
             yield path.name, str(error)
             continue
-        result = pipe(shot.texture, shot.visibility, resolution=size).texture.cpu()
+        result = pipe(shot.texture, shot.visibility, resolution=size, keep_tone=True).texture.cpu()
         textures = torch.cat([shot.texture, quotient(shot.texture, shot.visibility), result])
         found = photo_distance(image, shot.landmarks, textures)
         alike = distance(shot.texture, result, view=chip_view(shot.landmarks))

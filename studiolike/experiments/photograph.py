@@ -78,7 +78,7 @@ class Photograph:
 
     def run(self, texture: Tensor, visibility: Tensor) -> StudioOutput:
         """The chain as a user gets it."""
-        return self.pipe(texture, visibility, resolution=self.size).to("cpu")
+        return self.pipe(texture, visibility, resolution=self.size, keep_tone=True).to("cpu")
 
     def home(self, data: TextureSet, out: StudioOutput, captures: int = 16) -> Home:
         """The photograph beside unseen synthetic captures that are shown through its own visibility map."""

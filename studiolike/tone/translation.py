@@ -1,14 +1,60 @@
-"""What the chain does with a capture before fusion, as one function that trainings and experiments call."""
+"""What the chain does with a capture before fusion, as functions that the pipeline, trainings and experiments call.
+
+A face and its mirror image are equally likely faces, but a network that was trained on finitely many answers differently for
+the two. The mean of both answers errs less than either: what differs is error, and half of it cancels (Timofte et al., *Seven
+ways to improve example-based single image super resolution*, CVPR 2016, call it self-ensemble).
+
+Levels of skin are read twice in the same way, and under a hard sun the two readings of a real photo can lie a factor of two
+apart. A mean would be wrong then; the median with a third opinion, the level that G_studio itself chose, believes the reading
+that something speaks for.
+
+Real people are another matter than the synthetic ones that the network learnt from: of the few there are to try it on it says
+nearly the same, whoever it is. Whoever took a photo, person or automaton, mostly exposed it for the face, and the person in it
+expects to be as light as there. `translate` can keep that, within limits.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from ..image import from_signed
+from ..adaptation.losses import DARK
+from ..image import from_signed, linear_to_srgb
 from ..inversion.distance import resize_observed
 from ..stylegan2 import encode
-from .network import ToneNet, with_level
+from .network import ToneNet, log_texels, skin_level, with_level
+
+KEPT = 1.0  # log units: how far from what is read, at most, the level of a photo is kept; beyond, it is wrongly exposed
+
+
+def with_mirrored(texture: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
+    """Captures ``(B, ·, H, W)``, and after them their mirror images: ``(2B, ·, H, W)``."""
+    return torch.cat([texture, texture.flip(-1)]), torch.cat([visibility, visibility.flip(-1)])
+
+
+@torch.no_grad()
+def paint(
+    g_studio: nn.Module, tone: ToneNet | None, codes: Tensor, texture: Tensor, visibility: Tensor, keep_tone: bool = False
+) -> Tensor:
+    """G_studio's texture of captures and of their mirror images, averaged in log light, as light as their skin.
+
+    Args:
+        tone: reads that; None: G_studio's own choice of tone.
+        codes: ``(2B, L, D)``. texture: ``(2B, 3, H, W)`` sRGB in [0, 1]. visibility: ``(2B, 1, H, W)``: see `with_mirrored`.
+        keep_tone: whether skin stays as light as the capture shows it, where that is at most `KEPT` from what is read.
+    Returns:
+        ``(B, 3, h, w)`` sRGB in [0, 1], at the generator's resolution.
+    """
+    straight, mirrored = log_texels(from_signed(g_studio.synthesis(codes, "none").float())).chunk(2)
+    studio = linear_to_srgb((((straight + mirrored.flip(-1)) / 2).exp() - DARK).clamp(0, 1))
+    level = skin_level(studio)
+    if tone is not None:
+        low, high = torch.stack(tone(texture, visibility).chunk(2)).aminmax(dim=0)
+        level = torch.maximum(low, torch.minimum(high, level))
+    if keep_tone:
+        shown = skin_level(*(x.chunk(2)[0] for x in (texture, visibility)))
+        level = level + (shown - level).clamp(-KEPT, KEPT).nan_to_num(0.0)
+    return studio if tone is None and not keep_tone else with_level(studio, level)
 
 
 @torch.no_grad()
@@ -19,16 +65,15 @@ def translate(
     tone: ToneNet | None,
     texture: Tensor,
     visibility: Tensor,
+    keep_tone: bool = False,
 ) -> Tensor:
     """G_studio's texture of captures, as light as their skin.
 
     Args:
         texture: ``(B, 3, H, W)`` sRGB in [0, 1]. visibility: ``(B, 1, H, W)`` in [0, 1]; both on the networks' device.
-        tone: None: G_studio's own choice of tone.
+        tone: None: G_studio's own choice of tone. keep_tone: see `paint`.
     Returns:
         ``(B, 3, h, w)`` sRGB in [0, 1], at the generator's resolution.
     """
-    low, seen = resize_observed(texture, visibility, g_studio.config.resolution)
-    codes = encode(encoder, g_phone, low, seen)
-    studio = from_signed(g_studio.synthesis(codes, "none").float())
-    return studio if tone is None else with_level(studio, tone(low, seen))
+    both = with_mirrored(*resize_observed(texture, visibility, g_studio.config.resolution))
+    return paint(g_studio, tone, encode(encoder, g_phone, *both), *both, keep_tone)
