@@ -10,12 +10,13 @@ from fakes import FakeSet
 
 from studiolike.config import DetailConfig
 from studiolike.detail import DetailStage, detail, fuse, make_scheduler
-from studiolike.detail.model import CONDITIONS, RELIEF, bands, uv_channels
+from studiolike.detail.model import CONDITIONS, RELIEF, bands, upsample, uv_channels
 from studiolike.detail.train import clean_from_velocity, min_snr_weight, velocity
 from studiolike.errors import InputError, ProtocolError
 from studiolike.image import from_signed
 from studiolike.protocols import paired_captures, permitted
-from studiolike.stylegan2 import Encoder, Generator, encode
+from studiolike.stylegan2 import Encoder, Generator
+from studiolike.tone.translation import translate
 from studiolike.training import fit
 
 TINY = DetailConfig(resolution=32, crop=16, channels=(8, 16), images=48, batch=4, lr=3e-3, sample_steps=2)
@@ -94,13 +95,8 @@ def test_its_material_is_what_the_chain_makes_of_the_captures(stage, chain, data
     phone, seen, studio, truth = s.material(rows, seeded())
     assert all(torch.equal(a, b) for a, b in zip((phone, seen), data.phone_batch(rows), strict=True))
     assert torch.equal(truth, data.studio_batch(data.subject[rows]))
-    from studiolike.detail.model import upsample
-    from studiolike.inversion import resize_observed
-
-    with torch.no_grad():
-        codes = encode(chain["encoder"], chain["g_phone"], *resize_observed(phone, seen, 16))
-        wanted = upsample(from_signed(chain["g_studio"].synthesis(codes, "none")), 32)
-    assert torch.allclose(studio, wanted, atol=1e-5)
+    wanted = translate(*(chain[name] for name in ("g_phone", "encoder", "g_studio")), None, phone, seen)
+    assert torch.allclose(studio, upsample(wanted, 32), atol=1e-5)
     changed = stage(share=1.0).material(rows, seeded())
     assert not torch.equal(changed[0], phone) and torch.equal(changed[3], truth)
 

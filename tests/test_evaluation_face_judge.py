@@ -110,8 +110,8 @@ def test_the_photographs_of_a_folder_are_judged_and_what_cannot_be_used_is_named
 
         detailer = SimpleNamespace(config=SimpleNamespace(resolution=256))
 
-        def __call__(self, texture, visibility, *, resolution):
-            assert resolution == texture.shape[-1] == 256
+        def __call__(self, texture, visibility, *, resolution, keep_tone):
+            assert resolution == texture.shape[-1] == 256 and keep_tone
             return SimpleNamespace(texture=texture)
 
     text = photo_identity(Copy(), tmp_path / "photos", out=tmp_path / "table.json")

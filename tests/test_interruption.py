@@ -38,7 +38,7 @@ def convert_folder(source, out):
 
     torch.set_num_threads(1)
 
-    def pipe(texture, visibility, *, resolution, steps, guided, borrow, seed, progress):
+    def pipe(texture, visibility, *, resolution, steps, guided, borrow, keep_tone, seed, progress):
         time.sleep(0.004)
         turned = resize(texture, resolution).flip(-1)
         return SimpleNamespace(texture=turned, origin=turned, psnr_observed=torch.ones(1), seconds={})

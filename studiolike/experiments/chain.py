@@ -34,6 +34,7 @@ FUSION = {
 }
 LIGHTS = 4  # of a person, for each seed
 NETWORKS = ("g_phone", "encoder", "few/g_studio", "few/tone", "open/g_studio", "open/tone")
+VERSION = 2  # the mirror image of a capture is asked too
 LIMITS = (
     "Nothing is trained: these are the released networks on captures that nobody has seen, {lights} lights a person and seed, "
     "new ones for each seed. The people are those of the split `val`, on whom settings were chosen; chapter 6 repeats the "
@@ -104,6 +105,7 @@ declare(
         ),
         LIMITS.format(lights="four"),
         NETWORKS,
+        version=VERSION,
     )
 )
 
@@ -136,6 +138,7 @@ declare(
         LIMITS.format(lights="four") + " A person's lights are put in the order of their unevenness, so that each person is "
         "compared with himself or herself; how uneven a light is the generator knows exactly.",
         NETWORKS,
+        version=VERSION,
     )
 )
 
@@ -185,5 +188,6 @@ declare(
         "fresh capture of everybody for each seed. The people are those of the split `val`. A detailer trained longer may do "
         "better; the record becomes stale when another one is released.",
         ("g_phone", "encoder", "few/g_studio", "few/tone", "few/detailer"),
+        version=VERSION,
     )
 )

@@ -200,5 +200,6 @@ rivals_chain = declare(
         MEASURES,
         f"{ON} There is one set of released weights: intervals are over people, not over trainings.",
         networks=("g_phone", "encoder", "few/g_studio", "few/tone", "open/g_studio", "open/tone"),
+        version=2,  # the mirror image is asked too
     )
 )
