@@ -195,3 +195,12 @@ def test_a_repetition_that_differs_from_the_record_gives_exit_code_1(differing, 
     monkeypatch.setattr("studiolike.experiments.run.again", lambda *_, **__: ("a row", differing))
     monkeypatch.setattr("studiolike.experiments.lab.Lab", lambda *_: None)
     assert main(["experiment", "again", "gradients"]) == code
+
+
+def test_an_interval_of_rounding_errors_is_not_shown():
+    from types import SimpleNamespace
+
+    from studiolike.experiments.records import spoken
+
+    for half, text in ((0.02, "0.412 ± 0.02"), (2e-16, "0.412"), (0.0, "0.412"), (float("nan"), "0.412")):
+        assert spoken(SimpleNamespace(mean=0.412, low=0.412 - half, high=0.412 + half)) == text

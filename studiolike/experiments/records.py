@@ -226,9 +226,10 @@ def empty(made, settings: Profile) -> Record:
 
 
 def spoken(estimate, digits: int = 3) -> str:
-    """An estimate as a reader reads it: ``0.412 ± 0.02``, the half width of its interval."""
+    """An estimate as a reader reads it: ``0.412 ± 0.02``, the half width of its interval; without, if nothing varies."""
     half = (estimate.high - estimate.low) / 2
-    return f"{estimate.mean:.{digits}g}" + (f" ± {half:.1g}" if math.isfinite(half) else "")
+    varies = math.isfinite(half) and half > 1e-9 * abs(estimate.mean)  # what is left of a mean of equal numbers is rounding
+    return f"{estimate.mean:.{digits}g}" + (f" ± {half:.1g}" if varies else "")
 
 
 def rounded(x: float) -> float:
