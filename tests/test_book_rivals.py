@@ -18,6 +18,7 @@ from studiolike.experiments import Entry
 from studiolike.experiments.core import experiment
 from studiolike.experiments.records import empty
 from studiolike.experiments.rivals import DECISIVE, row_name
+from studiolike.protocols import PROTOCOLS
 
 PEOPLE = 14
 SCALARS = {"tone_gap": 1.1, "kid": 0.01, "convert_seconds": 0.01, "train_seconds": 60.0, "train_gib": 1.0, "parameters": 1e6}
@@ -126,13 +127,14 @@ def test_people_are_chosen_by_tone_and_by_the_chain_s_best_and_worst(write):
     chosen = people(contest, tones)
     ours = contest.values("chain", "perceptual/face").mean(0)
     assert chosen["tone 1"] == PEOPLE - 1 and chosen["tone 6"] == 0
-    assert chosen["our best"] == ours.argmin() and chosen["our worst"] == ours.argmax()
-    assert list(chosen)[-1] == "paired U-Net\ngains most"
+    assert chosen["our\nbest"] == ours.argmin() and chosen["our\nworst"] == ours.argmax()
+    assert list(chosen)[-1] == "paired\nU-Net\ngains\nmost"
 
 
-def test_the_committed_pictures_are_small():
-    for path in (ROOT / "book" / "_static").glob("rivals-*.jpg"):
-        assert path.stat().st_size <= LARGEST, path.name
+def test_the_pictures_of_both_protocols_are_there_and_small():
+    for protocol in PROTOCOLS:
+        path = ROOT / "book" / "_static" / rivals.picture_name(protocol)
+        assert 50_000 < path.stat().st_size <= LARGEST, path.name
 
 
 def test_the_decisive_measures_are_on_the_page_under_their_names():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io as bytes_io
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +34,7 @@ TITLES = {
     "unet_gain": "U-Net,\ngains",
     "cut": "CUT",
     "diffusion": "diffusion",
-    "generator": "our\ngenerator",
+    "generator": "our\ngener-\nator",
     "chain": "our\nchain",
 }
 
@@ -44,11 +45,11 @@ def people(contest: Contest, tones: np.ndarray) -> dict[str, int]:
     chosen = {f"tone {k + 1}": int(order[place]) for k, place in enumerate(np.linspace(0, len(order) - 1, SPREAD).astype(int))}
     sign = 1 if higher_is_better(BY) else -1
     ours = sign * contest.values("chain", BY).mean(0)
-    chosen |= {"our best": int(np.nanargmax(ours)), "our worst": int(np.nanargmin(ours))}
+    chosen |= {"our\nbest": int(np.nanargmax(ours)), "our\nworst": int(np.nanargmin(ours))}
     if contest.rivals:
         means = {name: sign * contest.values(name, BY).mean(0) for name in contest.rivals}
         best = max(means, key=lambda name: np.nanmean(means[name]))
-        chosen[f"{NAMES[best]}\ngains most"] = int(np.nanargmax(means[best] - ours))
+        chosen["\n".join(wrap(f"{NAMES[best]} gains most", 9))] = int(np.nanargmax(means[best] - ours))
     return chosen
 
 
@@ -82,7 +83,11 @@ def draw(contest: Contest, runs: Path, out: Path) -> str:
             method = trained(lab, row, 0).method
         else:
             method = our_chain(lab, contest.protocol, fused=name == "chain")[0]
-        columns[TITLES.get(name, NAMES[name])] = method(texture, visibility).clamp(0, 1).cpu()
+        made = method(texture, visibility).clamp(0, 1).cpu()
+        if name in ("chain", "generator"):  # of the photograph as `convert` makes it
+            photo = our_chain(lab, contest.protocol, fused=name == "chain", keep_tone=True)[0]
+            made[-1:] = photo(shot.texture, shot.visibility).clamp(0, 1).cpu()
+        columns[TITLES.get(name, NAMES[name])] = made
     columns["truth"] = [*truth, None]
     grid = [[pictures[k] for pictures in columns.values()] for k in range(len(texture))]
     figure = figures.texture_grid(grid, [*chosen, "astronaut"], list(columns))

@@ -78,13 +78,13 @@ def trained(lab: Lab, settings: Mapping[str, Any], seed: int) -> Trained:
     return rival
 
 
-def our_chain(lab: Lab, protocol: str, fused: bool = True) -> tuple[Method, dict[str, float]]:
+def our_chain(lab: Lab, protocol: str, fused: bool = True, keep_tone: bool = False) -> tuple[Method, dict[str, float]]:
     """Our chain with the released weights, as it is by default or up to G_studio, at the size of its input; and what it cost."""
     exemplars = weights.exemplars()
     networks = [lab.network(name, protocol) for name in ("g_phone", "encoder", "g_studio", "tone")]
 
     def method(texture: Tensor, visibility: Tensor) -> Tensor:
-        studio = translate(*networks, texture, visibility)
+        studio = translate(*networks, texture, visibility, keep_tone)
         return closed_form(texture, visibility, studio, exemplars) if fused else upsample(studio, texture.shape[-1])
 
     parameters = sum(p.numel() for network in networks for p in network.parameters())
