@@ -27,7 +27,7 @@ def lab(tmp_path, monkeypatch):
         means = np.array([outputs[owner == k].mean().item() for k in owner.unique()])
         return Outcome(owner.unique().numpy(), {"psnr/observed": means}, {"tone_gap": 1.0})
 
-    monkeypatch.setattr(module, "translate", lambda *given: torch.full((len(given[-1]), 3, 16, 16), 0.5))
+    monkeypatch.setattr(module, "translate", lambda *given: torch.full((len(given[5]), 3, 16, 16), 0.5))
     monkeypatch.setattr(module.weights, "read_card", lambda name, protocol: {"seconds": 12.0})
     return SimpleNamespace(
         data=data,
