@@ -23,7 +23,7 @@ PORT ?= 8000
 # arguments handed on: make bench ARGS="--peer path/of/a/checkout", make test ARGS="-k layout"
 ARGS ?=
 
-.PHONY: help book course test serve weights bench colab lint notebooks lock setup clean
+.PHONY: help book pdf course test serve weights bench colab lint notebooks lock setup clean
 
 help: ## show this list
 	@echo "studiolike: make TARGET [PROFILE=smoke|cpu|gpu|paper]   (PROFILE is now: $(PROFILE))"
@@ -33,6 +33,13 @@ help: ## show this list
 book: $(INSTALLED) $(WEB) ## run every chapter in order and render the book into _build/html (PROFILE=, CHAPTERS=)
 	$(RUN) book/tools/execute.py --profile $(PROFILE) --chapters $(CHAPTERS)
 	$(RUN) book/tools/build.py --profile $(PROFILE) --chapters $(CHAPTERS)
+
+# No part of `make book` or `make test`: XeLaTeX is half a gigabyte, which few readers have. What is missing is said before
+# the chapters run.
+pdf: $(INSTALLED) ## run every chapter and set the book as one PDF, _build/studiolike.pdf; needs XeLaTeX (PROFILE=)
+	@$(RUN) book/tools/pdf.py --check
+	$(RUN) book/tools/execute.py --profile $(PROFILE)
+	$(RUN) book/tools/pdf.py --profile $(PROFILE)
 
 course: $(INSTALLED) ## make teaching material in _build/course: notebooks, slides, quizzes, schedules (PROFILE=)
 	$(RUN) book/tools/course.py --profile $(PROFILE)

@@ -76,10 +76,13 @@ def test_a_question_without_a_right_choice_is_told_with_its_place(site):
     assert len(site[1]) == 1 and "bad.md:14" in site[1][0] and "one of them marked" in site[1][0]
 
 
-def test_in_print_the_choices_are_a_list_and_the_answer_follows(tmp_path):
+def test_in_print_the_choices_are_a_list_and_the_answers_stand_at_the_end(tmp_path):
     tex, warned = build(tmp_path, "latex", index=PAGE)
     assert not warned
-    assert re.search(r"\\item Like .*?x\^2.*?Answer.*?square", tex, re.S) and "It does, a little" not in tex
+    boxes, answers = tex.split("Answers to the questions")
+    assert boxes.count("\\begin{sphinxadmonition}") == 2 == boxes.count("\\pageref") and "square" not in boxes
+    assert re.search(r"\\item\[\(a\)\] Not at all\..*\\item\[\(b\)\] Like .*?x\^2", boxes, re.S) and "It does" not in boxes
+    assert re.search(r"1\. \(b\).*?x\^2.*?guessed \(a\):.*?It does, a little\..*?square.*?2\. \(a\)", answers, re.S)
 
 
 @pytest.fixture(scope="module")

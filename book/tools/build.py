@@ -28,6 +28,7 @@ import social_card
 from notebooks import names_of
 from pages import problems
 from pictures_in_pages import Shelf, prepare
+from print_form import print_cells
 from project import BUILD, CLAIMS_BOX, FACTS, NOTEBOOKS, PROFILES, REFERENCES, ROOT, RUN_BOX, BookError, chapters, project
 from reference import reference
 from schedules import fill
@@ -69,10 +70,10 @@ def run_box(record: dict[str, Any]) -> str:
 
 
 def page_of(
-    executed: dict[str, Any], record: dict[str, Any], references: list[str], shelf: Shelf, claims: str = ""
+    executed: dict[str, Any], record: dict[str, Any], references: list[str], shelf: Shelf | None, claims: str = ""
 ) -> dict[str, Any]:
     """An executed notebook, ready to be shown: what it cost, what it cites and its claims filled in, texts for pictures where
-    Sphinx looks, figures numbered, code without bookkeeping and in lines that fit."""
+    Sphinx looks, figures numbered, code without bookkeeping and in lines that fit. No ``shelf``: for print."""
     for cell in executed["cells"]:
         if cell["cell_type"] == "markdown":
             text = "".join(cell["source"]).replace(RUN_BOX, run_box(record)).replace(REFERENCES, "\n".join(references))
@@ -83,7 +84,10 @@ def page_of(
                 cell["metadata"].setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt
     tidy_cells(executed["cells"])
     fit_notebook(executed["cells"])
-    prepare(executed["cells"], int(record["chapter"][2:4]), shelf)
+    if shelf is None:
+        executed["cells"] = print_cells(executed["cells"])
+    else:
+        prepare(executed["cells"], int(record["chapter"][2:4]), shelf)
     return executed
 
 
@@ -107,11 +111,10 @@ def timings(records: dict[str, dict[str, Any]], titles: dict[str, str]) -> str:
     )
 
 
-def assemble(profile: str, sources: list[Path]) -> Path:
-    """Write _build/source: prose pages, static files, executed chapters, the table of contents."""
+def assemble(profile: str, sources: list[Path], target: Path = BUILD / "source", printed: bool = False) -> Path:
+    """Write ``target``: prose pages, static files, executed chapters, the table of contents; ``printed``: in their form for print."""
     names = [source.stem for source in sources]
     records = load_records(profile, names)
-    target = BUILD / "source"
     shutil.rmtree(target, ignore_errors=True)
     unwanted = ("tools", "teaching", "web", "_toc.yml", "404.html", "README.md", "__pycache__")
     shutil.copytree(BOOK, target, ignore=shutil.ignore_patterns(*unwanted))
@@ -121,8 +124,9 @@ def assemble(profile: str, sources: list[Path]) -> Path:
         executed = json.loads((BUILD / "notebooks" / profile / f"{name}.ipynb").read_text(encoding="utf-8"))
         lines = "".join(executed["cells"][0]["source"]).splitlines()
         titles[name] = next(line.lstrip("# ") for line in lines if line.startswith("# "))
-        page = page_of(executed, records[name], known.references(name), Shelf(target), ledger.box(name, judged))
-        page = chain.put_in(page, name)
+        shelf = None if printed else Shelf(target)
+        page = page_of(executed, records[name], known.references(name), shelf, ledger.box(name, judged))
+        page = chain.put_in(page, name, pictures=not printed)
         (target / "notebooks" / f"{name}.ipynb").write_text(json.dumps(page, indent=1), encoding="utf-8")
     teach = target / "teach.md"
     teach.write_text(fill(teach.read_text(encoding="utf-8"), chapters()), encoding="utf-8")

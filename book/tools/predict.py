@@ -1,8 +1,8 @@
 """Sphinx extension: the directive ``predict``, a question that is answered in the page.
 
 Choices are radio buttons and the answer a folded box, so that all of it works with the keyboard and, but for the reply to a
-choice, without scripts; `_static/predict.js` compares the choice. In other formats the choices are a list and the answer
-follows.
+choice, without scripts; `_static/predict.js` compares the choice. In print the choices are a list with letters, and the answers
+stand at the end of the chapter, where no eye falls on them by chance.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from sphinx import addnodes
+from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from questions import read_choices
 
@@ -102,23 +104,61 @@ HTML = {
     predict_answer: _tags('<details class="predict-answer"><summary>Answer</summary>', "</details>"),
 }
 LATEX = {
-    predict: _tags("\n\\begin{quote}\n", "\n\\end{quote}\n"),
+    predict: _tags("\n\\begin{sphinxadmonition}{note}{}\n", "\n\\end{sphinxadmonition}\n"),
     predict_question: _tags("\\textbf{", "}\n"),
     predict_choices: _tags("\n\\begin{itemize}\n", "\n\\end{itemize}\n"),
-    predict_choice: _tags("\n\\item ", "\n"),
-    predict_reply: None,
-    predict_answer: _tags("\n\\textit{Answer.} ", "\n"),
+    predict_choice: _tags(lambda node: f"\n\\item[{_letter(node)}] ", "\n"),
+    # `Answers` has moved these
+    predict_reply: _tags("", "\n"),
+    predict_answer: _tags("", "\n"),
 }
 
 
-def _skip(translator: Any, node: nodes.Element) -> None:
-    raise nodes.SkipNode
+def _letter(node: nodes.Element) -> str:
+    return f"({'abcdefghij'[node['value']]})"
+
+
+class Answers(SphinxPostTransform):
+    """In print: the answers of a page's questions, under a heading of their own at its end, and below each question on which
+    page that is."""
+
+    default_priority = 800
+    formats = ("latex",)
+
+    def run(self, **kwargs: Any) -> None:
+        pages = list(self.document.findall(addnodes.start_of_file)) or [self.document]
+        for page in pages:
+            boxes = list(page.findall(predict))
+            if not boxes:
+                continue
+            name = page.get("docname", self.env.docname)
+            answers = nodes.section("", nodes.title("", "Answers to the questions"), ids=["predict-answers"], docname=name)
+            for number, box in enumerate(boxes, 1):
+                answers += self._answer(box, number)
+                told = f"\\emph{{Answer: page~\\pageref{{\\detokenize{{{name}:predict-answers}}}}.}}\n"
+                box += nodes.raw("", told, format="latex")
+            next(page.findall(nodes.section)).append(answers)
+
+    def _answer(self, box: nodes.Element, number: int) -> list[nodes.Node]:
+        """What the box knew besides question and choices, taken out of it."""
+        right = next(choice for choice in box.findall(predict_choice) if choice["right"])
+        told = [_paragraph(nodes.strong("", f"{number}. {_letter(right)}"), *(child.deepcopy() for child in right.children))]
+        for reply in list(box.findall(predict_reply)):
+            told.append(_paragraph(nodes.emphasis("", f"To who guessed {_letter(reply)}:"), *reply.children))
+            reply.parent.remove(reply)
+        answer = next(box.findall(predict_answer))
+        box.remove(answer)
+        return [*told, *answer.children]
+
+
+def _paragraph(start: nodes.Element, *rest: nodes.Node) -> nodes.Element:
+    return _filled(nodes.paragraph(), start, nodes.Text(" "), *rest)
 
 
 def setup(app: Any) -> dict[str, Any]:
     """Tell Sphinx what there is."""
     for node, html in HTML.items():
-        latex = LATEX[node] or (_skip, None)
-        app.add_node(node, html=html, latex=latex, text=_tags(""), man=_tags(""))
+        app.add_node(node, html=html, latex=LATEX[node], text=_tags(""), man=_tags(""))
     app.add_directive("predict", Predict)
+    app.add_post_transform(Answers)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
