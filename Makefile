@@ -34,7 +34,7 @@ book: $(INSTALLED) $(WEB) ## run every chapter in order and render the book into
 	$(RUN) book/tools/execute.py --profile $(PROFILE) --chapters $(CHAPTERS)
 	$(RUN) book/tools/build.py --profile $(PROFILE) --chapters $(CHAPTERS)
 
-# No part of `make book` or `make test`: XeLaTeX is half a gigabyte, which few readers have. What is missing is said before
+# No part of `make book` or `make test`: XeLaTeX takes 330 MB, and few readers have it. What is missing is said before
 # the chapters run.
 pdf: $(INSTALLED) ## run every chapter and set the book as one PDF, _build/studiolike.pdf; needs XeLaTeX (PROFILE=)
 	@$(RUN) book/tools/pdf.py --check

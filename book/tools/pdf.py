@@ -24,17 +24,27 @@ import build
 from project import BUILD, PROFILES, ROOT, BookError, chapters, project
 
 FOLDER = BUILD / "pdf"
-PACKAGES = "texlive-xetex texlive-latex-extra texlive-fonts-recommended latexmk fonts-freefont-otf fonts-dejavu-core"
+PACKAGES = "texlive-xetex texlive-fonts-recommended latexmk fonts-freefont-otf fonts-dejavu-core"
 INSTALL = f"apt-get install --no-install-recommends {PACKAGES}"
 CONTENTS = "contents"  # the page that holds all others; it is no page of the site
 STICKS_OUT = 12  # points by which a line may be too wide before a reader sees it
 # of Jupyter Book's extensions those that only serve the site, and the one that would arrange the parts in a way of its own
-SITE_ONLY = {"sphinx_jupyterbook_latex", "sphinx_thebe", "sphinx_comments", "sphinx_copybutton", "sphinx_togglebutton", "site_pages"}
+SITE_ONLY = {
+    "sphinx_jupyterbook_latex",
+    "sphinx_thebe",
+    "sphinx_comments",
+    "sphinx_copybutton",
+    "sphinx_togglebutton",
+    "site_pages",
+}
 
 
 def missing() -> str:
-    """What to do where the PDF cannot be made; empty where it can."""
+    """What to do where the PDF cannot be made, in one line; empty where it can."""
     absent = [program for program in ("xelatex", "latexmk") if not shutil.which(program)]
+    if not absent and shutil.which("fc-list"):
+        listed = subprocess.run(["fc-list", ":", "file"], stdout=subprocess.PIPE, text=True).stdout
+        absent = [f"the font {font}" for font in ("FreeSerif.otf", "DejaVuSansMono.ttf") if font not in listed]
     return f"The PDF needs {' and '.join(absent)}. On Debian or Ubuntu: {INSTALL}" if absent else ""
 
 
@@ -67,7 +77,16 @@ def settings(source: Path, before: dict[str, str]) -> dict[str, Any]:
     about = yaml.safe_load((ROOT / "_config.yml").read_text())
     config, _ = get_final_config(user_yaml=ROOT / "_config.yml", sourcedir=source, cli_config={"latex_individualpages": False})
     config["extensions"] = [name for name in config["extensions"] if name not in SITE_ONLY] + ["print_pages"]
-    for name in ("external_toc_path", "html_theme", "html_theme_options", "latex_doc_overrides", "latex_individualpages", "comments_config"):
+    for name in (
+        "external_toc_path",
+        "html_theme",
+        "html_theme_options",
+        "html_logo",
+        "html_favicon",
+        "latex_doc_overrides",
+        "latex_individualpages",
+        "comments_config",
+    ):
         config.pop(name, None)
     return config | {
         "external_toc_path": "_toc.yml",
@@ -108,6 +127,9 @@ PREAMBLE = r"""
 \AtBeginEnvironment{sphinxadmonition}{\needspace{6\baselineskip}}
 \makeatletter
 \AtBeginDocument{\spx@image@maxheight=.8\textheight}  % the caption needs room too
+% the page of the bibliography has a title already, and the text cites authors and years, not labels
+\renewenvironment{sphinxthebibliography}[1]
+  {\def\@biblabel##1{}\list{}{\leftmargin=2em\itemindent=-2em\labelwidth=0pt\labelsep=0pt}\sloppy}{\endlist}
 \makeatother
 """
 ELEMENTS = {
@@ -157,7 +179,16 @@ def typeset(folder: Path) -> Path:
     Raises:
         BookError: it fails.
     """
-    command = ["latexmk", "-norc", "-xelatex", "-interaction=nonstopmode", "-halt-on-error", "-file-line-error", "-quiet", "studiolike.tex"]
+    command = [
+        "latexmk",
+        "-norc",
+        "-xelatex",
+        "-interaction=nonstopmode",
+        "-halt-on-error",
+        "-file-line-error",
+        "-quiet",
+        "studiolike.tex",
+    ]
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     if done.returncode or not (folder / "studiolike.pdf").exists():
         log = folder / "studiolike.log"
