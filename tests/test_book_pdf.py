@@ -75,6 +75,7 @@ answer = 42
 ````
 """
 WIDE = "| " + " | ".join(f"column {k}" for k in range(13)) + " |\n" + "|---" * 13 + "|\n" + "| 0.123 ± 0.004 " * 13 + "|"
+LONG = "| a | b |\n|---|---|\n" + "\n".join(f"| short | {'some words ' * 20} |" for _ in range(20))
 TURNED = "| " + " | ".join(f"averylongword{k}" for k in range(13)) + " |\n" + "|---" * 13 + "|\n" + "| 1 " * 13 + "|"
 
 
@@ -118,7 +119,7 @@ def cells():
         ),
         prose(SOLUTION),
         code("import folded", slider(), slider(), tags=["hide-input"]),
-        code("open_code()", shows({"text/markdown": WIDE}), shows({"text/markdown": TURNED})),
+        code("open_code()", shows({"text/markdown": WIDE}), shows({"text/markdown": TURNED}), shows({"text/markdown": LONG})),
         code("tell()", glued("ch01_value", 21.25), tags=["remove-cell"]),
     ]
 
@@ -188,7 +189,7 @@ def test_folded_code_is_left_out_and_open_code_stays(tex):
 def test_questions_boxes_exercises_and_numbers_have_a_printed_form(tex):
     box, answers = tex.split("Answers to the questions")
     assert "(b)" in box and "square" not in box and "square" in answers
-    told = ["Exercise 1", "Solution to", "{42}", "21.2}", "Careful", r"\begin{sphinxadmonition}{note}{A box", r"\eqref{"]
+    told = ["Exercise 1.1", "Solution to", "{42}", "21.2}", "Careful", r"\begin{sphinxadmonition}{note}{A box", r"\eqref{"]
     assert [text for text in told if text not in tex] == []
 
 
@@ -197,9 +198,10 @@ def test_parts_number_their_chapters_as_the_site_does(tex):
     assert order == sorted(order) and r"\part{Method}\numberedchapters" in tex and r"\part{Reference}\letteredchapters" in tex
 
 
-def test_a_wide_table_is_set_small_and_the_widest_is_turned(tex):
+def test_a_wide_table_is_set_small_the_widest_is_turned_and_a_long_one_breaks(tex):
     tables = re.findall(r"((?:\\begin\{landscape\}|\{)\S*)\s+\\begin\{savenotes\}", tex)
-    assert len(tables) == 2 and tables[0].startswith(r"{\scriptsize") and tables[1].startswith(r"\begin{landscape}")
+    assert len(tables) == 3 == tex.count(r"\begin{tabul") + tex.count(r"\begin{longtable}") and r"\end{longtable}" in tex
+    assert tables[0].startswith(r"{\scriptsize") and tables[1].startswith(r"\begin{landscape}")
 
 
 def test_html_without_a_picture_is_refused():

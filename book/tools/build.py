@@ -112,7 +112,7 @@ def timings(records: dict[str, dict[str, Any]], titles: dict[str, str]) -> str:
 
 
 def assemble(profile: str, sources: list[Path], target: Path = BUILD / "source", printed: bool = False) -> Path:
-    """Write ``target``: prose pages, static files, executed chapters, the table of contents; ``printed``: in their form for print."""
+    """Write ``target``: prose pages, static files, executed chapters, the table of contents. ``printed``: for print."""
     names = [source.stem for source in sources]
     records = load_records(profile, names)
     shutil.rmtree(target, ignore_errors=True)

@@ -59,13 +59,12 @@ def write_contents(source: Path, title: str) -> dict[str, str]:
     toc = yaml.safe_load((source / "_toc.yml").read_text())
     (source / f"{CONTENTS}.md").write_text(f"# {title}\n")
     first, *others = toc["parts"]
-    before, pages = {toc["root"]: r"\unnumberedchapters"}, [toc["root"], *(entry["file"] for entry in first["chapters"])]
+    before = {toc["root"]: r"\unnumberedchapters"}
     for part in others:
-        files = [entry["file"] for entry in part["chapters"]]
         kind = r"\numberedchapters" if part.get("numbered") else r"\letteredchapters"
-        before[files[0]] = f"\\part{{{part['caption']}}}{kind}"
-        pages += files
-    listed = {"format": "jb-book", "root": CONTENTS, "parts": [{"chapters": [{"file": page} for page in pages]}]}
+        before[part["chapters"][0]["file"]] = f"\\part{{{part['caption']}}}{kind}"
+    parts = [first | {"chapters": [{"file": toc["root"]}, *first["chapters"]]}, *others]
+    listed = {"format": "jb-book", "root": CONTENTS, "parts": parts}
     (source / "_toc.yml").write_text(yaml.safe_dump(listed, sort_keys=False))
     return before
 
@@ -122,6 +121,7 @@ PREAMBLE = r"""
 \usepackage{pdflscape}
 \let\underscore\_ \renewcommand{\_}{\underscore\allowbreak}  % names break in narrow columns
 \newcolumntype{T}{L}  % in narrow columns justified lines tear
+\newcolumntype{\X}[2]{>{\raggedright\arraybackslash}p{\dimexpr\linewidth*#1/#2-2\tabcolsep\relax}}
 \setlength{\tymin}{5em}
 \usepackage{etoolbox}
 \AtBeginEnvironment{sphinxadmonition}{\needspace{6\baselineskip}}

@@ -104,8 +104,8 @@ HTML = {
     predict_answer: _tags('<details class="predict-answer"><summary>Answer</summary>', "</details>"),
 }
 LATEX = {
-    predict: _tags("\n\\begin{sphinxadmonition}{note}{}\n", "\n\\end{sphinxadmonition}\n"),
-    predict_question: _tags("\\textbf{", "}\n"),
+    predict: _tags("\n\\begin{sphinxadmonition}{note}", "\n\\end{sphinxadmonition}\n"),
+    predict_question: _tags("{", "}\n"),  # the box's title
     predict_choices: _tags("\n\\begin{itemize}\n", "\n\\end{itemize}\n"),
     predict_choice: _tags(lambda node: f"\n\\item[{_letter(node)}] ", "\n"),
     # `Answers` has moved these
@@ -144,7 +144,7 @@ class Answers(SphinxPostTransform):
         right = next(choice for choice in box.findall(predict_choice) if choice["right"])
         told = [_paragraph(nodes.strong("", f"{number}. {_letter(right)}"), *(child.deepcopy() for child in right.children))]
         for reply in list(box.findall(predict_reply)):
-            told.append(_paragraph(nodes.emphasis("", f"To who guessed {_letter(reply)}:"), *reply.children))
+            told.append(_paragraph(nodes.emphasis("", f"If you guessed {_letter(reply)}:"), *reply.children))
             reply.parent.remove(reply)
         answer = next(box.findall(predict_answer))
         box.remove(answer)

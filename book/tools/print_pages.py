@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 from docutils import nodes
@@ -14,33 +16,66 @@ SIZES = ((92, ""), (112, r"\footnotesize"))
 SMALL = r"\scriptsize\setlength{\tabcolsep}{3pt}\setlength{\tymin}{2.5em}"
 MOST = 135  # characters that fit beside each other in the smallest size; a table with longer words is turned
 LONGEST_LINE = 22  # characters of a cell; longer ones become paragraphs
+LONG = 32  # lines of a table that may not fit on what is left of a page
 
 
-def widths(table: nodes.table) -> tuple[int, int]:
-    """How many characters of a table stand beside each other, with the gaps between columns: if cells' lines do not break, and
-    if every word has a line of its own."""
-    lines: dict[int, int] = {}
-    words: dict[int, int] = {}
-    for row in table.findall(nodes.row):
-        for column, entry in enumerate(row.children):
-            text = entry.astext()
-            lines[column] = max(lines.get(column, 0), min(len(text), LONGEST_LINE))
-            words[column] = max([words.get(column, 0), *map(len, text.split())])
-    return sum(lines.values()) + 2 * len(lines), sum(words.values()) + 2 * len(words)
+@dataclass
+class Measure:
+    """What a table holds: characters of the longest text and of the longest word of each column, and lines, more or less."""
+
+    texts: list[int]
+    words: list[int]
+    lines: float
+
+    @property
+    def across(self) -> int:
+        """Characters beside each other if few lines break."""
+        return sum(min(text, LONGEST_LINE) + 2 for text in self.texts)
+
+    @property
+    def least(self) -> int:
+        """Characters beside each other if every word has a line of its own."""
+        return sum(word + 2 for word in self.words)
+
+    @property
+    def shares(self) -> list[int]:
+        """Widths of the columns in per cent: wider for longer texts, but not by as much, and never below a word."""
+        wanted = [max(word + 2, text**0.75) for text, word in zip(self.texts, self.words, strict=True)]
+        return [max(1, round(100 * width / sum(wanted))) for width in wanted]
+
+
+def measure(table: nodes.table) -> Measure:
+    """Measure a table."""
+    rows = [[entry.astext() for entry in row.children] for row in table.findall(nodes.row)]
+    columns = list(zip(*rows, strict=True)) if len({len(row) for row in rows}) == 1 else [[text] for row in rows for text in row]
+    texts = [max(map(len, column)) for column in columns]
+    words = [max((len(word) for text in column for word in text.split()), default=0) for column in columns]
+    found = Measure(texts, words, 0)
+    wide = [max(1, share / 100 * SIZES[0][0]) for share in found.shares]
+    found.lines = sum(
+        max((math.ceil(len(text) / room) for text, room in zip(row, wide, strict=False)), default=1) for row in rows
+    )
+    return found
 
 
 class Fit(SphinxPostTransform):
-    """Tables that are too wide for the page in smaller letters, and the widest on a page turned on its side."""
+    """Tables that are too wide for the page in smaller letters, the widest on a page turned on its side, and the longest over
+    several pages."""
 
     default_priority = 850
     formats = ("latex",)
 
     def run(self, **kwargs: Any) -> None:
         for table in list(self.document.findall(nodes.table)):
-            line, least = widths(table)
-            start, end = f"{{{next((size for most, size in SIZES if line <= most), SMALL)}", "}"
-            if least > MOST and not any(isinstance(above, nodes.Admonition) for above in _above(table)):
+            found = measure(table)
+            boxed = any(isinstance(above, nodes.Admonition) for above in _above(table))
+            start, end = f"{{{next((size for most, size in SIZES if found.across <= most), SMALL)}", "}"
+            if found.least > MOST and not boxed:
                 start, end = f"\\begin{{landscape}}{SMALL}", "\\end{landscape}"
+            if found.lines > LONG and not boxed:
+                table["classes"] += ["longtable", "colwidths-given"]
+                for column, share in zip(table.findall(nodes.colspec), found.shares, strict=True):
+                    column["colwidth"] = share
             place = table.parent.index(table)
             table.parent.insert(place + 1, nodes.raw("", f"\n{end}\n", format="latex"))
             table.parent.insert(place, nodes.raw("", f"\n{start}\n", format="latex"))
