@@ -125,6 +125,9 @@ PREAMBLE = r"""
 \setlength{\tymin}{5em}
 \usepackage{etoolbox}
 \AtBeginEnvironment{sphinxadmonition}{\needspace{6\baselineskip}}
+\pretocmd{\section}{\needspace{9\baselineskip}}{}{}
+\pretocmd{\subsection}{\needspace{7\baselineskip}}{}{}
+\renewcommand*{\sphinxtablecontinued}[1]{\textsf{continued}}
 \makeatletter
 \AtBeginDocument{\spx@image@maxheight=.8\textheight}  % the caption needs room too
 % the page of the bibliography has a title already, and the text cites authors and years, not labels

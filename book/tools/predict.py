@@ -104,8 +104,8 @@ HTML = {
     predict_answer: _tags('<details class="predict-answer"><summary>Answer</summary>', "</details>"),
 }
 LATEX = {
-    predict: _tags("\n\\begin{sphinxadmonition}{note}", "\n\\end{sphinxadmonition}\n"),
-    predict_question: _tags("{", "}\n"),  # the box's title
+    predict: _tags("\n\\begin{sphinxadmonition}{note}{Predict}\n", "\n\\end{sphinxadmonition}\n"),
+    predict_question: _tags("\\textbf{", "}\n"),
     predict_choices: _tags("\n\\begin{itemize}\n", "\n\\end{itemize}\n"),
     predict_choice: _tags(lambda node: f"\n\\item[{_letter(node)}] ", "\n"),
     # `Answers` has moved these

@@ -39,8 +39,11 @@ class Measure:
 
     @property
     def shares(self) -> list[int]:
-        """Widths of the columns in per cent: wider for longer texts, but not by as much, and never below a word."""
-        wanted = [max(word + 2, text**0.75) for text, word in zip(self.texts, self.words, strict=True)]
+        """Widths of the columns in per cent: room for every word, and what is left by the length of the texts, dampened."""
+        room = [1.15 * word + 4 for word in self.words]
+        more = [max(0.0, text**0.75 - least) for text, least in zip(self.texts, room, strict=True)]
+        left = max(0.0, SIZES[0][0] - sum(room)) / (sum(more) or 1)
+        wanted = [least + left * further for least, further in zip(room, more, strict=True)]
         return [max(1, round(100 * width / sum(wanted))) for width in wanted]
 
 
