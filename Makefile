@@ -46,9 +46,10 @@ course: $(INSTALLED) ## make teaching material in _build/course: notebooks, slid
 
 # The unit tests, then every chapter twice in its smallest size: papermill runs it and stores what
 # it showed; nbval runs the committed notebook and compares with that. So a chapter that no longer
-# runs fails, and so does one whose results depend on luck. Then the pages are made of that and
-# opened in Chromium, if there is one: a page that a reader could not use fails too.
-test: $(INSTALLED) $(NODE) ## the unit tests, every chapter twice in the smoke profile, its pages in a browser (ARGS= for pytest)
+# runs fails, and so does one whose results depend on luck. Then the pages are made of that, with the
+# model in its page, and opened in Chromium, if there is one: a page that a reader could not use fails
+# too. After `make book PROFILE=smoke` chapters and pages are there, and neither is made again.
+test: $(INSTALLED) $(NODE) $(WEB) ## the unit tests, every chapter twice in the smoke profile, its pages in a browser (ARGS= for pytest)
 	$(RUN) -m pytest -n 2 $(ARGS)
 	$(RUN) book/tools/execute.py --profile smoke
 	$(RUN) book/tools/validate.py --profile smoke

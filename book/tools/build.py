@@ -3,12 +3,14 @@
     python book/tools/build.py --profile cpu [--chapters ch03]
 
 Sphinx warnings are errors. The site goes to _build/html only when everything is right, so a failing
-build leaves the last good one in place.
+build leaves the last good one in place. A site that was made of the very same sources is left as it is, so
+`make book` and `make test` after each other render it once.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib.util
 import json
 import os
@@ -25,6 +27,7 @@ import chain
 import ledger
 import rivals
 import social_card
+from execute import package_hash
 from notebooks import names_of
 from pages import problems
 from pictures_in_pages import Shelf, prepare
@@ -35,6 +38,7 @@ from schedules import fill
 from shown_code import fit_notebook, tidy_cells
 
 BOOK = ROOT / "book"
+KEY = BUILD / "html.key"  # of what _build/html was made
 MATHJAX = "tex-svg-full.js"  # one file that holds every TeX extension and draws with paths: no fonts to fetch
 
 
@@ -231,13 +235,27 @@ def complete(html: Path) -> None:
     )
 
 
-def publish(html: Path) -> None:
-    """Swap the new site in."""
+def key_of(source: Path, strict: bool, root: Path = ROOT) -> str:
+    """Hash of all that the pages of assembled ``source`` are made of: it, the book's tools and settings, the notebooks that
+    are handed out, the package whose code the pages show, and the lock."""
+    digest = hashlib.sha256(f"{strict} {package_hash()} {sys.version}".encode())
+    alone = [root / name for name in ("_config.yml", "requirements.lock", "pyproject.toml", "book/404.html")]
+    for folder, pattern in ((source, "*"), (root / "book" / "tools", "*.py"), (root / "notebooks", "*.ipynb")):
+        alone += sorted(path for path in folder.rglob(pattern) if path.is_file())
+    for path in alone:
+        digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def publish(html: Path, key: str) -> None:
+    """Swap the new site in, and remember of what it was made."""
     target, old = BUILD / "html", BUILD / "html.old"
     shutil.rmtree(old, ignore_errors=True)
+    KEY.unlink(missing_ok=True)
     if target.exists():
         target.rename(old)
     html.rename(target)
+    KEY.write_text(key)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -247,14 +265,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--chapters", nargs="*", default=[])
     options = parser.parse_args(arguments)
     try:
-        html = render(assemble(options.profile, chapters(options.chapters)), strict=not options.chapters)
+        source, strict = assemble(options.profile, chapters(options.chapters)), not options.chapters
+        key = key_of(source, strict)
+        if (BUILD / "html" / "index.html").exists() and KEY.exists() and KEY.read_text() == key:
+            print(f"nothing changed since _build/html was made (profile {options.profile})")
+            return 0
+        html = render(source, strict)
         complete(html)
         if found := problems(html):
             said = "the pages are not as they should be:\n" + "\n".join(found)
-            if not options.chapters:
+            if strict:
                 raise BookError(said)
             print(said)
-        publish(html)
+        publish(html, key)
     except BookError as error:
         print(f"FAILED {error}", file=sys.stderr)
         return 1
