@@ -132,7 +132,12 @@ card = weights.read_card("g_phone")
 # **Images added up.** The layers stand in blocks, one for each resolution $r$ from 4 to the full $R$: one modulated convolution in the first block, two in every other.
 # Each block turns its feature maps $x_r$ into an RGB picture (*toRGB*, one more modulated convolution, of single texels) and adds it to the enlarged picture of the blocks before (an *output skip*):
 #
-# $$ y_r = \operatorname{up}(y_{r/2}) + \operatorname{toRGB}_r(x_r), \qquad r = 4, 8, \dots, R . $$ (eq-ch02-skip)
+# $$
+# \begin{aligned}
+# y_r &= \operatorname{up}(y_{r/2}) + \operatorname{toRGB}_r(x_r) \\
+# r &= 4, 8, \dots, R
+# \end{aligned}
+# $$ (eq-ch02-skip)
 #
 # The figure takes one sample apart: above, what each block adds (grey is nothing); below, the picture so far.
 
@@ -177,9 +182,9 @@ figures.show(
 # To such a small signal a leaky ReLU is a straight line nearly everywhere, and a straight line of zero-mean grain has zero mean: nothing is left that could tell a grainy texture from a smooth one.
 # So the discriminator, and the encoder as well, also read the finest *bands* of the Laplacian pyramid {cite}`burt1983laplacian`,
 #
-# $$ b_\ell = g \, v_\ell \odot \left( x_\ell - \frac{\uparrow \downarrow (v_\ell \odot x_\ell)}{\uparrow \downarrow v_\ell} \right), \qquad \ell = 0, 1, \dots $$ (eq-ch02-bands)
+# $$ b_\ell = g \, v_\ell \odot \left( x_\ell - \frac{\uparrow \downarrow (v_\ell \odot x_\ell)}{\uparrow \downarrow v_\ell} \right) $$ (eq-ch02-bands)
 #
-# what each octave above 32² adds to the next coarser picture, amplified by a fixed factor $g$ (`GAIN` below).
+# for $\ell = 0, 1, \dots$: what each octave above 32² adds to the next coarser picture, amplified by a fixed factor $g$ (`GAIN` below).
 # Here $x_\ell$ and $v_\ell$ are texture and visibility after $\ell$ halvings of their size, $\downarrow$ halves and $\uparrow$ doubles.
 # The quotient is a mean over observed texels, so that the rim of a hole is no detail.
 # Discriminators on wavelet bands {cite}`gal2021swagan` rest on the same observation.
@@ -879,7 +884,12 @@ ch02.check_r1(r1)
 # But the rows are not independent: all of them describe one capture.
 # Take the codes as long vectors and their first $n$ principal components, with coordinates $u$ of unit variance, and let a layer read its row through an affine map with matrix $A_l$ and offset $c_l$:
 #
-# $$ w^+_l \approx b_l + B_l\, u , \qquad A_l\, w^+_l + c_l = (A_l B_l)\, u + (A_l b_l + c_l) . $$
+# $$
+# \begin{aligned}
+# w^+_l &\approx b_l + B_l\, u \\
+# A_l\, w^+_l + c_l &= (A_l B_l)\, u + (A_l b_l + c_l)
+# \end{aligned}
+# $$
 #
 # The right side is again an affine map, so the new basis costs nothing: with one $u$ for all layers, W is what was the span of the codes, and with a row for each, W+ is what it was.
 # ````

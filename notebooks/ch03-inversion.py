@@ -114,7 +114,12 @@ inverter = lab.Inverter(g_phone, d_phone, encoder, curvature)
 #
 # **Look only where the phone has looked.** The pixel distance is a mean square over observed texels $p$, averaged over the $K$ levels $\ell$ of an *area pyramid*, the same picture at full, half, quarter size and so on ($\downarrow^\ell$ halves it $\ell$ times):
 #
-# $$ d_{\text{pix}}(y, x; v) = \frac1K \sum_{\ell=0}^{K-1} \frac{\sum_p \big( \downarrow^\ell [\, v \odot (y - x) \,] \big)_p^2 \big/ (\downarrow^\ell v)_p}{\sum_p (\downarrow^\ell v)_p} . $$ (eq-ch03-pyramid)
+# $$
+# \begin{aligned}
+# d_{\text{pix}}(y, x; v) &= \frac1K \sum_{\ell=0}^{K-1} \frac{\sum_p \big( r_\ell \big)_p^2 \big/ (\downarrow^\ell v)_p}{\sum_p (\downarrow^\ell v)_p} \\
+# r_\ell &= \; \downarrow^\ell [\, v \odot (y - x) \,]
+# \end{aligned}
+# $$ (eq-ch03-pyramid)
 #
 # The difference is multiplied by $v$ *before* anything is averaged, so an unobserved texel has exactly no influence.
 # The finest level is the usual error, coarser ones pull from further away.
@@ -123,7 +128,7 @@ inverter = lab.Inverter(g_phone, d_phone, encoder, curvature)
 # **A prior that knows the shape of W.** $G$ was trained on $w$ from its mapping network, which fill a thin, slanted cloud.
 # With $\mu$, $U$ and $\sigma$ the mean, the principal axes and the standard deviations of that cloud, the *prior energy*
 #
-# $$ e(w^+) = \frac{1}{Ln} \sum_{l=1}^{L} \Big\lVert \operatorname{diag}(\sigma)^{-1}\, U^\top (w_l - \mu) \Big\rVert^2 $$ (eq-ch03-prior)
+# $$ e(w^+) = \frac{1}{Ln} \sum_{l=1}^{L} \big\lVert \operatorname{diag}(\sigma)^{-1} U^\top (w_l - \mu) \big\rVert^2 $$ (eq-ch03-prior)
 #
 # counts how many standard deviations a code lies from the mean, squared: about 1 for a sample of the generator.
 # What stands between the bars are the *whitened* coordinates of a row, in which the cloud is round.

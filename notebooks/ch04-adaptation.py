@@ -109,8 +109,11 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 # The authors state this objective {cite}`athar2024bridging`, over $\theta(8+)$, the generator's parameters after the 8×8 block; $\lambda_1$ and $\lambda_2$ are weights:
 #
 # $$
+# \begin{aligned}
 # \min_{\theta(8+)\ \text{of}\ G_\text{studio}}\ \max_{D_\text{studio}}\quad
-# L_\text{adv} + L_\text{R1} + L_\text{percp-recons} + \lambda_1 L_\text{percp} + \lambda_2 L_\text{faceID}
+# & L_\text{adv} + L_\text{R1} + L_\text{percp-recons} \\
+# & {} + \lambda_1 L_\text{percp} + \lambda_2 L_\text{faceID}
+# \end{aligned}
 # $$ (eq-ch04-objective)
 #
 # A *pair* is a capture and the studio texture of one person, and *who descends* a term is who changes to make it smaller:
@@ -128,8 +131,9 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 # $$
 # \begin{aligned}
 # L^{G}_\text{adv} &= \mathbb{E}_{w^+} \operatorname{softplus}(-D(G(w^+))) \\
-# L^{D} &= \mathbb{E}_{x} \operatorname{softplus}(-D(x)) + \mathbb{E}_{w^+} \operatorname{softplus}(D(G(w^+))) + L_\text{R1} \\
-# L_\text{R1} &= \tfrac{\gamma}{2}\, \mathbb{E}_{x} \lVert \nabla_x D(x) \rVert^2, \qquad x \sim \text{studio}
+# L^{D} &= \mathbb{E}_{x} \operatorname{softplus}(-D(x)) \\
+# & \quad + \mathbb{E}_{w^+} \operatorname{softplus}(D(G(w^+))) + L_\text{R1} \\
+# L_\text{R1} &= \tfrac{\gamma}{2}\, \mathbb{E}_{x} \lVert \nabla_x D(x) \rVert^2, \quad x \sim \text{studio}
 # \end{aligned}
 # $$ (eq-ch04-adv)
 #

@@ -21,7 +21,7 @@
 # - Why the *logarithm's* gradient of a phone texture is nearly free of its light, and when it is not.
 # - To put the phone's detail on the generator's light without any network, and to see what leaks.
 # - Which one number of a face a camera hides, and where it can be read all the same.
-# - What our diffusion model, the *detailer*, sees, what it predicts, and why: the residual of real results, as a *velocity*, down to pure noise, with a weight for each time step and a scale for each band.
+# - What our diffusion model, the *detailer*, sees, and what it predicts: what is still wrong with real results, in a form that works from pure noise on.
 # - To ask of a network whether it earns its place: against fusion alone, and against itself without the phone.
 #
 # **You need**: {ref}`ch04` (where the coarse texture comes from) and the idea of a diffusion model {cite}`ho2020ddpm`.
@@ -104,7 +104,7 @@ notebook.tell("ch05", facts)
 # \nabla \log I = \nabla \log A + \nabla \log S .
 # $$ (eq-ch05-log)
 #
-# Smooth shading has a small second term, so the log gradient is nearly the albedo's {cite}`land1971retinex`.
+# Smooth shading has a small second term, so the log gradient, $\nabla \log I$, is nearly the albedo's {cite}`land1971retinex`.
 # The raw gradient $\nabla I = S\,\nabla A + A\,\nabla S$ keeps the shading as a *factor* on every pore: strong on the lit cheek, weak on the dark one.
 # No exact illumination invariant exists {cite}`chen2000invariants`, so this is a matter of degree, and we can measure the degree: our synthetic heads come with their true albedo.
 # Below, the same heads under two lights that we make by hand from their true normals: a smooth one without shadows, and a hard one with a cast shadow and a small highlight.
@@ -128,21 +128,21 @@ figures.show(
 # ## Fusion: the phone's gradients, the generator's light
 #
 # Let $G$ be the generator's texture, enlarged, $T$ the fused texture that we look for, and $B$ a low pass, a blur, that looks at observed texels only.
-# In logarithms of linear light, channel by channel,
+# In logarithms of linear light (the values of a picture file, decoded), channel by channel,
 #
 # $$
-# \log T = \log I + B\,(\log G - \log I) .
+# \log T = \log I + B\,(\log G - \log I)
 # $$ (eq-ch05-fuse)
 #
-# What is finer than $B$ stays the phone's; what is coarser, light and colour above all, becomes the generator's.
+# What is finer than the blur stays the phone's; what is coarser, light and colour above all, becomes the generator's.
 # Where nothing was seen, $T$ is $G$.
 #
-# The edge of a cast shadow is finer than any blur, and would stay behind as a relief of its own.
+# The edge of a cast shadow is finer than any blur, and would stay behind as a dark line with a bright one beside it.
 # So on skin $B$ is a bilateral filter {cite}`tomasi1998bilateral,durand2002bilateral`: it averages $\log G - \log I$ over texels near by *and* of like value, follows a steep step, which it takes for the light's, and smooths over pores and wrinkles, which are shallow.
 # Where the layout has eyes, brows and lips a steep step is the person's, and $B$ is a Gaussian blur.
 #
 # A screened Poisson equation {cite}`perez2003poisson`, which looks for the texture that has given gradients and stays near to $G$, does the same with another low pass; ours needs no solver and no rule for the borders of holes.
-# $B$ has a standard deviation of {glue:text}`ch05_width:.1f` texels at this size: just wide enough to bridge what the generator, at half the size or less, cannot draw.
+# The blur has a standard deviation of {glue:text}`ch05_width:.1f` texels at this size: just wide enough to bridge what the generator, at half the size or less, cannot draw.
 
 # %%
 notebook.source(stage4.fuse)
@@ -166,15 +166,15 @@ figures.show(
 # The coarse part is the generator's, and with it the one number that everybody sees first: how light this skin is.
 # The phone's level does not tell it, because a camera *meters*: it exposes dark and light skin to nearly the same grey.
 # Log gradients do not tell it either, for a factor is just what they are blind to.
-# And the code was made to draw the phone texture once more, which asks for no such thing.
+# And the encoder's code was made to draw the phone texture once more, which asks for no such thing.
 # Yet it is in the picture: the white of the eyes, lips and brows keep their relation to the skin beside them.
 #
-# So a network of {glue:text}`ch05_tone_numbers:,` numbers reads the *level*, the mean logarithm of the skin's light, and one factor brings G_studio's texture to it.
+# So a network with {glue:text}`ch05_tone_numbers:,` parameters, the *tone network*, reads the *level* in it, the mean natural logarithm of the skin's light, and one factor brings G_studio's texture to that level.
 # It is ours; the paper has nothing of the kind.
 # With a few dozen studio textures it would learn people by heart, so under `few` it learns from three things:
 # captures of these people; their studio textures under random light, metered by a random camera;
 # and the captures of everybody else, whose level nobody knows. Of those it is asked for the level of the same person's *other* captures.
-# A camera lets a share of the true level through (here {glue:text}`ch05_tone_through:.2f`, learnt along), and the rest is noise of another picture, which nobody can foresee and a network learns to leave out {cite}`lehtinen2018noise2noise`.
+# The level of such a capture is a share of the true one (here {glue:text}`ch05_tone_through:.2f`, learnt along) and the chance of that picture, which nobody can foresee and a network learns to leave out {cite}`lehtinen2018noise2noise`.
 
 # %%
 notebook.source(with_level)
@@ -202,17 +202,17 @@ figures.show(
 #
 # ## The detailer: draw what is still wrong
 #
-# The detailer does not draw a face; it draws what is wrong with the fused one.
+# The detailer does not draw a face; it draws $x_0$, what is wrong with the fused one, the *residual*:
 #
 # $$
-# x_0 = (\text{truth} - T)\,/\,s ,
+# x_0 = (\text{truth} - T)\,/\,c ,
 # $$ (eq-ch05-residual)
 #
-# and $s$ brings the residual to unit variance, which a diffusion model expects.
+# where the number $c$ brings it to unit variance, which a diffusion model expects.
 # $T$ is a *real* result: in training, captures are disturbed as in {ref}`ch04`, encoded, drawn by the G_studio of the same protocol, and fused, so that the network sees the errors that it will be asked about.
 #
 # Beside the noisy residual it sees $T$, $G$, the phone's two log-gradient channels (compressed by $\operatorname{asinh}$), where they can be trusted (holes are grown by a few texels, so that their rims do not count), and the place $(u, v)$ in the layout.
-# The network can also be shown the relief of the light that fusion took away, whose slopes are where shadows end; the released one {glue:text}`ch05_relief`.
+# The network can also be shown the light that fusion took away, $\log I - \log T$, whose slopes are where shadows end; the released one {glue:text}`ch05_relief`.
 # For a share of the training samples the phone is hidden: then $T = G$, gradients and trust are zero, and the network must know by itself what belongs there.
 # At test time `guided=False` does the same.
 
@@ -222,32 +222,39 @@ notebook.tell("ch05", shown.inputs(lab))
 
 # %% [markdown]
 # The phone is hidden for {glue:text}`ch05_hidden:.0f` % of the samples.
-# The released model's $s$ is {glue:text}`ch05_scale:.4f`; the residuals of these unseen people have a standard deviation of {glue:text}`ch05_residual_std:.4f`.
+# The released model's $c$ is {glue:text}`ch05_scale:.4f`; the residuals of these unseen people have a standard deviation of {glue:text}`ch05_residual_std:.4f`.
 #
 # ## How it predicts: velocity, down to no signal at all
 #
+# A diffusion model learns to take noise away, and draws by beginning with nothing but noise.
 # A noisy residual is $x_t = \alpha_t x_0 + \sigma_t \varepsilon$: at time step $t$ a share $\alpha_t$ of the signal is left, and $\sigma_t$ of the Gaussian noise $\varepsilon$ has come in, with $\alpha_t^2 + \sigma_t^2 = 1$.
 # The network predicts the velocity {cite}`salimans2022progressive`, here called $v$ (no coordinate of the layout):
 #
 # $$
-# v = \alpha_t\, \varepsilon - \sigma_t\, x_0, \qquad\text{so}\qquad x_0 = \alpha_t\, x_t - \sigma_t\, v .
+# \begin{aligned}
+# v &= \alpha_t\, \varepsilon - \sigma_t\, x_0, \quad\text{so that} \\
+# x_0 &= \alpha_t\, x_t - \sigma_t\, v
+# \end{aligned}
 # $$ (eq-ch05-velocity)
 #
-# At the last step of a common schedule a little signal is left ($\alpha_T =$ {glue:text}`ch05_left_over:.3f` for the dashed curve below), so a network trained on it has never seen pure noise, where sampling begins.
+# At the last step of a common schedule a little signal is left ($\alpha_t =$ {glue:text}`ch05_left_over:.3f` for the dashed curve below), so a network trained on it has never seen pure noise, where sampling begins.
 # We take a cosine schedule, which nearly ends at zero, and rescale it to end there exactly {cite}`lin2024zerosnr`.
 # There a noise prediction would say nothing about $x_0$ (it divides by $\alpha_t = 0$), and a velocity still does.
-# The loss is weighted by Min-SNR-5 {cite}`hang2023minsnr`; its weight is zero at pure noise, where a sampler of few steps takes its longest step, so we keep a floor $f =$ {glue:text}`ch05_floor:.1f`, which is our addition.
+# In the loss $L$ each time step has a weight $m_t$ that follows from its signal-to-noise ratio, $\mathrm{SNR}_t$: Min-SNR-5 {cite}`hang2023minsnr`, which is capped where there is little noise.
+# That weight is zero at pure noise, where a sampler of few steps takes its longest step, so we keep a floor $f =$ {glue:text}`ch05_floor:.1f`, which is our addition.
 # With $\hat v$ for what the network predicts:
 #
 # $$
 # \begin{aligned}
-# L &= \mathbb{E}_{t,\varepsilon}\ \max\!\Big(\frac{\min(\mathrm{SNR}_t, 5)}{\mathrm{SNR}_t + 1},\ f\Big)\ \lVert \hat v - v \rVert^2 \\
+# L &= \mathbb{E}_{t,\varepsilon}\ m_t\, \lVert \hat v - v \rVert^2 \\
+# m_t &= \max\!\Big(\frac{\min(\mathrm{SNR}_t, 5)}{\mathrm{SNR}_t + 1},\ f\Big) \\
 # \mathrm{SNR}_t &= \alpha_t^2 / \sigma_t^2
 # \end{aligned}
 # $$ (eq-ch05-loss)
 #
-# The residual's power is spread unevenly over its bands, as the third panel shows: the coarse brightness of 2×2 blocks holds {glue:text}`ch05_coarse_share:.0f` % of it.
-# So each band of blocks, in brightness and two colours, gets scales of its own, as EDM {cite}`karras2022edm` gives them to the whole picture: the best *linear* guess of the velocity is built in, and the network learns what is left, at unit size.
+# Cut into blocks of 2×2 texels, the residual has four *bands*: the blocks' mean, and the differences in them along $u$, along $v$ and along both.
+# Its power is spread unevenly over them, as the third panel shows: the mean brightness of the blocks holds {glue:text}`ch05_coarse_share:.0f` % of it.
+# So each band, in brightness and two colours, gets scales of its own, as EDM {cite}`karras2022edm` gives them to the whole picture: the best *linear* guess of the velocity is built in, and the network learns what is left, at unit size.
 
 # %% tags=["hide-input"]
 for function in (training.velocity, training.clean_from_velocity):
@@ -280,9 +287,9 @@ notebook.tell("ch05", facts | {"live_images": settings.live_images})
 
 # %% tags=["hide-input"]
 card = weights.read_card("detailer", protocol="few")
-keys = {"data": "data", "images": "images", "device": "trained on", "seed": "seed"}
+keys = {"data": "learnt from", "images": "crops of these that it saw"}
 of_card = [[text, card[key]] for key, text in keys.items()]
-notebook.table_of(["of the released detailer", ""], of_card)
+notebook.table_of(["the released detailer", ""], of_card)
 guided, unguided = lab.draw(), lab.draw(guided=False)
 columns = {"phone": lab.phone, "G_studio": lab.enlarged, "unguided": unguided}
 columns |= {"fusion": lab.fused, "live": lab.draw([0, lab.uneven], model=beginner)}
@@ -361,7 +368,7 @@ notebook.tell("ch05", facts | {"some": len(lab.phone[some])})
 # Detail in a hole is invented, however good it looks; an honest avatar would say so.
 #
 # One sampling step gives the model's mean: smooth, and often good in numbers that like smoothness.
-# The smallest perceptual distance on these {glue:text}`ch05_some` captures is at {glue:text}`ch05_best_steps` steps; our setting is {glue:text}`ch05_steps`.
+# On these {glue:text}`ch05_some` captures the perceptual distance is smallest when the number of steps is {glue:text}`ch05_best_steps`; our setting is {glue:text}`ch05_steps`.
 #
 # ## What nobody saw: borrowed, not known
 #

@@ -106,18 +106,21 @@ notebook.tell("ch06", facts)
 # %% [markdown]
 # ## The chain in one call, and its rivals
 #
-# Let $x$ be the phone texture, $v$ its visibility, $E$ the encoder of {ref}`ch02`, and fuse the fusion of {ref}`ch05`.
-# Then
+# Let $x$ be the phone texture and $v$ its visibility.
+# The encoder $E$ of {ref}`ch02` finds the face's code $w^+$; from it $G_\text{studio}$ of {ref}`ch04`, brought to the tone that the capture tells, draws the studio texture $\hat s$; fusion ({ref}`ch05`, with $I$, $G$, $T$ for our $x$, $\hat s$, $f$) puts the phone's detail on it; and the detailer adds what it finds missing:
 #
 # ```{math}
 # :label: eq-ch06-chain
 # \begin{aligned}
-# w^+ &= E(x, v), & \hat s &= G_\text{studio}(w^+), \\
-# f &= \text{fuse}(x, v, \hat s), & y &= f + \text{detail}\big(f, \hat s, x, v\big).
+# w^+ &= E(x, v) \\
+# \hat s &= G_\text{studio}(w^+) \\
+# f &= \text{fuse}(x, v, \hat s) \\
+# y &= f + \text{detail}\big(f, \hat s, x, v\big)
 # \end{aligned}
 # ```
 #
-# The authors state the order code, studio generator, diffusion model {cite}`athar2024bridging`; the sizes, the sampler and the fusion are our choices.
+# Here $y$ is the result.
+# The authors state the order code, studio generator, diffusion model {cite}`athar2024bridging`; the sizes, the sampler, the tone and the fusion are our choices.
 # So is taking the encoder's code as it is: $G_\text{studio}$ was trained on such codes, and an optimised one ({ref}`ch03`) lies where it has never been.
 # Where nothing was seen, $y$ takes the detail of an exemplar at the end ({ref}`ch05`).
 # Nothing is tuned to a person: all that is computed for a new capture is its code $w^+$, a blur, and one run of the sampler.
@@ -159,17 +162,17 @@ notebook.source(evaluation.quotient)
 #
 # ```{math}
 # :label: eq-ch06-bootstrap
-# \bar m^* = \frac{\sum_{s\in S^*}\sum_{c\in s} m_c}{\sum_{s\in S^*} |s|}, \qquad
-# \big[\,q_{2.5\,\%}(\bar m^*),\; q_{97.5\,\%}(\bar m^*)\,\big],
+# \bar m^* = \frac{\sum_{s\in S^*}\sum_{c\in s} m_c}{\sum_{s\in S^*} |s|}
 # ```
 #
-# where $|s|$ counts the captures of subject $s$, and $q$ is a quantile over many such drawings.
+# is the mean of one drawing, where $|s|$ counts the captures of subject $s$.
+# Of many drawings the interval leaves out the 2.5 % with the smallest and the 2.5 % with the largest mean.
 
 # %%
 table = exam.run_all("runs/ch06/evaluation.json")
 close = [m for m in shown.METRICS if m.startswith(("psnr", "low", "perceptual"))]
 who = [m for m in shown.METRICS if m not in close]
-display(Markdown("**How close to the truth**\n\n" + table.markdown(close)))
+display(Markdown("**How close to the truth**\n\n" + table.markdown(close, more=True)))
 display(Markdown("**Who is it, in which light**\n\n" + table.markdown(who)))
 judge = weights.read_card("identity_eval")["metrics"]
 each = np.bincount(np.unique(table.subject, return_inverse=True)[1])
@@ -300,7 +303,7 @@ notebook.tell("ch06", shown.lights(seen, table))
 #
 # The paper feeds its texture to a pretrained universal avatar model {cite}`cao2022authentic`, which is not public.
 # We put it on a textured mesh instead: the layout gives each texel $(u, v)$ a place in space, so a map of these places, $P(u, v)$, *is* the head, sampled on a regular grid, closed at the back and at the crown.
-# Here $P$ is the subject's own, from the generator; for a photograph ({ref}`ch07`) the base head takes its place.
+# Here $P$ is the subject's own, from our generator of heads; for a photograph ({ref}`ch07`) the base head takes its place.
 #
 # In the slider the camera and the lamps stand still and the head turns, so a light that is baked into the texture turns with it.
 # That is how you catch it: watch the dark side of the phone texture move with the nose.
@@ -331,7 +334,7 @@ glb = avatar.write_glb(mesh, skins["chain"], folder / "avatar.glb")
 again, skin = avatar.read_glb(glb)
 assert torch.equal(again.triangles, mesh.triangles)
 assert (skin - skins["chain"]).abs().max() < 1 / 255
-print(f"{glb}: {len(mesh.vertices)} vertices, {skin.shape[-1]}² texture")
+print(f"{glb.name}: {len(mesh.vertices)} vertices, {skin.shape[-1]}² texture")
 title = "A synthetic test subject"
 viewer = avatar.write_viewer(
     mesh, folder / "avatar.html", {"chain": skins["chain"], **skins}, title=title

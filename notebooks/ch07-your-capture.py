@@ -111,19 +111,22 @@ figures.show(
 # %% [markdown]
 # ## Unwrapping
 #
-# The layout's head is posed to the landmarks by a similarity, scale $s$, rotation $R$ and offset $t$; what is left over, $r$, is interpolated over the triangles and added.
-# Each texel at the place $X(u, v)$ then knows its pixel, by the camera's projection $\Pi$, and takes the colour of the photo $I$ there:
+# Every texel $(u, v)$ of the layout has a place $X(u, v)$ on its head.
+# That head is moved onto the landmarks by a similarity, scale $a$, rotation $R$ and offset $t$; what the landmarks still differ by, $r$, is interpolated over the triangles and added.
+# So each texel finds its pixel, by the camera's projection $\Pi$, and takes the colour of the photo $I$ there:
 #
 # ```{math}
 # :label: eq-ch07-unwrap
 # \begin{aligned}
-# x(u, v) &= I\big(\Pi\,(s R\, X(u, v) + t + r(u, v))\big) \\
-# v(u, v) &= \underbrace{\text{ramp}\big(n \cdot c\big)}_{\text{facing}}\;\underbrace{[\text{not hidden}]}_{\text{depth buffer}}\;\underbrace{[\text{inside the picture}]}_{\text{margin}}
+# x(u, v) &= I\big(\Pi\,(a R\, X(u, v) + t + r(u, v))\big) \\
+# v(u, v) &= \text{ramp}(n \cdot c) \\
+# & \quad \cdot [\text{not hidden}] \cdot [\text{in the picture}]
 # \end{aligned}
 # ```
 #
 # Here $x$ is the phone texture, and $v$ before a bracket its visibility (inside of one it is a coordinate of the layout).
-# A depth buffer is a picture of how far the nearest surface is, so it knows what hides what; $n \cdot c$ is the cosine between the surface normal and the direction to the camera, and the ramp rises from 0 at a grazing angle to 1.
+# The cosine $n \cdot c$ between the surface's normal $n$ and the direction $c$ to the camera tells how squarely a place is seen, and the ramp rises from 0 at a grazing angle to 1.
+# A bracket is 1 where it is true and 0 elsewhere; a depth buffer is a picture of how far the nearest surface is, so it knows what hides what.
 # How the authors weight their frames we do not know; this visibility is our choice.
 
 # %%
@@ -181,6 +184,7 @@ figures.before_after(
 #
 # Only the face comes from the photograph.
 # Turn the head: scalp, ears, neck and back are what the generator thinks belongs to such a face.
+# In Jupyter or Colab, the picture below it moves one lamp around the head: light that stays where it was is in the texture.
 
 # %%
 mesh = avatar.head_mesh(grid=96)

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from shown_code import WIDTH, fit, fit_notebook, tidy_cells, without_glue
+from shown_code import WIDTH, fit, fit_notebook, tidy_cells, with_short_captions, without_glue, without_lists
 
 
 def code(source, *tags, outputs=()):
@@ -82,3 +82,35 @@ def test_the_librarys_code_in_outputs_fits_too():
 
 def test_what_does_not_parse_is_shown_as_it_is():
     assert fit(["%pip install x", "x  =  1"]) == ["%pip install x", "x = 1"]
+
+
+def test_a_caption_in_code_ends_after_a_few_words_and_other_texts_stay():
+    caption = "Größe und Licht: " + "eine lange Unterschrift, die unter dem Bild ganz steht, " * 2
+    short = with_short_captions(f'figures.show(draw(x, "{caption}"), "{caption}")\ny = "{caption}"')
+    assert f'draw(x, "{caption}")' in short and f'y = "{caption}"' in short
+    (said,) = (
+        call.args[1].value for call in ast.walk(ast.parse(short)) if getattr(getattr(call, "func", None), "attr", "") == "show"
+    )
+    assert said.startswith("Größe und Licht") and said.endswith("…") and len(said) <= 40
+    kept = 'figures.show(fig, "A short one.")'
+    assert with_short_captions(kept) == kept and with_short_captions("%timeit f()") == "%timeit f()"
+
+
+def test_the_librarys_code_is_shown_without_lists_of_arguments_and_long_code_is_folded():
+    doc = '"""What it does: x² + 1.\n\n    And why.\n\n    Args:\n        x: a number.\n    Returns:\n        Another.\n    """'
+    short = without_lists(f"def f(x):\n    {doc}\n    return x * x + 1")
+    assert ast.parse(short).body[0].body[1:] and "And why." in short and "Args" not in short and "Another" not in short
+    assert ast.get_docstring(ast.parse(short).body[0]) == "What it does: x² + 1.\n\nAnd why."
+    plain = 'def f(x):\n    """One line."""\n    return x'
+    assert without_lists(plain) == plain
+
+    def shown(lines):
+        body = "\n".join(f"    y{k} = {k}" for k in range(lines))
+        cell = code("f(1)", outputs=[{"data": {"text/markdown": f"`studiolike.f`\n\n```python\ndef f():\n{body}\n```"}}])
+        fit_notebook([cell])
+        return cell["outputs"][0]["data"]["text/markdown"]
+
+    assert "<details" not in shown(10)
+    assert shown(60).startswith('<details class="long-source"><summary>Show <code>studiolike.f</code>') and "y59 = 59" in shown(
+        60
+    )

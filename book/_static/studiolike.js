@@ -57,11 +57,45 @@
 
   // --- wide formulas, tables and code scroll in their own box
 
+  // a column is never squeezed to a word a line: what a table then lacks in room it gets by scrolling, with its first column
+  // in sight if that leaves room; a number stays on one line
+  function spread(table) {
+    const cells = [...table.querySelectorAll("th, td")], columns = Math.max(...[...table.rows].map((row) => row.cells.length));
+    for (const cell of cells) {
+      const text = cell.textContent.trim();
+      if (/\d/.test(text) && text.length < 32 && !/[^\W\d_]{4}/.test(text)) cell.classList.add("cell-number");
+      else if (text.length > 90 && columns > 2) cell.classList.add("cell-text");
+      else if (text.length > 24) cell.classList.add("cell-words");
+    }
+    return columns;
+  }
+
+  // a formula that is too wide puts its number below, then shrinks to three quarters; only what is wider still scrolls
+  function fitFormula(box) {
+    if (!box.clientWidth || box.dataset.fitted === String(box.clientWidth)) return;
+    box.dataset.fitted = box.clientWidth;
+    box.classList.remove("has-more", "number-below");
+    box.style.fontSize = "";
+    if (box.scrollWidth > box.clientWidth + 1) box.classList.add("number-below");
+    if (box.scrollWidth > box.clientWidth + 1) {
+      box.style.fontSize = `${Math.max(0.75, (0.98 * box.clientWidth) / box.scrollWidth)}em`;
+    }
+  }
+
+  function keepFirst(box) {
+    const table = box.querySelector("table"), first = table && table.querySelector("tbody :is(td, th)");
+    if (!first) return;
+    const scrolls = box.scrollWidth > box.clientWidth + 2;
+    box.classList.toggle("keeps-first", scrolls && box.dataset.columns > 2 && first.offsetWidth < 0.45 * box.clientWidth);
+  }
+
   const KINDS = [["div.math", "Formula"], [".table-scrolls", "Table"], [".highlight pre", "Code"], [".output.text_plain pre", "Output"]];
 
   function update(box) {
+    if (box.classList.contains("math") && box.querySelector("mjx-container")) fitFormula(box);
     const more = box.scrollWidth - box.clientWidth;
     box.classList.toggle("has-more", more > 2 && box.scrollLeft < more - 2);
+    if (box.dataset.columns) keepFirst(box);
     if (more > 2) {
       if (box.tabIndex !== 0) box.tabIndex = 0;
       box.setAttribute("role", "group");
@@ -74,9 +108,14 @@
   function letScroll() {
     for (const table of document.querySelectorAll("article table")) {
       if (table.closest(".table-scrolls")) continue;
-      const box = make("div", { class: "table-scrolls" });
+      const box = make("div", { class: "table-scrolls", "data-columns": spread(table) });
       table.before(box);
       box.append(table);
+    }
+    // a short name, such as an option's, is no place to break a line; a long one is
+    for (const word of document.querySelectorAll("article code .pre")) {
+      if (word.textContent.length <= 20) word.classList.add("whole");
+      else word.innerHTML = word.innerHTML.replace(/([._/])(?=[\w.])/g, "$1<wbr>");
     }
     const watch = "ResizeObserver" in window ? new ResizeObserver((all) => all.forEach((one) => update(one.target))) : null;
     const theme = new MutationObserver((all) => all.forEach((one) => update(one.target)));

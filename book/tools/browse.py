@@ -3,10 +3,10 @@
     python book/tools/browse.py [--pages ch04 index] [--whole]
 
 On a wide screen and on a phone: no error in the console, nothing loaded from elsewhere, every picture there, formulas
-drawn, no page wider than its screen, sliders and questions that answer to keyboard and touch, a head that turns, pictures
-that open large, a search that finds, nothing that axe-core calls serious or critical in either theme. Screenshots, as they are
-first seen and whole, go to _build/screenshots. A page that brings a test of its own (a global ``selfTest`` that
-promises ``""`` or what is wrong) is asked for it.
+drawn, no page wider than its screen, nothing cut on a phone or too small for a finger, sliders and questions that answer to
+keyboard and touch, a head that turns, pictures that open large, a search that finds, nothing that axe-core calls serious or
+critical in either theme. Screenshots, as they are first seen and whole, go to _build/screenshots. A page that brings a test of
+its own (a global ``selfTest`` that promises ``""`` or what is wrong) is asked for it.
 
 Chromium is not a Python package; where there is none, this says so, loudly, and passes.
 """
@@ -121,6 +121,36 @@ def too_wide(page: Page) -> list[str]:
         screen,
     )
     return [f"the page is {width} pixels wide on a screen of {screen}: {culprits}"]
+
+
+def hard_to_read(page: Page) -> list[str]:
+    """What a narrow screen cuts or breaks: formulas, columns with a word a line, short names over two lines."""
+    return page.evaluate(
+        """() => {
+          const all = (selector) => [...document.querySelectorAll('article ' + selector)].filter((e) => e.checkVisibility());
+          const start = (e) => e.textContent.trim().slice(0, 60);
+          return [
+            ...all('div.math').filter((e) => e.scrollWidth > e.clientWidth + 2)
+              .map((e) => `a formula is cut, ${e.scrollWidth} of ${e.clientWidth} pixels: ${e.id || start(e)}`),
+            ...all('td').filter((e) => start(e).length > 40 && e.clientWidth < 100)
+              .map((e) => `a column is squeezed: ${start(e)}`),
+            ...all('code .pre').filter((e) => e.textContent.length <= 20 && e.getClientRects().length > 1)
+              .map((e) => `a name is broken: ${start(e)}`),
+          ];
+        }"""
+    )
+
+
+def too_small(page: Page) -> list[str]:
+    """Controls that a finger misses. The whole row of a choice answers, not only its circle."""
+    found = page.evaluate(
+        """() => [...document.querySelectorAll(':is(article, .bd-header-article) :is(button, summary, select, input)')]
+             .filter((e) => e.checkVisibility({opacityProperty: true}))
+             .filter((e) => !e.matches('[type=radio], [type=checkbox], [type=file]'))
+             .filter((e) => { const r = e.getBoundingClientRect(); return r.width && Math.min(r.width, r.height) < 36; })
+             .map((e) => `${e.tagName} ${e.className || e.type}`)"""
+    )
+    return [f"too small to touch: {name} at {found.count(name)} places" for name in dict.fromkeys(found)]
 
 
 def unreachable(page: Page) -> list[str]:
@@ -304,6 +334,7 @@ def visit(browser: Browser, address: str, name: str, folder: Path, script: str, 
                 problems += axe(page, script, ["color-contrast"] if look == "dark" else None)
         problems += sliders_stuck(page, touch) + guesses_unanswered(page, touch)
         if touch:
+            problems += hard_to_read(page) + too_small(page)
             page.set_viewport_size({"width": NARROWEST, "height": 740})
             page.wait_for_timeout(100)
         else:

@@ -47,9 +47,10 @@ def box(chapter: str, judged: list[Judged], page: str = f"../{PAGE}.md") -> str:
     own = [one for one in judged if any(chapter.startswith(name) for name in one.claim.chapters)]
     if not own:
         return ""
-    lines = ["| claim | origin | verdict | what was seen |", "|---|---|---|---|"]
+    # what a phone shows without scrolling comes first
+    lines = ["| claim | verdict | origin | what was seen |", "|---|---|---|---|"]
     for one in own:
-        lines.append(f"| {one.claim.claim} | {MARKS[one.claim.mark]} | **{one.word}** | {'; '.join(seen(one))} |")
+        lines.append(f"| {one.claim.claim} | **{one.word}** | {MARKS[one.claim.mark]} | {'; '.join(seen(one))} |")
     return "\n".join(
         [
             *lines,
@@ -89,9 +90,9 @@ def ledger_page(judged: list[Judged], root: Path | None = None) -> str:
         "A claim is *reproduced* if all its conditions hold, and *partly reproduced* if some hold or go the stated way. If none "
         "does it is *not reproduced*, or, where none goes the other way either, these runs *cannot tell*.",
         "",
-        "| claim | origin | verdict |",
+        "| claim | verdict | origin |",
         "|---|---|---|",
-        *(f"| [{one.claim.claim}](claim-{one.claim.id}) | {MARKS[one.claim.mark]} | **{one.word}** |" for one in judged),
+        *(f"| [{one.claim.claim}](claim-{one.claim.id}) | **{one.word}** | {MARKS[one.claim.mark]} |" for one in judged),
         "",
         "## The claims, one by one",
         "",

@@ -19,7 +19,7 @@ from project import ROOT
 from studiolike.config import profile
 from studiolike.errors import InputError
 from studiolike.evaluation.bootstrap import clustered_mean
-from studiolike.evaluation.table import higher_is_better
+from studiolike.evaluation.table import higher_is_better, label
 from studiolike.evaluation.verdict import BETTER, CANNOT_TELL, WORSE, Verdict, seeded_verdicts
 from studiolike.experiments import Record, record
 from studiolike.experiments.core import experiment
@@ -151,6 +151,11 @@ def quality(contest: Contest, measures: list[str], scalars: dict[str, tuple[str,
     return lines
 
 
+def signed(verdict: Verdict) -> str:
+    """A difference with its sign, as it is printed."""
+    return f"{verdict.difference.mean:+.2g}".replace("-", "−")
+
+
 def words(contest: Contest, measures: list[str]) -> list[str]:
     """What the chain is in comparison with each rival, and by how much."""
     head = [CALLED[measure] for measure in measures]
@@ -160,7 +165,7 @@ def words(contest: Contest, measures: list[str]) -> list[str]:
         for measure in measures:
             verdict = contest.judged[rival, measure]
             bold = "" if verdict.word == CANNOT_TELL else "**"
-            cells.append(f"{bold}{verdict.word}{bold} ({verdict.difference.mean:+.2g})")
+            cells.append(f"{bold}{verdict.word}{bold} ({signed(verdict)})")
         lines.append(f"| {NAMES[rival]} | " + " | ".join(cells) + " |")
     return lines
 
@@ -249,7 +254,7 @@ def longer(root: Path | None = None) -> list[str]:
         return ["Whether a longer training would change the order has not been measured yet."]
     differences = {m: found.difference(long, short, m) for m in DECISIVE}
     verdicts = seeded_verdicts(differences, {m: higher_is_better(m) for m in differences})
-    cells = [f"{CALLED[m]}: {v.word} ({v.difference.mean:+.2g})" for m, v in verdicts.items()]
+    cells = [f"{CALLED[m]}: {v.word} ({signed(v)})" for m, v in verdicts.items()]
     return [f"Trained {LONGER} times as long, the paired U-Net under `few` is, than in its brief run: " + "; ".join(cells) + "."]
 
 
@@ -262,7 +267,7 @@ def whole_network(root: Path | None = None) -> list[str]:
     measures = [m for m in found.measures if m != "kid"]
     differences = {m: found.difference(*rows, m) for m in measures}
     verdicts = seeded_verdicts(differences, {m: higher_is_better(m) for m in measures})
-    cells = [f"{CALLED.get(m, m)}: {v.word} ({v.difference.mean:+.2g})" for m, v in verdicts.items()]
+    cells = [f"{CALLED.get(m, label(m))}: {v.word} ({signed(v)})" for m, v in verdicts.items()]
     return [
         "Fine-tuning of the whole network instead of its finer layers is a rival of our stage 3 alone, "
         "compared in equally short "

@@ -1,13 +1,16 @@
 """How a chapter's code is shown on a page: without its bookkeeping, and in lines that fit.
 
 What ran is the committed notebook; here only the page's copy is changed. Lines that merely name a result for the text
-(``notebook.glue``, ``notebook.tell``, and the dictionary ``facts`` that is filled for it) are left out, set-up and the drawing
-of figures wait behind a click, and code is laid out again at the width of a page. A cell tagged ``show-input`` is always open.
+(``notebook.glue``, ``notebook.tell``, and the dictionary ``facts`` that is filled for it) are left out, captions, which stand
+below their figures, begin only, set-up and the drawing of figures wait behind a click, and code is laid out again at the width
+of a page. A cell tagged ``show-input`` is always open. The library's own code is shown without the lists of its arguments, which
+the page "Reference" has, and waits behind a click where it is long.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -20,7 +23,12 @@ from typing import Any
 
 WIDTH = 88  # characters of a line of code that fit beside the side bars at 1440 pixels
 LONG_DRAWING = 12  # lines of drawing that a reader may skip without losing the thread
+LONG_SOURCE = 40  # lines of the library's code that a page shows without being asked
+CAPTION = 40  # characters of a caption that are left of it in code
+CAPTIONED = {"figures.show", "figures.before_after", "figures.page", "figures.image_slider"}
 FENCE = re.compile(r"```python\n(?P<code>.*?)\n```", re.DOTALL)
+SOURCE = re.compile(r"\A`(?P<name>[\w.]+)`\n\n```python\n(?P<code>.*?)\n```\Z", re.DOTALL)  # as `notebook.source` shows it
+SECTION = re.compile(r"^\s*(Args|Returns|Yields|Raises|Attributes):\s*$", re.MULTILINE)
 OWN_CHOICE = {"hide-input", "remove-input", "remove-cell", "hide-cell", "show-input"}
 
 
@@ -76,6 +84,49 @@ def without_glue(code: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip("\n")
 
 
+def _replaced(code: str, changes: list[tuple[ast.expr, str]]) -> str:
+    """The code with other text in place of some of its expressions."""
+    lines = [line.encode() for line in code.splitlines()]  # ast counts bytes
+    for node, text in sorted(changes, key=lambda change: (change[0].lineno, change[0].col_offset), reverse=True):
+        first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+        lines[first : last + 1] = [lines[first][: node.col_offset] + text.encode() + lines[last][node.end_col_offset :]]
+    return "\n".join(line.decode() for line in lines)
+
+
+def with_short_captions(code: str) -> str:
+    """The code whose captions end after a few words: the page has all of them below the figures."""
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:  # a magic command
+        return code
+    changes: list[tuple[ast.expr, str]] = []
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in CAPTIONED:
+            for text in call.args:
+                if isinstance(text, ast.Constant) and isinstance(text.value, str) and len(text.value) > CAPTION + 20:
+                    changes.append(
+                        (text, json.dumps(textwrap.shorten(text.value, CAPTION, placeholder=" …"), ensure_ascii=False))
+                    )
+    return _replaced(code, changes)
+
+
+def without_lists(code: str) -> str:
+    """The library's code whose docstrings end where their lists of arguments, results and errors begin."""
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return code
+    changes: list[tuple[ast.expr, str]] = []
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) or not ast.get_docstring(node):
+            continue
+        text = node.body[0].value  # type: ignore[attr-defined]
+        source = ast.get_source_segment(code, text) or ""
+        if (found := SECTION.search(text.value)) and "\\" not in source:  # so both count the same characters
+            changes.append((text, source[: found.start() - len(text.value) - 3].rstrip() + '"""'))
+    return _replaced(code, changes)
+
+
 def _says_nothing(code: str) -> bool:
     return not any(line.strip() and not line.lstrip().startswith("#") for line in code.splitlines())
 
@@ -99,7 +150,9 @@ def tidy_cells(cells: list[dict[str, Any]]) -> None:
                 _fold(cell, "Show the code of what follows")
         elif "hide-input" in tags:
             _fold(cell, "Show the code of what follows" if begun else "Show the imports and the set-up")
-        shown = without_glue(text)
+        elif "hide-output" in tags:
+            cell["metadata"].setdefault("mystnb", {}).setdefault("code_prompt_show", "Show the library's code")
+        shown = with_short_captions(without_glue(text))
         if shown != text:
             cell["source"] = shown
             if _says_nothing(shown):
@@ -202,9 +255,20 @@ def fit_notebook(cells: list[dict[str, Any]]) -> None:
             for output in cell["outputs"]:
                 if "text/markdown" in output.get("data", {}):
                     fenced.append((output["data"], "text/markdown"))
+    for holder, key in fenced:
+        holder[key] = FENCE.sub(lambda found: f"```python\n{without_lists(found['code'])}\n```", "".join(holder[key]))
     inner = [found["code"] for holder, key in fenced for found in FENCE.finditer("".join(holder[key]))]
     fitted = iter(fit(["".join(holder[key]) for holder, key in places] + inner))
     for holder, key in places:
         holder[key] = next(fitted)
     for holder, key in fenced:
-        holder[key] = FENCE.sub(lambda _: f"```python\n{next(fitted)}\n```", "".join(holder[key]))
+        holder[key] = _folded(FENCE.sub(lambda _: f"```python\n{next(fitted)}\n```", "".join(holder[key])))
+
+
+def _folded(text: str) -> str:
+    """What `notebook.source` shows, behind a click if it is long."""
+    found = SOURCE.match(text.strip())
+    if not found or found["code"].count("\n") < LONG_SOURCE:
+        return text
+    summary = f"<summary>Show <code>{found['name']}</code></summary>"
+    return f'<details class="long-source">{summary}\n\n```python\n{found["code"]}\n```\n\n</details>\n'

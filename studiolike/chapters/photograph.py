@@ -33,13 +33,13 @@ FACTS = {
     "yaw": "head turned to the side, degrees",
     "pitch": "tilted up or down, degrees",
     "roll": "tilted to a shoulder, degrees",
-    "seen_left": "seen of the left half of the face, of 1",
-    "seen_right": "seen of the right half, of 1",
+    "seen_left": "share seen of the left half of the face",
+    "seen_right": "share seen of its right half",
     "sharpness": "sharpness, from 0 (blurred) to 1",
-    "exposure": "median light on the face, linear, of 1",
-    "bright": "sRGB value that its brightest tenth reaches, of 1",
-    "clipped": "burnt out to white, of 1",
-    "mouth_opening": "opening of the mouth, of its width",
+    "exposure": "median light on the face, where 1 is white",
+    "bright": "sRGB value that its brightest tenth reaches, where 1 is white",
+    "clipped": "share of it that is burnt out to white",
+    "mouth_opening": "opening of the mouth, in widths of the mouth",
 }  # what is measured of a capture
 
 

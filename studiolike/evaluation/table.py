@@ -215,8 +215,13 @@ class EvaluationTable:
         known = int((~np.isnan(self._column(method, metric))).sum())
         return self.best(method, metric, known)[::-1][:count]
 
-    def markdown(self, metrics: list[str] | None = None, digits: int = 3) -> str:
-        """A table of means with 95 % intervals, best mean in bold, and a line that says what measured it."""
+    def markdown(self, metrics: list[str] | None = None, digits: int = 3, *, more: bool = False) -> str:
+        """A table of means with 95 % intervals, best mean in bold, and a line that says what measured it.
+
+        Args:
+            metrics: columns, by default all. digits: significant ones. more: another table of the same follows, which
+                has what belongs to both: KID, and the line.
+        """
         metrics = metrics or self.columns
         summary = self.summary()
         best = {}
@@ -224,7 +229,8 @@ class EvaluationTable:
             means = {m: summary[m][metric].mean for m in self.methods if not math.isnan(summary[m][metric].mean)}
             best[metric] = (max if higher_is_better(metric) else min)(means, key=means.__getitem__, default=None)
         arrows = [f"{self.label(metric)} {'↑' if higher_is_better(metric) else '↓'}" for metric in metrics]
-        head = ["method", *arrows, *([f"KID@{self.resolution} ↓"] if self.kid else [])]
+        kid = {} if more else self.kid
+        head = ["method", *arrows, *([f"KID@{self.resolution} ↓"] if kid else [])]
         lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
         for method in self.methods:
             cells = []
@@ -233,9 +239,9 @@ class EvaluationTable:
                 bold = "**" if best[metric] == method else ""
                 interval = f" [{estimate.low:.{digits}g}, {estimate.high:.{digits}g}]" if estimate.n else ""
                 cells.append(f"{bold}{estimate.mean:.{digits}g}{bold}{interval}" if estimate.n else "–")
-            cells += [str(self.kid[method]) if method in self.kid else "–"] if self.kid else []
+            cells += [str(kid[method]) if method in kid else "–"] if kid else []
             lines.append("| " + " | ".join([method, *cells]) + " |")
-        return "\n".join(lines) + "\n\n" + self.caption() + "\n"
+        return "\n".join(lines) + "\n" + ("" if more else f"\n{self.caption()}\n")
 
     def versus(
         self,
