@@ -128,7 +128,12 @@ inverter = lab.Inverter(g_phone, d_phone, encoder, curvature)
 # **A prior that knows the shape of W.** $G$ was trained on $w$ from its mapping network, which fill a thin, slanted cloud.
 # With $\mu$, $U$ and $\sigma$ the mean, the principal axes and the standard deviations of that cloud, the *prior energy*
 #
-# $$ e(w^+) = \frac{1}{Ln} \sum_{l=1}^{L} \big\lVert \operatorname{diag}(\sigma)^{-1} U^\top (w_l - \mu) \big\rVert^2 $$ (eq-ch03-prior)
+# $$
+# \begin{aligned}
+# e(w^+) &= \frac{1}{Ln} \sum_{l=1}^{L} \lVert z_l \rVert^2 \\
+# z_l &= \operatorname{diag}(\sigma)^{-1} U^\top (w_l - \mu)
+# \end{aligned}
+# $$ (eq-ch03-prior)
 #
 # counts how many standard deviations a code lies from the mean, squared: about 1 for a sample of the generator.
 # What stands between the bars are the *whitened* coordinates of a row, in which the cloud is round.

@@ -145,7 +145,7 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 # $$
 # \begin{aligned}
 # L_\text{percp} &= \mathbb{E}_{w^+}\, d\big(G_\text{studio}(w^+), G_\text{phone}(w^+)\big) \\
-# L_\text{faceID} &= \mathbb{E}_{w^+} \big[1 - e(G_\text{studio}(w^+)) \cdot e(G_\text{phone}(w^+))\big] \\
+# L_\text{faceID} &= 1 - \mathbb{E}_{w^+}\, e(G_\text{studio}(w^+)) \cdot e(G_\text{phone}(w^+)) \\
 # L_\text{percp-recons} &= \tfrac1P \textstyle\sum_i d\big(G_\text{studio}(w^+_i), x_i\big)
 # \end{aligned}
 # $$ (eq-ch04-hold)

@@ -189,7 +189,7 @@ figures.show(
 )
 
 # %% [markdown]
-# The phone texture's level is wrong by {glue:text}`ch05_tone_phone:.2f` log units, G_studio's by {glue:text}`ch05_tone_g_studio:.2f`, and the one that the network reads by {glue:text}`ch05_tone_tone:.2f`; .69 would be a factor of two.
+# The phone texture's level is wrong by {glue:text}`ch05_tone_phone:.2f` log units, G_studio's by {glue:text}`ch05_tone_g_studio:.2f`, and the one that the network reads by {glue:text}`ch05_tone_tone:.2f`; 0.69 would be a factor of two.
 # Everything here, fusion above included, begins with G_studio's texture in that tone.
 #
 # Two more things steady it.

@@ -58,13 +58,20 @@
   // --- wide formulas, tables and code scroll in their own box
 
   // a column is never squeezed to a word a line: what a table then lacks in room it gets by scrolling, with its first column
-  // in sight if that leaves room; a number stays on one line
+  // in sight if that leaves room; a number keeps its unit or error on its line, and an interval has one of its own
   function spread(table) {
     const cells = [...table.querySelectorAll("th, td")], columns = Math.max(...[...table.rows].map((row) => row.cells.length));
     for (const cell of cells) {
       const text = cell.textContent.trim();
-      if (/\d/.test(text) && text.length < 32 && !/[^\W\d_]{4}/.test(text)) cell.classList.add("cell-number");
-      else if (text.length > 90 && columns > 2) cell.classList.add("cell-text");
+      const number = /\d/.test(text) && text.length < 32 && !/[^\W\d_]{4}/.test(text);
+      const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+      for (let node = texts.nextNode(); node; node = texts.nextNode()) {
+        if (node.parentElement.closest(".math, code")) continue;
+        const held = node.data.replace(/\[[^\]]*\]/g, (interval) => interval.replaceAll(" ", "\u00a0"));
+        node.data = number ? held.replace(/ (?!\[)/g, "\u00a0") : held;
+      }
+      if (number) continue;
+      if (text.length > 90 && columns > 2) cell.classList.add("cell-text");
       else if (text.length > 24) cell.classList.add("cell-words");
     }
     return columns;
