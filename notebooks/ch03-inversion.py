@@ -130,13 +130,13 @@ inverter = lab.Inverter(g_phone, d_phone, encoder, curvature)
 #
 # $$
 # \begin{aligned}
-# e(w^+) &= \frac{1}{Ln} \sum_{l=1}^{L} \lVert z_l \rVert^2 \\
-# z_l &= \operatorname{diag}(\sigma)^{-1} U^\top (w_l - \mu)
+# e(w^+) &= \frac{1}{Ln} \sum_{l=1}^{L} \lVert a_l \rVert^2 \\
+# a_l &= \operatorname{diag}(\sigma)^{-1} U^\top (w_l - \mu)
 # \end{aligned}
 # $$ (eq-ch03-prior)
 #
 # counts how many standard deviations a code lies from the mean, squared: about 1 for a sample of the generator.
-# What stands between the bars are the *whitened* coordinates of a row, in which the cloud is round.
+# The $a_l$ are the *whitened* coordinates of a row, in which the cloud is round.
 
 # %% tags=["hide-input"]
 notebook.source(pyramid_distance)
