@@ -164,3 +164,46 @@ def test_the_page_for_an_own_face_names_every_option(verb):
     named = set(re.findall(r"`--(?:no-)?([a-z-]+)", table))
     fields = {field.name.replace("_", "-") for field in dataclasses.fields(VERBS[verb])}
     assert named == fields - {"photos", "input", "texture"}  # what has no dashes: the files
+
+
+def test_pages_of_the_same_sources_are_not_made_again_and_others_are(tmp_path, monkeypatch, capsys):
+    for name in (
+        "_config.yml",
+        "requirements.lock",
+        "pyproject.toml",
+        "book/404.html",
+        "notebooks/ch01-data.ipynb",
+        "source/a.md",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    source, made = tmp_path / "source", []
+
+    def render(source, strict=True):
+        made.append(strict)
+        html = tmp_path / f"made{len(made)}"
+        html.mkdir()
+        (html / "index.html").write_text(GOOD.replace("_images/x.png", "x.png"))
+        (html / "x.png").touch()
+        return html
+
+    key = build.key_of
+    for name, value in {
+        "BUILD": tmp_path / "_build",
+        "KEY": tmp_path / "_build" / "html.key",
+        "assemble": lambda *_: source,
+        "render": render,
+        "complete": lambda _: None,
+        "key_of": lambda source, strict: key(source, strict, tmp_path),
+    }.items():
+        monkeypatch.setattr(build, name, value)
+    (tmp_path / "_build").mkdir()
+    assert build.main([]) == 0 and build.main([]) == 0 and made == [True]
+    assert "nothing changed" in capsys.readouterr().out
+    for name in ("source/a.md", "notebooks/ch01-data.ipynb", "requirements.lock"):
+        (tmp_path / name).write_text("something else")
+        before = len(made)
+        assert build.main([]) == 0 and len(made) == before + 1
+    assert build.main(["--chapters", "ch01"]) == 0 and made[-1] is False  # a partial book is no whole one
+    (tmp_path / "_build" / "html" / "index.html").unlink()
+    assert build.main(["--chapters", "ch01"]) == 0 and made[-2:] == [False, False]
