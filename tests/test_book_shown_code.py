@@ -114,3 +114,9 @@ def test_the_librarys_code_is_shown_without_lists_of_arguments_and_long_code_is_
     assert shown(60).startswith('<details class="long-source"><summary>Show <code>studiolike.f</code>') and "y59 = 59" in shown(
         60
     )
+
+
+def test_hidden_output_is_offered_by_what_it_is():
+    cell = code("notebook.source(f)", "hide-output")
+    tidy_cells([text("## A section"), cell])
+    assert cell["metadata"]["mystnb"]["code_prompt_show"] == "Show the library's code"

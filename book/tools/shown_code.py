@@ -150,7 +150,7 @@ def tidy_cells(cells: list[dict[str, Any]]) -> None:
                 _fold(cell, "Show the code of what follows")
         elif "hide-input" in tags:
             _fold(cell, "Show the code of what follows" if begun else "Show the imports and the set-up")
-        elif "hide-output" in tags:
+        if "hide-output" in tags:
             cell["metadata"].setdefault("mystnb", {}).setdefault("code_prompt_show", "Show the library's code")
         shown = with_short_captions(without_glue(text))
         if shown != text:
