@@ -81,7 +81,7 @@
   function fitFormula(box) {
     if (!box.clientWidth || box.dataset.fitted === String(box.clientWidth)) return;
     box.dataset.fitted = box.clientWidth;
-    box.classList.remove("has-more", "number-below");
+    box.classList.remove("number-below");
     box.style.fontSize = "";
     if (box.scrollWidth > box.clientWidth + 1) box.classList.add("number-below");
     if (box.scrollWidth > box.clientWidth + 1) {
@@ -99,7 +99,10 @@
   const KINDS = [["div.math", "Formula"], [".table-scrolls", "Table"], [".highlight pre", "Code"], [".output.text_plain pre", "Output"]];
 
   function update(box) {
-    if (box.classList.contains("math") && box.querySelector("mjx-container")) fitFormula(box);
+    if (box.classList.contains("math")) {
+      box.classList.remove("has-more");  // the sign that there is more takes room itself
+      if (box.querySelector("mjx-container")) fitFormula(box);
+    }
     const more = box.scrollWidth - box.clientWidth;
     box.classList.toggle("has-more", more > 2 && box.scrollLeft < more - 2);
     if (box.dataset.columns) keepFirst(box);

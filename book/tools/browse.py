@@ -130,6 +130,7 @@ def hard_to_read(page: Page) -> list[str]:
           const all = (selector) => [...document.querySelectorAll('article ' + selector)].filter((e) => e.checkVisibility());
           const start = (e) => e.textContent.trim().slice(0, 60);
           return [
+            ...all('div.math.has-more').map((e) => `a formula says that there is more: ${e.id || start(e)}`),
             ...all('div.math').filter((e) => e.scrollWidth > e.clientWidth + 2)
               .map((e) => `a formula is cut, ${e.scrollWidth} of ${e.clientWidth} pixels: ${e.id || start(e)}`),
             ...all('td').filter((e) => start(e).length > 40 && e.clientWidth < 100)
