@@ -159,6 +159,12 @@ def test_a_wipe_holds_both_pictures_and_names_its_control():
         figures.before_after(FRAMES[0], FRAMES[0, :, :8, :8], "x")
 
 
+def test_frames_that_are_wide_stand_below_each_other_in_print():
+    square, wide = (figures.image_slider(torch.ones(5, 3, 16, 16 * k), "abcde", "x").still for k in (1, 3))
+    assert pixels(square).shape == (272, 5 * 264 + 8, 3)
+    assert pixels(wide).shape == (2 * 264 + 8, 3 * (768 + 8) + 8, 3)
+
+
 def test_pieces_of_html_bring_a_still_picture_for_print():
     data, metadata = figures.image_slider(FRAMES, LABELS, "A head")._repr_mimebundle_()
     assert set(data) == {"text/html", "image/png", "text/plain"} and "A head" in metadata["image/png"]["alt"]

@@ -61,6 +61,14 @@ def measure(table: nodes.table) -> Measure:
     return found
 
 
+def size_of(found: Measure) -> str:
+    """LaTeX that sets a table's size: smaller the more stands beside each other, but a few columns of sentences break lines."""
+    if found.across <= SIZES[0][0]:
+        return SIZES[0][1]
+    sentences = len(found.texts) < 7 and found.least < SIZES[0][0]
+    return SIZES[1][1] if found.across <= SIZES[1][0] or sentences else SMALL
+
+
 class Fit(SphinxPostTransform):
     """Tables that are too wide for the page in smaller letters, the widest on a page turned on its side, and the longest over
     several pages."""
@@ -72,7 +80,7 @@ class Fit(SphinxPostTransform):
         for table in list(self.document.findall(nodes.table)):
             found = measure(table)
             boxed = any(isinstance(above, nodes.Admonition) for above in _above(table))
-            start, end = f"{{{next((size for most, size in SIZES if found.across <= most), SMALL)}", "}"
+            start, end = f"{{{size_of(found)}", "}"
             if found.least > MOST and not boxed:
                 start, end = f"\\begin{{landscape}}{SMALL}", "\\end{landscape}"
             if found.lines > LONG and not boxed:

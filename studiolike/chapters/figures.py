@@ -394,14 +394,16 @@ def jpeg_bytes(picture: Tensor) -> bytes:
 
 
 def _strip(pictures: Sequence[Tensor]) -> bytes:
-    """Pictures side by side on white, all 256 pixels high, as PNG."""
+    """Pictures side by side on white, all 256 pixels high, as PNG; in rows where one would be more than six times as wide as
+    high, so that a page shows them at a size to look at."""
     tiles = [Image.fromarray(_pixels(picture)).convert("RGB") for picture in pictures]
     tiles = [tile.resize((max(1, round(256 * tile.width / tile.height)), 256), Image.Resampling.LANCZOS) for tile in tiles]
-    sheet = Image.new("RGB", (sum(tile.width + 8 for tile in tiles) + 8, 272), PAPER)
-    left = 8
-    for tile in tiles:
-        sheet.paste(tile, (left, 8))
-        left += tile.width + 8
+    step = max(tile.width for tile in tiles) + 8
+    rows = next(n for n in range(1, len(tiles) + 1) if n == len(tiles) or step * -(-len(tiles) // n) <= 6 * 264 * n)
+    across = -(-len(tiles) // rows)
+    sheet = Image.new("RGB", (step * across + 8, 264 * -(-len(tiles) // across) + 8), PAPER)
+    for place, tile in enumerate(tiles):
+        sheet.paste(tile, (8 + step * (place % across), 8 + 264 * (place // across)))
     stream = bytes_io.BytesIO()
     sheet.save(stream, "PNG", optimize=True)
     return stream.getvalue()
