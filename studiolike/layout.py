@@ -4,7 +4,7 @@ A cylinder around the vertical head axis with a dome on top, unrolled so that th
 gets more texels than the back. The 468 landmarks of the canonical face mesh have *fixed* places in it
 (`landmark_uv`), so a photo unwraps into it by its landmarks and a synthetic head is painted straight onto it.
 
-Head space: centimetres of the canonical face mesh; x to the subject's left, y up, z forward. UV: u right, v **down**,
+Head space: centimetres of the canonical face mesh; x to the subject's left, y up, z forward. UV: u right, v down,
 both in [0, 1]; the centre of texel (row i, column j) of an N×N map is ((j + .5)/N, (i + .5)/N).
 Source of the mesh: MediaPipe canonical face model (Apache-2.0, see NOTICE).
 """

@@ -87,9 +87,18 @@ class Fit(SphinxPostTransform):
                 table["classes"] += ["longtable", "colwidths-given"]
                 for column, share in zip(table.findall(nodes.colspec), found.shares, strict=True):
                     column["colwidth"] = share
+                _room(table)
             place = table.parent.index(table)
             table.parent.insert(place + 1, nodes.raw("", f"\n{end}\n", format="latex"))
             table.parent.insert(place, nodes.raw("", f"\n{start}\n", format="latex"))
+
+
+def _room(table: nodes.table) -> None:
+    """Room for a long table's first rows: a page that ended between a heading and them would get the table's foot."""
+    above, place = table.parent, table.parent.index(table)
+    if isinstance(above, nodes.section) and place and isinstance(above[place - 1], nodes.title):
+        above, place = above.parent, above.parent.index(above)
+    above.insert(place, nodes.raw("", "\\needspace{18\\baselineskip}\n", format="latex"))
 
 
 def _above(node: nodes.Node) -> list[nodes.Node]:
