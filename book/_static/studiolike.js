@@ -71,7 +71,7 @@
         node.data = number ? held.replace(/ (?!\[)/g, "\u00a0") : held;
       }
       if (number) continue;
-      if (text.length > 90 && columns > 2) cell.classList.add("cell-text");
+      if (text.length > 60 && columns > 2 && cell.cellIndex > 0) cell.classList.add("cell-text");
       else if (text.length > 24) cell.classList.add("cell-words");
     }
     return columns;
