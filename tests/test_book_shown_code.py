@@ -111,9 +111,9 @@ def test_the_librarys_code_is_shown_without_lists_of_arguments_and_long_code_is_
         return cell["outputs"][0]["data"]["text/markdown"]
 
     assert "<details" not in shown(10)
-    assert shown(60).startswith('<details class="long-source"><summary>Show <code>studiolike.f</code>') and "y59 = 59" in shown(
-        60
-    )
+    assert shown(60).startswith(
+        '`studiolike.f`\n\n<details class="long-source"><summary>Show its 61 lines'
+    ) and "y59 = 59" in shown(60)
 
 
 def test_hidden_output_is_offered_by_what_it_is():

@@ -270,5 +270,7 @@ def _folded(text: str) -> str:
     found = SOURCE.match(text.strip())
     if not found or found["code"].count("\n") < LONG_SOURCE:
         return text
-    summary = f"<summary>Show <code>{found['name']}</code></summary>"
-    return f'<details class="long-source">{summary}\n\n```python\n{found["code"]}\n```\n\n</details>\n'
+    # print has no clicks: there the name and the code remain
+    summary = f"<summary>Show its {found['code'].count(chr(10)) + 1} lines</summary>"
+    code = f"```python\n{found['code']}\n```"
+    return f'`{found["name"]}`\n\n<details class="long-source">{summary}\n\n{code}\n\n</details>\n'
