@@ -54,6 +54,10 @@ def test_a_sentence_tells_borrowed_from_invented_from_seen(half):
     assert "borrowed" in borrowed and "borrowed" not in own + blind + whole
     assert "What was not seen is invented" in own and "All detail is invented" in blind and "invented" not in whole
     assert "100% of the face was seen well" in whole and borrowed.isascii()
+    kept = sentence(made_of(half, CHOSEN | {"keep_tone": True}, "open"))
+    assert "skin is kept" in kept and "skin is kept" not in borrowed + sentence(
+        made_of(half, CHOSEN | {"keep_tone": False}, "open")
+    )
 
 
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".webp", ".tif"])
