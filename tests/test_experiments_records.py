@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from studiolike.cli import main
 from studiolike.config import profile
 from studiolike.errors import InputError
 from studiolike.experiments import Experiment, Outcome, Record, core, experiments, record
+from studiolike.experiments.records import spoken
 from studiolike.experiments.run import again, run
 
 SMOKE = profile("smoke")
@@ -198,9 +200,5 @@ def test_a_repetition_that_differs_from_the_record_gives_exit_code_1(differing, 
 
 
 def test_an_interval_of_rounding_errors_is_not_shown():
-    from types import SimpleNamespace
-
-    from studiolike.experiments.records import spoken
-
     for half, text in ((0.02, "0.412 ± 0.02"), (2e-16, "0.412"), (0.0, "0.412"), (float("nan"), "0.412")):
         assert spoken(SimpleNamespace(mean=0.412, low=0.412 - half, high=0.412 + half)) == text

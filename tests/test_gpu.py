@@ -84,7 +84,7 @@ def test_a_step_in_half_precision_is_near_the_one_in_full():
     for name in ("warm-up", "open", "detailer"):
         full, half = (stepped(name, settings, CUDA, precision)[0] for precision in ("no", "bf16"))
         for key, value in full.items():
-            if key not in ("gradient",):
+            if key != "gradient":  # its norm follows every rounding
                 assert half[key] == pytest.approx(value, rel=0.15, abs=0.05), (name, key)
 
 
@@ -129,7 +129,7 @@ def test_the_chain_gives_what_it_gives_on_the_cpu(pipes, phone):  # noqa: F811
         ours, theirs = pipes[CUDA](*phone, **options), pipes["cpu"](*phone, **options)
         assert ours.texture.device.type == CUDA
         difference = (ours.texture.cpu() - theirs.texture).abs()
-        assert difference.mean() < 1 / 255 and difference.quantile(0.999) < 6 / 255 if difference.numel() < 1e7 else True, options
+        assert difference.mean() < 1 / 255 and difference.quantile(0.999) < 6 / 255, options
         assert (ours.studio_lr.cpu() - theirs.studio_lr).abs().mean() < 1 / 255
 
 
@@ -152,20 +152,9 @@ def test_the_command_converts_on_the_gpu(tmp_path, pipes):
     source = tmp_path / "phone.png"
     io.write_image(resize(weights.studio_mean(), 256)[0], source)
     for device in (CUDA, f"{CUDA}:0", "cpu"):
-        main(
-            [
-                "convert",
-                str(source),
-                "--kind",
-                "texture",
-                "--device",
-                device,
-                "-o",
-                str(tmp_path / f"{device[:6]}.png"),
-                "--quiet",
-            ]
-        )
-    ours, theirs = (io.read_image(tmp_path / f"{device[:6]}.png", reduce_to=None) for device in (CUDA, "cpu"))
+        options = f"--kind texture --device {device} --quiet -o".split()
+        main(["convert", str(source), *options, str(tmp_path / f"{device}.png")])
+    ours, theirs = (io.read_image(tmp_path / f"{device}.png", reduce_to=None) for device in (CUDA, "cpu"))
     assert abs(ours.astype(int) - theirs.astype(int)).mean() < 1.5
 
 
@@ -189,7 +178,7 @@ def test_all_stages_train_and_are_taken_up_again(tmp_path, name):
     assert all(torch.isfinite(p).all() for net in (made.g_phone, made.g_studio, made.detailer) for p in net.parameters())
 
 
-def test_players_are_compiled(tmp_path):
+def test_players_are_compiled():
     settings = profile("gpu")
     settings = replace(settings, pretrain=replace(settings.pretrain, compile=True, warm_up=0))
     stage = GameStage(settings.pretrain, phone_networks(settings), Blank(settings.generator.resolution))

@@ -23,6 +23,7 @@ from studiolike.evaluation.table import higher_is_better, label
 from studiolike.evaluation.verdict import BETTER, CANNOT_TELL, WORSE, Verdict, seeded_verdicts
 from studiolike.experiments import Record, record
 from studiolike.experiments.core import experiment
+from studiolike.experiments.records import spoken
 from studiolike.experiments.rivals import DECISIVE, LONGER, NAMES, row_name
 
 PAGE = "rivals"
@@ -144,7 +145,8 @@ def quality(contest: Contest, measures: list[str], scalars: dict[str, tuple[str,
             people = contest.values(name, measure).mean(0)
             e = clustered_mean(people, np.arange(len(people)))
             bold = "**" if contest.leader(measure) == name else ""
-            cells.append(f"{bold}{e.mean:.3g}{bold} ± {(e.high - e.low) / 2:.1g}")
+            mean, sign, half = spoken(e).partition(" ± ")
+            cells.append(f"{bold}{mean}{bold}{sign}{half}")
         cells += [format(contest.scalar(name, key), how) for key, (_, how) in scalars.items()]
         seeds = str(contest.seeds(name)) if name in TRAINED else "–"
         lines.append(f"| {NAMES[name]} | {seeds} | " + " | ".join(cells) + " |")

@@ -34,7 +34,7 @@ FUSION = {
 }
 LIGHTS = 4  # of a person, for each seed
 NETWORKS = ("g_phone", "encoder", "few/g_studio", "few/tone", "open/g_studio", "open/tone")
-VERSION = 2  # the mirror image of a capture is asked too
+VERSION = 2  # of what the released chain computes: the mirror image of a capture is asked too
 LIMITS = (
     "Nothing is trained: these are the released networks on captures that nobody has seen, {lights} lights a person and seed, "
     "new ones for each seed. The people are those of the split `val`, on whom settings were chosen; chapter 6 repeats the "

@@ -25,6 +25,7 @@ from ..protocols import PROTOCOLS
 from ..rivals import CLOSED, TRAINED, Trained, closed, train
 from ..rivals.contest import Method
 from ..tone import translate
+from .chain import VERSION
 from .core import Experiment, Outcome, declare
 from .lab import per_person
 
@@ -200,6 +201,6 @@ rivals_chain = declare(
         MEASURES,
         f"{ON} There is one set of released weights: intervals are over people, not over trainings.",
         networks=("g_phone", "encoder", "few/g_studio", "few/tone", "open/g_studio", "open/tone"),
-        version=2,  # the mirror image is asked too
+        version=VERSION,
     )
 )

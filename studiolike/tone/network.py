@@ -24,6 +24,11 @@ def log_texels(texture: Tensor) -> Tensor:
     return (srgb_to_linear(texture) + DARK).log()
 
 
+def texels_of(light: Tensor) -> Tensor:
+    """The sRGB texture in [0, 1] whose `log_texels` these are."""
+    return linear_to_srgb((light.exp() - DARK).clamp(0, 1))
+
+
 @lru_cache(8)
 def _skin(size: int) -> Tensor:
     return region_mask("skin_face", size)[None]
@@ -47,7 +52,7 @@ def skin_level(texture: Tensor, visibility: Tensor | None = None) -> Tensor:
 def with_level(texture: Tensor, level: Tensor) -> Tensor:
     """``texture (B, 3, H, W)``, sRGB in [0, 1], brought to a `skin_level` ``(B,)`` by one factor on all its light."""
     change = (level - skin_level(texture))[:, None, None, None]
-    return linear_to_srgb(((log_texels(texture) + change).exp() - DARK).clamp(0, 1))
+    return texels_of(log_texels(texture) + change)
 
 
 class ToneNet(ModelMixin, ConfigMixin):

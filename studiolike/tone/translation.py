@@ -18,11 +18,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..adaptation.losses import DARK
-from ..image import from_signed, linear_to_srgb
+from ..image import from_signed
 from ..inversion.distance import resize_observed
 from ..stylegan2 import encode
-from .network import ToneNet, log_texels, skin_level, with_level
+from .network import ToneNet, log_texels, skin_level, texels_of, with_level
 
 KEPT = 1.0  # log units: how far from what is read, at most, the level of a photo is kept; beyond, it is wrongly exposed
 
@@ -46,7 +45,7 @@ def paint(
         ``(B, 3, h, w)`` sRGB in [0, 1], at the generator's resolution.
     """
     straight, mirrored = log_texels(from_signed(g_studio.synthesis(codes, "none").float())).chunk(2)
-    studio = linear_to_srgb((((straight + mirrored.flip(-1)) / 2).exp() - DARK).clamp(0, 1))
+    studio = texels_of((straight + mirrored.flip(-1)) / 2)
     level = skin_level(studio)
     if tone is not None:
         low, high = torch.stack(tone(texture, visibility).chunk(2)).aminmax(dim=0)
