@@ -116,7 +116,8 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 # \end{aligned}
 # $$ (eq-ch04-objective)
 #
-# A *pair* is a capture and the studio texture of one person, and *who descends* a term is who changes to make it smaller:
+# A *pair* is a capture and the studio texture of one person; $w^+_i$ is the code of person $i$'s capture.
+# *Who descends* a term is who changes to make it smaller:
 #
 # | term | compares | needs pairs | who descends it |
 # |---|---|---|---|
@@ -126,7 +127,10 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 # | $L_\text{percp}$ | $G_\text{studio}(w^+)$ with $G_\text{phone}(w^+)$ | no | the generator |
 # | $L_\text{faceID}$ | identity of the same two | no | the generator |
 #
-# **The game.** With $\mathbb{E}$ the mean over codes $w^+$ or over studio textures $x$, $\operatorname{softplus}(t) = \log(1 + e^t)$, $\nabla_x D$ the slope of the logit, by which it would change with each texel, and $\gamma$ a weight, the generator descends the first line and the discriminator the second:
+# **The game.** Here $G$ and $D$ are short for $G_\text{studio}$ and $D_\text{studio}$, and $\mathbb{E}$ is the mean over codes $w^+$ or over studio textures $x$.
+# $\operatorname{softplus}(t) = \log(1 + e^t)$ is nearly zero for very negative $t$ and nearly $t$ for large ones.
+# $\nabla_x D$ is the slope of the logit: how it would change with each texel; $\gamma$ is a weight.
+# The generator descends $L^{G}_\text{adv}$, the discriminator $L^{D}$:
 #
 # $$
 # \begin{aligned}
@@ -153,17 +157,20 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 # For $d$ we chose the features of the frozen phone discriminator, compared as in LPIPS {cite}`zhang2018lpips`, plus bands of a Laplacian pyramid {cite}`burt1983laplacian`, which are differences of blurs of growing width.
 # It is reported that the authors' pair term is there to stop a global shift of skin tone.
 #
-# **Four terms that are ours.**
-# On the pairs, *texel by texel* over all scales, the face counting double, for a mean over the texture hardly sees an eye.
-# On the pairs, the *low band* (what a wide blur leaves) *in logarithmic light*: a wrong shading is a wrong factor, and in sRGB differences a factor counts little where skin is dark.
-# On everybody, *light-invariance*: two captures of one person, under two lights, must give one texture.
-# On everybody, *the other captures*: the low band that the same person's other captures show, less the light that captures have on average, which the pairs tell.
-# The light of another capture is noise that knows nothing of this one's, and a least-squares fit to noisy targets finds what a fit to clean ones would find, given enough of them {cite}`lehtinen2018noise2noise`.
-# The last two need no studio texture at all, so every person of the pre-training set can teach them.
+# **Four terms that are ours.** Two of them compare with the studio textures of the pairs:
 #
-# The first table has what the generator descends: each term's weight, and what weight times term is for an untouched copy of G_phone, so that the first prediction can be checked.
+# - *Texel by texel*, at all scales. The face counts double, because an eye is a small part of a mean over the texture.
+# - *The low band* (what a wide blur leaves) *in logarithmic light*. A wrong shading is a wrong factor, and in differences of sRGB values a factor counts little where skin is dark.
+#
+# Two need no studio texture, so everybody whose captures $G_\text{phone}$ has learnt from can teach them:
+#
+# - *Light-invariance*: two captures of one person, under two lights, must give one texture.
+# - *The other captures*: what G_studio draws from one capture shall have, but for its mean level, the low band of the same person's other captures, corrected by how a capture's low band differs from a studio texture's on average; the pairs tell that.
+#   Each of these targets is wrong, for it has a light of its own. But that light has nothing to do with this capture's, and a least-squares fit to many targets whose errors are random finds what a fit to clean ones would {cite}`lehtinen2018noise2noise`.
+#
+# The first table below has what the generator descends: each term's weight, and weight times term for an untouched copy of G_phone, so that you can check the first prediction.
 # $L_\text{R1}$ is the discriminator's alone; its weight stands among the other symbols, in the second table.
-# The code of every term is folded below.
+# The code of every term is folded below the tables.
 
 # %%
 stage = lab.stage()
@@ -180,7 +187,7 @@ for function in (losses.discriminator_loss, losses.r1_penalty):
 
 # %% [markdown]
 # Before the first step our four terms sum to {glue:text}`ch04_ours_first:.2f` and the paper's to {glue:text}`ch04_paper_first:.2f`: ours {glue:text}`ch04_ours_word` the paper's.
-# That is a difference from the paper to keep in mind: so few textures do not teach a network of this size what even light is, if nothing else does.
+# Keep this difference from the paper in mind: so few textures, without further terms, do not teach a network of this size what even light is.
 #
 # ## Which layers train: two readings of "after 8"
 #
@@ -202,7 +209,8 @@ assert eight.by_row[0] == 0 == eight.by_module[1]
 shown.ledger("layers", limits=True)
 
 # %% [markdown]
-# In the ledger's table, *identity kept* is the distance of identity to what G_phone draws of the same code, *KID* a distance between sets of textures, the *low band* what a wide blur leaves of a texture (light and broad colour), and *variance over lights* how much one person's results vary with the light; all are better when small.
+# The table **From the ledger** comes from longer trainings, made once and recorded (the [ledger](../ledger.md)), each several times from other random numbers (*seeds*).
+# In it, *identity kept* is the distance of identity to what G_phone draws of the same code, *KID* a distance between sets of textures, the *low band* what a wide blur leaves of a texture (light and broad colour; its error is measured), and *variance over lights* how much one person's results vary with the light; all are better when small.
 #
 # Changing the modules after 8² leaves the 8² block exactly as it was.
 # Changing row {glue:text}`ch04_shared_row` and the rows after it leaves the *features* of the 8² block as they were, but its toRGB output changes by a relative {glue:text}`ch04_leak:.2f`.
@@ -230,21 +238,24 @@ notebook.tell("ch04", shown.sources(lab, sources))
 shown.ledger("codes")
 
 # %% [markdown]
-# Codes from Z and W do not differ from row to row; those of real captures need to, to say who it is.
+# Codes from Z and W have the same numbers in every row; to say who somebody is, rows have to differ.
 # Closest to the codes of unseen captures are those from: {glue:text}`ch04_codes_closest`.
 # The nearest draw of Z or W is {glue:text}`ch04_codes_ratio:.2f` times as far away as the nearest of captures (above 1: captures are closer).
 # A generator trained on the far ones is asked, at test time, about places it was never trained on.
 #
 # ## Live: the first steps
 #
-# $D_\text{studio}$ starts as a copy of $D_\text{phone}$, and its image-side layers stay frozen (FreezeD {cite}`mo2020freezed`; our choice): edges, pores and hair look alike in both domains, and a few textures need not teach them again.
+# $D_\text{studio}$ starts as a copy of $D_\text{phone}$, and its layers nearest to the picture stay frozen (FreezeD {cite}`mo2020freezed`; our choice): edges, pores and hair look alike in both domains, and a few textures need not teach them again.
 # That is {glue:text}`ch04_d_frozen:.1f` % of its parameters, but they decide what the others get to see.
-# The same small set is stretched by augmentation {cite}`zhao2020diffaugment,karras2020ada`: random shifts and colours, for real and generated textures alike, through which the generator can still be taught.
+# The same small set is stretched by augmentation {cite}`zhao2020diffaugment,karras2020ada`: random shifts and colours, for real and generated textures alike.
+# They are differentiable, so that the generator still learns through them.
 #
 # One step draws codes, lets the discriminator look at their pictures, updates both players from that look, and then the generator's running average, which is calmer than any single step and is what we keep.
 # The discriminator does not take part from the start.
-# At first a studio texture and a phone texture are so easy to tell apart that its verdict says nothing about the person; the pairs and the two reference terms say much more.
-# So the first part of a run (`warm_up`) is theirs, and while the discriminator plays, the learning rates fall to zero (`cool_down`): the steps of a game never agree, and smaller ones leave what they agree on.
+# At first a studio texture and a phone texture are so easy to tell apart that its verdict says nothing about the person; the other terms say much more.
+# So the first part of a run (`warm_up`) is theirs.
+# While the discriminator plays, the learning rates fall to zero (`cool_down`): two players pull the generator to and fro, and smaller and smaller steps let that average out.
+# *Held-out* studio textures are those of other people, kept away from the training, to see whether the discriminator learns its own by heart.
 # This run of {glue:text}`ch04_live_images` images is far too short for a good G_studio: it is here to be watched.
 
 # %%
@@ -372,7 +383,8 @@ notebook.tell("ch04", facts)
 #
 # That the marks for training and held-out textures stay together does not mean that the game is even.
 # At the end of the released run D gives its training textures {glue:text}`ch04_final_train:.1f` and generated ones {glue:text}`ch04_final_fake:.1f`.
-# With a threshold half way, and marks as log odds, it would be sure of a typical texture to {glue:text}`ch04_final_right:.0f` %: 50 % would be a game in balance, 100 % a discriminator that sees through every picture.
+# Put the border between "real" and "generated" half way, and read a mark's distance from it as log odds: then D is {glue:text}`ch04_final_right:.0f` % sure of a typical texture.
+# At 50 % it could only guess, and the game would be in balance; at 100 % it sees through every picture.
 #
 # ## One person under several lights
 #
@@ -388,7 +400,7 @@ notebook.tell("ch04", facts)
 
 # %% [markdown]
 # G_studio's outputs vary {glue:text}`ch04_ratio:.2f` times as much over the lights as the phone textures do, which is {glue:text}`ch04_ratio_says` than the input; G_phone's reconstructions vary {glue:text}`ch04_ratio_phone:.2f` times as much.
-# The mean studio texture has a ratio of zero and shows nobody: the second column is there to catch that.
+# The mean studio texture has a ratio of zero and shows nobody: the column of identity is there to catch that.
 #
 # ## Claims of the paper, tested here
 #
@@ -441,8 +453,9 @@ ch04.check_players(players)
 # ```{exercise-start} Code: two forms of L_faceID
 # :label: ex-ch04-faceid
 # ```
-# Show that for unit vectors of length $E$ the mean squared error per element is a function of their cosine, and write that function.
-# What does switching `identity_kind` from `cosine` to `mse` do to λ2?
+# Take two embeddings, vectors of $E$ numbers and of norm 1.
+# Show that the mean squared error of their numbers is a function of their cosine, and write that function; `length` is $E$.
+# What would you have to do to λ2 if $L_\text{faceID}$ were made of it, and not of the cosine?
 
 # %% tags=["exercise"]
 from studiolike.exercises import ch04
@@ -466,7 +479,7 @@ ch04.check_mse(mse_of)
 #     return 2 * (1 - cosine) / length
 # ```
 #
-# $\lVert a-b\rVert^2 = \lVert a\rVert^2 + \lVert b\rVert^2 - 2\,a\cdot b = 2 - 2\cos$; dividing by the $E$ elements gives $2(1-\cos)/E$.
+# $\lVert a-b\rVert^2 = \lVert a\rVert^2 + \lVert b\rVert^2 - 2\,a\cdot b = 2 - 2\cos$; dividing by the $E$ numbers gives $2(1-\cos)/E$.
 # The minimum stays where it is, but λ2 has to grow by $E/2$ to pull as hard.
 # ````
 #
@@ -558,6 +571,7 @@ ch04.check_low_light(low_light)
 # :label: ex-ch04-train-from
 # ```
 # Call `lab.train(lab.short, train_from=16, train_rgb=False)` and `lab.train(lab.short, train_from=0)`.
+# (`train_from=16` trains the blocks above 16×16, `train_rgb=False` freezes the toRGB layers of the others too.)
 # Before you do: which one will move further from G_phone(w), and which part of the light can the first one not remove?
 # ```{exercise-end}
 # ```

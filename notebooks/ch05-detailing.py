@@ -13,7 +13,7 @@
 # <!-- run box -->
 #
 # The generator's studio texture is evenly lit but coarse; the phone texture is badly lit but sharp.
-# This chapter first joins the two in closed form, then trains a diffusion model that repairs what the closed form cannot know, and measures what each of the two is really worth.
+# This chapter first joins the two by a formula, without anything learnt (a *closed form*), then trains a diffusion model that repairs what a formula cannot know, and measures what each of the two is really worth.
 
 # %% [markdown]
 # ## What you will learn
@@ -21,11 +21,12 @@
 # - Why the *logarithm's* gradient of a phone texture is nearly free of its light, and when it is not.
 # - To put the phone's detail on the generator's light without any network, and to see what leaks.
 # - Which one number of a face a camera hides, and where it can be read all the same.
-# - What our diffusion model, the *detailer*, sees, and what it predicts: what is still wrong with real results, in a form that works from pure noise on.
-# - To ask of a network whether it earns its place: against fusion alone, and against itself without the phone.
+# - What our diffusion model, the *detailer*, sees, and what it predicts: what is still wrong with results of the chain.
+# - To ask of a network whether it earns its place: against the formula alone (*fusion*), and against itself without the phone.
 #
 # **You need**: {ref}`ch04` (where the coarse texture comes from) and the idea of a diffusion model {cite}`ho2020ddpm`.
-# Symbols and measures stand on [one page](../notation-and-metrics.md).
+# Symbols and measures stand on [one page](../notation-and-metrics.md), words in [the glossary](../glossary.md).
+# *G_studio* is the generator that {ref}`ch04` has trained; it draws the coarse texture. A capture's *holes* are the places that the phone did not see, the others are *observed*.
 #
 # **Which weights.** The networks are those of the protocol `few`, as in {ref}`ch04`.
 # Everything is measured on people of the split "val": no network has learnt from them, but settings were chosen on them; {ref}`ch06` examines the chain on people that nobody has looked at.
@@ -106,8 +107,8 @@ notebook.tell("ch05", facts)
 #
 # Smooth shading has a small second term, so the log gradient, $\nabla \log I$, is nearly the albedo's {cite}`land1971retinex`.
 # The raw gradient $\nabla I = S\,\nabla A + A\,\nabla S$ keeps the shading as a *factor* on every pore: strong on the lit cheek, weak on the dark one.
-# No exact illumination invariant exists {cite}`chen2000invariants`, so this is a matter of degree, and we can measure the degree: our synthetic heads come with their true albedo.
-# Below, the same heads under two lights that we make by hand from their true normals: a smooth one without shadows, and a hard one with a cast shadow and a small highlight.
+# Nothing that is computed from one picture is exactly free of light {cite}`chen2000invariants`, so this is a matter of degree, and we can measure the degree: our synthetic heads come with their true albedo.
+# Below, the same heads under two lights that we make by hand, knowing which way each texel faces: a smooth one without shadows, and a hard one with a cast shadow and a small highlight.
 
 # %%
 notebook.source(stage4.gradients)
@@ -122,7 +123,8 @@ figures.show(
 )
 
 # %% [markdown]
-# In smooth light the correlation with the albedo's gradient is {glue:text}`ch05_raw_smooth:.3f` raw and {glue:text}`ch05_log_smooth:.3f` log; in hard light {glue:text}`ch05_raw_hard:.3f` and {glue:text}`ch05_log_hard:.3f`.
+# A correlation of 1 would mean that a gradient tells the albedo's exactly, 0 that it tells nothing of it.
+# In smooth light the correlation is {glue:text}`ch05_raw_smooth:.3f` raw and {glue:text}`ch05_log_smooth:.3f` log; in hard light {glue:text}`ch05_raw_hard:.3f` and {glue:text}`ch05_log_hard:.3f`.
 # The log gradient is the closer one {glue:text}`ch05_log_wins`.
 #
 # ## Fusion: the phone's gradients, the generator's light
@@ -141,8 +143,9 @@ figures.show(
 # So on skin $B$ is a bilateral filter {cite}`tomasi1998bilateral,durand2002bilateral`: it averages $\log G - \log I$ over texels near by *and* of like value, follows a steep step, which it takes for the light's, and smooths over pores and wrinkles, which are shallow.
 # Where the layout has eyes, brows and lips a steep step is the person's, and $B$ is a Gaussian blur.
 #
-# A screened Poisson equation {cite}`perez2003poisson`, which looks for the texture that has given gradients and stays near to $G$, does the same with another low pass; ours needs no solver and no rule for the borders of holes.
-# The blur has a standard deviation of {glue:text}`ch05_width:.1f` texels at this size: just wide enough to bridge what the generator, at half the size or less, cannot draw.
+# A better known way is a screened Poisson equation {cite}`perez2003poisson`: it looks for the texture that has the phone's gradients and stays near to $G$.
+# That is the same with another low pass, and the figure has both; ours needs no solver, and no rule for the borders of holes.
+# Our blur has a standard deviation of {glue:text}`ch05_width:.1f` texels here: just wide enough for what the generator cannot draw, whose textures have half as many texels along a side, or fewer.
 
 # %%
 notebook.source(stage4.fuse)
@@ -164,17 +167,21 @@ figures.show(
 # ## The tone: what a meter hides
 #
 # The coarse part is the generator's, and with it the one number that everybody sees first: how light this skin is.
-# The phone's level does not tell it, because a camera *meters*: it exposes dark and light skin to nearly the same grey.
+# Its measure here is the *level*, the mean natural logarithm of the skin's light.
+# The phone's level does not tell how light the skin is, because a camera *meters*: it exposes dark and light skin to nearly the same grey.
 # Log gradients do not tell it either, for a factor is just what they are blind to.
-# And the encoder's code was made to draw the phone texture once more, which asks for no such thing.
+# And the encoder was trained to describe the phone texture, level included, so its code need not know.
 # Yet it is in the picture: the white of the eyes, lips and brows keep their relation to the skin beside them.
 #
-# So a network with {glue:text}`ch05_tone_numbers:,` parameters, the *tone network*, reads the *level* in it, the mean natural logarithm of the skin's light, and one factor brings G_studio's texture to that level.
+# So a network with {glue:text}`ch05_tone_numbers:,` parameters, the *tone network*, reads the level that the skin would have in the studio, and one factor brings G_studio's texture to that level.
 # It is ours; the paper has nothing of the kind.
-# With a few dozen studio textures it would learn people by heart, so under `few` it learns from three things:
-# captures of these people; their studio textures under random light, metered by a random camera;
-# and the captures of everybody else, whose level nobody knows. Of those it is asked for the level of the same person's *other* captures.
-# The level of such a capture is a share of the true one (here {glue:text}`ch05_tone_through:.2f`, learnt along) and the chance of that picture, which nobody can foresee and a network learns to leave out {cite}`lehtinen2018noise2noise`.
+# From a few dozen studio textures alone it would learn people by heart, so under `few` it learns from three things:
+#
+# - captures of these people, with the level of their studio textures as the answer;
+# - their studio textures under random light, as a camera that meters at random would show them, with the same answer;
+# - captures of everybody else, whose true level nobody knows. The answer is the level of the same person's *other* captures.
+#   A camera lets through a share of a level ({glue:text}`ch05_tone_through:.2f` here, learnt along) and adds an error of that picture.
+#   The error cannot be foreseen from the capture at hand, so the network learns to leave it out {cite}`lehtinen2018noise2noise`.
 
 # %%
 notebook.source(with_level)
@@ -194,15 +201,15 @@ figures.show(
 #
 # Two more things steady it.
 # The chain asks its networks twice, for the capture and for its mirror image, and takes the mean of the textures: where the two answers differ at least one is wrong, and part of what is wrong cancels {cite}`timofte2016seven`.
-# And of the two readings of the level and G_studio's own it takes the median, so that a single wild one has no say.
+# And of three levels, the two that the network reads (in the capture and in its mirror image) and the one that G_studio draws, it takes the median, so that a single wild one has no say.
 #
 # A photograph of a real person is another matter, for the network learnt its cues from synthetic eyes and lips.
 # On the few that we could try it said nearly the same of everybody.
-# So `studiolike convert` keeps skin as light as the photo shows it, as long as that is within a factor of *e* of what is read ({ref}`ch07`).
+# So `studiolike convert` keeps skin as light as the photo shows it, as long as that is within a factor of *e*, one log unit, of what is read ({ref}`ch07`).
 #
 # ## The detailer: draw what is still wrong
 #
-# The detailer does not draw a face; it draws $x_0$, what is wrong with the fused one, the *residual*:
+# The detailer does not draw a face; it draws the *residual* $x_0$, what is still wrong with the fused texture (the 0 says: without noise):
 #
 # $$
 # x_0 = (\text{truth} - T)\,/\,c ,
@@ -211,8 +218,14 @@ figures.show(
 # where the number $c$ brings it to unit variance, which a diffusion model expects.
 # $T$ is a *real* result: in training, captures are disturbed as in {ref}`ch04`, encoded, drawn by the G_studio of the same protocol, and fused, so that the network sees the errors that it will be asked about.
 #
-# Beside the noisy residual it sees $T$, $G$, the phone's two log-gradient channels (compressed by $\operatorname{asinh}$), where they can be trusted (holes are grown by a few texels, so that their rims do not count), and the place $(u, v)$ in the layout.
-# The network can also be shown the light that fusion took away, $\log I - \log T$, whose slopes are where shadows end; the released one {glue:text}`ch05_relief`.
+# A diffusion model learns to take noise away; what it is given is a residual with noise on it, and beside it
+#
+# - the textures $T$ and $G$;
+# - the phone's log gradients along $u$ and along $v$ (by $\operatorname{asinh}$, which leaves small values and compresses large ones);
+# - where these can be trusted: in observed texels, but not in the few beside a hole;
+# - the place $(u, v)$ in the layout.
+#
+# It can also be shown the light that fusion took away, $\log I - \log T$, which is steep where a shadow ends; the released network {glue:text}`ch05_relief`.
 # For a share of the training samples the phone is hidden: then $T = G$, gradients and trust are zero, and the network must know by itself what belongs there.
 # At test time `guided=False` does the same.
 
@@ -226,8 +239,9 @@ notebook.tell("ch05", shown.inputs(lab))
 #
 # ## How it predicts: velocity, down to no signal at all
 #
-# A diffusion model learns to take noise away, and draws by beginning with nothing but noise.
+# The model draws by beginning with nothing but noise, and taking it away step by step.
 # A noisy residual is $x_t = \alpha_t x_0 + \sigma_t \varepsilon$: at time step $t$ a share $\alpha_t$ of the signal is left, and $\sigma_t$ of the Gaussian noise $\varepsilon$ has come in, with $\alpha_t^2 + \sigma_t^2 = 1$.
+# The list of $\alpha_t$ and $\sigma_t$ is the *schedule*.
 # The network predicts the velocity {cite}`salimans2022progressive`, here called $v$ (no coordinate of the layout):
 #
 # $$
@@ -237,11 +251,11 @@ notebook.tell("ch05", shown.inputs(lab))
 # \end{aligned}
 # $$ (eq-ch05-velocity)
 #
-# At the last step of a common schedule a little signal is left ($\alpha_t =$ {glue:text}`ch05_left_over:.3f` for the dashed curve below), so a network trained on it has never seen pure noise, where sampling begins.
+# At the last time step of a common schedule a little signal is left ($\alpha_t =$ {glue:text}`ch05_left_over:.3f` for the dashed curve below), so a network trained with it has never seen pure noise, where drawing begins.
 # We take a cosine schedule, which nearly ends at zero, and rescale it to end there exactly {cite}`lin2024zerosnr`.
 # There a noise prediction would say nothing about $x_0$ (it divides by $\alpha_t = 0$), and a velocity still does.
 # In the loss $L$ each time step has a weight $m_t$ that follows from its signal-to-noise ratio, $\mathrm{SNR}_t$: Min-SNR-5 {cite}`hang2023minsnr`, which is capped where there is little noise.
-# That weight is zero at pure noise, where a sampler of few steps takes its longest step, so we keep a floor $f =$ {glue:text}`ch05_floor:.1f`, which is our addition.
+# That weight falls to zero towards pure noise, so the network would hardly be taught there; but there drawing begins, and in few steps the first one is the longest. So we keep a floor $f =$ {glue:text}`ch05_floor:.1f`, which is our addition.
 # With $\hat v$ for what the network predicts:
 #
 # $$
@@ -254,7 +268,8 @@ notebook.tell("ch05", shown.inputs(lab))
 #
 # Cut into blocks of 2×2 texels, the residual has four *bands*: the blocks' mean, and the differences in them along $u$, along $v$ and along both.
 # Its power is spread unevenly over them, as the third panel shows: the mean brightness of the blocks holds {glue:text}`ch05_coarse_share:.0f` % of it.
-# So each band, in brightness and two colours, gets scales of its own, as EDM {cite}`karras2022edm` gives them to the whole picture: the best *linear* guess of the velocity is built in, and the network learns what is left, at unit size.
+# A network that meets them all at once would spend its first steps on learning these sizes.
+# So these are built in, band by band, for brightness and two colours, as EDM {cite}`karras2022edm` does it for the whole picture: a share of $x_t$, which depends on the band's power and on $t$, is the best *linear* guess of $v$, and the network learns only what that guess leaves, brought to unit variance.
 
 # %% tags=["hide-input"]
 for function in (training.velocity, training.clean_from_velocity):
@@ -278,7 +293,7 @@ notebook.tell("ch05", facts | {"live_images": settings.live_images})
 
 # %% [markdown]
 # After {glue:text}`ch05_live_images` crops the weighted loss went from {glue:text}`ch05_loss_first:.3f` (mean of the first third) to {glue:text}`ch05_loss_last:.3f` (of the last).
-# The linear guess is there from the first step, so what falls here is what a network can know beyond it.
+# The linear guess is there from the first step on, so what falls here is what a network can know beyond it.
 #
 # ## The released detailer on unseen people
 #
@@ -367,7 +382,7 @@ notebook.tell("ch05", facts | {"some": len(lab.phone[some])})
 # In holes it is {glue:text}`ch05_spread_holes:.2f` times what it is in observed texels.
 # Detail in a hole is invented, however good it looks; an honest avatar would say so.
 #
-# One sampling step gives the model's mean: smooth, and often good in numbers that like smoothness.
+# One sampling step gives the mean of all that the model thinks possible: smooth, and often good in numbers that like smoothness.
 # On these {glue:text}`ch05_some` captures the perceptual distance is smallest when the number of steps is {glue:text}`ch05_best_steps`; our setting is {glue:text}`ch05_steps`.
 #
 # ## What nobody saw: borrowed, not known

@@ -75,6 +75,14 @@ def test_a_rival_that_wins_everything_is_recommended_instead(write):
     assert "In all three our chain is beaten by unpaired translator (CUT)" in text and "take the chain" not in text
 
 
+def test_a_trained_rival_that_is_farther_from_the_truth_than_its_input_is_said_to_have_learnt_too_little(write):
+    contest = Contest.read("few", write({("nothing", "all"), ("chain", "all")}, trained=("cut",)))
+    assert contest.unlearnt == ["unpaired translator (CUT)"]
+    assert "In this time unpaired translator (CUT) did not learn the task" in "\n".join(summary(contest))
+    contest = Contest.read("few", write({("cut", "all")}, trained=("cut",)))
+    assert contest.unlearnt == [] and "did not learn the task" not in "\n".join(summary(contest))
+
+
 def test_equals_cannot_be_told_apart(write):
     contest = Contest.read("few", write(set()))
     assert {v.word for v in contest.judged.values()} == {"cannot tell"}

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from project import ROOT
+from rivals_sheet import draw, figure, picture_name
 from studiolike.config import profile
 from studiolike.errors import InputError
 from studiolike.evaluation.bootstrap import clustered_mean
@@ -28,11 +29,10 @@ from studiolike.experiments.rivals import DECISIVE, LONGER, NAMES, row_name
 
 PAGE = "rivals"
 RECORDS = ("rivals-closed", "rivals", "rivals-chain")
-CLOSED, TRAINED = (
-    ("nothing", "mean_studio", "colour_transfer", "quotient", "homomorphic"),
-    ("unet", "unet_gain", "cut", "diffusion"),
-)
+CLOSED = ("nothing", "mean_studio", "colour_transfer", "quotient", "homomorphic")
+TRAINED = ("unet", "unet_gain", "cut", "diffusion")
 OURS = ("generator", "chain")
+FACE = "perceptual/face"
 GAP = 1.2  # how much worse than the best the worst tone group may be served, our aim
 QUESTIONS = {
     "few": "Studio textures of the few-shot set alone are known, the paper's question.",
@@ -116,6 +116,12 @@ class Contest:
         """Rivals against which the chain is better, worse, or cannot be told from, in one measure."""
         return [NAMES[r] for r in self.rivals if (r, measure) in self.judged and self.judged[r, measure].word == word]
 
+    @property
+    def unlearnt(self) -> list[str]:
+        """Trained rivals that are, in the mean perceptual distance, farther from the truth than the phone texture itself."""
+        means = {name: np.nanmean(self.values(name, FACE)) for name in self.records if name in ("nothing", *TRAINED)}
+        return [NAMES[name] for name, mean in means.items() if mean > means.get("nothing", np.inf)]
+
     def leader(self, measure: str) -> str:
         """The method with the best mean."""
         means = {name: float(np.nanmean(self.values(name, measure))) for name in self.records}
@@ -187,24 +193,23 @@ def summary(contest: Contest) -> list[str]:
     if learnt:
         lines.append(
             f"\nThe trained rivals learnt for {min(learnt):.0f} to {max(learnt):.0f} s of processor time, our stage 3 for "
-            f"{contest.scalar('chain', 'train_seconds'):.0f} s: a longer training may turn these words."
+            f"{contest.scalar('chain', 'train_seconds'):.0f} s, after a pre-training: a longer training may turn these words."
+        )
+    if raw := contest.unlearnt:
+        lines.append(
+            f"In this time {named(raw)} did not learn the task: by perceptual distance, what comes out is farther from the "
+            "truth than the phone texture that went in. Being better than that says nothing of the method."
         )
     lost = contest.losses
     if not lost:
         lines.append(
             f"\n**No rival, trained as briefly as here, beats our chain in {named([CALLED[m] for m in DECISIVE])}** under "
-            f"`{contest.protocol}`: take the chain."
+            f"`{contest.protocol}`: of what this page has, take the chain."
         )
         return lines
-    everywhere = [
-        name
-        for name in dict.fromkeys(n for names in lost.values() for n in names)
-        if all(name in lost.get(m, []) for m in DECISIVE)
-    ]
-    if everywhere:
+    if everywhere := [name for name in lost.get(DECISIVE[0], []) if all(name in lost.get(m, []) for m in DECISIVE)]:
         lines.append(
-            f"\n**In all three our chain is beaten by {named(everywhere)}.** Whoever wants a texture and nothing else should "
-            "take that."
+            f"\n**In all three our chain is beaten by {named(everywhere)}.** Who wants a texture alone should take that."
         )
         return lines
     kept = [CALLED[m] for m in DECISIVE if m not in lost]
@@ -224,9 +229,8 @@ def tones(contest: Contest) -> str:
     met = [NAMES[name] for name in contest.records if contest.scalar(name, "tone_gap") <= GAP]
     rest = [NAMES[name] for name in contest.records if NAMES[name] not in met]
     return (
-        f"People stand in three groups of skin tone (terciles). We aim at a colour error in the worst group of "
-        f"at most {GAP} times "
-        f"that in the best: met by {named(met)}; not met by {named(rest)}. A ratio says nothing of the errors themselves."
+        f"People stand in three groups of skin tone (terciles). We aim at a colour error in the worst group of at most {GAP} "
+        f"times that in the best: met by {named(met)}; not met by {named(rest)}. A ratio says nothing of the errors themselves."
     )
 
 
@@ -271,8 +275,7 @@ def whole_network(root: Path | None = None) -> list[str]:
     verdicts = seeded_verdicts(differences, {m: higher_is_better(m) for m in measures})
     cells = [f"{CALLED.get(m, label(m))}: {v.word} ({signed(v)})" for m, v in verdicts.items()]
     return [
-        "Fine-tuning of the whole network instead of its finer layers is a rival of our stage 3 alone, "
-        "compared in equally short "
+        "Fine-tuning of the whole network instead of its finer layers is a rival of our stage 3 alone, compared in equally short "
         f"trainings of {len(found.seeds(rows[0]))} seeds: than with layers up to 8×8 frozen it is " + "; ".join(cells) + ". "
         "Under `open` our own generator is trained whole."
     ]
@@ -283,14 +286,19 @@ def rivals_page(root: Path | None = None, pictures: Path = ROOT / "book" / "_sta
     contests = [Contest.read(protocol, root) for protocol in QUESTIONS]
     if not any(contest.records for contest in contests):
         return ""
+    people = next(one.values(name, FACE).shape[1] for one in contests for name in one.records)
     lines = [
         "# Rivals",
         "",
         "Would something simpler, or something else, do as well? Here are other ways from a phone texture to a studio texture: "
-        "methods in closed form that know one mean face, networks that learn from pairs, one that learns without pairs, and a "
-        "diffusion model that does the whole job. All learn from what our chain learns from, through the same "
-        "door, and are judged "
-        "by the same function on the same people of the split `val`, whom no training has seen.",
+        "formulas that know one mean face, networks that learn from pairs, one that learns without pairs, and a "
+        "diffusion model that does the whole job. All learn from what our chain learns from, read through the same function, "
+        f"and are judged in the same way on the same {people} people of the split `val`, whom no training has seen. "
+        "What each measure tells, and what fools it, stands on [the page of metrics](notation-and-metrics.md).",
+        "",
+        *SENTENCES,
+        "- **Our generator alone** is what G_studio draws ({ref}`ch04`); **our chain** adds the phone's detail by fusion "
+        "({ref}`ch05`).",
         "",
         "Every number, word and piece of advice on this page is computed from records of experiments. "
         "Make them again with `studiolike experiment run rivals-closed rivals rivals-chain`.",
@@ -299,8 +307,7 @@ def rivals_page(root: Path | None = None, pictures: Path = ROOT / "book" / "_sta
         ":class: warning",
         "All heads are synthetic. " + experiment("rivals").limits + " Longer training may change the order. "
         "Our chain has one set of weights, so its intervals are over people alone. "
-        "It has also learnt from the captures of all people of the pre-training set, as every protocol allows; "
-        "the paired rivals "
+        "It has also learnt from the captures of all people of the pre-training set, as every protocol allows; the paired rivals "
         "cannot use a capture without a studio texture, and that is a difference of the methods, not of the data.",
         "```",
         "",
@@ -343,50 +350,21 @@ def rivals_page(root: Path | None = None, pictures: Path = ROOT / "book" / "_sta
         "",
         *whole_network(root),
         "",
-        "## The rivals, in a sentence each",
-        "",
-        *SENTENCES,
-        "",
     ]
     return "\n".join(lines)
 
 
 SENTENCES = [
-    "- **Nothing** gives the phone texture back; the **mean face** gives everybody the mean studio texture.",
+    "- **Doing nothing** gives the phone texture back; the **mean face** gives everybody the mean studio texture.",
     "- **Colour transfer** gives the texture the mean and spread of the mean face's colours "
-    "{cite}`reinhard2001colour`; the **quotient** "
-    "replaces its low frequencies by the mean face's {cite}`land1971retinex,shashua2001quotient`; "
-    "**homomorphic de-lighting** turns the "
-    "low frequencies of log light down, and needs of the mean face only its exposure {cite}`oppenheim1968nonlinear`.",
-    "- The **paired U-Net** {cite}`ronneberger2015unet,isola2017pix2pix` regresses the studio texture, or a "
-    "field of gains in log light, "
-    "with the terms that our generator gets on pairs.",
+    "{cite}`reinhard2001colour`; the **quotient** replaces its low frequencies by the mean face's "
+    "{cite}`land1971retinex,shashua2001quotient`; **homomorphic de-lighting** turns the low frequencies of log light down, and "
+    "needs of the mean face only its exposure {cite}`oppenheim1968nonlinear`.",
+    "- The **paired U-Net** {cite}`ronneberger2015unet,isola2017pix2pix` predicts the studio texture, the **gain-field U-Net** "
+    "the factor of every texel instead; both with the terms that our generator gets on pairs.",
     "- **CUT** {cite}`park2020cut` is shown textures of both kinds and never told whose is whose.",
     "- **Paired diffusion** {cite}`saharia2022palette` is our detailer's network, asked to draw the whole studio texture.",
 ]
-
-
-def picture_name(protocol: str) -> str:
-    """File of a protocol's sheet."""
-    return f"rivals-{protocol}.jpg"
-
-
-def figure(contest: Contest) -> list[str]:
-    """The sheet of a protocol, with the rule by which its people were chosen."""
-    return [
-        f"```{{figure}} _static/{picture_name(contest.protocol)}",
-        f":alt: Faces in rows, methods in columns, from the phone texture to the true studio texture, under the "
-        f"protocol {contest.protocol}.",
-        f":name: fig-rivals-{contest.protocol}",
-        "",
-        "The same people for all methods, chosen by rule: six people of `val` evenly spread over skin tones, "
-        "lightest first; the person "
-        "for whom our chain is best and the one for whom it is worst, by perceptual distance on the face; the "
-        "person for whom the rival "
-        "with the best mean gains most over our chain; and NASA's portrait of an astronaut (public domain), "
-        "whose truth nobody knows.",
-        "```",
-    ]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -397,8 +375,6 @@ def main(arguments: list[str] | None = None) -> None:
     if not options.draw:
         print(rivals_page())
         return
-    from rivals_sheet import draw
-
     for protocol in QUESTIONS:
         print(draw(Contest.read(protocol), options.runs, ROOT / "book" / "_static" / picture_name(protocol)))
 

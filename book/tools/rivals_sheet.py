@@ -1,4 +1,4 @@
-"""The pictures of the rivals' page: the same people for all methods, chosen by rule. See `rivals.figure` for the rule."""
+"""The pictures of the rivals' page and what is said below them: the same people for all methods, chosen by rule."""
 
 from __future__ import annotations
 
@@ -37,6 +37,30 @@ TITLES = {
     "generator": "our\ngener-\nator",
     "chain": "our\nchain",
 }
+
+
+def picture_name(protocol: str) -> str:
+    """File of a protocol's sheet."""
+    return f"rivals-{protocol}.jpg"
+
+
+def figure(contest: Contest) -> list[str]:
+    """The sheet of a protocol, with the rule by which its people were chosen."""
+    return [
+        f"```{{figure}} _static/{picture_name(contest.protocol)}",
+        f":alt: Faces in rows, methods in columns, from the phone texture to the true studio texture, under the "
+        f"protocol {contest.protocol}.",
+        f":name: fig-rivals-{contest.protocol}",
+        "",
+        "A column is a method, at the size of the GAN stages; what the phone did not see is black in the first column, and the "
+        "mean face is the same picture in every row. Look in each row for the light that stayed, for the skin's colour and for "
+        "whose face it is, and compare with the truth; hair and ears that the phone did not see are a guess in every column. "
+        "Rows are chosen by rule: six people of `val` evenly spread over skin tones, lightest first; the person for whom our "
+        "chain is best and the one for whom it is worst, by perceptual distance on the face; the person for whom the rival with "
+        "the best mean there (it is named) gains most over our chain; and NASA's portrait of an astronaut (public domain), whose "
+        "truth nobody knows, and whose skin our columns keep as light as in the photograph.",
+        "```",
+    ]
 
 
 def people(contest: Contest, tones: np.ndarray) -> dict[str, int]:

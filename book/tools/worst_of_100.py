@@ -199,10 +199,14 @@ def text(shots: Captures, found: dict[str, Tensor], worst: list[int]) -> str:
 
 A page of good examples proves little, so here are the bad ones.
 A hundred synthetic people whom no network has seen went through the released chain (protocol `open`, {RESOLUTION} × {RESOLUTION}
-texels), each in one capture.
+texels), each in one capture: one picture, or a few from a short film.
 They are the first hundred of a stretch of seeds that no split of the data uses: neither for training, nor for choosing settings,
 nor for the final evaluation.
 Shown are the {SHOWN} with the lowest PSNR in the region that the phone saw.
+PSNR, in decibels (dB), tells how near a texture is to the true one: 20 dB is an error of a tenth of the range from black to
+white, and more is better.
+The *quotient* is a rival that learns nothing but a mean: it divides the broad light out of the phone texture and puts the broad
+light and colour of the mean studio texture in ([more of both](notation-and-metrics.md)).
 
 Over all hundred the chain reaches {q[1]:.1f} dB in the median, {q[0]:.1f} dB at the tenth worst and {q[2]:.1f} dB at the tenth
 best; the phone texture itself has {float(phone.median()):.1f} dB and the quotient {float(quotient.median()):.1f} dB.
@@ -214,17 +218,21 @@ The chain is better than the phone texture for {int((chain > phone).sum())} of t
 :alt: {ALT}
 
 The {SHOWN} worst of a hundred unseen people, the worst first.
-From left to right: what the phone saw, the simple rival, the chain's result, the truth, and the head with the last two.
+From left to right: the phone texture (where nothing was seen, the colours around are drawn out smoothly), the quotient, the
+chain's result, the true studio texture, and the head, of the same shape for everybody, with the result and with the truth.
+Compare the third column with the fourth, and the fifth with the sixth: how light the skin is, shadows that stayed, and the hair.
+The numbers below look only at what the phone saw; hair, ears and neck outside of it are a guess, and often the wrong one.
 ```
 
 ## What went wrong
 
 The squared error of each result is divided into three parts.
-*Colour* is what one gain for each channel of the whole face would remove: nobody can read the studio's exposure off one capture.
+*Colour* is what one factor for each colour channel of the whole face, a *gain fit*, would remove: nobody can read the studio's
+exposure off one capture.
 *Broad* is what remains and is wider than {100 * LOW:.0f} % of the texture's side: light that stayed, or that was invented.
 *Fine* is the rest.
 
-| | phone, dB | quotient, dB | chain, dB | after a gain fit, dB | most of the error | the capture |
+| | phone, dB | quotient, dB | chain, dB | chain after a gain fit, dB | most of the error | the capture |
 | ---: | ---: | ---: | ---: | ---: | --- | --- |
 {chr(10).join(rows)}
 
