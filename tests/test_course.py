@@ -12,7 +12,7 @@ import pytest
 
 import course
 import handouts
-from exercises import POINTS, read_exercises
+from exercises import POINTS, POSSIBLE, read_exercises
 from notebooks import book_flavour, read_cells
 from pages import Page
 from project import BookError, chapters
@@ -103,7 +103,7 @@ def test_measured_times_stand_above_slow_cells_and_in_a_table(made):
     told, other = text_of(made, "instructor", "ch03-inversion"), text_of(made, "instructor", "ch04-adaptation")
     code = sum(cell["cell_type"] == "code" for cell in read_cells(next(s for s in chapters() if s.stem == "ch03-inversion")))
     assert told.count("# measured: 2 s\n") == code
-    assert f"| **all cells** | **{2 * code / 60:.1f}** |" in told
+    assert f"| **all cells** | **{2 * code} s** |" in told and 2 * code < 90
     assert "# measured" not in other and "No cell has been measured" in other
 
 
@@ -156,6 +156,16 @@ def test_the_grading_sheet_has_a_column_and_points_for_every_exercise(made):
     assert sum(map(int, points[1:-1])) == int(points[-1]) == sum(POINTS[e.level] for asked in ASKED.values() for e in asked)
 
 
+def test_a_teacher_is_told_what_one_hand_in_a_week_can_reach(made):
+    plan = load_plan()
+    checked, read = course.reachable(ASKED, plan)
+    every = [exercise for asked in ASKED.values() for exercise in asked]
+    assert checked == sum(POINTS[e.level] for e in every if e.check) and checked + read < sum(POINTS[e.level] for e in every)
+    assert len(plan["six_weeks"]) * POINTS["Explain"] <= read <= len(plan["six_weeks"]) * POINTS["Research"]
+    told = (made / "grading.md").read_text()
+    assert f"at most {checked} points" in told and f"reach {checked + read}" in told
+
+
 def test_handed_in_notebooks_fill_the_sheet_without_being_run(made, tmp_path):
     notebook = json.loads((made / "student" / "ch04-adaptation.ipynb").read_text())
     stubs = [cell for cell in notebook["cells"] if "exercise" in cell["metadata"].get("tags", [])]
@@ -169,6 +179,7 @@ def test_handed_in_notebooks_fill_the_sheet_without_being_run(made, tmp_path):
     script = course.BUILD.parent / "book" / "tools" / "grading.py"
     done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, check=True)
     rows = {row["name"]: row for row in csv.DictReader(io.StringIO(done.stdout))}
+    assert rows.pop(POSSIBLE)["sum"] == str(sum(POINTS[e.level] for asked in ASKED.values() for e in asked))
     assert set(rows) == {"Ada", "Bob"} and "notes.ipynb" in done.stderr
     for row in rows.values():
         assert (row["ex-ch04-players"], row["ex-ch04-faceid"], row["ex-ch04-overfit"]) == ("1", "0", "0")

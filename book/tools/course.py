@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from build import copy_mathjax, duration
-from exercises import POINTS, closing, read_exercises
+from exercises import POINTS, POSSIBLE, closing, read_exercises
 from handouts import load_times, student_cells, teacher_cells
 from lowering import lower
 from naming import DIRECTIVE, Names
@@ -86,12 +86,20 @@ def sheet(asked: Asked) -> str:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["name", *(exercise.label for exercise in columns), "sum"])
-    rows.writerow(["points possible", *points, sum(points)])
+    rows.writerow([POSSIBLE, *points, sum(points)])
     return text.getvalue()
 
 
-def rubric(asked: Asked, titles: dict[str, str]) -> str:
+def reachable(asked: Asked, plan: dict[str, Any]) -> tuple[int, int]:
+    """Points of all checked exercises, and the most that one exercise a week graded by reading adds to them."""
+    checked = sum(POINTS[one.level] for exercises in asked.values() for one in exercises if one.check)
+    weeks = [[one for name in week["chapters"] for one in asked[name] if not one.check] for week in plan["six_weeks"]]
+    return checked, sum(max((POINTS[one.level] for one in week), default=0) for week in weeks)
+
+
+def rubric(asked: Asked, titles: dict[str, str], plan: dict[str, Any]) -> str:
     """How each exercise is graded, as Markdown."""
+    checked, read = reachable(asked, plan)
     lines = [
         "# How to grade",
         "",
@@ -99,6 +107,9 @@ def rubric(asked: Asked, titles: dict[str, str]) -> str:
         "have said in the notebooks that students hand in; what is graded by reading stays empty.",
         "Two points of an exercise that is graded by reading are for the argument, the others for a measurement or a proof; an "
         "answer that differs from the solution and says how it could be tested is a good answer.",
+        "",
+        f"The checks give at most {checked} points. Whoever hands in one further exercise a week, as `six-weeks.md` has it, can "
+        f"reach {checked + read}; the sheet's largest sum is for all of them.",
         "",
         "| chapter | exercise | level | points | graded |",
         "| --- | --- | --- | ---: | --- |",
@@ -163,7 +174,7 @@ def make(profile: str, target: Path, build: Path = BUILD) -> Path:
         "six-weeks.md": f"# Six weeks\n\n{six_weeks(plan, titles, asked)}\n\n## Minutes to run\n\n{runs(profile, list(cells))}\n",
         "one-day.md": f"# One day\n\n{one_day(plan, titles)}\n\n## Minutes to run\n\n{runs(profile, list(cells))}\n",
         "grading-sheet.csv": sheet(asked),
-        "grading.md": rubric(asked, titles),
+        "grading.md": rubric(asked, titles, plan),
         "README.md": README.format(name=about.name, version=about.version, homepage=about.homepage),
     }.items():
         (fresh / path).write_text(text, encoding="utf-8")

@@ -16,6 +16,7 @@ from project import BookError
 
 LEVELS = ("Recall", "Code", "Explain", "Research")
 POINTS = {"Recall": 1, "Code": 3, "Explain": 2, "Research": 4}
+POSSIBLE = "points possible"  # the name in a grading sheet's row of maxima
 CHECK = re.compile(r"^(ch\d\d)\.(check_\w+)\(", re.MULTILINE)
 TAG = "exercise"
 

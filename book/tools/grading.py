@@ -2,8 +2,8 @@
 
     python book/tools/grading.py FOLDER > sheet.csv
 
-A notebook's name is NAME-chNN-….ipynb or lies in a folder NAME. Exercises that are graded by reading stay empty. The points
-are those of `exercises.POINTS`.
+A notebook's name is NAME-chNN-….ipynb or lies in a folder NAME. Exercises that are graded by reading stay empty, and do not
+count in the sum. The points are those of `exercises.POINTS`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from exercises import CHECK, POINTS, TAG, read_exercises
+from exercises import CHECK, POINTS, POSSIBLE, TAG, read_exercises
 from notebooks import read_cells
 from project import CHAPTER_NAME, chapters
 
@@ -53,6 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
                 points[student_of(path, chapter.group())][exercise.label] = POINTS[exercise.level] * right[exercise.check]
     rows = csv.writer(sys.stdout, lineterminator="\n")
     rows.writerow(["name", *(exercise.label for exercise in asked), "sum"])
+    possible = [POINTS[exercise.level] for exercise in asked]
+    rows.writerow([POSSIBLE, *possible, sum(possible)])
     for name, own in points.items():
         rows.writerow([name, *(own.get(exercise.label, "") for exercise in asked), sum(own.values())])
     return 0

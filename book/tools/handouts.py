@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from build import duration
 from exercises import TAG, Exercise, closing
 from naming import DIRECTIVE, split_options
 from notebooks import book_flavour
@@ -95,9 +96,9 @@ def teacher_cells(source: Path, cells: Cells, asked: list[Exercise], plan: dict[
 def _overview(plan: dict[str, Any], sections: dict[str, float]) -> dict[str, Any]:
     lines = [f"Plan {plan['lecture']} minutes with the slides and {plan['lab']} minutes for notebook and exercises.", ""]
     if sections:
-        lines += ["| section | minutes to run, measured |", "| --- | ---: |"]
-        lines += [f"| {name} | {seconds / 60:.1f} |" for name, seconds in sections.items() if seconds >= SLOW]
-        lines += [f"| **all cells** | **{sum(sections.values()) / 60:.1f}** |"]
+        lines += ["| section | time to run, measured |", "| --- | ---: |"]
+        lines += [f"| {name} | {duration(seconds)} |" for name, seconds in sections.items() if seconds >= SLOW]
+        lines += [f"| **all cells** | **{duration(sum(sections.values()))}** |"]
     else:
         lines += ["No cell has been measured: run `make book`, then `make course` again."]
     lines += ["", "To discuss:", "", *(f"- {prompt}" for prompt in plan["discussion"])]

@@ -131,7 +131,8 @@ class MatchCheck(Check):
             return "keep the dictionary of the stub, with the same keys, and put one word beside each."
         left = [key for key, word in answer.items() if word is ... or word is None]
         if left:
-            raise Unanswered(f"{len(left)} of {len(answer)} statements have no word yet.")
+            few = f"{len(left)} of {len(answer)} statements have no word yet"
+            raise Unanswered(f"{few}: put one of {', '.join(map(repr, self.words))} in place of each `...`.")
         unknown = [word for word in answer.values() if word not in self.words]
         if unknown:
             return f"{unknown[0]!r} is not one of the words: {', '.join(self.words)}."
