@@ -32,6 +32,7 @@
 # - A *generator* $G$ draws a texture from a *code* $w^+$, which has one row of numbers for each of its layers. It works from coarse to fine, in blocks of 4×4, 8×8, 16×16 … places, so a row for a coarse block says something about the whole head.
 # - The *encoder* looks at a capture and answers with a code.
 # - A *discriminator* $D$ gives a texture a mark, the *logit*: the larger, the more it takes the texture for a real one.
+# - The *split* "val" is a group of people from whom no network learns. All that is measured here is measured on them.
 #
 # [Notation and metrics](../notation-and-metrics.md) has every symbol and measure of the book on one page.
 #
@@ -199,6 +200,9 @@ for function in (losses.discriminator_loss, losses.r1_penalty):
 # In StyleGAN2 {cite}`karras2020analyzing` this layer reads the row of w+ that also feeds the *next* block's first convolution.
 # "Change the modules after 8×8" and "change the rows of w+ that the blocks after 8×8 read" are therefore not the same thing.
 # The next cell does both to one code, and prints by how much, relative to what was there, the features and the colours of each block change.
+#
+# Its second table comes **from the ledger**: from longer trainings, made once and recorded ([all of them](../ledger.md)), each several times from other random numbers (*seeds*).
+# There, *identity kept* is the distance of identity to what G_phone draws of the same code, *KID* a distance between sets of textures, the *low-band error* that of light and broad colour, and *variance over lights* how much one person's results vary with the light; all are better when small.
 
 # %%
 codes = lab.bank.w_plus.to(device)
@@ -209,11 +213,8 @@ assert eight.by_row[0] == 0 == eight.by_module[1]
 shown.ledger("layers", limits=True)
 
 # %% [markdown]
-# The table **From the ledger** comes from longer trainings, made once and recorded (the [ledger](../ledger.md)), each several times from other random numbers (*seeds*).
-# In it, *identity kept* is the distance of identity to what G_phone draws of the same code, *KID* a distance between sets of textures, the *low band* what a wide blur leaves of a texture (light and broad colour; its error is measured), and *variance over lights* how much one person's results vary with the light; all are better when small.
-#
 # Changing the modules after 8² leaves the 8² block exactly as it was.
-# Changing row {glue:text}`ch04_shared_row` and the rows after it leaves the *features* of the 8² block as they were, but its toRGB output changes by a relative {glue:text}`ch04_leak:.2f`.
+# Changing row {glue:text}`ch04_shared_row` and the rows after it leaves the *features* of the 8² block as they were, but its toRGB output changes, by {glue:text}`ch04_leak:.2f` of its size.
 # So freezing by row leaks into a coarse layer, and freezing by module does not; we freeze by module.
 #
 # Freezing has a price.
@@ -366,12 +367,12 @@ for name in ("losses", "terms"):
 watch = settings.live_images // 2
 careless = lab.train(watch, **lab.careless())[1]
 logs = {f"ours, {len(lab.studio)} textures": log}
-logs["4 textures, no augmentation, no freezing"] = careless
+logs["4 textures,\nno augmentation, no freezing"] = careless
 figures.show(
     shown.opinions_figure(logs, watch + lab.live.batch),
     "The discriminator's mean logit for its training textures, for held-out studio "
-    "textures and for generated ones: left our settings, right the careless ones. A "
-    "gap between the first two lines means that it knows its textures by heart.",
+    "textures and for generated ones: left our settings, right the careless ones. As "
+    "far as the first line lies above the second, it knows its textures by heart.",
 )
 facts = {"gap_ours": shown.gap(log), "gap_careless": shown.gap(careless)}
 notebook.tell("ch04", facts)

@@ -189,10 +189,10 @@ fig, told = shown.tones(lab)
 notebook.tell("ch05", told)
 figures.show(
     fig,
-    "The level of the skin in log units against the true one, a dot per unseen person: as the "
-    "phone texture shows it, as G_studio draws it on its own, and as the tone network reads it. "
-    "In the titles the root of the mean squared error; on the grey line nothing is wrong. A "
-    "metered level hardly rises with the true one.",
+    "The level of the skin in log units against the true one (lighter skin to the right), "
+    "a dot per unseen person: as the phone texture shows it, as G_studio draws it on its "
+    "own, and as the tone network reads it. In the titles the root of the mean squared "
+    "error; on the grey line nothing is wrong.",
 )
 
 # %% [markdown]
@@ -311,9 +311,9 @@ columns |= {"fusion": lab.fused, "live": lab.draw([0, lab.uneven], model=beginne
 figures.show(
     shown.zoom_figure(lab, columns | {"guided": guided, "truth": lab.truth}),
     "Two unseen people, the second in the most uneven light of the others, whole and "
-    "zoomed in: phone texture, G_studio's texture, detail drawn without the phone, "
-    "fusion alone, the short run's result, the released detailer's, and the true "
-    "studio texture.",
+    "zoomed in: phone texture; G_studio's texture; the released detailer without the "
+    "phone (unguided); fusion alone; the detailer after the short run (live); the "
+    "released detailer (guided); and the true studio texture.",
 )
 
 # %% tags=["remove-output", "nbval-ignore-output"]

@@ -64,6 +64,7 @@ def test_every_checker_is_called_by_one_stub(name):
 def test_a_stub_runs_by_itself_and_is_told_open(exercise):
     verdict = run(exercise.stub)
     assert verdict.state == "open" and not verdict.passed and repr(verdict).startswith("○ not answered yet")
+    assert "`...`" in repr(verdict) and verdict._repr_markdown_() == " ".join(repr(verdict).split())  # breaks where the page does
 
 
 @pytest.mark.parametrize("exercise", [e for _, e in CODED], ids=lambda e: e.label)

@@ -49,6 +49,9 @@ class Verdict:
     def __repr__(self) -> str:
         return textwrap.fill(f"{SIGNS[self.state]}: {self.message}", 80)
 
+    def _repr_markdown_(self) -> str:  # lines as wide as the reader's screen
+        return f"{SIGNS[self.state]}: {self.message}"
+
 
 class Unanswered(Exception):
     """The stub is still in place; the message says what is missing."""

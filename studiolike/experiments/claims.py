@@ -91,7 +91,7 @@ class Condition:
             return f"{self.row}: {label(self.measure)} {' and '.join(filter(None, limits))}"
         words = {"worse_than": "is worse than", "better_than": "is better than", "like": f"is within {self.within:.0%} of"}
         size = f", at least {self.times:g} times" if self.times > 1 else ""
-        return f"{label(self.measure)}: {self.row} {words[self.relation]} {self.rival}{size}"
+        return f"{label(self.measure)}: “{self.row}” {words[self.relation]} “{self.rival}”{size}"
 
 
 @dataclass(frozen=True)
