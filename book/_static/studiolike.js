@@ -49,13 +49,19 @@
       const button = make("button", { type: "button", class: "enlarge", "aria-label": `Enlarge ${name}` }, "Enlarge");
       const said = caption ? caption.textContent.replace(/#$/, "").trim() : "";
       for (const element of [button, image]) element.addEventListener("click", () => enlarge(image, name, said));
-      const holder = make("span", { class: "enlargeable" });
+      const holder = make("span", { class: "enlargeable" }), box = make("span", { class: "picture-scrolls" });
+      // low and wide, as several plots side by side are: on a phone its letters would be half as large as they were drawn
+      if (image.getAttribute("width") / image.getAttribute("height") >= 1.8 && image.style.width) {
+        box.classList.add("low");
+        box.style.setProperty("--readable", `${0.8 * parseFloat(image.style.width)}px`);
+      }
       image.before(holder);
-      holder.append(image, button);
+      box.append(image);
+      holder.append(box, button);
     }
   }
 
-  // --- wide formulas, tables and code scroll in their own box
+  // --- wide formulas, tables, pictures and code scroll in their own box
 
   // a column is never squeezed to a word a line: what a table then lacks in room it gets by scrolling, with its first column
   // in sight if that leaves room; a number keeps its unit or error on its line, and an interval has one of its own
@@ -96,7 +102,10 @@
     box.classList.toggle("keeps-first", scrolls && box.dataset.columns > 2 && first.offsetWidth < 0.45 * box.clientWidth);
   }
 
-  const KINDS = [["div.math", "Formula"], [".table-scrolls", "Table"], [".highlight pre", "Code"], [".output.text_plain pre", "Output"]];
+  const KINDS = [
+    ["div.math", "Formula"], [".table-scrolls", "Table"], [".picture-scrolls.low", "Picture"], [".highlight pre", "Code"],
+    [".output.text_plain pre", "Output"],
+  ];
 
   function update(box) {
     if (box.classList.contains("math")) {

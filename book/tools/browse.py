@@ -124,7 +124,7 @@ def too_wide(page: Page) -> list[str]:
 
 
 def hard_to_read(page: Page) -> list[str]:
-    """What a narrow screen cuts or breaks: formulas, columns with a word a line, short names over two lines."""
+    """What a narrow screen cuts, breaks or shrinks: formulas, columns with a word a line, short names, letters in plots."""
     return page.evaluate(
         """() => {
           const all = (selector) => [...document.querySelectorAll('article ' + selector)].filter((e) => e.checkVisibility());
@@ -133,6 +133,9 @@ def hard_to_read(page: Page) -> list[str]:
             ...all('div.math.has-more').map((e) => `a formula says that there is more: ${e.id || start(e)}`),
             ...all('div.math').filter((e) => e.scrollWidth > e.clientWidth + 2)
               .map((e) => `a formula is cut, ${e.scrollWidth} of ${e.clientWidth} pixels: ${e.id || start(e)}`),
+            ...all('figure img').filter((e) => e.getAttribute('width') / e.getAttribute('height') >= 1.8
+                && e.clientWidth < 0.75 * parseFloat(e.style.width))
+              .map((e) => `the letters of a picture are shrunk to ${e.clientWidth} of ${e.style.width}: ${e.alt.slice(0, 60)}`),
             ...all('td').filter((e) => start(e).length > 40 && e.clientWidth < 100)
               .map((e) => `a column is squeezed: ${start(e)}`),
             ...all('code .pre').filter((e) => e.textContent.length <= 20 && e.getClientRects().length > 1)
