@@ -42,6 +42,23 @@ def _check_seed(seed: int) -> None:
         raise InputError(f"--seed {seed} is not possible: use 0 to 2**63 - 1")
 
 
+def _without_compiler() -> None:
+    """Import diffusers as where torch has no compiler, which it would load to mark what may be compiled.
+
+    That takes longer than a conversion, which compiles nothing. Only for a process of our own: whoever uses the package in
+    theirs may want to compile.
+    """
+    if "torch._dynamo" in sys.modules:
+        return
+    sys.modules["torch._dynamo"] = None  # type: ignore[assignment]  # importing it fails
+    try:
+        import diffusers.utils.torch_utils  # noqa: F401
+    except ImportError:  # a version that does not expect that; it is imported as usual
+        pass
+    finally:
+        del sys.modules["torch._dynamo"]
+
+
 @dataclass(frozen=True)
 class Capture:
     """Photo or video to a phone texture and its visibility map, in the head layout."""
@@ -60,6 +77,7 @@ class Capture:
     """contact sheet of the photos or frames that were used and left out, with reasons: .png or .html"""
 
     def run(self) -> None:
+        _without_compiler()
         from .files import capture_files
 
         quality = capture_files(self.photos, self.out, self.size, self.landmarks, self.save_landmarks, self.report)
@@ -110,6 +128,7 @@ class Convert:
         _check_seed(self.seed)
         if not self.input:
             raise InputError("name a texture, a photo, a video or a folder to convert")
+        _without_compiler()
         from .convert import run
 
         started = time.perf_counter()

@@ -30,6 +30,7 @@ from .protocols import PROTOCOLS
 from .record import read_record, record, write_marked
 
 if TYPE_CHECKING:
+    from .chain import Chain
     from .cli import Convert
 
 MOST_STEPS = 1000  # of the noise schedule that the detailer was trained on
@@ -205,11 +206,14 @@ def run(command: Convert, note: Callable[[str], None] = lambda _: None) -> Outco
     return Outcome(reports, existing, skipped, ignored)
 
 
-def load(command: Convert, device: torch.device):
-    """The pipeline that a command names."""
-    from .pipeline import StudioPipeline
+def load(command: Convert, device: torch.device) -> Chain:
+    """The chain that a command names, and of it only what the command needs: the rest would take longer than a conversion."""
+    from .chain import INDEX, Chain
 
-    return StudioPipeline.chosen(command.weights, device)
+    kind = Chain
+    if command.weights is not None and (command.weights / INDEX).is_file():  # such a folder only diffusers reads
+        from .pipeline import StudioPipeline as kind  # type: ignore[assignment]
+    return kind.chosen(command.weights, device, detailing=command.detail_steps > 0)
 
 
 def unfinished(jobs: list[Job], settings: dict[str, Any], out: Path) -> list[Job]:

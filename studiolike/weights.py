@@ -96,6 +96,8 @@ def load(
         WeightsError: unknown name, missing or damaged file, weights of another network.
     """
     import torch
+    from safetensors.torch import load_file
+    from torch import nn
 
     cls = network_class(name)
     folder = folder_of(name, protocol, root)
@@ -103,12 +105,12 @@ def load(
         raise WeightsError(f"no weights in {folder}: run  make weights  or reinstall the package")
     verify(folder)
     try:
-        model = cls.from_pretrained(
-            str(folder), torch_dtype=dtype or torch.float32, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
-        )
-    except Exception as error:  # diffusers and safetensors raise many kinds
+        # not `from_pretrained`, which asks for all that diffusers has for offloading, and so for torch's compiler: 3 s
+        model = cls.from_config(cls.load_config(str(folder)))
+        model.load_state_dict(load_file(folder / FILE))
+    except Exception as error:  # diffusers, safetensors and torch raise many kinds
         raise WeightsError(f"cannot load {folder / FILE}: {str(error).splitlines()[0]}; reinstall the package") from error
-    return model.to(device).eval()
+    return nn.Module.to(model, device, dtype or torch.float32).eval()  # diffusers' own `to` asks for them too
 
 
 def verify(folder: Path) -> None:

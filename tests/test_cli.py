@@ -182,11 +182,52 @@ def test_help_and_doctor_come_without_waiting_for_torch(words):
     assert not heavy and len(done.stdout) > 300
 
 
-def test_the_chain_starts_without_what_only_measures_and_figures_need():
-    names = "{'torchmetrics', 'matplotlib', 'skimage'}"
-    program = f"import sys, studiolike.pipeline, studiolike.convert; print(*{names} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert not done.stdout.strip()
+# what took longer to import than a conversion takes: torch's compiler, diffusers' pipelines, networks, schedulers and offloading,
+# and what measures, figures and training need
+NOT_FOR_CONVERSION = (
+    "torch._dynamo torch._inductor sympy diffusers.hooks diffusers.models.unets diffusers.models.autoencoders "
+    "diffusers.pipelines diffusers.schedulers transformers torchvision scipy.stats scipy.interpolate torchmetrics matplotlib "
+    "studiolike.synth studiolike.experiments studiolike.chapters"
+)
+
+
+def loaded_after(*words):
+    """Which of `NOT_FOR_CONVERSION` a process of its own has imported at the end of a command."""
+    program = (
+        "import sys; from studiolike.cli import main\n"
+        "code = main(sys.argv[2:])\n"
+        "print(code, *(name for name in sys.argv[1].split() if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, NOT_FOR_CONVERSION, *map(str, words)], capture_output=True, text=True)
+    code, *names = done.stdout.split()
+    assert code == "0", done.stderr
+    return set(names)
+
+
+def test_the_conversion_of_a_photo_loads_nothing_that_it_does_not_need(tmp_path):
+    from skimage.data import astronaut
+
+    Image.fromarray(astronaut()).save(tmp_path / "photo.png")
+    assert not loaded_after("convert", tmp_path / "photo.png", "-o", tmp_path / "me.png", "--size", "128", "--device", "cpu")
+
+
+def test_what_a_conversion_does_without_is_loaded_where_it_is_needed(tmp_path):
+    Image.fromarray(np.full((64, 64, 3), 120, np.uint8)).save(tmp_path / "texture.png")
+    words = (
+        "convert",
+        tmp_path / "texture.png",
+        "--kind",
+        "texture",
+        "-o",
+        tmp_path / "me.png",
+        "--size",
+        "128",
+        "--device",
+        "cpu",
+    )
+    found = loaded_after(*words, "--detail-steps", "1")
+    assert {"diffusers.models.unets", "diffusers.schedulers", "torch._dynamo"} <= found
+    assert "diffusers.pipelines" not in found
 
 
 def test_a_request_to_end_is_answered_like_ctrl_c(capsys, monkeypatch):

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from studiolike.adaptation import AdaptStage, CodeSampler, EncodedCaptures, EncodedPairs
 from studiolike.adaptation.sampling import CODES
+from studiolike.chain import CHAIN
 from studiolike.config import PROFILES, GeneratorConfig, IdentityConfig, PretrainConfig, Profile, profile
 from studiolike.detail import Detailer, make_scheduler
 from studiolike.detail.train import DetailStage
@@ -26,7 +27,7 @@ from studiolike.features import PerceptualDistance
 from studiolike.features.network import IdentityNet
 from studiolike.features.train import Captures, IdentityStage
 from studiolike.inversion import CodeBank, Curvature, EncoderStage
-from studiolike.pipeline import CHAIN, StudioPipeline
+from studiolike.pipeline import StudioPipeline
 from studiolike.protocols import paired_captures, permitted
 from studiolike.stylegan2 import Discriminator, Encoder, GameStage, Generator, WarmUpStage, phone_networks
 from studiolike.stylegan2.rebase import fit_mapping

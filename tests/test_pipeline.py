@@ -8,6 +8,7 @@ from diffusers import DiffusionPipeline
 
 from studiolike import weights
 from studiolike.adaptation.losses import DARK
+from studiolike.chain import Chain
 from studiolike.config import InversionConfig
 from studiolike.detail import Detailer
 from studiolike.errors import InputError, ProtocolError, WeightsError
@@ -120,6 +121,21 @@ def test_a_run_is_chosen_by_its_folder_and_what_it_has_not_trained_is_the_releas
             assert torch.equal(next(chosen.detailer.parameters()), next(pipe.detailer.parameters()))
     with pytest.raises(WeightsError, match="no weights in"):
         StudioPipeline.chosen(tmp_path)
+
+
+def test_a_chain_without_its_detailer_gives_the_same_texture_and_refuses_steps(pipe, phone, saved):
+    wanted = pipe(*phone, resolution=128).texture
+    for light in (Chain.released(detailing=False), Chain.chosen("open", detailing=False)):
+        assert type(light) is Chain and light.detailer is None and light.device == pipe.device
+        assert torch.equal(light(*phone, resolution=128).texture, wanted)
+        with pytest.raises(InputError, match="without its detailer"):
+            light(*phone, **QUICK)
+    whole = Chain.released()
+    assert torch.equal(whole(*phone, **QUICK).texture, pipe(*phone, **QUICK).texture)
+    stored = StudioPipeline.chosen(saved, detailing=False)
+    assert stored.detailer is None and torch.allclose(stored(*phone, resolution=128).texture, wanted, atol=1e-4)
+    with pytest.raises(WeightsError, match="model_index"):
+        Chain.chosen("many")
 
 
 def test_a_protocol_chooses_among_the_released_weights(pipe):

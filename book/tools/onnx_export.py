@@ -22,10 +22,11 @@ from torch.overrides import TorchFunctionMode
 from project import BookError
 from studiolike import capture, io, weights
 from studiolike.capture import face_networks
+from studiolike.chain import RESOLUTION
 from studiolike.detail.exemplars import closed_form
 from studiolike.image import resize
 from studiolike.inversion import resize_observed
-from studiolike.pipeline import RESOLUTION, StudioPipeline
+from studiolike.pipeline import StudioPipeline
 from studiolike.tone.translation import translate
 
 OPSET = 17  # of ONNX; every onnxruntime-web since 1.13 knows it

@@ -26,9 +26,10 @@ import onnx_export
 from execute import package_hash
 from project import BUILD, ROOT
 from studiolike import avatar, capture, io, layout
+from studiolike.chain import RESOLUTION
 from studiolike.chapters import figures
 from studiolike.detail import complete
-from studiolike.pipeline import RESOLUTION, StudioPipeline
+from studiolike.pipeline import StudioPipeline
 
 RUNTIME = ROOT / "book" / "web" / "node_modules" / "onnxruntime-web" / "dist"
 # loader and program for every browser, and a second pair that can also use a GPU

@@ -16,7 +16,7 @@ from project import ROOT, BookError
 
 PACKAGE = ROOT / "studiolike"
 # from what a user calls first to what every room stands on
-MODULES = ("pipeline", "weights", "config", "protocols", "layout", "io", "image", "device", "errors")
+MODULES = ("pipeline", "chain", "weights", "config", "protocols", "layout", "io", "image", "device", "errors")
 ROOMS = ("capture", "synth", "sets", "stylegan2", "inversion", "adaptation", "tone", "detail", "avatar", "evaluation", "features")
 WIDTH = 88  # characters of code that a page shows without a scroll bar
 SECTIONS = {"Args": "Takes", "Returns": "Returns", "Yields": "Yields", "Raises": "Raises", "Attributes": "Holds"}

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from .. import avatar, capture, cli, evaluation, layout
 from ..capture import unwrap
+from ..chain import StudioOutput
 from ..experiments.photograph import BOX, Home, Photograph, crop
 from ..image import resize
-from ..pipeline import StudioOutput
 from . import figures
 from .notebook import table_of
 

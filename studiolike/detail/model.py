@@ -20,10 +20,11 @@ works on 2×2 blocks of texels stacked into channels (space to depth), which mak
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, ModelMixin, UNet2DModel
+from diffusers import ModelMixin
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from torch import Tensor
 
@@ -33,9 +34,12 @@ from ..image import to_signed
 from .fusion import fuse, relief
 from .guidance import gradients, normalise
 
+if TYPE_CHECKING:  # fusion must not wait for what only sampling needs
+    from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+
 CONDITIONS = 3 + 3 + 2 + 1 + 2  # fused texture, generator's texture, gradients, trust, uv
 RELIEF = 3  # and the relief of the light
-SCHEDULERS = {"ddim": DDIMScheduler, "dpm++": DPMSolverMultistepScheduler}
+SCHEDULERS = ("ddim", "dpm++")
 
 
 def make_scheduler(kind: str = "ddim") -> DDIMScheduler | DPMSolverMultistepScheduler:
@@ -49,6 +53,8 @@ def make_scheduler(kind: str = "ddim") -> DDIMScheduler | DPMSolverMultistepSche
     Raises:
         InputError: unknown kind.
     """
+    from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+
     if kind not in SCHEDULERS:
         raise InputError(f"unknown sampler {kind!r}; use one of {', '.join(SCHEDULERS)}")
     common = dict(
@@ -144,6 +150,8 @@ class Detailer(ModelMixin, ConfigMixin):
         border: int = 3,
         relief: bool = True,
     ):
+        from diffusers import UNet2DModel
+
         super().__init__()
         self.unet = UNet2DModel(
             in_channels=4 * (3 + CONDITIONS + RELIEF * relief),

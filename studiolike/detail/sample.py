@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import SchedulerMixin
 from torch import Tensor
 
 from ..errors import InputError
 from ..inversion.distance import resize_observed
 from .fusion import fuse
 from .model import Detailer, make_scheduler, upsample
+
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
 
 FINE = 0.75  # width of the low pass of the second fusion, in texels of the detailer's size
 

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from .. import config, evaluation, layout, recipes, synth, weights
+from ..chain import StudioOutput
 from ..config import Profile
 from ..detail.exemplars import closed_form
 from ..evaluation import EvaluationTable, StudioReference
 from ..image import linear_to_srgb, srgb_to_linear
-from ..pipeline import StudioOutput, StudioPipeline
+from ..pipeline import StudioPipeline
 
 if TYPE_CHECKING:
     from ..synth import TextureSet

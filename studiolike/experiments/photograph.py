@@ -19,10 +19,11 @@ from torch import Tensor
 
 from .. import capture, evaluation, layout, weights
 from ..capture import StoredLandmarks
+from ..chain import RESOLUTION, StudioOutput
 from ..errors import StudioError
 from ..image import resize
 from ..inversion import WPrior
-from ..pipeline import RESOLUTION, StudioOutput, StudioPipeline
+from ..pipeline import StudioPipeline
 from ..synth import TextureSet
 
 BOX = np.s_[20:250, 110:340]  # where the astronaut's face is
