@@ -267,7 +267,7 @@ def convert(pipe, command: Convert, job: Job, person: PersonInput, settings: dic
     texture = result.texture[0].cpu()
     sources = result.origin[0].cpu()
     made = record(seen(person)[0], sources, settings, protocol_of(command.weights))
-    write_marked(texture, job.target, made)
+    write_marked(texture, job.target, made, person.shape if command.shape else None)
     report = {"input": str(job.inputs[0]), "out": str(job.target), **person.facts, "record": made}
     if len(job.inputs) > 1:
         report["inputs"] = [str(path) for path in job.inputs]
@@ -285,7 +285,8 @@ def convert(pipe, command: Convert, job: Job, person: PersonInput, settings: dic
         from .avatar import write_report
 
         name = shown(job.inputs[0].name)
-        write_report(command.report, person.texture[0], seen(person)[0], texture, sources, made, name=name, facts=report)
+        maps = person.texture[0], seen(person)[0], texture, sources
+        write_report(command.report, *maps, made, name=name, facts=report, shape=person.shape if command.shape else None)
     return report
 
 

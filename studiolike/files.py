@@ -18,7 +18,7 @@ from .errors import InputError, OutputError
 from .image import resize
 from .io import PICTURES, atomic, check_output, check_size, visibility_path
 from .pictures import MAX_PIXELS
-from .record import read_record, sentence
+from .record import read_record, read_shape, sentence, write_marked
 
 if TYPE_CHECKING:
     from .capture.contact import ContactSheet
@@ -91,6 +91,8 @@ def capture_files(
 ) -> dict:
     """Unwrap photos of one person, or a video, into ``out`` and its visibility map; returns the quality facts.
 
+    The file of the texture also tells the shape of the face, see `record.read_shape`.
+
     Of several photos, those that cannot be used are left out and named in ``quality["left_out"]``. ``report`` is a
     contact sheet of all that was looked at; it is written also when nothing could be used.
 
@@ -117,18 +119,20 @@ def capture_files(
             sheet.write(report)
     if save_landmarks:
         capture.save_landmarks(result.landmarks, save_landmarks, io.read_image(photos[0]))
-    io.write_image(result.texture[0], out)
+    write_marked(result.texture[0], out, None, result.shape)
     io.write_image(result.visibility[0], visibility_path(out))
     return result.quality
 
 
 @dataclass
 class PersonInput:
-    """What the chain takes: texture ``(1, 3, N, N)``, visibility ``(1, 1, N, N)`` or None, and facts for the report."""
+    """What the chain takes: texture ``(1, 3, N, N)``, visibility ``(1, 1, N, N)`` or None, and facts for the report; beside it
+    the shape of the face ``(468, 3)`` where it is known."""
 
     texture: Tensor
     visibility: Tensor | None
     facts: dict = field(default_factory=dict)
+    shape: Tensor | None = None
 
 
 def read_person(paths: tuple[Path, ...], kind: str, visibility: Path | None, size: int) -> PersonInput:
@@ -157,14 +161,14 @@ def read_person(paths: tuple[Path, ...], kind: str, visibility: Path | None, siz
         seen = io.read_visibility(beside, side).clamp(0, 1) if beside.is_file() else None
         if opacity is not None:
             seen = opacity if seen is None else seen * opacity
-        return PersonInput(texture[None], None if seen is None else seen[None], {"kind": "texture"})
+        return PersonInput(texture[None], None if seen is None else seen[None], {"kind": "texture"}, read_shape(path))
     if visibility:
         raise InputError(f"--visibility belongs to a texture, and {shown(path)} is none; photos bring their own")
     # landmarks of many pictures differ by half a per cent of the face width: finer than that their blend holds nothing
     largest = 2048 if len(paths) <= FEW_PHOTOS and not is_video(path) else 1024
     result = capture_person(paths, min(max(size, 256), largest))
     kind = "photo" if alone else "video" if is_video(path) else "photos"
-    return PersonInput(result.texture, result.visibility, {"kind": kind, **result.quality})
+    return PersonInput(result.texture, result.visibility, {"kind": kind, **result.quality}, result.shape)
 
 
 def _power_of_two(n: int) -> int:
@@ -210,6 +214,7 @@ def export_avatar(
     out: Path,
     compare: Path | None = None,
     *,
+    own_head: bool = True,
     normals: bool = True,
     turntable: Path | None = None,
     relit: Path | None = None,
@@ -219,7 +224,8 @@ def export_avatar(
 
     Args:
         texture: the texture file. out: the GLB; the page gets its name with ``.html``.
-        compare: another texture, to switch to in the page. normals: put the skin's relief into the GLB.
+        compare: another texture, to switch to in the page. own_head: give the head the shape of the face, if the texture's file
+            tells it; without it everybody gets the base head. normals: put the skin's relief into the GLB.
         turntable: a moving picture of one full turn, see `avatar.write_movie`.
         relit: a sheet of the head under four lights; with ``before``, beside that texture's.
     Returns:
@@ -250,12 +256,15 @@ def export_avatar(
     rows = {shown(before.stem): read_bounded(before)} if before else {}
     rows[shown(texture.stem) if shown(texture.stem) not in rows else f"{shown(texture.stem)} (2)"] = main
 
-    mesh, made = avatar.head_mesh(), read_record(texture)
+    shape, made = read_shape(texture) if own_head else None, read_record(texture)
+    mesh, note = avatar.own_head(shape), avatar.shape.BASE if shape is None else avatar.shape.OWN
     with ExitStack() as stack:  # all files get their names together, at the end
         temporary = {path: stack.enter_context(atomic(path)) for path in outputs}
         stack.enter_context(_naming_failures(outputs))
         avatar.write_glb(mesh, main, temporary[out], avatar.normal_map(main) if normals else None, made)
-        avatar.write_viewer(mesh, temporary[page], images, title=shown(out.stem), note=sentence(made) if made else "")
+        avatar.write_viewer(
+            mesh, temporary[page], images, title=shown(out.stem), note=f"{sentence(made)} {note}" if made else note
+        )
         if turntable:
             frames = avatar.turntable(mesh, avatar.viewer.fitting(main, 1024), TURNS, TURN_SIZE)
             avatar.write_movie(frames, temporary[turntable], turntable.suffix.lower())

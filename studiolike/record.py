@@ -8,10 +8,14 @@ sentence for people, and by the term that the press has for it (IPTC Digital Sou
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
@@ -23,6 +27,7 @@ SHARES = ("face_seen", "face_partly", "face_unseen", "head_seen")
 SEEN, PARTLY = 0.5, 0.05  # visibility from which a texel counts as seen, and as seen in part
 RECORD = "studiolike"  # name of the record: PNG text field, glTF extra
 COMMENT = "utf-16-le"  # how the comment of EXIF that every format keeps is written
+UNIT, FARTHEST = 0.01, 4.0  # cm: what a shape is rounded to, and how far from the canonical face a point of it may lie
 COUNTED = 256  # texels along a side at which shares are counted
 PACKET = (  # begins and ends as XMP asks, with the identifier that every packet has
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
@@ -78,36 +83,62 @@ def sentence(made: dict[str, Any]) -> str:
     return said + "What was not seen is invented." if seen["head_seen"] < 1 else said.strip()
 
 
-def write_marked(texture: Tensor, path: Path, made: dict[str, Any]) -> None:
-    """Write a texture ``(3, N, N)`` in [0, 1] with its `record`.
+def write_marked(texture: Tensor, path: Path, made: dict[str, Any] | None, shape: Tensor | None = None) -> None:
+    """Write a texture ``(3, N, N)`` in [0, 1] with its `record`, and with the shape of the face behind it.
 
     A PNG has the record as the text field ``studiolike``, beside the usual ``Software`` and ``Description``; JPEG, WebP and TIFF
     have it as the comment of their EXIF. All of them name the source type in XMP. A BMP can say nothing.
 
+    Args:
+        made: the record of a result; None: the texture is a camera's, and there is nothing to tell but the shape.
+        shape: ``(468, 3)``, head space, cm; it stands in the record as ``shape``, see `read_shape`.
     Raises:
         OutputError: see `io.write_image`.
     """
-    software, told, text = f"studiolike {__version__}", sentence(made), json.dumps(made, sort_keys=True)
+    software, told = f"studiolike {__version__}", sentence(made) if made else "Texture of a face, unwrapped from photographs."
+    text = json.dumps(
+        (made or {"version": __version__}) | ({} if shape is None else {"shape": shape_text(shape)}), sort_keys=True
+    )
+    packet = PACKET if made else None
     marks: dict[str, Any] = {}
     form = Image.registered_extensions().get(path.suffix.lower())
     if form == "PNG":
         fields = PngInfo()
         for name, value in (("Software", software), ("Description", told), (RECORD, text)):
             fields.add_text(name, value)
-        fields.add_itxt("XML:com.adobe.xmp", PACKET)
+        if packet:
+            fields.add_itxt("XML:com.adobe.xmp", packet)
         marks = {"pnginfo": fields}
     elif form in ("JPEG", "WEBP", "TIFF"):
         exif = Image.Exif()
         exif[ExifTags.Base.Software], exif[ExifTags.Base.ImageDescription] = software, told
         exif[ExifTags.Base.XPComment] = text.encode(COMMENT)
-        if form == "TIFF":
-            exif[ExifTags.Base.XMLPacket] = PACKET.encode()
-        marks = {"exif": exif} if form == "TIFF" else {"exif": exif, "xmp": PACKET.encode()}
+        marks = {"exif": exif}
+        if packet and form == "TIFF":
+            exif[ExifTags.Base.XMLPacket] = packet.encode()
+        elif packet:
+            marks["xmp"] = packet.encode()
     io.write_image(texture, path, **marks)
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """The `record` in a picture file; None if it has none, or one that is not whole, or is no picture."""
+    """The `record` in a picture file, without the shape; None if it has none, or one that is not whole, or is no picture."""
+    made = _read(path)
+    made.pop("shape", None)
+    try:
+        whole = all(isinstance(made["seen"][name], float) for name in SHARES)
+        return made if whole and all(isinstance(made[name], bool) for name in ("borrowed", "guided")) else None
+    except (KeyError, TypeError):
+        return None
+
+
+def read_shape(path: Path) -> Tensor | None:
+    """The shape of the face ``(468, 3)``, head space, cm, that a picture file tells; None if it tells none."""
+    return shape_of(_read(path).get("shape"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a picture file's record holds, whatever that is."""
 
     def refuse(constant: str) -> None:
         raise ValueError(constant)  # NaN is no JSON, and the record may have to be written again
@@ -118,7 +149,24 @@ def read_record(path: Path) -> dict[str, Any] | None:
             if text is None:
                 text = bytes(picture.getexif()[ExifTags.Base.XPComment]).decode(COMMENT)
             made = json.loads(text, parse_constant=refuse)
-            whole = all(isinstance(made["seen"][name], float) for name in SHARES)
-            return made if whole and all(isinstance(made[name], bool) for name in ("borrowed", "guided")) else None
+            return made if isinstance(made, dict) else {}
     except (OSError, KeyError, ValueError, SyntaxError, AttributeError, TypeError, RecursionError):
+        return {}
+
+
+def shape_text(shape: Tensor) -> str:
+    """A shape ``(468, 3)`` as text: tenths of a millimetre from the canonical face, little-endian int16, base64."""
+    steps = ((shape.double().cpu() - layout.face_vertices()) / UNIT).round().clamp(-FARTHEST / UNIT, FARTHEST / UNIT)
+    return base64.b64encode(steps.numpy().astype("<i2").tobytes()).decode("ascii")
+
+
+def shape_of(text: object) -> Tensor | None:
+    """What `shape_text` wrote, ``(468, 3)`` float32; None if it is not the shape of a face."""
+    rest = layout.face_vertices()
+    try:
+        steps = np.frombuffer(base64.b64decode(text, validate=True), "<i2")  # type: ignore[arg-type]
+    except (TypeError, ValueError, binascii.Error):
         return None
+    if steps.size != rest.numel() or np.abs(steps.astype(np.int64)).max() > FARTHEST / UNIT:
+        return None
+    return rest + torch.from_numpy(steps.astype(np.float32)).view_as(rest) * UNIT

@@ -76,7 +76,7 @@ def photograph(resolution: int) -> Row:
     from skimage.data import astronaut
 
     shot = capture.capture_photo(astronaut(), resolution, capture.astronaut_landmarks())
-    return Row("a photograph", shot.texture[0], shot.visibility[0], None, avatar.head_mesh(grid=128))
+    return Row("a photograph", shot.texture[0], shot.visibility[0], None, avatar.own_head(shot.shape))
 
 
 def quality(row: Row, pictures: dict[str, Tensor]) -> dict[str, float]:

@@ -22,8 +22,9 @@ from .. import io
 from ..errors import InputError
 from ..image import resize
 from ..record import sentence
-from .mesh import head_mesh
+
 from .render import render
+from .shape import BASE, OWN, own_head
 from .viewer import data_address, fitting, viewer_page
 
 LARGEST = 1024  # texels of the pictures on the page
@@ -67,6 +68,7 @@ def write_report(
     *,
     name: str = "face",
     facts: Mapping[str, Any] | None = None,
+    shape: Tensor | None = None,
 ) -> Path:
     """Write the page.
 
@@ -77,13 +79,14 @@ def write_report(
             `detail.origin`. made: its `record.record`.
         name: of the input, for the title.
         facts: a report of `convert`: quality, ``warnings``, ``metrics``, ``seconds``; all optional.
+        shape: of the face, see `own_head`; None: the base head.
     Raises:
         InputError: other shapes. OutputError: a path that cannot be written.
     """
     if phone.shape[-2:] != visibility.shape[-2:] or phone.ndim != 3 or result.ndim != 3 or visibility.ndim != 3:
         raise InputError(f"texture {tuple(phone.shape)}, visibility {tuple(visibility.shape)} and result {tuple(result.shape)}")
     facts = facts or {}
-    mesh, size = head_mesh(), min(result.shape[-1], LARGEST)
+    mesh, size = own_head(shape), min(result.shape[-1], LARGEST)
     before, after = (resize(picture[None].float().cpu(), size)[0] for picture in (phone, result))
     seen = resize(visibility[None].float().cpu(), size)[0]
     seen = seen.clamp(0, 1)
@@ -113,6 +116,7 @@ def write_report(
         well=f"{made['seen']['face_seen']:.1%}",
         partly=f"{made['seen']['face_partly']:.1%}",
         origin=html.escape(sentence(made)),
+        shape=html.escape(BASE if shape is None else OWN),
         legend=_legend(sources),
         warnings=f"<ul>{warnings}</ul>" if warnings else "",
         facts=_table(rows, "Of the capture and the result") if rows else "",

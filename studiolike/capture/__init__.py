@@ -10,6 +10,7 @@ from .landmarks import (
     save_landmarks,
 )
 from .pose import Pose, fit_pose
+from .shape import face_shape
 from .unwrap import Capture, capture_photo
 from .video import capture_photos, capture_video, is_video, read_frames
 
@@ -22,6 +23,7 @@ __all__ = [
     "capture_photo",
     "capture_photos",
     "capture_video",
+    "face_shape",
     "fit_pose",
     "fuse",
     "is_video",

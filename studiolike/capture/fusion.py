@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..image import blur, fill_unobserved, in_strips, luminance, relight, resize, srgb_to_linear
+from .shape import face_shape
 from .unwrap import Capture
 
 MIN_SEEN = 0.3  # visibility from which a texel counts in the gain estimate
@@ -39,7 +40,7 @@ def fuse(captures: Sequence[Capture]) -> Capture:
     Args:
         captures: one or more, all of one resolution. With three or more, a bad frame is outvoted.
     Returns:
-        The fused capture. Its landmarks are those of the best frame, its quality that frame's with
+        The fused capture. Its landmarks are those of the best frame, its shape is all frames', its quality the best one's with
         ``frames``, ``gains`` (per frame and channel, linear) and ``kept`` (part of each frame's weight that
         survived the vote).
     Raises:
@@ -69,7 +70,7 @@ def fuse(captures: Sequence[Capture]) -> Capture:
     facts["gains"] = np.round(gains.double().numpy(), 3).tolist()
     facts["kept"] = [round(float(k), 3) for k in kept]
     facts["seen"] = round(float((seen > MIN_SEEN).float().mean()), 4)
-    return Capture(texture, seen, captures[best].landmarks, facts)
+    return Capture(texture, seen, captures[best].landmarks, facts, face_shape([capture.landmarks for capture in captures]))
 
 
 def _blend(textures: Tensor, visibility: Tensor, gains: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -28,6 +28,7 @@ from .landmarks import Finder, StoredLandmarks, check_picture
 from .landmarks import landmarks as find_landmarks
 from .occlusion import DepthBuffer
 from .pose import Pose, fit_pose, to_view
+from .shape import face_shape
 
 # cosine to the camera: unseen below the first (seen at 81°), fully trusted above the second
 GRAZING, SQUARE = 0.15, 0.60
@@ -47,12 +48,14 @@ class Capture:
         visibility: float32 ``(1, 1, R, R)`` in [0, 1]; 0 = never observed.
         landmarks: float64 ``(468, 3)`` in pixels of the photo; for a fused capture those of the best frame.
         quality: measured facts, JSON-ready; ``quality["warnings"]`` is a list of sentences for the user.
+        shape: float32 ``(468, 3)``, cm, of the face, see `face_shape`; None where the landmarks tell none.
     """
 
     texture: Tensor
     visibility: Tensor
     landmarks: np.ndarray
     quality: dict = field(default_factory=dict)
+    shape: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def capture_photo(
     checks.refuse_exposure(facts)
     facts["warnings"] = warnings + checks.warn(facts, res)
     filled = fill_unobserved(texture[None], (visibility[None] * OPAQUE).clamp(0, 1)).clamp(0, 1)
-    return Capture(filled, visibility[None], points, facts)
+    return Capture(filled, visibility[None], points, facts, face_shape([points]))
 
 
 def given_or_found(image: np.ndarray, given: np.ndarray | StoredLandmarks | None, finder: Finder) -> tuple[np.ndarray, list[str]]:

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import avatar, layout
-from ..capture.pose import fit_pose, to_view
-from ..image import fill_unobserved, linear_to_srgb, resize, srgb_to_linear
+from ..capture.shape import face_shape
+from ..image import linear_to_srgb, resize, srgb_to_linear
 from ..raster import doubled_area
 from .face_net import SIDE
 
@@ -96,26 +96,13 @@ def chip_view(landmarks: np.ndarray | None = None, yaw: float = 0.0, pitch: floa
     """
     if landmarks is None:
         return _base_view(float(yaw), float(pitch))
-    shape = head_shape(landmarks)
-    return _draw(avatar.head_mesh(shape[1]), shape[0], yaw, pitch)
+    shape = face_shape([landmarks])
+    return _draw(avatar.own_head(shape, closed=False), shape, yaw, pitch)
 
 
 @lru_cache(16)
 def _base_view(yaw: float, pitch: float) -> ChipView:
     return _draw(avatar.head_mesh(), layout.face_vertices(), yaw, pitch)
-
-
-def head_shape(landmarks: np.ndarray, resolution: int = 256) -> tuple[Tensor, Tensor]:
-    """The person's face on the base head: landmarks ``(468, 3)`` in head space, cm, and a position map ``(3, N, N)``.
-
-    The landmarks are turned back by their pose; what they differ from the canonical face by is added to the base head's
-    position map, and runs on smoothly outside the face.
-    """
-    pose, base = fit_pose(landmarks), layout.face_vertices()
-    view = to_view(np.asarray(landmarks, dtype=np.float64)[: len(base)])
-    points = torch.from_numpy((view - pose.offset) @ pose.rotation / pose.scale).float()
-    offset, inside = layout.interpolate(layout.landmark_uv(), layout.face_triangles(), points - base, resolution)
-    return points, layout.position_map(resolution) + fill_unobserved(offset[None], inside[None])[0]
 
 
 def _draw(mesh: avatar.HeadMesh, points: Tensor, yaw: float, pitch: float) -> ChipView:

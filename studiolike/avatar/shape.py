@@ -1,0 +1,71 @@
+"""The base head with somebody's own face on it.
+
+In: the shape of a face, 468 points in head space, see `capture.face_shape`. Out: a position map or a mesh. A smile stays; an open
+mouth is closed, for the layout has no teeth.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import layout
+from ..errors import InputError
+from ..image import blur, fill_unobserved
+from .mesh import HeadMesh, head_mesh
+
+SOFT = 1 / 256  # as a share of the side: between landmarks the difference is flat, and its creases would catch the light
+UPPER_LIP = [191, 80, 81, 82, 13, 312, 311, 310, 415]  # of the inner lips, from the right corner of the mouth to the left one
+LOWER_LIP = [95, 88, 178, 87, 14, 317, 402, 318, 324]
+CORNERS = [78, 308]
+# what a person should know of the two kinds of heads
+OWN = (
+    "The face has its own shape, as far as the pictures tell it: width and height are measured, depth is mostly the base head's, "
+    "and so are skull, ears and neck. A smile stays; an open mouth is closed."
+)
+BASE = "The head is the base head, which everybody gets where no shape is known: only the texture is the person's."
+RAISED = 0.35  # share of an open mouth that the upper lip has moved by; the lower lip did the rest
+RIGID, REACH = 1.0, 2.0  # cm around the lips that move with them, and how fast the movement fades beyond
+
+
+def own_position_map(shape: Tensor, resolution: int = 256) -> Tensor:
+    """Position map ``(3, N, N)``, cm, of the base head with a face of this shape.
+
+    What the points ``(468, 3)`` differ from the canonical face by is added to the base head, and runs on smoothly over skull,
+    ears and neck, which no camera measured. N is a power of two.
+    """
+    offset, inside = layout.interpolate(layout.landmark_uv(), layout.face_triangles(), shape - layout.face_vertices(), resolution)
+    return layout.position_map(resolution) + blur(fill_unobserved(offset[None], inside[None]), SOFT * resolution)[0]
+
+
+def own_head(shape: Tensor | None, grid: int = 128, *, closed: bool = True) -> HeadMesh:
+    """The mesh of a person's head.
+
+    Args:
+        shape: ``(468, 3)`` in head space, cm, see `capture.face_shape`; None: the base head.
+        grid: as in `head_mesh`. closed: close an open mouth, since behind the lips there are no teeth.
+    Raises:
+        InputError: another shape, values that are not finite, or a grid below 8.
+    """
+    if shape is None:
+        return head_mesh(grid=grid)
+    if tuple(shape.shape) != tuple(layout.face_vertices().shape) or not torch.isfinite(shape).all():
+        raise InputError(f"the shape of a face is {tuple(layout.face_vertices().shape)} finite numbers, not {tuple(shape.shape)}")
+    return head_mesh(own_position_map(close_mouth(shape) if closed else shape), grid)
+
+
+def close_mouth(shape: Tensor) -> Tensor:
+    """The same face ``(468, 3)`` with its lips together, as on the canonical face; what is near the lips goes along."""
+    points, rest = shape.double().numpy(), layout.face_vertices().double().numpy()
+    gap = (points[UPPER_LIP] - points[LOWER_LIP]) - (rest[UPPER_LIP] - rest[LOWER_LIP])
+    right, left = rest[CORNERS]  # where there is no gap
+    line = np.vstack([right, (rest[UPPER_LIP] + rest[LOWER_LIP]) / 2, left])
+    gap = np.pad(gap, ((1, 1), (0, 0)))
+    move = np.stack([np.interp(rest[:, 0], line[:, 0], gap[:, axis]) for axis in range(3)], 1)
+    below = rest[:, 1] < np.interp(rest[:, 0], line[:, 0], line[:, 1])
+    below[UPPER_LIP], below[LOWER_LIP] = False, True  # on the canonical face they touch
+    distance = np.sqrt(((rest[:, None] - line) ** 2).sum(-1)).min(1)
+    share = np.where(below, 1 - RAISED, -RAISED) * np.exp(-(((distance - RIGID).clip(0) / REACH) ** 2))
+    share[CORNERS] = 0
+    return torch.from_numpy(points + move * share[:, None]).to(shape)

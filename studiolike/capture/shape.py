@@ -1,0 +1,75 @@
+"""The shape of somebody's face as far as photographs tell it: 468 points in head space, cm.
+
+Landmarks are turned back by their pose. Across the line of sight they are measured; along it a network has guessed, and on heads
+whose depth is known its guess says next to nothing. So every picture gives each point a precision that is small along its
+own line of sight, and a weak prior holds the rest at the canonical face (least squares with a Gaussian prior):
+
+    x = argmin Σ_f ‖x − x_f‖²_{A_f} / F + PRIOR ‖x − canonical‖²,   A_f = R_fᵀ diag(1, 1, DEPTH) R_f.
+
+In pictures from several sides the lines of sight cross, and depth is measured after all. What differs between left and right is
+halved: most of it is a pose that was not quite met. A smile stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import layout
+from ..errors import InputError
+from .pose import fit_pose, to_view
+
+DEPTH = 0.05  # precision along the line of sight, against 1 across it
+PRIOR = 0.15  # precision of the canonical face
+ODD = 0.5  # share of the left-right differences that is believed
+OUTLIER = 2.0  # pictures further than so many times the median from the others are left out
+
+
+def canonical() -> np.ndarray:
+    """The canonical face's points, ``(468, 3)`` float64, cm."""
+    return layout.face_vertices().double().numpy()
+
+
+@lru_cache(1)
+def _mirrored() -> np.ndarray:
+    """For each point of the canonical face the one on the other side."""
+    points = canonical()
+    return np.array([np.argmin(((points * (-1, 1, 1) - point) ** 2).sum(1)) for point in points])
+
+
+def face_shape(landmarks: Sequence[np.ndarray]) -> Tensor:
+    """The shape behind one or more pictures of a person.
+
+    Args:
+        landmarks: of each picture ``(468, 3)`` in its pixels, as `landmarks` finds them.
+    Returns:
+        ``(468, 3)`` float32, head space, cm: in the size and place of the canonical face, with the pictures' expression.
+    Raises:
+        InputError: no picture.
+    """
+    if not len(landmarks):
+        raise InputError("a shape needs the landmarks of at least one picture")
+    told, precision = [], []
+    for points in landmarks:
+        pose = fit_pose(points)
+        view = to_view(np.asarray(points, dtype=np.float64)[: len(canonical())])
+        told.append((view - pose.offset) @ pose.rotation / pose.scale)
+        precision.append(pose.rotation.T @ np.diag([1.0, 1.0, DEPTH]) @ pose.rotation)
+    shape = _solve(told, precision)
+    if len(told) > 2:  # a mesh that sat on a hand, or in the wrong place, must not deform the head
+        off = [points - shape for points in told]
+        far = np.array([np.sqrt(((x @ p) * x).sum(1).mean()) for x, p in zip(off, precision, strict=True)])
+        kept = [k for k in range(len(told)) if far[k] <= OUTLIER * np.median(far)]
+        shape = _solve([told[k] for k in kept], [precision[k] for k in kept])
+    other = shape[_mirrored()] * (-1, 1, 1)
+    return torch.from_numpy((shape + other) / 2 + ODD * (shape - other) / 2).float()
+
+
+def _solve(told: list[np.ndarray], precision: list[np.ndarray]) -> np.ndarray:
+    total = PRIOR * np.eye(3) + sum(precision) / len(told)
+    right = PRIOR * canonical() + sum(points @ p for points, p in zip(told, precision, strict=True)) / len(told)
+    return np.linalg.solve(total, right.T).T
