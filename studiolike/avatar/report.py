@@ -22,7 +22,6 @@ from .. import io
 from ..errors import InputError
 from ..image import resize
 from ..record import sentence
-
 from .render import render
 from .shape import BASE, OWN, own_head
 from .viewer import data_address, fitting, viewer_page

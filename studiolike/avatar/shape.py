@@ -12,10 +12,9 @@ from torch import Tensor
 
 from .. import layout
 from ..errors import InputError
-from ..image import blur, fill_unobserved
+from ..image import fill_unobserved
 from .mesh import HeadMesh, head_mesh
 
-SOFT = 1 / 256  # as a share of the side: between landmarks the difference is flat, and its creases would catch the light
 UPPER_LIP = [191, 80, 81, 82, 13, 312, 311, 310, 415]  # of the inner lips, from the right corner of the mouth to the left one
 LOWER_LIP = [95, 88, 178, 87, 14, 317, 402, 318, 324]
 CORNERS = [78, 308]
@@ -36,7 +35,7 @@ def own_position_map(shape: Tensor, resolution: int = 256) -> Tensor:
     ears and neck, which no camera measured. N is a power of two.
     """
     offset, inside = layout.interpolate(layout.landmark_uv(), layout.face_triangles(), shape - layout.face_vertices(), resolution)
-    return layout.position_map(resolution) + blur(fill_unobserved(offset[None], inside[None]), SOFT * resolution)[0]
+    return layout.position_map(resolution) + fill_unobserved(offset[None], inside[None])[0]
 
 
 def own_head(shape: Tensor | None, grid: int = 128, *, closed: bool = True) -> HeadMesh:
