@@ -1,5 +1,6 @@
 """What `view` makes besides a mesh and a page: relief, light, films, and files that a strict reader accepts."""
 
+import html
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from studiolike.avatar.mesh import tangents
 from studiolike.avatar.movie import write_movie
 from studiolike.avatar.relight import ENVIRONMENTS, ONE_LAMP, lamp, light_of
 from studiolike.avatar.report import marked_origin
+from studiolike.avatar.shape import BASE, OWN
 from studiolike.detail import origin
 from studiolike.errors import InputError, OutputError
 from studiolike.record import RECORD, record, sentence, write_marked
@@ -202,8 +204,26 @@ def test_an_avatar_and_its_page_tell_what_the_texture_s_file_tells(tmp_path, ski
     data = (tmp_path / "me.glb").read_bytes()
     document = json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])
     assert document["asset"]["extras"] == {RECORD: made}
-    assert f'<p id="note">{sentence(made)}</p>' in (tmp_path / "me.html").read_text("utf-8")
+    assert f'<p id="note">{html.escape(f"{sentence(made)} {BASE}")}</p>' in (tmp_path / "me.html").read_text("utf-8")
     io.write_image(skin, tmp_path / "plain.png")
     files.export_avatar(tmp_path / "plain.png", tmp_path / "plain.glb", normals=False)
     assert RECORD.encode() + b'":{' not in (tmp_path / "plain.glb").read_bytes()
-    assert 'id="note"' not in (tmp_path / "plain.html").read_text("utf-8")
+    assert f'<p id="note">{html.escape(BASE)}</p>' in (tmp_path / "plain.html").read_text("utf-8")
+
+
+def test_the_head_has_the_shape_that_the_texture_s_file_tells_unless_it_is_refused(tmp_path, skin):
+    shape = layout.face_vertices() * torch.tensor([1.1, 1.0, 1.0])
+    write_marked(skin, tmp_path / "me.png", None, shape)
+    files.export_avatar(tmp_path / "me.png", tmp_path / "own.glb", normals=False)
+    files.export_avatar(tmp_path / "me.png", tmp_path / "base.glb", normals=False, own_head=False)
+    width = {name: avatar.read_glb(tmp_path / f"{name}.glb")[0].vertices[:, 0].abs().max() for name in ("own", "base")}
+    assert width["own"] > 1.03 * width["base"] and width["base"] == avatar.head_mesh().vertices[:, 0].abs().max()
+    pages = {name: (tmp_path / f"{name}.html").read_text("utf-8") for name in width}
+    assert html.escape(OWN) in pages["own"] and html.escape(BASE) in pages["base"]
+    sources = origin(torch.ones(1, 1, 256, 256))[0]
+    made, seen = record(torch.ones(1, 256, 256), sources, {"guided": True}, "open"), torch.ones(1, 256, 256)
+    told = [
+        avatar.write_report(tmp_path / "r.html", skin, seen, skin, sources, made, shape=s).read_text("utf-8")
+        for s in (shape, None)
+    ]
+    assert html.escape(OWN) in told[0] and html.escape(BASE) in told[1]

@@ -16,7 +16,7 @@ from studiolike.cli import main
 from studiolike.detail import origin
 from studiolike.errors import InputError, OutputError
 from studiolike.image import resize
-from studiolike.record import read_record
+from studiolike.record import read_record, read_shape, write_marked
 
 
 class Mirror:
@@ -194,6 +194,19 @@ def test_a_result_says_what_was_seen_and_what_was_borrowed_and_so_does_json(endi
     assert read_record(out)["borrowed"] is False  # all was seen, so nothing had to be
 
 
+def test_the_shape_that_a_texture_s_file_tells_is_in_the_result_and_out_of_it_on_request(tmp_path, capsys, mirror):
+    source, out = tmp_path / "x.png", tmp_path / "y.png"
+    shape = layout.face_vertices() * torch.tensor([1.1, 1.0, 1.0])
+    write_marked(torch.rand(3, 64, 64), source, None, shape)
+    assert run(capsys, source, "-o", out)[0] == 0
+    torch.testing.assert_close(read_shape(out), shape, atol=0.01, rtol=0)
+    assert run(capsys, source, "-o", out, "--overwrite", "--no-shape")[0] == 0
+    assert read_shape(out) is None and read_record(out) is not None
+    save_texture(source)
+    assert run(capsys, source, "-o", out, "--overwrite")[0] == 0
+    assert read_shape(out) is None
+
+
 def test_pictures_of_a_folder_are_read_one_by_one(tmp_path, capsys, mirror, monkeypatch):
     for k in range(5):
         save_texture(tmp_path / "in" / f"{k}.png", k)
@@ -268,7 +281,9 @@ def test_files_of_one_person_are_read_together_and_a_video_stands_alone(tmp_path
         "capture_person",
         lambda paths, size, stored=None: (
             asked.append((paths, size))
-            or SimpleNamespace(texture=torch.zeros(1, 3, 64, 64), visibility=torch.ones(1, 1, 64, 64), quality={"frames": 2})
+            or SimpleNamespace(
+                texture=torch.zeros(1, 3, 64, 64), visibility=torch.ones(1, 1, 64, 64), quality={"frames": 2}, shape=None
+            )
         ),
     )
     photos = tuple(save_texture(tmp_path / f"{k}.jpg") for k in range(2))

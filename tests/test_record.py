@@ -9,7 +9,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from studiolike import layout
 from studiolike.detail import complete, origin
-from studiolike.record import RECORD, read_record, record, sentence, shares, write_marked
+from studiolike.record import RECORD, read_record, read_shape, record, sentence, shape_of, shape_text, shares, write_marked
 
 CHOSEN = {"guided": True, "borrow": True, "weights": "/nétworks/网"}
 
@@ -105,3 +105,30 @@ def test_a_record_that_is_not_whole_is_none(text, tmp_path):
     assert read_record(tmp_path / "x.png") is None
     (tmp_path / "y.png").write_text(text)
     assert read_record(tmp_path / "y.png") is None
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".webp", ".tif"])
+def test_the_shape_of_a_face_travels_in_the_file_and_stays_out_of_the_record(ending, tmp_path, half):
+    shape = layout.face_vertices() + torch.randn(468, 3, generator=torch.Generator().manual_seed(0)) / 4
+    made = made_of(half, CHOSEN, "few")
+    for name, told in (("result", made), ("capture", None)):
+        path = tmp_path / f"{name}{ending}"
+        write_marked(torch.rand(3, 64, 64), path, told, shape)
+        torch.testing.assert_close(read_shape(path), shape, atol=0.0051, rtol=0)
+        assert read_record(path) == told
+        # a camera's texture is not marked as a network's
+        assert (b"compositeWithTrainedAlgorithmicMedia" in path.read_bytes()) == (told is not None)
+    write_marked(torch.rand(3, 64, 64), tmp_path / f"none{ending}", made)
+    assert read_shape(tmp_path / f"none{ending}") is None
+
+
+def test_what_is_no_shape_of_a_face_is_none():
+    good = shape_text(layout.face_vertices())
+    torch.testing.assert_close(shape_of(good), layout.face_vertices())
+    far = shape_text(layout.face_vertices() + 100.0)
+    assert (shape_of(far) - layout.face_vertices()).abs().max() < 4.01  # cut to what a face can be
+    import base64
+
+    monster = base64.b64encode(b"\xff\x7f" * 1404).decode()
+    for bad in (None, 3, "", "ab", good[:-4], good + good, monster, "é" * 3744, ["a"], {"a": 1}):
+        assert shape_of(bad) is None, bad

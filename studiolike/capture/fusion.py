@@ -70,7 +70,8 @@ def fuse(captures: Sequence[Capture]) -> Capture:
     facts["gains"] = np.round(gains.double().numpy(), 3).tolist()
     facts["kept"] = [round(float(k), 3) for k in kept]
     facts["seen"] = round(float((seen > MIN_SEEN).float().mean()), 4)
-    return Capture(texture, seen, captures[best].landmarks, facts, face_shape([capture.landmarks for capture in captures]))
+    shaped = [capture.landmarks for capture in captures if capture.shape is not None]
+    return Capture(texture, seen, captures[best].landmarks, facts, face_shape(shaped) if shaped else None)
 
 
 def _blend(textures: Tensor, visibility: Tensor, gains: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
