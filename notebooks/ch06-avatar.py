@@ -303,7 +303,7 @@ notebook.tell("ch06", shown.lights(seen, table))
 #
 # The paper feeds its texture to a pretrained universal avatar model {cite}`cao2022authentic`, which is not public.
 # We put it on a textured mesh instead: the layout gives each texel $(u, v)$ a place in space, so a map of these places, $P(u, v)$, *is* the head, sampled on a regular grid, closed at the back and at the crown.
-# Here $P$ is the subject's own, from our generator of heads; for a photograph ({ref}`ch07`) the base head takes its place.
+# Here $P$ is the subject's own, from our generator of heads; for a photograph ({ref}`ch07`) landmarks tell it.
 #
 # In the slider the camera and the lamps stand still and the head turns, so a light that is baked into the texture turns with it.
 # That is how you catch it: watch the dark side of the phone texture move with the nose.

@@ -85,6 +85,7 @@ from studiolike import avatar, capture, recipes
 from studiolike.avatar.relight import lamp
 from studiolike.chapters import figures, notebook
 from studiolike.chapters import photograph as shown
+from studiolike.chapters.adaptation import ledger
 from studiolike.chapters.live import explore
 from studiolike.experiments.photograph import Photograph, closed_sockets
 
@@ -179,15 +180,42 @@ figures.before_after(
 # %% [markdown]
 # ## On a head
 #
-# The base head of the layout carries the texture: its *shape* is not the astronaut's, only its colour is.
-# The paper starts from a registered head of the person; from one photograph we take the average one, which is our simplification.
+# A texture on somebody else's head is somebody else.
+# The paper starts from a registered head of the person; we have one photograph and its landmarks, so we take what these tell.
+#
+# Turned back by their pose, the landmarks $x_f$ of a picture $f$ are measured across the line of sight, and guessed by a network along it.
+# So each picture gets a precision $A_f$, which is 1 across its line of sight and small along it, and a weak prior holds the rest at the canonical face $\bar x$:
+#
+# ```{math}
+# :label: eq-ch07-shape
+# \begin{aligned}
+# x = \arg\min_x \; & \frac{1}{F} \sum_f (x - x_f)^\top A_f \, (x - x_f) \\
+# & + \kappa \, \| x - \bar x \|^2
+# \end{aligned}
+# ```
+#
+# Here $F$ is the number of pictures, and $\kappa$ the prior's precision.
+# The head passes through these points; skull, ears and neck follow smoothly.
+# A smile stays, but an open mouth is closed, because the layout has no teeth to show.
+
+# %%
+notebook.tell("ch07", shown.heads(lab, out))
+ledger("shape", limits=True)
+
+# %% [markdown]
+# Her points lie {glue:text}`ch07_head_moved:.1f` mm from the canonical face, on average.
+# A network for real faces ({ref}`ch06`) finds the texture on the base head {glue:text}`ch07_head_base:.2f` from the photo, and on her own head {glue:text}`ch07_head_own:.2f`; below {glue:text}`ch07_head_limit:.1f` it takes two pictures for one person's.
+# So her own head is {glue:text}`ch07_head_nearer` her, with the same texture.
+#
+# The table asks the same where the shape is known: how well does a head, photographed and found again, say what tells people apart?
+# Look at the last column before you trust a profile: depth is mostly the base head's.
 #
 # Only the face comes from the photograph.
 # Turn the head: scalp, ears, neck and back are what the generator thinks belongs to such a face.
 # In Jupyter or Colab, the picture below it moves one lamp around the head: light that stays where it was is in the texture.
 
 # %%
-mesh = avatar.head_mesh(grid=96)
+mesh = avatar.own_head(lab.shot.shape, grid=96)
 skins = {"phone texture": lab.shot.texture[0], "result": out.texture[0]}
 shown.turning(mesh, skins)
 
@@ -204,7 +232,7 @@ explore(
 
 # %%
 avatar.write_glb(mesh, skins["result"], folder / "astronaut.glb")
-page, title = folder / "astronaut.html", "Astronaut, base head"
+page, title = folder / "astronaut.html", "Astronaut"
 figures.page(
     avatar.write_viewer(mesh, page, {"result": skins["result"], **skins}, title=title),
     "A head that can be turned, with a switch between the phone texture and the result",
@@ -367,6 +395,8 @@ shown.refused([["convert", nobody], ["convert", notes], sized, no_picture])
 shown.claims(home, out.studio_lr.shape[-1])
 
 # %% [markdown]
+# <!-- claims -->
+#
 # ## Exercises
 #
 # A cell with a stub ends in a check: put your answer in place of `...` and run it.

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from studiolike import __version__, cli, convert, io
+from studiolike import __version__, cli, convert, io, layout
 from studiolike.cli import main
 from studiolike.detail import origin
 from studiolike.errors import InputError, OutputError

@@ -61,7 +61,7 @@ def test_the_photographed_person_is_recognised_in_the_render_and_a_stranger_is_n
     own, lit, other = face_judge.photo_distance(image, points, torch.cat([shot.texture, mirrored_light, stranger])).tolist()
     assert own < 0.45 and lit < SAME_PERSON < other
     # the base head has not her smile
-    assert face_judge.photo_distance(image, points, shot.texture, shaped=False).item() > own
+    assert face_judge.photo_distance(image, points, shot.texture, chips.chip_view()).item() > own
 
 
 def test_textures_are_compared_where_they_were_seen(astronaut):

@@ -18,6 +18,9 @@ from torch import Tensor
 from .. import avatar, capture, cli, evaluation, layout
 from ..capture import unwrap
 from ..chain import StudioOutput
+from ..evaluation.chips import chip_view
+from ..evaluation.face_judge import photo_distance
+from ..evaluation.face_net import SAME_PERSON
 from ..experiments.photograph import BOX, Home, Photograph, crop
 from ..image import resize
 from . import figures
@@ -102,12 +105,33 @@ def stages_figure(lab: Photograph, out: StudioOutput) -> Figure:
     return figures.texture_grid([pictures], (), titles, tile=1.8)
 
 
+def heads(lab: Photograph, out: StudioOutput) -> dict[str, float]:
+    """The result on the base head and on a head of her own shape, as a figure; how far both are from the photograph."""
+    own = lab.shot.shape
+    meshes = [avatar.head_mesh(grid=96), avatar.own_head(own, 96)]
+    drawn = [avatar.render(mesh, out.texture[0], yaw=yaw, size=256) for yaw in (0, 35) for mesh in meshes]
+    pictures = [resize(crop(lab.photo)[None], 256)[0], *drawn]
+    titles = ["photo", "base head", "her own", "base head", "her own"]
+    figures.show(
+        figures.texture_grid([pictures], (), titles),
+        "The face in the photo, and one and the same texture on two heads, from the front and half from the side: on the base head, "
+        "whose shape is nobody's, and on a head of her own shape, with the mouth closed.",
+    )
+    views = {"head_base": chip_view(), "head_own": chip_view(lab.points, closed=True)}
+    found = {name: photo_distance(lab.photo, lab.points, out.texture, view) for name, view in views.items()}
+    return {name: float(value) for name, value in found.items()} | {
+        "head_moved": 10 * float((own - layout.face_vertices()).norm(dim=1).mean()),
+        "head_nearer": "nearer to" if found["head_own"] < found["head_base"] else "no nearer to",
+        "head_limit": SAME_PERSON,
+    }
+
+
 def turning(mesh: avatar.HeadMesh, skins: Mapping[str, Tensor]) -> figures.Html:
     """The head with every skin side by side, on a slider that turns it."""
     angles = [0, 20, 40, 60, 90, 180, 270, 300, 320, 340]
     turns = [avatar.turntable(mesh, skin, angles, size=256) for skin in skins.values()]
     frames = [torch.cat(views, -1) for views in zip(*turns, strict=True)]
-    alt = "The base head with the phone texture on the left and with the result on the right, turned once around"
+    alt = "A head of her own shape with the phone texture on the left and with the result on the right, turned once around"
     return figures.image_slider(frames, [f"{a}°" for a in angles], alt, name="Turn", width=600)
 
 

@@ -87,17 +87,18 @@ def _shown(light: Tensor) -> Tensor:
     return linear_to_srgb(F.avg_pool2d(light, OVER)).clamp(0, 1)
 
 
-def chip_view(landmarks: np.ndarray | None = None, yaw: float = 0.0, pitch: float = 0.0) -> ChipView:
+def chip_view(landmarks: np.ndarray | None = None, yaw: float = 0.0, pitch: float = 0.0, *, closed: bool = False) -> ChipView:
     """How a chip sees the head.
 
     Args:
         landmarks: ``(468, 3)`` in pixels of a photo, whose shape and expression the head takes on; None: the base head.
         yaw, pitch: of the head in degrees; positive yaw looks to the right of the picture, positive pitch up.
+        closed: close an open mouth, as the avatar does; else the expression is the photo's.
     """
     if landmarks is None:
         return _base_view(float(yaw), float(pitch))
     shape = face_shape([landmarks])
-    return _draw(avatar.own_head(shape, closed=False), shape, yaw, pitch)
+    return _draw(avatar.own_head(shape, closed=closed), shape, yaw, pitch)
 
 
 @lru_cache(16)

@@ -43,15 +43,15 @@ def distance(texture_a: Tensor, texture_b: Tensor, visibility: Tensor | None = N
     return embedding_distance(*(net.embed(render_chip(x, view)) for x in (a, b)))
 
 
-def photo_distance(image: np.ndarray, landmarks: np.ndarray, texture: Tensor, *, shaped: bool = True) -> Tensor:
+def photo_distance(image: np.ndarray, landmarks: np.ndarray, texture: Tensor, view: ChipView | None = None) -> Tensor:
     """Distance of a photograph to frontal, unlit renders of textures, ``(B,)``.
 
     Args:
         image: uint8 RGB ``(H, W, 3)``. landmarks: ``(468, 3)`` in its pixels.
         texture: ``(B, 3, H, W)`` in [0, 1], complete (filled where nothing was seen).
-        shaped: draw on a head of the photo's shape and expression, so that the texture alone is judged; else on the base head.
+        view: how they are drawn; default a head of the photo's shape and expression, so that the texture alone is judged.
     """
-    net, view = judge(str(texture.device)), chip_view(landmarks if shaped else None)
+    net, view = judge(str(texture.device)), view or chip_view(landmarks)
     return embedding_distance(net.embed(photo_chip(image, landmarks).to(texture)), net.embed(render_chip(texture, view)))
 
 

@@ -1,8 +1,9 @@
 """Is the result still that person? The chain on real photographs, measured by the judge of real faces.
 
 There is no true studio texture of a stranger, but there is the photograph. For each one: how far it is from the drawn phone
-texture (the best a texture of this layout can do), from the quotient's and from the chain's; and how far the chain's result is
-from the phone texture, both drawn alike. See `face_judge`; 0.6 is where two people begin.
+texture (the best a texture of this layout can do), from the quotient's and from the chain's, from the chain's on the head that
+`view` makes and on the base head; and how far the chain's result is from the phone texture, both drawn alike. See `face_judge`;
+0.6 is where two people begin.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ COLUMNS = {
     "phone": "photo – phone",
     "quotient": "photo – quotient",
     "result": "photo – result",
+    "avatar": "photo – avatar",
+    "base_head": "photo – result on the base head",
     "phone_result": "phone – result",
 }
 
@@ -50,8 +53,10 @@ def photo_rows(pipe, folder: Path) -> Iterator[tuple[str, dict[str, float] | str
         result = pipe(shot.texture, shot.visibility, resolution=size, keep_tone=True).texture.cpu()
         textures = torch.cat([shot.texture, quotient(shot.texture, shot.visibility), result])
         found = photo_distance(image, shot.landmarks, textures)
+        heads = chip_view(shot.landmarks, closed=True), chip_view()
+        drawn = [photo_distance(image, shot.landmarks, result, view) for view in heads]
         alike = distance(shot.texture, result, view=chip_view(shot.landmarks))
-        yield path.name, dict(zip(COLUMNS, torch.cat([found, alike]).tolist(), strict=True))
+        yield path.name, dict(zip(COLUMNS, torch.cat([found, *drawn, alike]).tolist(), strict=True))
 
 
 def photo_identity(pipe, folder: str | Path, *, out: Path | None = None) -> str:
@@ -76,7 +81,8 @@ def photo_identity(pipe, folder: str | Path, *, out: Path | None = None) -> str:
         lines.append(f"| {name} | " + " | ".join(f"{row[key]:.2f}" for key in COLUMNS) + " |")
     lines += [
         "",
-        f"Distances by {FaceNet.name}, faces drawn from the front, unlit, in the shape that the photograph shows; below",
+        f"Distances by {FaceNet.name}, faces drawn from the front, unlit, in the shape and with the smile that the "
+        "photograph shows; the avatar has that shape too, with its mouth closed, and the base head has nobody's. Below",
     ]
     lines[-1] += f" {SAME_PERSON} its author calls two pictures one person's."
     lines += [f"Not used: {name} ({why})" for name, why in rows.items() if isinstance(why, str)]

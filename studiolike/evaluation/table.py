@@ -37,6 +37,10 @@ HIGHER_IS_BETTER = {
     "tone_gap": False,
     "severity": False,
     "correlation": True,
+    "shape_error": False,
+    "width": True,
+    "height": True,
+    "depth": True,
     "seconds": False,
 }
 # what a table calls a metric whose short name says too little
@@ -52,6 +56,10 @@ LABELS = {
     "variance_ratio": "variance over lights",
     "kid": "KID",
     "tone_gap": "tone gap",
+    "shape_error": "error of what tells people apart, mm",
+    "width": "correlation, width",
+    "height": "correlation, height",
+    "depth": "correlation, depth",
 }
 # the columns of a table unless others are asked for
 COLUMNS = (
