@@ -85,7 +85,6 @@ from studiolike import avatar, capture, recipes
 from studiolike.avatar.relight import lamp
 from studiolike.chapters import figures, notebook
 from studiolike.chapters import photograph as shown
-from studiolike.chapters.adaptation import ledger
 from studiolike.chapters.live import explore
 from studiolike.experiments.photograph import Photograph, closed_sockets
 
@@ -200,7 +199,7 @@ figures.before_after(
 
 # %%
 notebook.tell("ch07", shown.heads(lab, out))
-ledger("shape", limits=True)
+notebook.ledger("shape", limits=True)
 
 # %% [markdown]
 # Her points lie {glue:text}`ch07_head_moved:.1f` mm from the canonical face, on average.

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..evaluation import EvaluationTable, faceid, variance_ratio
-from ..experiments import experiment, record, records_dir
 from ..experiments.few_shot import OURS, PAPER, Block, FewShotLaboratory, Source
-from . import figures
+from . import figures, notebook
 from .notebook import table_of
 
 if TYPE_CHECKING:
@@ -131,19 +130,8 @@ def sources(lab: FewShotLaboratory, found: Mapping[str, Source]) -> dict[str, fl
 
 
 def ledger(name: str, limits: bool = False) -> None:
-    """What the ledger has recorded of an experiment over several seeds, and what it cannot show; or that it has nothing."""
-    from IPython.display import Markdown, display
-
-    made = experiment(name)
-    if not (records_dir() / f"{name}.json").is_file():
-        text = f"*{made.question}* The ledger holds no record of the experiment `{name}` yet."
-    else:
-        kept = record(name)
-        stale = f"\n\n**Made with other settings or weights than today's:** {len(kept.stale())} entries." if kept.stale() else ""
-        shown = [m for m in LEDGER if m in kept.measures]
-        rows = [row for row in kept.rows if kept.seeds(row)]
-        text = f"**From the ledger: {made.question}**\n\n{kept.table(shown, rows)}{stale}" + f"\n\n{made.limits}" * limits
-    display(Markdown(text))
+    """`notebook.ledger` with the measures of stage 3 that fit a page."""
+    notebook.ledger(name, LEDGER, limits)
 
 
 def run_figure(log: Mapping[str, list[float]]) -> Figure:

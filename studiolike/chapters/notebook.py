@@ -64,6 +64,28 @@ def table_of(head: Sequence[object], rows: Iterable[Sequence[object]], note: str
     display(Markdown("\n".join(lines) + (f"\n\n{note}" if note else "")))
 
 
+def ledger(name: str, measures: Sequence[str] | None = None, limits: bool = False) -> None:
+    """What the ledger has recorded of an experiment over several seeds, and what it cannot show; or that it has nothing.
+
+    Args:
+        measures: columns, where the record has them; default all of its.
+    """
+    from IPython.display import Markdown, display
+
+    from ..experiments import experiment, record, records_dir
+
+    made = experiment(name)
+    if not (records_dir() / f"{name}.json").is_file():
+        text = f"*{made.question}* The ledger holds no record of the experiment `{name}` yet."
+    else:
+        kept = record(name)
+        stale = f"\n\n**Made with other settings or weights than today's:** {len(kept.stale())} entries." if kept.stale() else ""
+        shown = [m for m in measures or kept.measures if m in kept.measures]
+        rows = [row for row in kept.rows if kept.seeds(row)]
+        text = f"**From the ledger: {made.question}**\n\n{kept.table(shown, rows)}{stale}" + f"\n\n{made.limits}" * limits
+    display(Markdown(text))
+
+
 def seeded(seed: int = 0) -> torch.Generator:
     """A CPU generator of its own, so that a cell draws the same whenever and after whatever it runs."""
     return torch.Generator().manual_seed(seed)

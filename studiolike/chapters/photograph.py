@@ -114,7 +114,7 @@ def heads(lab: Photograph, out: StudioOutput) -> dict[str, float]:
     titles = ["photo", "base head", "her own", "base head", "her own"]
     figures.show(
         figures.texture_grid([pictures], (), titles),
-        "The face in the photo, and one and the same texture on two heads, from the front and half from the side: on the base head, "
+        "The face in the photo, and one and the same texture on two heads, from the front and from the side: on the base head, "
         "whose shape is nobody's, and on a head of her own shape, with the mouth closed.",
     )
     views = {"head_base": chip_view(), "head_own": chip_view(lab.points, closed=True)}

@@ -104,7 +104,7 @@ declare(
         ("shape_error", *AXES),
         "The faces are drawn, and the landmark networks have learnt from photographs of real ones: they see brows and mouths of "
         "drawn faces a few millimetres from where the layout has them, the same for everybody. So the mean over all people is "
-        "taken from both shapes, and what is compared is what tells people apart. Whether the shape of real faces is found better "
+        "taken from both shapes, and what is compared is what tells people apart. Whether real faces are found better "
         "cannot be said here.",
     )
 )
