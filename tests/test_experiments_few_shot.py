@@ -103,11 +103,12 @@ def test_codes_of_captures_differ_between_layers_and_codes_of_w_do_not(lab, show
 def test_the_ledger_is_quoted_or_said_to_be_empty(tmp_path, monkeypatch):
     from IPython import display
 
+    import studiolike.experiments
     from studiolike.experiments import experiments
 
     texts = []
     monkeypatch.setattr(display, "display", lambda piece: texts.append(piece.data))
-    monkeypatch.setattr(drawn, "records_dir", lambda: tmp_path)
+    monkeypatch.setattr(studiolike.experiments, "records_dir", lambda: tmp_path)
     for name in ("layers", "codes", "losses", "terms"):
         assert name in experiments()
         drawn.ledger(name)

@@ -75,8 +75,8 @@ def measure(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
     error[usable] = 10 * np.sqrt(((apart - truly) ** 2).sum(-1).mean(-1))
     both = (apart * truly).sum((0, 1))
     scale = np.sqrt((apart**2).sum((0, 1)) * (truly**2).sum((0, 1)))
-    scalars = {} if settings["depth"] == "base" else dict(zip(AXES, (both / scale).tolist(), strict=True))
-    return Outcome(lab.val_seeds.numpy(), {"shape_error": error}, scalars)
+    correlation = both / scale.clip(1e-12)  # 0 of the base head, which tells nobody apart
+    return Outcome(lab.val_seeds.numpy(), {"shape_error": error}, dict(zip(AXES, correlation.tolist(), strict=True)))
 
 
 def _settings(profile: Profile) -> dict[str, Any]:
