@@ -138,7 +138,7 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 # L^{G}_\text{adv} &= \mathbb{E}_{w^+} \operatorname{softplus}(-D(G(w^+))) \\
 # L^{D} &= \mathbb{E}_{x} \operatorname{softplus}(-D(x)) \\
 # & \quad + \mathbb{E}_{w^+} \operatorname{softplus}(D(G(w^+))) + L_\text{R1} \\
-# L_\text{R1} &= \tfrac{\gamma}{2}\, \mathbb{E}_{x} \lVert \nabla_x D(x) \rVert^2, \quad x \sim \text{studio}
+# L_\text{R1} &= \tfrac{\gamma}{2}\, \mathbb{E}_{x} \lVert \nabla_x D(x) \rVert^2
 # \end{aligned}
 # $$ (eq-ch04-adv)
 #
@@ -198,11 +198,11 @@ for function in (losses.discriminator_loss, losses.r1_penalty):
 # There is a trap.
 # A block computes *features*, from which the next block goes on, and its `toRGB` layer paints them in colour.
 # In StyleGAN2 {cite}`karras2020analyzing` this layer reads the row of w+ that also feeds the *next* block's first convolution.
-# "Change the modules after 8×8" and "change the rows of w+ that the blocks after 8×8 read" are therefore not the same thing.
+# "Change the *modules* after 8×8" (the parts of the network, with their parameters) and "change the *rows* of w+ that the blocks after 8×8 read" are therefore not the same thing.
 # The next cell does both to one code, and prints by how much, relative to what was there, the features and the colours of each block change.
 #
 # Its second table comes **from the ledger**: from longer trainings, made once and recorded ([all of them](../ledger.md)), each several times from other random numbers (*seeds*).
-# There, *identity kept* is the distance of identity to what G_phone draws of the same code, *KID* a distance between sets of textures, the *low-band error* that of light and broad colour, and *variance over lights* how much one person's results vary with the light; all are better when small.
+# There, *identity kept* is how far the face is, to a face network, from the one that G_phone draws of the same code, *KID* a distance between sets of textures, the *low-band error* that of light and broad colour, and *variance over lights* how much one person's results vary with the light; all are better when small.
 
 # %%
 codes = lab.bank.w_plus.to(device)
@@ -276,7 +276,7 @@ notebook.tell("ch04", facts)
 #
 # The released network is the same stage, run longer; its card, the record that comes with the weights, says how.
 # Below it draws the codes of unseen people's captures, beside G_phone and the short run: what differs between G_phone(w) and G_studio(w) (short for their textures of one $w^+$) is what the fine-tuning has learnt.
-# Which captures are shown is a rule's choice: the best, the median and the three worst, by closeness to the truth on the face.
+# A rule chose which captures are shown: the best, the median and the three worst, by closeness to the truth on the face.
 
 # %%
 g_studio = weights.load("g_studio", protocol="few", device=device)

@@ -144,7 +144,7 @@ figures.show(
 # Where the layout has eyes, brows and lips a steep step is the person's, and $B$ is a Gaussian blur.
 #
 # A better known way is a screened Poisson equation {cite}`perez2003poisson`: it looks for the texture that has the phone's gradients and stays near to $G$.
-# That is the same with another low pass, and the figure has both; ours needs no solver, and no rule for the borders of holes.
+# That comes to {eq}`eq-ch05-fuse` with another low pass, and the figure has both; ours needs no solver, and no rule for the borders of holes.
 # Our blur has a standard deviation of {glue:text}`ch05_width:.1f` texels here: just wide enough for what the generator cannot draw, whose textures have half as many texels along a side, or fewer.
 
 # %%
@@ -235,7 +235,7 @@ notebook.tell("ch05", shown.inputs(lab))
 
 # %% [markdown]
 # The phone is hidden for {glue:text}`ch05_hidden:.0f` % of the samples.
-# The released model's $c$ is {glue:text}`ch05_scale:.4f`; the residuals of these unseen people have a standard deviation of {glue:text}`ch05_residual_std:.4f`.
+# The released model's $c$ is {glue:text}`ch05_scale:.4f`; the residuals of these unseen people have a standard deviation of {glue:text}`ch05_residual_std:.4f`: were the two equal, $x_0$ would have unit variance here too.
 #
 # ## How it predicts: velocity, down to no signal at all
 #
@@ -253,7 +253,7 @@ notebook.tell("ch05", shown.inputs(lab))
 #
 # At the last time step of a common schedule a little signal is left ($\alpha_t =$ {glue:text}`ch05_left_over:.3f` for the dashed curve below), so a network trained with it has never seen pure noise, where drawing begins.
 # We take a cosine schedule, which nearly ends at zero, and rescale it to end there exactly {cite}`lin2024zerosnr`.
-# There a noise prediction would say nothing about $x_0$ (it divides by $\alpha_t = 0$), and a velocity still does.
+# There a network that predicts the noise $\varepsilon$ would say nothing about $x_0$ (one would have to divide by $\alpha_t = 0$), and one that predicts the velocity still does.
 # In the loss $L$ each time step has a weight $m_t$ that follows from its signal-to-noise ratio, $\mathrm{SNR}_t$: Min-SNR-5 {cite}`hang2023minsnr`, which is capped where there is little noise.
 # That weight falls to zero towards pure noise, so the network would hardly be taught there; but there drawing begins, and in few steps the first one is the longest. So we keep a floor $f =$ {glue:text}`ch05_floor:.1f`, which is our addition.
 # With $\hat v$ for what the network predicts:
@@ -267,7 +267,7 @@ notebook.tell("ch05", shown.inputs(lab))
 # $$ (eq-ch05-loss)
 #
 # Cut into blocks of 2×2 texels, the residual has four *bands*: the blocks' mean, and the differences in them along $u$, along $v$ and along both.
-# Its power is spread unevenly over them, as the third panel shows: the mean brightness of the blocks holds {glue:text}`ch05_coarse_share:.0f` % of it.
+# Its power (its variance) is spread unevenly over them, as the third panel of the figure shows: the mean brightness of the blocks holds {glue:text}`ch05_coarse_share:.0f` % of it.
 # A network that meets them all at once would spend its first steps on learning these sizes.
 # So these are built in, band by band, for brightness and two colours, as EDM {cite}`karras2022edm` does it for the whole picture: a share of $x_t$, which depends on the band's power and on $t$, is the best *linear* guess of $v$, and the network learns only what that guess leaves, brought to unit variance.
 

@@ -51,7 +51,7 @@
       for (const element of [button, image]) element.addEventListener("click", () => enlarge(image, name, said));
       const holder = make("span", { class: "enlargeable" }), box = make("span", { class: "picture-scrolls" });
       // low and wide, as several plots side by side are: on a phone its letters would be half as large as they were drawn
-      if (image.getAttribute("width") / image.getAttribute("height") >= 1.8 && image.style.width) {
+      if (image.getAttribute("width") / image.getAttribute("height") >= 2 && image.style.width) {
         box.classList.add("low");
         box.style.setProperty("--readable", `${0.8 * parseFloat(image.style.width)}px`);
       }
