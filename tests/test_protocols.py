@@ -286,7 +286,7 @@ def test_the_seeds_of_the_splits_never_meet():
 MAY_NAME_TEST = {
     ("studiolike/recipes.py", "evaluate_chain"),
     ("studiolike/recipes.py", "set_spec"),
-    ("studiolike/cli.py", "Evaluate"),
+    ("studiolike/cli/training.py", "Evaluate"),
     ("studiolike/config.py", None),
     ("studiolike/synth/dataset.py", None),
     ("studiolike/sets/collect.py", None),
