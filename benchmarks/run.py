@@ -36,7 +36,7 @@ from reading import reading_row
 from studiolike.config import DetailConfig, GeneratorConfig, InversionConfig, PretrainConfig, Profile, profile
 from studiolike.device import device_name, peak_gib
 from studiolike.image import resize
-from studiolike.training import commit, package_hash
+from studiolike.run_record import commit, package_hash
 
 Row = tuple[str, str, Callable[[], int]]  # name, unit, work that returns how many units it did
 Measured = dict  # a row that measured itself: name, unit, median, min, max, peak_gib and what else it knows

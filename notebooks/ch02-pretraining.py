@@ -87,6 +87,7 @@ from studiolike.evaluation import psnr
 from studiolike.experiments import pretraining as lab
 from studiolike.experiments import samples
 from studiolike.experiments.painting import codes_of, decode, sample
+from studiolike.run_record import read_log
 from studiolike.stylegan2 import Discriminator, losses, ops, phone_networks, pretrain
 from studiolike.stylegan2.bands import bands
 from studiolike.stylegan2.encoder import reconstruction_loss
@@ -97,7 +98,6 @@ from studiolike.stylegan2.generator import (
 )
 from studiolike.stylegan2.rebase import Frame
 from studiolike.stylegan2.train import GameStage, image_grid
-from studiolike.training import read_log
 
 settings = recipes.chapter_profile(profile)
 device = find_device()

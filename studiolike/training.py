@@ -6,21 +6,16 @@ so an interrupted and resumed run is the uninterrupted run: nothing but weights,
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import hashlib
 import json
 import os
-import platform
 import signal
-import subprocess
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +23,13 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from torch import nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from .device import device_name, find_device, keep_memory, peak_gib
 from .errors import InputError, WeightsError
 from .io import atomic
+from .run_record import RunRecord, trim_log
 
-EMA_RAMP = 0.05  # the half-life of averaged weights is at most this part of the images so far
 CHECKPOINT = "checkpoint.pt"
 PATIENCE = timedelta(days=1)  # of processes for the main one, while it makes a set or inverts a code bank
 
@@ -78,53 +72,6 @@ class Stage:
     def finish(self) -> dict[str, float]:
         """Called once when all images are done; may return final measurements for the record."""
         return {}
-
-
-@dataclasses.dataclass
-class RunRecord:
-    """What is needed to make a result again; stored as ``record.json`` beside it."""
-
-    name: str
-    images: int
-    seconds: float
-    seed: int
-    device: str
-    settings: dict[str, Any]
-    metrics: dict[str, float]
-    studiolike: str = ""
-    commit: str = ""
-    torch: str = torch.__version__
-    python: str = platform.python_version()
-
-    def __post_init__(self) -> None:
-        self.studiolike = self.studiolike or package_hash()
-        self.commit = self.commit or commit()
-
-    def write(self, path: Path) -> None:
-        """Write as JSON, atomically."""
-        with atomic(path) as temporary:
-            temporary.write_text(json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n")
-
-
-@lru_cache(1)
-def package_hash() -> str:
-    """First 16 hex digits of the SHA-256 over the package's Python files, in order of their names."""
-    root = Path(__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-@lru_cache(1)
-def commit() -> str:
-    """Commit of the checkout the package runs from, or "" outside one."""
-    try:
-        return subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
 
 
 def compiled(function: Callable[..., Any], name: str, backend: str = "inductor") -> Callable[..., Any]:
@@ -291,39 +238,6 @@ def cooling(images: int, total: int, share: float, batch: int) -> float:
     return min(max((total - images) / max(share * total, batch), 0.0), 1.0)
 
 
-def ema_decay(images: int, batch: int, half_life: float) -> float:
-    """Weight of the past in the running average of a network's weights, per step.
-
-    A half-life counted in images, ramped up with the images seen so far, so that the first, poor weights are soon forgotten
-    (Karras et al. 2020b, appendix C).
-    """
-    half_life = min(half_life, images * EMA_RAMP)
-    return 0.5 ** (batch / max(half_life, 1e-8))
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """average ← decay · average + (1 − decay) · model; buffers are copied."""
-    get_ema_multi_avg_fn(decay)(list(average.parameters()), list(model.parameters()), 0)
-    for target, source in zip(average.buffers(), model.buffers(), strict=True):
-        target.copy_(source)
-
-
-def average_of(model: nn.Module) -> nn.Module:
-    """A copy that `update_average` moves and nothing trains."""
-    return copy.deepcopy(model).requires_grad_(False).eval()
-
-
-def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Parameter]) -> None:
-    """Mean over processes, by hand: neither gradients of gradients nor calls of a network's methods pass through the
-    forward of `DistributedDataParallel`, which would do it."""
-    if accelerator.num_processes > 1:
-        grads = [p.grad for p in parameters if p.grad is not None]
-        mean = accelerator.reduce(torch.cat([g.flatten() for g in grads]), "mean")
-        for grad, part in zip(grads, mean.split([g.numel() for g in grads]), strict=True):
-            grad.copy_(part.view_as(grad))
-
-
 def begun(run_dir: str | os.PathLike) -> bool:
     """Whether `fit` would resume a run from this folder."""
     return (Path(run_dir) / CHECKPOINT).exists()
@@ -370,7 +284,7 @@ def fit(
     if resumed:
         seen, before = _load(checkpoint, stage, settings)
     if main and resumed:
-        _trim(log, seen)
+        trim_log(log, seen)
     elif main:
         log.unlink(missing_ok=True)
     checkpoint_every = checkpoint_every or max(images // 10, stage.batch)
@@ -446,18 +360,3 @@ def fit(
         record.write(run_dir / "record.json")
     accelerator.wait_for_everyone()  # whoever comes back finds the files written
     return record
-
-
-def _trim(log: Path, images: int) -> None:
-    """Drop log lines written after the checkpoint that is resumed, so that no interval stands twice."""
-    if log.exists():
-        kept = [line for line in log.read_text().splitlines() if json.loads(line)["images"] <= images]
-        with atomic(log) as temporary:
-            temporary.write_text("".join(line + "\n" for line in kept))
-
-
-def read_log(*run_dirs: str | os.PathLike) -> dict[str, list[float]]:
-    """The ``log.jsonl`` of a run, or of stages that followed each other, as columns; a line that lacks a scalar gives nan."""
-    lines = [json.loads(line) for run_dir in run_dirs for line in (Path(run_dir) / "log.jsonl").read_text().splitlines()]
-    keys = dict.fromkeys(key for line in lines for key in line)
-    return {key: [line.get(key, float("nan")) for line in lines] for key in keys}

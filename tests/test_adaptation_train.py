@@ -13,8 +13,9 @@ from studiolike.errors import InputError, ProfileError, ProtocolError, WeightsEr
 from studiolike.features.network import IdentityNet
 from studiolike.inversion import CodeBank
 from studiolike.protocols import paired_captures, permitted, studio_subjects
+from studiolike.run_record import read_log
 from studiolike.stylegan2 import Discriminator, Encoder, Generator
-from studiolike.training import fit, read_log
+from studiolike.training import fit
 
 CONFIG = AdaptConfig(images=12, batch=4, r1_every=2, freeze_d=1, warm_up=0.0, codes="bank_mixture")
 NO_PAIRS = {"recons": 0.0, "recons_detail": 0.0, "low_light": 0.0}

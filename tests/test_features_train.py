@@ -10,7 +10,8 @@ from studiolike.config import IdentityConfig, profile
 from studiolike.errors import InputError, ProtocolError
 from studiolike.features import Captures, CosineMargin, IdentityNet, IdentityStage, roc, train_identity, verification
 from studiolike.protocols import permitted
-from studiolike.training import fit, read_log
+from studiolike.run_record import read_log
+from studiolike.training import fit
 
 CONFIG = IdentityConfig(resolution=32, images=720, batch=24, lr=3e-3)
 TINY = dict(resolution=32, widths=(8, 12, 16, 24), embedding=16, depth=1)

@@ -23,9 +23,10 @@ from studiolike.cli import main
 from studiolike.config import InversionConfig, profile
 from studiolike.image import resize
 from studiolike.pipeline import StudioPipeline
+from studiolike.run_record import read_log
 from studiolike.stylegan2 import GameStage, phone_networks
 from studiolike.synth import phone_capture, studio_texture, synthesise_subjects
-from studiolike.training import fit, prepare, read_log
+from studiolike.training import fit, prepare
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
 

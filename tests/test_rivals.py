@@ -12,7 +12,8 @@ from studiolike.rivals.diffusion import DiffusionStage, translate
 from studiolike.rivals.network import TranslatorUNet
 from studiolike.rivals.paired import PairedStage
 from studiolike.rivals.unpaired import UnpairedStage, patch_nce
-from studiolike.training import fit, read_log
+from studiolike.run_record import read_log
+from studiolike.training import fit
 
 QUIET = dict(device="cpu", progress=False, preview_every=10**9)
 TINY = dict(channels=(8, 16), batch=4)

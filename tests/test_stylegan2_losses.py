@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from studiolike.averages import ema_decay
 from studiolike.stylegan2.augment import augment, colour, holes, translate
 from studiolike.stylegan2.losses import (
     discriminator_loss,
@@ -13,7 +14,6 @@ from studiolike.stylegan2.losses import (
     r1_gamma,
     r1_penalty,
 )
-from studiolike.training import ema_decay
 
 
 def seeded(seed=0):

@@ -9,14 +9,16 @@ from unittest.mock import patch
 import pytest
 import torch
 
+from studiolike.averages import update_average
 from studiolike.config import GeneratorConfig, PretrainConfig, profile
 from studiolike.errors import WeightsError
+from studiolike.run_record import read_log
 from studiolike.stylegan2 import GameStage, WarmUpStage, encode, phone_networks, pretrain
 from studiolike.stylegan2 import train as train_module
 from studiolike.stylegan2.losses import discriminator_loss, generator_loss
 from studiolike.stylegan2.rebase import fit_mapping
 from studiolike.stylegan2.train import image_grid
-from studiolike.training import CHECKPOINT, compiled, fit, prepare, read_log, update_average
+from studiolike.training import CHECKPOINT, compiled, fit, prepare
 
 TINY = replace(
     profile("smoke").sized(GeneratorConfig(16, 12, 2, 128, 12), 32),

@@ -16,7 +16,8 @@ from torch import nn
 from studiolike import training
 from studiolike.device import find_device
 from studiolike.errors import InputError, WeightsError
-from studiolike.training import Stage, compiled, fit, prepare, read_log, was_skipped
+from studiolike.run_record import read_log
+from studiolike.training import Stage, compiled, fit, prepare, was_skipped
 
 
 class Regression(Stage):

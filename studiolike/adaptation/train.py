@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..averages import average_gradients, average_of, ema_decay, update_average
 from ..config import AdaptConfig, Profile
 from ..errors import InputError, ProfileError
 from ..image import from_signed, to_signed
@@ -29,7 +30,7 @@ from ..protocols import paired_captures
 from ..stylegan2.augment import augment
 from ..stylegan2.losses import lazy, r1_gamma
 from ..stylegan2.train import BETAS, WARM_BETAS
-from ..training import Stage, average_gradients, average_of, cooling, ema_decay, fit, processes, update_average, was_skipped
+from ..training import Stage, cooling, fit, processes, was_skipped
 from .captures import EncodedCaptures, EncodedPairs, OtherLights
 from .losses import AdaptLoss, Distance, StudioDistance, discriminator_loss, r1_loss
 from .sampling import CodeSampler

@@ -20,11 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..adaptation.captures import disturb
+from ..averages import average_of, update_average
 from ..config import DetailConfig
 from ..errors import InputError
 from ..io import write_image
 from ..tone.translation import translate
-from ..training import Stage, average_of, update_average, was_skipped
+from ..training import Stage, was_skipped
 from .model import Detailer, bands, make_scheduler, upsample
 from .sample import detail
 

@@ -26,10 +26,11 @@ from ..detail.model import upsample
 from ..evaluation import Verdict, faceid, gain_fitted, low_band_error, perceptual, perceptual_judge, psnr, verdicts
 from ..image import linear_to_srgb, resize, srgb_to_linear
 from ..protocols import paired_captures, permitted
+from ..run_record import read_log
 from ..synth import studio_texture, synthesise_subjects
 from ..synth.light import shadow
 from ..tone import skin_level, translate
-from ..training import fit, read_log
+from ..training import fit
 from .gradients import correlation
 
 if TYPE_CHECKING:

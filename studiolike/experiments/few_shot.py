@@ -24,9 +24,10 @@ from ..evaluation import REGIONS, EvaluationTable, StudioReference, bound, evalu
 from ..image import from_signed, to_signed
 from ..inversion import CodeBank
 from ..protocols import paired_captures, permitted, studio_subjects
+from ..run_record import read_log
 from ..stylegan2 import encode
 from ..synth import PhoneCapture, phone_capture, synthesise_subjects
-from ..training import fit, read_log
+from ..training import fit
 
 if TYPE_CHECKING:
     from ..synth import TextureSet

@@ -13,7 +13,7 @@ import torch
 from ..config import Profile
 from ..device import device_name, peak_gib
 from ..errors import InputError
-from ..training import commit, package_hash
+from ..run_record import commit, package_hash
 from .core import Experiment, experiments
 from .lab import Lab
 from .records import Entry, Record, empty, records_dir

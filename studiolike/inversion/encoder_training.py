@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..averages import average_gradients
 from ..config import EncoderConfig
 from ..image import from_signed, to_signed
 from ..io import write_image
 from ..stylegan2.encoder import Encoder, encode
 from ..stylegan2.generator import Generator
 from ..stylegan2.train import WARM_BETAS, image_grid, only_faces
-from ..training import Stage, average_gradients
+from ..training import Stage
 from .distance import pyramid_distance
 from .optimise import LEVELS, warm_cosine
 from .prior import WPrior

@@ -17,12 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..adaptation.captures import disturb
+from ..averages import average_of, update_average
 from ..detail.guidance import gradients, normalise
 from ..detail.model import CONDITIONS, Detailer, bands, make_scheduler, uv_channels
 from ..detail.train import FLOOR, min_snr_weight, velocity
 from ..errors import InputError
 from ..image import fill_unobserved, resize, to_signed
-from ..training import Stage, average_of, update_average
+from ..training import Stage
 
 if TYPE_CHECKING:
     from ..synth import TextureSet

@@ -16,10 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..adaptation.captures import disturb
+from ..averages import average_gradients
 from ..errors import InputError
 from ..image import from_signed, to_signed
 from ..stylegan2.augment import augment
-from ..training import Stage, average_gradients, cooling
+from ..training import Stage, cooling
 from .network import CHANNELS, TranslatorUNet
 
 if TYPE_CHECKING:

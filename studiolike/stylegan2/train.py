@@ -21,11 +21,12 @@ import torch
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
+from ..averages import average_gradients, average_of, ema_decay, update_average
 from ..config import PretrainConfig, Profile
 from ..image import from_signed, to_signed
 from ..io import write_image
 from ..layout import face_mask
-from ..training import Stage, average_gradients, average_of, begun, compiled, cooling, ema_decay, fit, update_average, was_skipped
+from ..training import Stage, begun, compiled, cooling, fit, was_skipped
 from .augment import augment
 from .discriminator import Discriminator
 from .encoder import Encoder, encode, reconstruction_loss, sliced_distance, spread
