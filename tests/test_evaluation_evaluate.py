@@ -276,8 +276,8 @@ def test_the_chain_is_judged_at_the_size_that_its_detailer_was_trained_at(data, 
         asked.append(config.detail_resolution)
         return data
 
-    monkeypatch.setattr(recipes, "make_set", make_set)
-    monkeypatch.setattr(recipes, "weights", SimpleNamespace(load=lambda name: net))
+    monkeypatch.setattr("studiolike.recipes.evaluation.make_set", make_set)
+    monkeypatch.setattr("studiolike.recipes.evaluation.weights", SimpleNamespace(load=lambda name: net))
     table = recipes.evaluate_chain(profile("gpu"), tmp_path, Chain(), split="val", subjects=2, progress=False)
     assert set(asked) == {SIDE} and len(asked) > 1
     assert len(table.values["chain"]["psnr/observed"]) == 2 * 3

@@ -284,8 +284,8 @@ def test_the_seeds_of_the_splits_never_meet():
 
 # the final evaluation, how many people it has, and what knows all splits by name
 MAY_NAME_TEST = {
-    ("studiolike/recipes.py", "evaluate_chain"),
-    ("studiolike/recipes.py", "set_spec"),
+    ("studiolike/recipes/evaluation.py", "evaluate_chain"),
+    ("studiolike/recipes/sets.py", "set_spec"),
     ("studiolike/cli/training.py", "Evaluate"),
     ("studiolike/config.py", None),
     ("studiolike/synth/dataset.py", None),

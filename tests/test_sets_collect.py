@@ -125,7 +125,7 @@ def test_the_command_says_what_it_made(folders, capsys):
 
 
 def test_the_adaptation_stage_reads_the_studio_textures(folders):
-    from studiolike.recipes import imported_studio
+    from studiolike.recipes.by_protocol import imported_studio
 
     data = collect(folders / "set", studio=folders / "studio", phone=folders / "phone", size=32, progress=False)
     studio, held_out, digest = imported_studio(folders / "set", 32)
@@ -154,7 +154,7 @@ def test_adapt_learns_from_an_imported_set_in_a_run_of_its_own(folders, monkeypa
     def train_studio(settings, g_phone, d_phone, encoder, data, protocol, studio, run_dir, *, held_out, **options):
         told.update(studio=studio, held_out=held_out, run=run_dir.name, data=data, trained=protocol)
 
-    monkeypatch.setattr(recipes, "permitted", lambda data, protocol, watch: (data, protocol))
+    monkeypatch.setattr("studiolike.recipes.by_protocol.permitted", lambda data, protocol, watch: (data, protocol))
     monkeypatch.setattr(adaptation, "train_studio", train_studio)
     monkeypatch.setattr(recipes.Context, "data", "synthetic")
     monkeypatch.setattr(recipes.Context, "network", lambda self, name: torch.nn.Identity())
@@ -169,7 +169,8 @@ def test_adapt_learns_from_an_imported_set_in_a_run_of_its_own(folders, monkeypa
 def test_an_imported_set_that_does_not_fit_and_a_release_are_refused(folders, tmp_path):
     from studiolike.config import profile
     from studiolike.errors import ProfileError
-    from studiolike.recipes import imported_studio, train
+    from studiolike.recipes import train
+    from studiolike.recipes.by_protocol import imported_studio
 
     collect(folders / "set", phone=folders / "phone", size=32, progress=False)
     with pytest.raises(InputError, match="import it with --size 64"):
