@@ -87,7 +87,7 @@ from skimage.data import astronaut
 
 from studiolike import layout, recipes, weights
 from studiolike.capture import astronaut_landmarks, capture_photo
-from studiolike.chapters import domains, figures, notebook, portraits
+from studiolike.chapters import domains, figures, interactive, notebook, portraits
 from studiolike.evaluation import asymmetry, psnr
 from studiolike.evaluation.masked import masked_mean
 from studiolike.experiments import domains as lab
@@ -286,7 +286,7 @@ changes = lab.step_changes(frames[1:], unit)
 labels = [f"{k} · {domains.STEPS[name]}" for k, name in enumerate(STAGES, 1)]
 labels = ["0 · albedo, the truth", *labels]
 alt = "One synthetic subject through the phone, one cause at a time"
-display(figures.image_slider(frames, labels, alt, name="Step"))
+display(interactive.image_slider(frames, labels, alt, name="Step"))
 figures.show(
     domains.steps_figure(changes),
     "Bars: how much each step after the light changes the observed face, in 8-bit "
@@ -509,7 +509,7 @@ figures.show(
     "identity network's cosines for captures of two subjects and for captures of one "
     "subject under two lights, with the threshold.",
 )
-figures.before_after(
+interactive.before_after(
     image_grid(data.phone_batch(first)[0]),
     image_grid(data.studio_batch(crowd)),
     "Subjects of this page's split phone: one capture each, over their studio textures",

@@ -79,7 +79,7 @@ from pathlib import Path
 import torch
 
 from studiolike import recipes, weights
-from studiolike.chapters import figures, notebook, pretraining
+from studiolike.chapters import figures, interactive, notebook, pretraining
 from studiolike.chapters.live import explore
 from studiolike.chapters.notebook import seeded
 from studiolike.device import find_device
@@ -374,7 +374,7 @@ figures.show(
 
 # %%
 levels = [0.0, 0.25, 0.5, 0.7, 0.85, 1.0, 1.25, 1.5]
-figures.image_slider(
+interactive.image_slider(
     [image_grid(sample(g_phone, 8, 5, psi), columns=4) for psi in levels],
     [f"ψ = {psi:g}" for psi in levels],
     "Eight samples of the released generator, drawn to the mean code or away from it",
@@ -432,7 +432,7 @@ figures.show(
 )
 stops = torch.cat([people[:4], people[:1]])
 walk = [torch.lerp(stops[k // 6], stops[k // 6 + 1], k % 6 / 6) for k in range(24)]
-figures.image_slider(
+interactive.image_slider(
     decode(g_phone, torch.stack(walk)),
     [f"{k / 6:.2f}" for k in range(24)],
     "A straight walk in W+ through the codes of four held-out captures, and back",

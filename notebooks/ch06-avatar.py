@@ -85,7 +85,7 @@ from IPython.display import Markdown, display
 
 from studiolike import avatar, evaluation, recipes, weights
 from studiolike.chapters import examination as shown
-from studiolike.chapters import figures, notebook
+from studiolike.chapters import figures, interactive, notebook
 from studiolike.chapters.detailing import default_steps
 from studiolike.chapters.live import explore
 from studiolike.experiments.examination import Examination
@@ -339,7 +339,7 @@ title = "A synthetic test subject"
 viewer = avatar.write_viewer(
     mesh, folder / "avatar.html", {"chain": skins["chain"], **skins}, title=title
 )
-figures.page(
+interactive.page(
     viewer,
     "A head that can be turned, with a switch between phone texture, chain and truth",
     avatar.render(mesh, skins["chain"], yaw=20, size=256),

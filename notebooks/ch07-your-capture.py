@@ -83,7 +83,7 @@ from PIL import Image
 
 from studiolike import avatar, capture, recipes
 from studiolike.avatar.relight import lamp
-from studiolike.chapters import figures, notebook
+from studiolike.chapters import figures, interactive, notebook
 from studiolike.chapters import photograph as shown
 from studiolike.chapters.live import explore
 from studiolike.experiments.photograph import Photograph, closed_sockets
@@ -169,7 +169,7 @@ figures.show(
 # The next slider wipes between the photo's texture and the result.
 
 # %%
-figures.before_after(
+interactive.before_after(
     lab.shot.texture[0],
     out.texture[0],
     "The astronaut's phone texture and the chain's result",
@@ -232,7 +232,7 @@ explore(
 # %%
 avatar.write_glb(mesh, skins["result"], folder / "astronaut.glb")
 page, title = folder / "astronaut.html", "Astronaut"
-figures.page(
+interactive.page(
     avatar.write_viewer(mesh, page, {"result": skins["result"], **skins}, title=title),
     "A head that can be turned, with a switch between the phone texture and the result",
     avatar.render(mesh, skins["result"], yaw=20, size=256),

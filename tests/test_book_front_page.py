@@ -6,7 +6,7 @@ import torch
 
 import before_after
 import worst_of_100
-from studiolike.chapters import figures
+from studiolike.chapters import interactive
 from studiolike.synth import dataset
 
 
@@ -25,7 +25,7 @@ def test_the_pair_on_the_first_page_names_its_files_and_holds_no_data():
 
 
 def test_the_line_of_a_pair_follows_mouse_and_touch_by_way_of_its_slider():
-    html = figures.before_after(torch.zeros(3, 8, 8), torch.ones(3, 8, 8), "two greys").html
+    html = interactive.before_after(torch.zeros(3, 8, 8), torch.ones(3, 8, 8), "two greys").html
     assert "setPointerCapture" in html and "dispatchEvent(new Event(" in html and "touch-action:pan-y" in html
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 import pdf
 from print_form import plain, print_cells
 from project import ROOT, BookError
-from studiolike.chapters import figures
+from studiolike.chapters import interactive
 
 INDEX = """\
 # First
@@ -100,7 +100,7 @@ def shows(data, metadata=None):
 def slider():
     """What a cell with a slider leaves in an executed notebook."""
     frames = [torch.full((3, 64, 64), k / 3) for k in range(3)]
-    stack = figures.image_slider(frames, ["left", "middle", "right"], "A *head* in 3 lights_")
+    stack = interactive.image_slider(frames, ["left", "middle", "right"], "A *head* in 3 lights_")
     return shows(*stack._repr_mimebundle_())
 
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from pictures_in_pages import Shelf, move_out, numbered, prepare
-from studiolike.chapters import figures
+from studiolike.chapters import interactive
 
 
 def png():
@@ -47,8 +47,8 @@ def test_sliders_and_framed_pages_of_the_package_are_understood(tmp_path):
     frames = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     (tmp_path / "p.html").write_text('<p class="a">"Tom" &amp; Jerry</p>')
     shelf = Shelf(tmp_path / "book")
-    slider, count = numbered(move_out(figures.image_slider(frames, ["a", "b"], "A head").html, shelf), 1, 4)
-    frame, count = numbered(move_out(figures.page(tmp_path / "p.html", "A viewer", frames[0]).html, shelf), 1, count)
+    slider, count = numbered(move_out(interactive.image_slider(frames, ["a", "b"], "A head").html, shelf), 1, 4)
+    frame, count = numbered(move_out(interactive.page(tmp_path / "p.html", "A viewer", frames[0]).html, shelf), 1, count)
     assert count == 6 and "Figure 1.5." in slider and "Figure 1.6." in frame
     assert slider.count(".jpg") == 2 and "srcdoc" not in frame and 'sandbox="allow-scripts"' in frame
     (page,) = shelf.folder.glob("*.html")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from studiolike.chapters import figures
+from studiolike.chapters import figures, interactive
 from studiolike.errors import InputError
 
 pytest.importorskip("matplotlib")
@@ -126,7 +126,7 @@ def test_a_grid_that_does_not_fit_is_refused(rows, titles):
 
 
 def test_a_slider_is_labelled_operable_by_keyboard_and_needs_no_network():
-    piece = figures.image_slider(FRAMES, LABELS, "A turning head", name="View")
+    piece = interactive.image_slider(FRAMES, LABELS, "A turning head", name="View")
     found = tags(piece.html)
     (control,) = [a for tag, a in found if tag == "input"]
     assert (control["type"], control["min"], control["max"]) == ("range", "0", "2")
@@ -142,7 +142,7 @@ def test_a_slider_is_labelled_operable_by_keyboard_and_needs_no_network():
 
 def test_ids_follow_from_the_content_and_differ_between_sliders():
     def mark(*arguments, **options):
-        return re.search(r'figure id="([^"]+)"', figures.image_slider(*arguments, **options).html)[1]
+        return re.search(r'figure id="([^"]+)"', interactive.image_slider(*arguments, **options).html)[1]
 
     assert mark(FRAMES, LABELS, "x") == mark(FRAMES, LABELS, "x")
     others = [mark(FRAMES, LABELS, "y"), mark(FRAMES.flip(0), LABELS, "x"), mark(FRAMES, LABELS, "x", key="2")]
@@ -150,25 +150,25 @@ def test_ids_follow_from_the_content_and_differ_between_sliders():
 
 
 def test_a_wipe_holds_both_pictures_and_names_its_control():
-    piece = figures.before_after(FRAMES[0], FRAMES[1], "A face", labels=("phone", "studio"))
+    piece = interactive.before_after(FRAMES[0], FRAMES[1], "A face", labels=("phone", "studio"))
     found = tags(piece.html)
     assert [a["alt"] for tag, a in found if tag == "img"] == ["A face: phone", "A face: studio"]
     (control,) = [a for tag, a in found if tag == "input"]
     assert control["aria-label"] == "share of phone" and "clipPath" in control["oninput"]
     with pytest.raises(InputError, match="resize"):
-        figures.before_after(FRAMES[0], FRAMES[0, :, :8, :8], "x")
+        interactive.before_after(FRAMES[0], FRAMES[0, :, :8, :8], "x")
 
 
 def test_frames_that_are_wide_stand_below_each_other_in_print():
-    square, wide = (figures.image_slider(torch.ones(5, 3, 16, 16 * k), "abcde", "x").still for k in (1, 3))
+    square, wide = (interactive.image_slider(torch.ones(5, 3, 16, 16 * k), "abcde", "x").still for k in (1, 3))
     assert pixels(square).shape == (272, 5 * 264 + 8, 3)
     assert pixels(wide).shape == (2 * 264 + 8, 3 * (768 + 8) + 8, 3)
 
 
 def test_pieces_of_html_bring_a_still_picture_for_print():
-    data, metadata = figures.image_slider(FRAMES, LABELS, "A head")._repr_mimebundle_()
+    data, metadata = interactive.image_slider(FRAMES, LABELS, "A head")._repr_mimebundle_()
     assert set(data) == {"text/html", "image/png", "text/plain"} and "A head" in metadata["image/png"]["alt"]
-    assert pixels(figures.before_after(FRAMES[0], FRAMES[1], "x").still).shape == (272, 536, 3)
+    assert pixels(interactive.before_after(FRAMES[0], FRAMES[1], "x").still).shape == (272, 536, 3)
 
 
 @pytest.mark.parametrize(
@@ -176,20 +176,20 @@ def test_pieces_of_html_bring_a_still_picture_for_print():
 )
 def test_a_slider_that_lacks_something_is_refused(frames, labels, alt):
     with pytest.raises(InputError):
-        figures.image_slider(frames, labels, alt)
+        interactive.image_slider(frames, labels, alt)
 
 
 def test_a_page_is_framed_whole_and_cannot_reach_out(tmp_path):
     (tmp_path / "p.html").write_text('<p class="a">Tom & "Jerry"</p>', "utf-8")
-    piece = figures.page(tmp_path / "p.html", "A page", FRAMES[0])
+    piece = interactive.page(tmp_path / "p.html", "A page", FRAMES[0])
     _, (tag, frame), (caption, _) = tags(piece.html)
     assert (tag, caption) == ("iframe", "figcaption") and frame["title"] == "A page" and frame["sandbox"] == "allow-scripts"
     assert frame["srcdoc"] == '<p class="a">Tom & "Jerry"</p>'
     with pytest.raises(InputError, match="no such file"):
-        figures.page(tmp_path / "none.html", "A page", FRAMES[0])
+        interactive.page(tmp_path / "none.html", "A page", FRAMES[0])
 
 
 def test_wide_frames_keep_their_shape_in_print():
-    still = Image.open(io.BytesIO(figures.image_slider(torch.zeros(1, 3, 32, 96), ["0°"], "Two heads").still))
-    dark = pixels(figures.image_slider(torch.zeros(1, 3, 32, 96), ["0°"], "Two heads").still).sum(2) == 0
+    still = Image.open(io.BytesIO(interactive.image_slider(torch.zeros(1, 3, 32, 96), ["0°"], "Two heads").still))
+    dark = pixels(interactive.image_slider(torch.zeros(1, 3, 32, 96), ["0°"], "Two heads").still).sum(2) == 0
     assert dark.any(0).sum() == 3 * dark.any(1).sum() == 768 and still.height == 272

@@ -26,7 +26,7 @@ from torch import Tensor
 from project import ROOT
 from studiolike import avatar, capture, config, evaluation, io, synth, weights
 from studiolike.avatar.relight import light_of
-from studiolike.chapters import figures
+from studiolike.chapters import figures, interactive
 from studiolike.pipeline import StudioPipeline
 from studiolike.recipes import set_spec
 
@@ -138,7 +138,7 @@ def draw(resolution: int = 256):
 def lead_page(before: Tensor, after: Tensor, names: tuple[str, str]) -> str:
     """The pair with a line to drag; the pictures are files beside the page, called ``names``."""
     words = {"labels": ("what the phone saw", "our result"), "width": 480}
-    page = figures.before_after(before, after, "The head of a synthetic person whom no network was trained on", **words).html
+    page = interactive.before_after(before, after, "The head of a synthetic person whom no network was trained on", **words).html
     for picture, name in zip((before, after), names, strict=True):
         data = base64.b64encode(figures.jpeg_bytes(picture)).decode()
         page = page.replace(f"data:image/jpeg;base64,{data}", f"_static/{name}")

@@ -25,7 +25,7 @@ WIDTH = 88  # characters of a line of code that fit beside the side bars at 1440
 LONG_DRAWING = 12  # lines of drawing that a reader may skip without losing the thread
 LONG_SOURCE = 40  # lines of the library's code that a page shows without being asked
 CAPTION = 40  # characters of a caption that are left of it in code
-CAPTIONED = {"figures.show", "figures.before_after", "figures.page", "figures.image_slider"}
+CAPTIONED = {"figures.show", "interactive.before_after", "interactive.page", "interactive.image_slider"}
 FENCE = re.compile(r"```python\n(?P<code>.*?)\n```", re.DOTALL)
 SOURCE = re.compile(r"\A`(?P<name>[\w.]+)`\n\n```python\n(?P<code>.*?)\n```\Z", re.DOTALL)  # as `notebook.source` shows it
 SECTION = re.compile(r"^\s*(Args|Returns|Yields|Raises|Attributes):\s*$", re.MULTILINE)
@@ -146,7 +146,7 @@ def tidy_cells(cells: list[dict[str, Any]]) -> None:
                 tags.append("remove-input")
             elif not begun:
                 _fold(cell, "Show the imports and the set-up")
-            elif "figures." in text and text.count("\n") >= LONG_DRAWING:
+            elif re.search(r"\b(figures|interactive)\.", text) and text.count("\n") >= LONG_DRAWING:
                 _fold(cell, "Show the code of what follows")
         elif "hide-input" in tags:
             _fold(cell, "Show the code of what follows" if begun else "Show the imports and the set-up")

@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import avatar, evaluation
 from ..evaluation import EvaluationTable, Verdict
 from ..experiments.examination import DOSES, Examination, Lights, Shadow
-from . import figures
+from . import figures, interactive
 from .notebook import table_of
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def turning(mesh: avatar.HeadMesh, skins: Mapping[str, Tensor]) -> figures.Html:
     turns = [avatar.turntable(mesh, skin, angles, size=208) for skin in skins.values()]
     frames = [torch.cat(views, -1) for views in zip(*turns, strict=True)]
     alt = "The head with the phone texture, the chain's result and the truth, side by side, turned once around"
-    return figures.image_slider(frames, [f"{a}°" for a in angles], alt, name="Turn", width=624)
+    return interactive.image_slider(frames, [f"{a}°" for a in angles], alt, name="Turn", width=624)
 
 
 def close_figure(mesh: avatar.HeadMesh, skins: Mapping[str, Tensor]) -> Figure:

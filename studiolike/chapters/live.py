@@ -1,6 +1,6 @@
 """Sliders that compute, where a kernel runs: Jupyter and Colab.
 
-A static page shows `figures.image_slider`, whose frames are made beforehand; beside it, `explore` lets whoever runs the
+A static page shows `interactive.image_slider`, whose frames are made beforehand; beside it, `explore` lets whoever runs the
 notebook ask for what no frame shows. Works with ipywidgets 7 (Colab) and 8.
 """
 

@@ -23,7 +23,7 @@ from ..evaluation.face_judge import photo_distance
 from ..evaluation.face_net import SAME_PERSON
 from ..experiments.photograph import BOX, Home, Photograph, crop
 from ..image import resize
-from . import figures
+from . import figures, interactive
 from .notebook import table_of
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def turning(mesh: avatar.HeadMesh, skins: Mapping[str, Tensor]) -> figures.Html:
     turns = [avatar.turntable(mesh, skin, angles, size=256) for skin in skins.values()]
     frames = [torch.cat(views, -1) for views in zip(*turns, strict=True)]
     alt = "A head of her own shape with the phone texture on the left and with the result on the right, turned once around"
-    return figures.image_slider(frames, [f"{a}°" for a in angles], alt, name="Turn", width=600)
+    return interactive.image_slider(frames, [f"{a}°" for a in angles], alt, name="Turn", width=600)
 
 
 # --- how far from home
