@@ -11,7 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
+from browse import ARGUMENTS, find_chromium
+from studiolike import layout
 from studiolike.avatar import head_mesh, relight, write_glb, write_viewer
+from studiolike.avatar.render import camera_distance
 from studiolike.errors import InputError
 
 HOSTILE = '</script><img src="https://example.org/x.png">'
@@ -121,6 +124,47 @@ def test_a_lamp_can_be_moved_by_labelled_sliders_and_other_textures_come_only_fr
     assert {a["id"] for a in page.find("input", type="range")} == {"yaw", "side", "height"}
     assert data_of(text)["own"] == list(relight.ONE_LAMP)
     assert "e.source === window.parent" in text and "data:image" in text
+
+
+HELD = """async ([textures, places]) => {
+  const frame = document.querySelector("iframe"), gl = frame.contentDocument.getElementById("view").getContext("webgl2");
+  frame.contentWindow.postMessage({ textures, places: places && Float32Array.from(places) }, "*");
+  await new Promise((done) => setTimeout(done, 500));
+  const program = gl.getParameter(gl.CURRENT_PROGRAM);
+  const uniform = (name) => [...gl.getUniform(program, gl.getUniformLocation(program, name))];
+  const held = (name, Kind) => {
+    const slot = gl.getAttribLocation(program, name);
+    gl.bindBuffer(gl.ARRAY_BUFFER, gl.getVertexAttrib(slot, gl.VERTEX_ATTRIB_ARRAY_BUFFER_BINDING));
+    const numbers = new Kind(gl.getBufferParameter(gl.ARRAY_BUFFER, gl.BUFFER_SIZE) / Kind.BYTES_PER_ELEMENT);
+    gl.getBufferSubData(gl.ARRAY_BUFFER, 0, numbers);
+    return [...numbers];
+  };
+  return [held("place", Uint16Array), held("normal", Int8Array), uniform("extent"), uniform("lens")];
+}"""
+
+
+@pytest.mark.slow
+def test_a_head_that_the_page_around_hands_over_has_the_normals_and_the_distance_that_the_package_gives_it(mesh, text, tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api", reason="no driver of a browser here")
+    if not (chromium := find_chromium()):
+        pytest.skip("no Chromium here")
+    other = head_mesh(layout.position_map(64) * torch.tensor([1.2, 1.0, 0.9])[:, None, None], grid=16)
+    textures = data_of(text)["textures"][:1]
+    with playwright.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox", *ARGUMENTS])
+        page = browser.new_page()
+        page.set_content("<iframe></iframe>")
+        page.evaluate("(text) => { document.querySelector('iframe').srcdoc = text; }", text)
+        page.frame_locator("iframe").locator("#controls").wait_for()
+        hands = [other.vertices.flatten().tolist(), mesh.vertices[:9].flatten().tolist()]  # the second does not fit
+        handed, unfit = (page.evaluate(HELD, [textures, places]) for places in hands)
+        browser.close()
+    for (places, normals, extent, lens), head in ((handed, other), (unfit, mesh)):
+        low = head.vertices.amin(0).numpy()
+        found = np.array(places).reshape(-1, 4)[:, :3] / 65535 * np.array(extent) + low
+        assert np.abs(found - head.vertices.numpy()).max() < 1e-3  # cm
+        assert np.abs(np.array(normals).reshape(-1, 4)[:, :3] / 127 - head.normals.numpy()).max() < 0.01
+        assert abs(lens[2] - camera_distance(head)) < 0.01
 
 
 def test_names_and_titles_cannot_break_out_of_their_place(mesh, tmp_path):

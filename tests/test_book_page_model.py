@@ -11,9 +11,12 @@ import torch
 import onnx_export
 import page_model
 from project import ROOT
-from studiolike import capture
+from studiolike import avatar, capture, io, layout
+from studiolike.avatar.shape import LOWER_LIP
+from studiolike.capture.pose import to_view
 from studiolike.detail import Detailer, complete, make_scheduler
 from studiolike.pipeline import StudioPipeline
+from studiolike.record import read_shape, write_marked
 from studiolike.stylegan2 import Encoder, Generator
 from studiolike.tone import ToneNet
 
@@ -101,26 +104,31 @@ fs.writeFileSync(folder + "/visibility.raw", face.visibility);
 """
 
 
+def run_script(script, folder):
+    """Run a module of ours with the page's own beside it."""
+    if shutil.which("node") is None:
+        pytest.skip("needs Node, which runs the page's own scripts")
+    (folder / "job.mjs").write_text(script)
+    (folder / "scripts").mkdir()
+    for page in SCRIPTS.glob("*.js"):  # Node takes a file for a module by its folder's package.json
+        shutil.copy(page, folder / "scripts")
+    (folder / "scripts" / "package.json").write_text('{"type": "module"}')
+    page_model.write_geometry(folder / "geometry.bin")
+    subprocess.run(["node", folder / "job.mjs", (folder / "scripts").as_uri(), str(folder)], check=True, timeout=120)
+
+
 @pytest.mark.parametrize("scale", [1, 4])
 def test_the_page_unwraps_a_photo_as_the_package_does(tmp_path, scale):
     from PIL import Image
     from skimage.data import astronaut
 
-    if shutil.which("node") is None:
-        pytest.skip("needs Node, which runs the page's own scripts")
     size, stored = 128, capture.astronaut_landmarks()
     photo = Image.fromarray(astronaut()).resize((512 * scale, 512 * scale), Image.Resampling.BICUBIC)
     points, photo = stored.points * scale, np.asarray(photo)
     job = {"width": photo.shape[1], "height": photo.shape[0], "size": size, "points": points.tolist()}
     (tmp_path / "job.json").write_text(json.dumps(job))
     (tmp_path / "photo.raw").write_bytes(np.dstack([photo, np.full(photo.shape[:2], 255, np.uint8)]).tobytes())
-    page_model.write_geometry(tmp_path / "geometry.bin")
-    (tmp_path / "unwrap.mjs").write_text(UNWRAP)
-    (tmp_path / "scripts").mkdir()
-    for script in SCRIPTS.glob("*.js"):  # Node takes a file for a module by its folder's package.json
-        shutil.copy(script, tmp_path / "scripts")
-    (tmp_path / "scripts" / "package.json").write_text('{"type": "module"}')
-    subprocess.run(["node", tmp_path / "unwrap.mjs", (tmp_path / "scripts").as_uri(), str(tmp_path)], check=True, timeout=120)
+    run_script(UNWRAP, tmp_path)
     texture = np.fromfile(tmp_path / "texture.raw", "<f4").reshape(3, size, size)
     visibility = np.fromfile(tmp_path / "visibility.raw", "<f4").reshape(size, size)
     ours = capture.capture_photo(photo, size, points)
@@ -128,3 +136,46 @@ def test_the_page_unwraps_a_photo_as_the_package_does(tmp_path, scale):
     seen = ours.visibility[0, 0].numpy() > 0.25
     assert seen.mean() > 0.1 and np.abs(texture - ours.texture[0].numpy())[:, seen].mean() < 0.004
     assert np.abs(texture - ours.texture[0].numpy()).mean() < 0.02  # also where it is filled
+
+
+SHAPE = """
+import fs from "node:fs";
+const { readGeometry } = await import(process.argv[2] + "/photo.js");
+const { faceShape, headVertices } = await import(process.argv[2] + "/shape.js");
+const { readShape, withShape } = await import(process.argv[2] + "/record.js");
+const folder = process.argv[3], geometry = readGeometry(new Uint8Array(fs.readFileSync(folder + "/geometry.bin")).buffer);
+const png = new Uint8Array(fs.readFileSync(folder + "/plain.png")), ours = new Uint8Array(fs.readFileSync(folder + "/ours.png"));
+if (readShape(png, geometry) !== null) throw new Error("a shape where there is none");
+fs.writeFileSync(folder + "/read.raw", Float32Array.from(readShape(ours, geometry).flat()));
+JSON.parse(fs.readFileSync(folder + "/job.json")).forEach((points, k) => {
+  const shape = faceShape(points, geometry);
+  fs.writeFileSync(`${folder}/shape${k}.raw`, Float32Array.from(shape.flat()));
+  fs.writeFileSync(`${folder}/head${k}.raw`, headVertices(shape, geometry));
+  if (k === 0) fs.writeFileSync(`${folder}/marked.png`, withShape(png, shape, "1", geometry));
+});
+"""
+
+
+def test_the_page_gives_a_photos_head_the_shape_that_the_package_gives_it_and_files_carry_it_both_ways(tmp_path):
+    rng = np.random.default_rng(0)
+    astronaut = capture.astronaut_landmarks().points
+    turned = to_view(capture.fit_pose(astronaut).apply(layout.face_vertices().numpy() + rng.normal(0, 0.2, (468, 3))))
+    opened = astronaut.copy()
+    opened[LOWER_LIP] += (2, 15, 0)
+    jobs = [astronaut, turned, opened]
+    (tmp_path / "job.json").write_text(json.dumps([points.tolist() for points in jobs]))
+    texture, stored = torch.rand(3, 8, 8), capture.face_shape([turned])
+    write_marked(texture, tmp_path / "ours.png", None, stored)
+    io.write_image(texture, tmp_path / "plain.png")
+    run_script(SHAPE, tmp_path)
+    assert np.abs(np.fromfile(tmp_path / "read.raw", "<f4").reshape(-1, 3) - stored.numpy()).max() < 0.0051  # cm
+    carried = read_shape(tmp_path / "marked.png")
+    assert carried is not None and (carried - capture.face_shape([astronaut])).abs().max() < 0.0051
+    assert np.array_equal(io.read_image(tmp_path / "marked.png"), io.read_image(tmp_path / "plain.png"))
+    base = avatar.head_mesh().vertices.numpy()
+    for k, points in enumerate(jobs):
+        shape = capture.face_shape([points])
+        assert np.abs(np.fromfile(tmp_path / f"shape{k}.raw", "<f4").reshape(-1, 3) - shape.numpy()).max() < 1e-3
+        ours, found = avatar.own_head(shape).vertices.numpy(), np.fromfile(tmp_path / f"head{k}.raw", "<f4").reshape(-1, 3)
+        assert np.abs(found - ours).max() < 0.005  # cm
+        assert np.abs(ours - base).max() > 0.1

@@ -3,9 +3,9 @@
     python book/tools/page_model.py FOLDER        # for authors; book/tools/build.py does it for the book
 
 In: the released weights. Out, in FOLDER: ``manifest.json``, three synthetic faces of the validation split and NASA's portrait
-of an astronaut as textures with visibility, the result that PyTorch computes for the first of them (the page compares its own
-with it), a still picture for browsers without scripts, the page of the head, and, where ``npm`` has installed it (``make
-book`` does), onnxruntime-web with the networks. Without it the manifest says so, and the page says it to the reader.
+of an astronaut as textures with visibility and heads, the result that PyTorch computes for the first of them (the page compares
+its own with it), a still picture for browsers without scripts, the page of the head, and, where ``npm`` has installed it
+(``make book`` does), onnxruntime-web with the networks. Without it the manifest says so, and the page says it to the reader.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
 import before_after
 import onnx_export
+import studiolike
 from execute import package_hash
 from project import BUILD, ROOT
 from studiolike import avatar, capture, io, layout
+from studiolike.avatar.shape import LOWER_LIP, UPPER_LIP
 from studiolike.chain import RESOLUTION
 from studiolike.chapters import figures
 from studiolike.detail import complete
@@ -43,14 +46,14 @@ RUNTIME_FILES = (
 )
 NAMES = ("Lightest skin", "Middle", "Darkest skin", "Astronaut")
 DETECTOR_SIDES = (128, 256)
+TRUE = "The head has the synthetic person's true shape, which the phone did not measure."
 COORDINATES = 256  # texels of the position map that goes to the browser; the face is smooth, so it interpolates
 
 
-def faces() -> dict[str, tuple[Tensor, Tensor]]:
-    """Phone textures ``(3, N, N)`` with visibility ``(1, N, N)`` by name; N = `RESOLUTION`, no network saw them in training."""
+def faces() -> dict[str, before_after.Row]:
+    """Phone textures ``(3, N, N)`` with visibility and head by name; N = `RESOLUTION`, no network saw them in training."""
     people = before_after.synthetic_rows(before_after.by_tone(before_after.candidates()), RESOLUTION)
-    rows = [*people, before_after.photograph(RESOLUTION)]
-    return {name: (row.phone, row.seen) for name, row in zip(NAMES, rows, strict=True)}
+    return dict(zip(NAMES, [*people, before_after.photograph(RESOLUTION)], strict=True))
 
 
 def rounded(picture: Tensor) -> Tensor:
@@ -58,17 +61,32 @@ def rounded(picture: Tensor) -> Tensor:
     return (picture.clamp(0, 1) * 255).round() / 255
 
 
-def write_geometry(path: Path) -> None:
-    """What unwrapping a photo needs, as one file of little-endian numbers: see ``unwrap.js``, which reads it.
+def closing() -> Tensor:
+    """How far each point goes when one of the pairs of points on the inner lips is a centimetre apart, ``(468, 9)``."""
+    opened = layout.face_vertices().double().repeat(len(UPPER_LIP), 1, 1)
+    opened[range(len(UPPER_LIP)), UPPER_LIP] += 1
+    return torch.stack([(avatar.close_mouth(shape) - shape)[:, 0] for shape in opened], 1)
 
-    float32: 468 × 3 vertices in cm, 468 × 2 places in the layout, 3 × `COORDINATES`² position map; then uint16: triangles.
+
+def write_geometry(path: Path) -> None:
+    """What unwrapping a photo and making its head need, as one file of little-endian numbers: see ``photo.js``, which reads it.
+
+    float32: 468 × 3 vertices in cm, 468 × 2 places in the layout, 468 × 9 as `closing` gives them, 3 × `COORDINATES`² position
+    map; then uint16: 9 × 2 points of the upper and the lower lip, triangles.
     """
-    numbers = [layout.face_vertices(), layout.landmark_uv(), layout.position_map(COORDINATES)]
+    numbers = [layout.face_vertices(), layout.landmark_uv(), closing(), layout.position_map(COORDINATES)]
+    whole = [np.column_stack([UPPER_LIP, LOWER_LIP]), layout.face_triangles().numpy()]
     with io.atomic(path) as temporary:
         temporary.write_bytes(
             b"".join(part.numpy().astype("<f4").tobytes() for part in numbers)
-            + layout.face_triangles().numpy().astype("<u2").tobytes()
+            + b"".join(part.astype("<u2").tobytes() for part in whole)
         )
+
+
+def write_head(mesh: avatar.HeadMesh, path: Path) -> None:
+    """The vertices of a head, cm, float32: the page hands them to its head, which has the same triangles."""
+    with io.atomic(path) as temporary:
+        temporary.write_bytes(mesh.vertices.numpy().astype("<f4").tobytes())
 
 
 def write_photo(folder: Path) -> None:
@@ -84,26 +102,26 @@ def write_photo(folder: Path) -> None:
 def write_pictures(folder: Path, pipe: StudioPipeline) -> list[dict[str, str]]:
     """Faces, reference, still picture and the page of the head; returns the faces as the manifest lists them."""
     listed, rows = [], []
-    for number, (name, (texture, seen)) in enumerate(faces().items()):
-        texture, seen = rounded(texture), rounded(seen)
-        files = {"texture": f"face{number}.png", "visibility": f"face{number}-seen.png"}
+    for number, (name, row) in enumerate(faces().items()):
+        texture, seen = rounded(row.phone), rounded(row.seen)
+        files = {"texture": f"face{number}.png", "visibility": f"face{number}-seen.png", "head": f"face{number}-head.bin"}
         io.write_image(texture, folder / files["texture"])
         io.write_image(seen.expand(3, -1, -1), folder / files["visibility"])
         result = pipe(texture, seen, keep_tone=True).texture[0]
         if number == 0:  # the page's model has smaller exemplars than the package
             lent = complete(pipe(texture, seen, borrow=False, keep_tone=True).texture, seen[None], onnx_export.lent())[0]
             io.write_image(lent, folder / "reference.png")
-        listed.append({"name": name, **files})
-        rows.append((texture, result))
-    mesh = avatar.head_mesh(grid=128)
-    grid = [[before, after, *(avatar.render(mesh, skin, yaw=24, size=384) for skin in (before, after))] for before, after in rows]
+        write_head(row.mesh, folder / files["head"])
+        listed.append({"name": name, **files, "told": avatar.shape.OWN if row.truth is None else TRUE})
+        rows.append((row.mesh, texture, result))
+    grid = [[*skins, *(avatar.render(mesh, skin, yaw=24, size=384) for skin in skins)] for mesh, *skins in rows]
     columns = ("phone texture", "result", "head: phone", "head: result")
     picture = figures.png_bytes(figures.texture_grid(grid, [entry["name"] for entry in listed], columns, tile=1.7))
     with Image.open(bytes_io.BytesIO(picture)) as image:
         image.convert("RGB").save(folder / "still.jpg", quality=88, optimize=True)
-    skins = dict(zip(("result", "phone"), reversed(rows[0]), strict=True))
+    skins = dict(zip(("result", "phone"), reversed(rows[0][1:]), strict=True))
     words = {"title": "The head", "description": "The head with the result, seen from the front"}
-    avatar.write_viewer(mesh, folder / "head.html", skins, **words)
+    avatar.write_viewer(avatar.head_mesh(grid=128), folder / "head.html", skins, **words)
     return listed
 
 
@@ -112,6 +130,7 @@ def write(folder: Path, runtime: Path = RUNTIME) -> bool:
     pipe = StudioPipeline.released()
     folder.mkdir(parents=True, exist_ok=True)
     manifest = {"faces": write_pictures(folder, pipe), "reference": "reference.png", "resolution": RESOLUTION, "model": None}
+    manifest |= {"own": avatar.shape.OWN, "base": avatar.shape.BASE, "version": studiolike.__version__}
     if all((runtime / name).is_file() for name in RUNTIME_FILES):
         for name in RUNTIME_FILES:
             shutil.copy(runtime / name, folder)

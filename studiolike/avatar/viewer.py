@@ -28,7 +28,7 @@ from ..errors import InputError
 from .glb import encode_png, read_glb
 from .mesh import HeadMesh
 from .relight import ONE_LAMP
-from .render import FIELD_OF_VIEW, FLOOR, INSIDE, LAMPS, SKY, camera_distance, render
+from .render import FIELD_OF_VIEW, FLOOR, INSIDE, LAMPS, MARGIN, SKY, camera_distance, render
 
 LARGEST_PNG = 512  # textures above this edge travel as JPEG: a 1024² PNG of skin takes 2 MB
 JPEG_QUALITY = 93
@@ -98,6 +98,7 @@ def viewer_page(
         "extent": [round(v, 5) for v in extent.tolist()],
         "distance": round(camera_distance(head), 3),
         "fov": FIELD_OF_VIEW,
+        "margin": MARGIN,
         "lamps": LAMPS,
         "sky": SKY,
         "floor": FLOOR,

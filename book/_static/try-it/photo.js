@@ -7,7 +7,9 @@ import { findLandmarks, PhotoError, Picture } from "./landmarks.js";
 export { PhotoError };
 
 const GRAZING = 0.15, SQUARE = 0.6, DEPTH_SLACK = 0.025, RIM = [0.008, 0.03], OPAQUE = 4, OPEN_MOUTH = 0.15;
-const MAX_YAW = 60, MAX_PITCH = 50, MIN_FACE_PIXELS = 48, MIN_CHEEK = 0.15, CELLS = 192, BORDER = 4, COORDINATES = 256;
+const MAX_YAW = 60, MAX_PITCH = 50, MIN_FACE_PIXELS = 48, MIN_CHEEK = 0.15, CELLS = 192, BORDER = 4;
+export const COORDINATES = 256; // texels of the position map along a side
+const LIPS = 9; // pairs of points that meet
 const LARGEST_PHOTO = 3072; // pixels of the longer side; more is not in a texture of 512
 const INNER_LIPS = [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191];
 
@@ -15,24 +17,30 @@ const clamp = (x) => Math.min(Math.max(x, 0), 1);
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 let geometry;
 
-/** Mesh, places in the layout and position map, see write_geometry in book/tools/page_model.py. */
+/** Mesh, places in the layout, position map and how lips close, see write_geometry in book/tools/page_model.py. */
 export function readGeometry(buffer) {
-  const numbers = new Float32Array(buffer, 0, 468 * 5 + 3 * COORDINATES ** 2);
-  const rows = (from, count, width) => Array.from({ length: count }, (_, k) => [...numbers.subarray(from + k * width, from + (k + 1) * width)]);
-  const flat = new Uint16Array(buffer, numbers.byteLength);
+  const numbers = new Float32Array(buffer, 0, 468 * (3 + 2 + LIPS) + 3 * COORDINATES ** 2);
+  const rows = (values, width) => Array.from({ length: values.length / width }, (_, k) => [...values.subarray(k * width, (k + 1) * width)]);
+  const whole = new Uint16Array(buffer, numbers.byteLength);
   return {
-    vertices: rows(0, 468, 3),
-    places: rows(468 * 3, 468, 2),
-    positions: numbers.subarray(468 * 5),
-    triangles: Array.from({ length: flat.length / 3 }, (_, k) => [...flat.subarray(3 * k, 3 * k + 3)]),
+    vertices: rows(numbers.subarray(0, 468 * 3), 3),
+    places: rows(numbers.subarray(468 * 3, 468 * 5), 2),
+    closing: rows(numbers.subarray(468 * 5, 468 * (5 + LIPS)), LIPS),
+    positions: numbers.subarray(468 * (5 + LIPS)),
+    lips: rows(whole.subarray(0, 2 * LIPS), 2),
+    triangles: rows(whole.subarray(2 * LIPS), 3),
   };
+}
+
+export async function loadGeometry() {
+  geometry ??= readGeometry(await (await fetch(at("geometry.bin"))).arrayBuffer());
+  return geometry;
 }
 
 export async function unwrapPhoto(model, image, size) {
   const scale = Math.min(1, LARGEST_PHOTO / Math.max(image.width, image.height));
   const picture = Picture.from({ width: Math.round(image.width * scale), height: Math.round(image.height * scale) }, image);
-  geometry ??= readGeometry(await (await fetch(at("geometry.bin"))).arrayBuffer());
-  return unwrap(picture, await findLandmarks(model, picture), size, geometry);
+  return unwrap(picture, await findLandmarks(model, picture), size, await loadGeometry());
 }
 
 /** The texture of a `Picture` with known landmarks. */
@@ -42,7 +50,7 @@ export function unwrap(picture, points, size, shape) {
   const surface = faceSurface(points, pose, size, shape);
   const visibility = visibilityMap(surface, points, pose, picture, shape);
   refuseHidden(visibility, surface);
-  const texture = fillUnobserved(sample(picture, points, pose, surface, visibility, shape), visibility.map((v) => Math.min(OPAQUE * v, 1)), size);
+  const texture = fillUnobserved(sample(picture, points, pose, surface, visibility, shape), visibility.map((v) => Math.min(OPAQUE * v, 1)), size).map(clamp);
   const warnings = Math.abs(pose.yaw) > 35 ? ["The head is turned, so the far cheek is only partly seen."] : [];
   return { name: "Your photo", texture, visibility, size, points, warnings };
 }
@@ -50,7 +58,7 @@ export function unwrap(picture, points, size, shape) {
 // ------------------------------------------------------------------------------------------------ pose
 
 /** Similarity of the canonical mesh to landmarks, in view axes (y up, z to the camera): Horn, JOSA 1987. */
-function fitPose(points, { vertices }) {
+export function fitPose(points, { vertices }) {
   const target = points.map(([x, y, z]) => [x, -y, -z]), mean = (rows) => [0, 1, 2].map((c) => rows.reduce((s, r) => s + r[c], 0) / rows.length);
   const from = mean(vertices), to = mean(target), m = [0, 1, 2].map(() => [0, 0, 0]);
   vertices.forEach((v, k) => { for (let i = 0; i < 3; i++) for (let j = 0; j < 3; j++) m[i][j] += (v[i] - from[i]) * (target[k][j] - to[j]); });
@@ -76,6 +84,7 @@ function fitPose(points, { vertices }) {
   const scale = along / length, start = turned(from), offset = to.map((value, c) => value - scale * start[c]);
   const xs = vertices.map((v) => v[0]);
   return {
+    rotation, scale, offset,
     apply: (v) => turned(v).map((value, c) => scale * value + offset[c]),
     yaw: Math.asin(Math.min(Math.max(-rotation[2][0], -1), 1)) * 180 / Math.PI,
     pitch: Math.atan2(-rotation[2][1], rotation[2][2]) * 180 / Math.PI,
@@ -120,7 +129,7 @@ function refuseHidden(visibility, { size, triangle }) {
 // ------------------------------------------------------------------------------------------------ the surface
 
 /** Which triangle covers each texel (−1: none) and its weights, as layout._coverage. */
-function coverage(size, { places, triangles }) {
+export function coverage(size, { places, triangles }) {
   const triangle = new Int16Array(size * size).fill(-1), weights = new Float32Array(3 * size * size);
   triangles.forEach((corners, number) => {
     const [[ax, ay], [bx, by], [cx, cy]] = corners.map((k) => places[k].map((v) => v * size - 0.5));
@@ -303,7 +312,7 @@ function cubic(t) {
 }
 
 /** A smooth continuation into what was not seen, as image.fill_unobserved (push and pull). */
-function fillUnobserved(texture, weight, size) {
+export function fillUnobserved(texture, weight, size) {
   const levels = [{ size, weight, colour: texture.map((value, k) => value * weight[k % (size * size)]) }];
   while (levels.at(-1).size > 1) {
     const { size: n, weight: w, colour } = levels.at(-1);
@@ -325,7 +334,7 @@ function fillUnobserved(texture, weight, size) {
       }
     }
   }
-  return filled.map(clamp);
+  return filled;
 }
 
 function halved(map, n, channels) {

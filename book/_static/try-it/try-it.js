@@ -1,7 +1,9 @@
 /* The page "Try it": choose a face, compute its studio-like texture here, compare, turn the head. */
 
 import { Model, at, difference, fetched, ownTexture, painted, pixels, planes, shipped } from "./model.js";
-import { PhotoError, unwrapPhoto } from "./photo.js";
+import { PhotoError, loadGeometry, unwrapPhoto } from "./photo.js";
+import { readShape, withShape } from "./record.js";
+import { faceShape, headVertices } from "./shape.js";
 
 const LARGEST = 2, MEAN = 0.1; // of 255: how far the self-test may be from PyTorch's 8-bit picture
 const PROVIDERS = { wasm: "WebAssembly, one thread", webgpu: "WebGPU" };
@@ -31,7 +33,7 @@ const cut = make("input", { type: "range", min: 0, max: 100, step: 1, value: 50,
 const pair = make("div", { className: "try-pair" });
 const head = make("iframe", { title: "The head, which can be turned and lit", className: "try-head" });
 const save = make("a", { className: "try-button", download: "studio.png" }, "Save the result");
-const caption = make("figcaption");
+const caption = make("figcaption"), headCaption = make("figcaption");
 
 function file(label, told, camera) {
   const input = make("input", { type: "file", accept: "image/*" });
@@ -53,12 +55,12 @@ function build() {
   for (const face of manifest.faces) {
     const button = make("button", { type: "button", "aria-pressed": "false" },
       make("img", { src: at(face.texture), alt: "", width: 96, height: 96 }), face.name);
-    button.addEventListener("click", () => choose(() => shipped(face, manifest.resolution), button));
+    button.addEventListener("click", () => choose(() => person(face), button));
     choices.append(button);
   }
-  const photo = (chosen) => choose(async () => unwrapPhoto(model, await createImageBitmap(chosen), manifest.resolution));
+  const photo = (chosen) => choose(async () => photographed(await createImageBitmap(chosen)));
   choices.append(make("div", { className: "try-own" },
-    file("Your own texture …", (chosen) => choose(async () => ownTexture(await createImageBitmap(chosen), chosen.name, manifest.resolution))),
+    file("Your own texture …", (chosen) => choose(() => texture(chosen))),
     file("Your own photo …", photo),
     file("Camera …", photo, true)));
   cut.addEventListener("input", () => slide(Number(cut.value)));
@@ -68,8 +70,7 @@ function build() {
   };
   pair.addEventListener("pointerdown", (event) => { pair.setPointerCapture(event.pointerId); follow(event); });
   pair.addEventListener("pointermove", (event) => { if (event.buttons) follow(event); });
-  results.append(make("figure", {}, pair, cut, caption, save), make("figure", {}, head,
-    make("figcaption", {}, "The head with the result; drag, or use the arrow keys. The lamp can be moved.")));
+  results.append(make("figure", {}, pair, cut, caption, save), make("figure", {}, head, headCaption));
   root.append(start, bar, status, verdict, choices, results);
   choices.disabled = true;
   root.hidden = false;
@@ -136,6 +137,29 @@ async function test(fresh) {
   return passed ? "" : `The self-test failed: ${numbers}.`;
 }
 
+/** A shipped face with its head. */
+async function person(face) {
+  const [textures, places] = await Promise.all([shipped(face, manifest.resolution), fetch(at(face.head)).then((answer) => answer.arrayBuffer())]);
+  return { ...textures, places: new Float32Array(places), told: face.told };
+}
+
+/** Face and head of a photo, whose landmarks tell the shape. */
+async function photographed(image) {
+  const face = await unwrapPhoto(model, image, manifest.resolution), geometry = await loadGeometry();
+  return { ...face, ...shaped(faceShape(face.points, geometry), geometry) };
+}
+
+/** Face and head of a texture, whose record may tell the shape. */
+async function texture(chosen) {
+  const face = ownTexture(await createImageBitmap(chosen), chosen.name, manifest.resolution), geometry = await loadGeometry();
+  const shape = readShape(new Uint8Array(await chosen.arrayBuffer()), geometry);
+  return shape ? { ...face, ...shaped(shape, geometry) } : { ...face, told: manifest.base };
+}
+
+const shaped = (shape, geometry) => ({
+  places: headVertices(shape, geometry), told: manifest.own, mark: (png) => withShape(png, shape, manifest.version, geometry),
+});
+
 /** Take a face from `source`, convert it, show it; one after the other. */
 function choose(source, button) {
   running = running.then(async () => {
@@ -165,13 +189,21 @@ function show(face, result) {
   const seen = face.visibility.reduce((a, b) => a + b, 0) / count;
   caption.textContent = `${face.name}: left of the line the phone's texture, right of it the result. `
     + `${Math.round(100 * seen)} % of the head were seen; the rest is the generator's guess.`;
-  save.href = studio.toDataURL("image/png");
-  const textures = [["result", save.href], ["phone", phone.toDataURL("image/png")], ["guessed", painted(guessed, size).toDataURL("image/png")]];
+  const address = studio.toDataURL("image/png");
+  URL.revokeObjectURL(save.href);
+  save.href = address;
+  if (face.mark) { // the file tells the shape, as studiolike convert's does
+    const png = Uint8Array.from(atob(address.split(",")[1]), (c) => c.charCodeAt(0));
+    save.href = URL.createObjectURL(new Blob([face.mark(png)], { type: "image/png" }));
+  }
+  const textures = [["result", address], ["phone", phone.toDataURL("image/png")], ["guessed", painted(guessed, size).toDataURL("image/png")]];
   last = { face, result, textures };
+  headCaption.textContent = `The head with the result; drag, or use the arrow keys. The lamp can be moved. ${face.told}`;
   results.hidden = false;
-  if (head.src) head.contentWindow.postMessage({ textures }, "*");
+  const hand = () => head.contentWindow.postMessage({ textures: last.textures, places: last.face.places }, "*");
+  if (head.src) hand();
   else {
-    head.addEventListener("load", () => head.contentWindow.postMessage({ textures: last.textures }, "*"));
+    head.addEventListener("load", hand);
     head.src = at("head.html");
   }
   status.textContent = [`Done in ${result.seconds.toFixed(1)} s.`, ...(face.warnings || [])].join(" ");
@@ -187,14 +219,65 @@ window.selfTest = async () => {
   } catch (error) { return error.message; }
 };
 
-/** The astronaut's photo through this page's own landmarks, against those of the package; "" or what is wrong. */
+/** The astronaut's photo through this page's own landmarks, against those of the package, and its head; "" or what is wrong. */
 async function testPhoto() {
   const image = await fetched("photo.png"), { points } = await (await fetch(at("photo.json"))).json();
-  const face = await unwrapPhoto(model, image, manifest.resolution);
-  const apart = face.points.map((p, k) => Math.hypot(p[0] - points[k][0], p[1] - points[k][1]));
-  const mean = apart.reduce((a, b) => a + b, 0) / apart.length;
-  verdict.append(` Landmarks of the astronaut: ${mean.toFixed(2)} pixels from the package's in the mean.`);
-  return mean < 1 ? "" : `landmarks are ${mean.toFixed(2)} pixels from the package's`;
+  const face = await photographed(image), { places } = await person(manifest.faces.at(-1)), before = last;
+  const mean = meanDistance(face.points.flatMap((p) => [p[0], p[1], 0]), points.flatMap((p) => [p[0], p[1], 0]));
+  const off = meanDistance(face.places, places);
+  verdict.append(` Landmarks of the astronaut: ${mean.toFixed(2)} pixels from the package's in the mean; her head: ${off.toFixed(3)} cm.`);
+  if (!(mean < 1)) return `landmarks are ${mean.toFixed(2)} pixels from the package's`;
+  if (!(off < 0.05)) return `the head is ${off.toFixed(3)} cm from the package's`;
+  for (const [name, other] of [["a photo's", face], ["the base", { ...face, places: null }], ["a face's", before.face]]) {
+    show(other, before.result);
+    if (!await takes(other.places ?? baseHead)) return `the page does not show ${name} head`;
+  }
+  return "";
+}
+
+function meanDistance(a, b) {
+  let sum = 0;
+  for (let k = 0; k < a.length; k += 3) sum += Math.hypot(a[k] - b[k], a[k + 1] - b[k + 1], a[k + 2] - b[k + 2]);
+  return sum / a.length * 3;
+}
+
+/** Whether the head has these places within ten seconds, or those that a function finds. */
+async function takes(wanted) {
+  for (let k = 0; k < 100; k++) {
+    const found = shownHead(), places = found && centred(typeof wanted === "function" ? wanted() : wanted);
+    if (found?.every((value, n) => Math.abs(value - places[n]) < 0.01)) return true;
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  return false;
+}
+
+/** Places about the middle of their box. */
+function centred(places) {
+  const middle = [0, 1, 2].map((c) => {
+    const along = places.filter((_, k) => k % 3 === c);
+    return (along.reduce((a, b) => Math.min(a, b)) + along.reduce((a, b) => Math.max(a, b))) / 2;
+  });
+  return places.map((value, k) => value - middle[k % 3]);
+}
+
+const widened = (numbers, extent) => Float32Array.from({ length: numbers.length / 4 * 3 },
+  (_, k) => (numbers[4 * Math.floor(k / 3) + k % 3] / 65535 - 0.5) * extent[k % 3]);
+
+/** What the head's own buffers hold; null while it is not there. */
+function shownHead() {
+  if (head.contentDocument?.readyState !== "complete") return null;
+  const gl = head.contentDocument.getElementById("view")?.getContext("webgl2"), program = gl?.getParameter(gl.CURRENT_PROGRAM);
+  if (!program) return null;
+  gl.bindBuffer(gl.ARRAY_BUFFER, gl.getVertexAttrib(gl.getAttribLocation(program, "place"), gl.VERTEX_ATTRIB_ARRAY_BUFFER_BINDING));
+  const numbers = new Uint16Array(gl.getBufferParameter(gl.ARRAY_BUFFER, gl.BUFFER_SIZE) / 2);
+  gl.getBufferSubData(gl.ARRAY_BUFFER, 0, numbers);
+  return widened(numbers, gl.getUniform(program, gl.getUniformLocation(program, "extent")));
+}
+
+/** The head that the page of the head brings with it. */
+function baseHead() {
+  const { positions, extent } = JSON.parse(head.contentDocument.getElementById("data").textContent);
+  return widened(new Uint16Array(Uint8Array.from(atob(positions), (c) => c.charCodeAt(0)).buffer), extent);
 }
 
 const starting = (async () => {

@@ -1,0 +1,69 @@
+/* The shape of the face in a photo, and the head that has it: the steps of studiolike/capture/shape.py, studiolike/avatar/shape.py
+   and studiolike/avatar/mesh.py, whose comments say why. Points are [x, y, z] in head space, cm. */
+
+import { COORDINATES, coverage, fillUnobserved, fitPose } from "./photo.js";
+
+const DEPTH = 0.05, PRIOR = 0.15, ODD = 0.5;
+const GRID = 128; // cells along a side, as in the page of the head
+
+/** The 468 points behind the landmarks of one picture. */
+export function faceShape(points, geometry) {
+  const { vertices } = geometry, { rotation, scale, offset } = fitPose(points, geometry);
+  const across = PRIOR + 1, along = PRIOR + DEPTH, trust = [1 / across, 1 / across, DEPTH / along];
+  const shape = points.map(([x, y, z], k) => {
+    const told = [x, -y, -z].map((value, c) => (value - offset[c]) / scale); // in axes of the view, as what is compared with it
+    const off = rotation.map((row, c) => trust[c] * (told[c] - row.reduce((sum, r, j) => sum + r * vertices[k][j], 0)));
+    return vertices[k].map((value, c) => value + rotation.reduce((sum, row, j) => sum + row[c] * off[j], 0));
+  });
+  const mirrored = vertices.map(([x, y, z]) => {
+    let best = 0, least = Infinity;
+    vertices.forEach((v, k) => {
+      const far = (v[0] + x) ** 2 + (v[1] - y) ** 2 + (v[2] - z) ** 2;
+      if (far < least) [best, least] = [k, far];
+    });
+    return best;
+  });
+  return shape.map((point, k) => point.map((value, c) => {
+    const other = shape[mirrored[k]][c] * (c ? 1 : -1);
+    return (value + other) / 2 + ODD * (value - other) / 2;
+  }));
+}
+
+/** The same face with its lips together. */
+function closeMouth(shape, { vertices, lips, closing }) {
+  const between = (points, [upper, lower]) => points[upper].map((value, c) => value - points[lower][c]);
+  const gaps = lips.map((pair) => between(shape, pair).map((value, c) => value - between(vertices, pair)[c]));
+  return shape.map((point, k) => point.map((value, c) => gaps.reduce((sum, gap, j) => sum + closing[k][j] * gap[c], value)));
+}
+
+/** The base head with this face: a position map as Float32Array of 3 · n². */
+function positionMap(shape, geometry) {
+  const n = COORDINATES, { vertices, triangles, positions } = geometry, { triangle, weights } = coverage(n, geometry);
+  const offsets = new Float32Array(3 * n * n), inside = new Float32Array(n * n);
+  triangle.forEach((number, k) => {
+    if (number < 0) return;
+    inside[k] = 1;
+    triangles[number].forEach((corner, j) => {
+      for (let c = 0; c < 3; c++) offsets[c * n * n + k] += weights[3 * k + j] * (shape[corner][c] - vertices[corner][c]);
+    });
+  });
+  return fillUnobserved(offsets, inside, n).map((value, k) => value + positions[k]);
+}
+
+/** Places of the vertices of the page's head, for a face of this shape: Float32Array, three numbers each. */
+export function headVertices(shape, geometry) {
+  const n = COORDINATES, map = positionMap(closeMouth(shape, geometry), geometry), nodes = [];
+  for (let j = 0; j <= GRID; j++) for (let i = 0; i <= GRID; i++) {
+    const x = (i % GRID) * n / GRID - 0.5, y = j * n / GRID - 0.5; // the first and the last column are one
+    const left = Math.floor(x), row = Math.min(Math.max(Math.floor(y), 0), n - 2), across = x - left, down = y - row;
+    nodes.push([0, 1, 2].map((c) => {
+      const at = (line) => {
+        const from = c * n * n + line * n;
+        return map[from + (left + n) % n] * (1 - across) + map[from + (left + 1) % n] * across;
+      };
+      return at(row) * (1 - down) + at(row + 1) * down;
+    }));
+  }
+  const crown = [0, 1, 2].map((c) => nodes.slice(0, GRID).reduce((sum, node) => sum + node[c], 0) / GRID);
+  return Float32Array.from([...Array(GRID).fill(crown), ...nodes.slice(GRID + 1)].flat());
+}
