@@ -90,13 +90,14 @@ def write_head(mesh: avatar.HeadMesh, path: Path) -> None:
 
 
 def write_photo(folder: Path) -> None:
-    """The astronaut's portrait, with the places of the landmarks that the package finds, for the page's second self-test."""
+    """The astronaut's portrait, with the landmarks that the package finds and the head they tell, for the second self-test."""
     from skimage.data import astronaut
 
     photo = astronaut()
     Image.fromarray(photo).save(folder / "photo.png")
     points = capture.landmarks(photo)
     (folder / "photo.json").write_text(json.dumps({"points": np.round(points, 2).tolist()}, separators=(",", ":")))
+    write_head(avatar.own_head(capture.face_shape([points])), folder / "photo-head.bin")
 
 
 def write_pictures(folder: Path, pipe: StudioPipeline) -> list[dict[str, str]]:
