@@ -54,7 +54,7 @@ def figure(contest: Contest) -> list[str]:
         "",
         "A column is a method, at the size of the GAN stages; what the phone did not see is black in the first column, and the "
         "mean face is the same picture in every row. Look in each row for the light that stayed, for the skin's colour and for "
-        "whose face it is, and compare with the truth; hair and ears that the phone did not see are a guess in every column. "
+        "whose face it is, and compare with the truth; hair and ears that the phone did not see are a guess, whoever draws them. "
         "Rows are chosen by rule: six people of `val` evenly spread over skin tones, lightest first; the person for whom our "
         "chain is best and the one for whom it is worst, by perceptual distance on the face; the person for whom the rival with "
         "the best mean there (it is named) gains most over our chain; and NASA's portrait of an astronaut (public domain), whose "
