@@ -8,7 +8,7 @@ from studiolike.detail import fuse, fusion
 from studiolike.detail.fusion import STEP, WIDTH, bilateral, relief
 from studiolike.errors import InputError
 from studiolike.image import blur, linear_to_srgb, luminance, srgb_to_linear
-from studiolike.layout import region_mask
+from studiolike.layout import REGIONS, landmark_uv, region_mask, texel_uv
 
 SIZE = 128
 
@@ -90,6 +90,23 @@ def test_colours_of_texels_that_were_never_seen_reach_nobody(truth, light):
     seen[..., ::7, ::5] = 0
     results = [fuse(torch.where(seen > 0, phone, torch.full_like(phone, x)), seen, studio) for x in (0.0, 0.5, 1.0)]
     assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+
+
+def test_highlights_on_lips_and_skin_are_cut_and_what_is_dark_or_in_an_eye_is_kept(truth):
+    studio, places = smooth(truth), landmark_uv()
+    spots = {"lips": places[[0, 17, 61, 291]].mean(0), "cheek": places[280], "eye": places[REGIONS["left_eye"]].mean(0)}
+    texels = (texel_uv(SIZE) - torch.stack(list(spots.values()))[:, None, None]).square().sum(-1)
+    drawn = torch.exp(-texels / (2 * 0.006**2))  # (3, SIZE, SIZE)
+    for sign, kept in ((1.0, {"eye"}), (-1.0, set(spots))):
+        phone = linear_to_srgb(srgb_to_linear(studio) * torch.exp(sign * drawn.sum(0)))
+        stands = ((srgb_to_linear(fuse(phone, SEEN, studio)) + 0.02) / (srgb_to_linear(studio) + 0.02)).log().mean(1)[0]
+        height = {
+            name: sign * float(stands[spot > 0.5].mean() - stands[(spot > 0.001) & (spot < 0.01)].mean())
+            for name, spot in zip(spots, drawn, strict=True)
+        }
+        assert all(value > 0.5 if name in kept else value < 0.4 for name, value in height.items()), (sign, height)
+        if sign > 0:
+            assert height["lips"] < height["cheek"]
 
 
 def test_a_texel_seen_by_half_is_half_fused_and_lends_its_light_to_few(truth, light):

@@ -17,6 +17,10 @@ smooths over wrinkles and pores, which are shallow (Oh et al., SIGGRAPH 2001, to
 the filter is Tomasi & Manduchi's, ICCV 1998, computed level by level as in Durand & Dorsey, SIGGRAPH 2002). Where the layout
 has eyes, brows and lips a steep step is the person's, whatever G thinks of it, and B stays a Gaussian.
 
+Nor is a highlight the person's. Shine on lips and skin is thin, and brighter than any pigment around it: what stands out of
+log I by more than G itself does, and a little more, is cut off. On lips, which are wet, little is allowed; on skin more, for
+the ridges of wrinkles are a person's too; in eyes and brows nothing is cut.
+
 No filter follows a step to the texel, so along it a thin outline is left, bright on one side and dark on the other. There the
 result is not believed at all, and filled in from what is believed beside it (normalised convolution again).
 """
@@ -45,6 +49,7 @@ STEP = 0.4  # log units: steps of the light above this are followed
 REACH = 4  # steps of this size to either side of the mean change
 EDGE = 0.4  # log units by which light changes within NEAR: from about here on the phone's detail is the outline of a shadow
 NEAR = 1 / 128  # as a share of the side; what is filled in comes from about as far
+SHINE = 0.3, 0.05  # log units, on skin and on lips, by which the phone's texture may stand out of its surroundings more than G's
 THIN = 0.5 / 128  # what is thinner than this, as a share of the side, is not light: hairs, the lines of wrinkles
 
 
@@ -56,7 +61,7 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
             result is ``studio``.
         studio: ``(B, 3, H, W)`` sRGB in [0, 1], for example G_studio's picture, enlarged.
         width: standard deviation of the low pass, as a share of the side.
-        edges: whether the low pass follows the edges of shadows on skin.
+        edges: whether highlights are cut, and the low pass follows the edges of shadows on skin.
     Returns:
         ``(B, 3, H, W)`` sRGB in [0, 1].
     Raises:
@@ -69,20 +74,25 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
         )
     sigma, maps, level = width * phone.shape[-1], [phone, visibility, studio], phone.new_zeros(())
     if edges:
-        maps.append(feature_mask(phone.shape[-1]).to(phone).expand(len(phone), -1, -1, -1))
+        masks = torch.cat([feature_mask(phone.shape[-1]), shine_mask(phone.shape[-1])], 1)
+        maps.append(masks.to(phone).expand(len(phone), -1, -1, -1))
         level = _level(*(x[..., ::4, ::4] for x in (phone, visibility, studio)))
 
-    def part(phone: Tensor, visibility: Tensor, studio: Tensor, *features: Tensor) -> tuple[Tensor]:
-        before, change = _change(phone, studio)
+    def part(phone: Tensor, visibility: Tensor, studio: Tensor, *masks: Tensor) -> tuple[Tensor]:
+        before, wanted = _log(phone), _log(studio)
         # squared: texels seen at a grazing angle have unsure colours, and should not spread them
         weight = visibility.square()
+        if masks:
+            features, shiny = masks[0].split((1, 2), 1)
+            before = before - _shine(before, wanted, weight, sigma, shiny)
+        change = wanted - before
         light = masked_blur(change, weight, sigma)
-        if features:
+        if masks:
             guide = masked_blur(change.mean(1, keepdim=True), weight, THIN * phone.shape[-1]) - level
-            light = torch.lerp(bilateral(change, weight, guide, sigma), light, features[0])
+            light = torch.lerp(bilateral(change, weight, guide, sigma), light, features)
         fused = before + light
-        if features:
-            believed = torch.lerp(_steady(light, NEAR * phone.shape[-1]), torch.ones_like(weight), features[0])
+        if masks:
+            believed = torch.lerp(_steady(light, NEAR * phone.shape[-1]), torch.ones_like(weight), features)
             filled = masked_blur(fused, weight * (believed.square() + 1e-3), NEAR * phone.shape[-1])
             fused = torch.lerp(filled, fused, believed)
         fused = linear_to_srgb((fused.exp() - FLOOR).clamp(0, 1))
@@ -94,10 +104,21 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
     return in_strips(part, maps, rows, halo=rows)[0]
 
 
-def _change(phone: Tensor, studio: Tensor) -> tuple[Tensor, Tensor]:
-    """log I, and what it lacks to log G."""
-    before = (srgb_to_linear(phone) + FLOOR).log()
-    return before, (srgb_to_linear(studio) + FLOOR).log() - before
+def _log(texture: Tensor) -> Tensor:
+    """Log light of an sRGB texture."""
+    return (srgb_to_linear(texture) + FLOOR).log()
+
+
+def _shine(phone: Tensor, studio: Tensor, weight: Tensor, sigma: float, shiny: Tensor) -> Tensor:
+    """What is too bright to be pigment, ``(B, 1, H, W)`` log units: see the module's text.
+
+    Args:
+        phone, studio: log light ``(B, 3, H, W)``. shiny: `shine_mask`.
+    """
+    own, allowed = phone.mean(1, keepdim=True), studio.mean(1, keepdim=True)
+    relief = own - masked_blur(own, weight, sigma) - (allowed - blur(allowed, sigma)).clamp_min(0)
+    skin, lips = shiny.split(1, 1)
+    return torch.maximum((relief - SHINE[0]).clamp_min(0) * skin, (relief - SHINE[1]).clamp_min(0) * lips) * (weight > 0)
 
 
 def _steady(light: Tensor, near: float) -> Tensor:
@@ -109,7 +130,7 @@ def _steady(light: Tensor, near: float) -> Tensor:
 
 def _level(phone: Tensor, visibility: Tensor, studio: Tensor) -> Tensor:
     """The mean change ``(B, 1, 1, 1)`` of a texture, around which the levels of its light lie; the same for all its strips."""
-    return channel_means(_change(phone, studio)[1].mean(1, keepdim=True), visibility.square())
+    return channel_means((_log(studio) - _log(phone)).mean(1, keepdim=True), visibility.square())
 
 
 def bilateral(x: Tensor, weight: Tensor, guide: Tensor, sigma: float) -> Tensor:
@@ -142,6 +163,17 @@ def feature_mask(size: int) -> Tensor:
     small = min(size, 256)  # polygons are slow to fill, and the border is soft anyway
     mask = torch.stack([region_mask(name, small) for name in FEATURES]).amax(0)[None]
     mask = (4 * blur(mask, small * 1.5 / 128)).clamp(0, 1)
+    return F.interpolate(mask, (size, size), mode="bilinear") if size != small else mask
+
+
+@lru_cache(8)
+def shine_mask(size: int) -> Tensor:
+    """Where highlights are cut: on skin, which is all but eyes, brows and lips, and on lips; ``(1, 2, size, size)`` in [0, 1]."""
+    small = min(size, 256)
+    lips = (4 * blur(region_mask("lips", small)[None], small * 0.75 / 128)).clamp(0, 1)
+    others = torch.stack([region_mask(name, small) for name in FEATURES if name != "lips"]).amax(0)[None]
+    skin = (1 - (4 * blur(others, small * 1.5 / 128)).clamp(0, 1)) * (1 - lips)
+    mask = torch.cat([skin, lips], 1)
     return F.interpolate(mask, (size, size), mode="bilinear") if size != small else mask
 
 

@@ -15,7 +15,7 @@ from ..config import Profile
 from ..detail import detail
 from ..detail.exemplars import WIDTH as LENT_WIDTH
 from ..detail.exemplars import closed_form
-from ..detail.fusion import EDGE, FLOOR, NEAR, REACH, STEP, THIN, WIDTH
+from ..detail.fusion import EDGE, FLOOR, NEAR, REACH, SHINE, STEP, THIN, WIDTH
 from ..detail.model import upsample
 from ..evaluation import StudioReference
 from ..tone import translate
@@ -30,6 +30,7 @@ FUSION = {
     "edge": EDGE,
     "near": NEAR,
     "floor": FLOOR,
+    "shine": SHINE,
     "lent_width": LENT_WIDTH,
 }
 LIGHTS = 4  # of a person, for each seed
