@@ -148,6 +148,7 @@ def settings_of(command: Convert) -> dict[str, Any]:
         "guided": command.guided,
         "borrow": command.borrow,
         "keep_tone": command.keep_tone,
+        "tells_shape": command.shape,
         "seed": command.seed,
         "kind": command.kind,
         # the last name alone: a result goes to other people, and whose home its networks lie in is not their business

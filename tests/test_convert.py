@@ -205,6 +205,11 @@ def test_the_shape_that_a_texture_s_file_tells_is_in_the_result_and_out_of_it_on
     save_texture(source)
     assert run(capsys, source, "-o", out, "--overwrite")[0] == 0
     assert read_shape(out) is None
+    (tmp_path / "in").mkdir()
+    write_marked(torch.rand(3, 64, 64), tmp_path / "in" / "x.png", None, shape)
+    assert run(capsys, tmp_path / "in", "-o", tmp_path / "out")[0] == 0
+    code, _, err = run(capsys, tmp_path / "in", "-o", tmp_path / "out", "--no-shape")  # or a file that tells it would stay
+    assert code == 2 and "tells_shape True → False" in err
 
 
 def test_pictures_of_a_folder_are_read_one_by_one(tmp_path, capsys, mirror, monkeypatch):
