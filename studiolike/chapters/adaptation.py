@@ -153,7 +153,7 @@ def opinions_figure(logs: Mapping[str, Mapping[str, list[float]]], images: int) 
     for ax, (title, log) in zip(axes, logs.items(), strict=True):
         _opinions(ax, log)
         ax.set(title=title, xlim=(0, images), ylabel="D's mean logit")
-    axes[-1].legend(loc="upper center", bbox_to_anchor=(0.0, -0.28), ncols=3)
+    fig.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return fig
 
 
