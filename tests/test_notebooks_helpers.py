@@ -69,3 +69,15 @@ def test_a_seeded_generator_draws_the_same_again_and_leaves_the_global_one_alone
     before = torch.random.get_rng_state()
     assert torch.equal(torch.rand(3, generator=notebook.seeded(4)), torch.rand(3, generator=notebook.seeded(4)))
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_negative_numbers_of_tables_and_prose_have_a_minus_sign_and_code_and_names_keep_their_hyphens():
+    from studiolike.evaluation.table import with_minus
+
+    for text, wanted in {
+        "| -0.31 | **-2** | (-.5) | [-1.2, -0.1] |": "| −0.31 | **−2** | (−.5) | [−1.2, −0.1] |",
+        "few-shot, 2026-11-26, 1e-06, x-1, 3-4": "few-shot, 2026-11-26, 1e-06, x-1, 3-4",
+        "`--seed -1` gives -1": "`--seed -1` gives −1",
+        "|---|---|": "|---|---|",
+    }.items():
+        assert with_minus(text) == wanted

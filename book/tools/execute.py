@@ -138,6 +138,7 @@ def _work(source: str, target: str, folder: str, parameters: dict[str, Any], res
     import papermill
     import tqdm.auto  # noqa: F401 read the environment now: papermill's own bar stays
     from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
 
     # the kernel inherits this: chapters' bars would fill pages with half-drawn lines
     os.environ["TQDM_DISABLE"] = "1"
@@ -148,7 +149,16 @@ def _work(source: str, target: str, folder: str, parameters: dict[str, Any], res
     start = time.perf_counter()
     try:
         papermill.execute_notebook(
-            source, target, parameters, kernel_name="python3", cwd=folder, log_output=False, progress_bar=True, start_timeout=120
+            source,
+            target,
+            parameters,
+            kernel_name="python3",
+            cwd=folder,
+            log_output=False,
+            progress_bar=True,
+            start_timeout=120,
+            # files of this user instead of ports, which everybody on the machine can reach and of which a kernel warns
+            config=Config(KernelManager={"transport": "ipc" if os.name == "posix" else "tcp"}),
         )
     except PapermillExecutionError as failure:
         error = f"cell {failure.exec_count} failed with {failure.ename}: {failure.evalue}\n\n{failure.source}"

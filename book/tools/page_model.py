@@ -27,7 +27,7 @@ import onnx_export
 import studiolike
 from execute import package_hash
 from project import BUILD, ROOT
-from studiolike import avatar, capture, io, layout
+from studiolike import avatar, capture, io, layout, weights
 from studiolike.avatar.shape import LOWER_LIP, UPPER_LIP
 from studiolike.chain import RESOLUTION
 from studiolike.chapters import figures
@@ -108,10 +108,10 @@ def write_pictures(folder: Path, pipe: StudioPipeline) -> list[dict[str, str]]:
         files = {"texture": f"face{number}.png", "visibility": f"face{number}-seen.png", "head": f"face{number}-head.bin"}
         io.write_image(texture, folder / files["texture"])
         io.write_image(seen.expand(3, -1, -1), folder / files["visibility"])
-        result = pipe(texture, seen, keep_tone=True).texture[0]
+        own = pipe(texture, seen, borrow=False, keep_tone=True).texture
+        result = complete(own, seen[None], weights.exemplars())[0]
         if number == 0:  # the page's model has smaller exemplars than the package
-            lent = complete(pipe(texture, seen, borrow=False, keep_tone=True).texture, seen[None], onnx_export.lent())[0]
-            io.write_image(lent, folder / "reference.png")
+            io.write_image(complete(own, seen[None], onnx_export.lent())[0], folder / "reference.png")
         write_head(row.mesh, folder / files["head"])
         listed.append({"name": name, **files, "told": avatar.shape.OWN if row.truth is None else TRUE})
         rows.append((row.mesh, texture, result))

@@ -20,7 +20,7 @@ from rivals_sheet import draw, figure, picture_name
 from studiolike.config import profile
 from studiolike.errors import InputError
 from studiolike.evaluation.bootstrap import clustered_mean
-from studiolike.evaluation.table import higher_is_better, label
+from studiolike.evaluation.table import higher_is_better, label, with_minus
 from studiolike.evaluation.verdict import BETTER, CANNOT_TELL, WORSE, Verdict, seeded_verdicts
 from studiolike.experiments import Record, record
 from studiolike.experiments.core import experiment
@@ -161,7 +161,7 @@ def quality(contest: Contest, measures: list[str], scalars: dict[str, tuple[str,
 
 def signed(verdict: Verdict) -> str:
     """A difference with its sign, as it is printed."""
-    return f"{verdict.difference.mean:+.2g}".replace("-", "−")
+    return with_minus(f"{verdict.difference.mean:+.2g}")
 
 
 def words(contest: Contest, measures: list[str]) -> list[str]:

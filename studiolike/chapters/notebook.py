@@ -13,6 +13,7 @@ from numbers import Real
 import torch
 
 from ..errors import InputError
+from ..evaluation.table import with_minus
 
 
 def glue(name: str, value: float | int | str) -> None:
@@ -32,7 +33,9 @@ def glue(name: str, value: float | int | str) -> None:
         value = value.item()
     if not isinstance(value, (Real, str)):
         raise InputError(f"glue takes one number or a string, and '{name}' is a {type(value).__name__}")
-    if not isinstance(value, (str, bool, int)):
+    if isinstance(value, str):
+        value = with_minus(value)
+    elif not isinstance(value, (bool, int)):
         value = float(value)
     try:
         from myst_nb import glue as store
@@ -61,7 +64,7 @@ def table_of(head: Sequence[object], rows: Iterable[Sequence[object]], note: str
     from IPython.display import Markdown, display
 
     lines = ["| " + " | ".join(map(str, line)) + " |" for line in [head, ["---"] * len(head), *rows]]
-    display(Markdown("\n".join(lines) + (f"\n\n{note}" if note else "")))
+    display(Markdown(with_minus("\n".join(lines)) + (f"\n\n{note}" if note else "")))
 
 
 def ledger(name: str, measures: Sequence[str] | None = None, limits: bool = False) -> None:

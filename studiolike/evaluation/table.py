@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from ..io import atomic
 from .bootstrap import Estimate, clustered_mean
 from .kid import KID
 from .verdict import BETTER, Verdict, verdicts
+
+MINUS = re.compile(r"(`[^`]*`)|(?<![\w.)\]-])-(?=\.?\d)")  # code, or the hyphen of a negative number
 
 # which way is better; every metric's name begins with one of these
 HIGHER_IS_BETTER = {
@@ -86,6 +89,11 @@ def label(metric: str) -> str:
     """What a reader calls ``metric``: ``"psnr/face"`` is ``"PSNR (face)"``."""
     base, *region = metric.split("/")
     return LABELS.get(base, base) + "".join(f" ({name})" for name in region)
+
+
+def with_minus(text: str) -> str:
+    """Text for readers: negative numbers have a minus sign (U+2212) for their hyphen. Code in backticks stays as it is."""
+    return MINUS.sub(lambda found: found[1] or "−", text)
 
 
 @dataclass
@@ -249,7 +257,7 @@ class EvaluationTable:
                 cells.append(f"{bold}{estimate.mean:.{digits}g}{bold}{interval}" if estimate.n else "–")
             cells += [str(kid[method]) if method in kid else "–"] if kid else []
             lines.append("| " + " | ".join([method, *cells]) + " |")
-        return "\n".join(lines) + "\n" + ("" if more else f"\n{self.caption()}\n")
+        return with_minus("\n".join(lines) + "\n") + ("" if more else f"\n{self.caption()}\n")
 
     def versus(
         self,
@@ -276,7 +284,7 @@ class EvaluationTable:
             f"In brackets: mean paired difference, {method} − rival. Words: sign-flip test over subjects at 5 %, the "
             f"{len(judged)} comparisons of this table corrected together (Holm)."
         )
-        return "\n".join(lines) + "\n\n" + foot + "\n"
+        return with_minus("\n".join(lines)) + "\n\n" + foot + "\n"
 
     def tones(self, metric: str = "colour", groups: int = 3) -> str:
         """A table of one metric per tone group and method, and how much worse the worst group is served than the best."""
@@ -287,7 +295,7 @@ class EvaluationTable:
         for method, means in found.items():
             cells = [f"{means[k]:.3g}" if k in means else "–" for k in names]
             lines.append(f"| {method} | " + " | ".join(cells) + f" | {self.tone_gap(method, metric, groups):.2f} |")
-        return "\n".join(lines) + "\n\nSubjects in three groups of skin tone (terciles), tone 1 the lightest.\n"
+        return with_minus("\n".join(lines)) + "\n\nSubjects in three groups of skin tone (terciles), tone 1 the lightest.\n"
 
     def caption(self) -> str:
         """One sentence on what was measured, with which networks, where."""

@@ -34,6 +34,7 @@ FUSION = {
     "lent_width": LENT_WIDTH,
 }
 LIGHTS = 4  # of a person, for each seed
+TRANSLATING = ("g_phone", "encoder", "g_studio", "tone")  # what `translate` takes of a protocol, in its order
 NETWORKS = ("g_phone", "encoder", "few/g_studio", "few/tone", "open/g_studio", "open/tone")
 VERSION = 2  # of what the released chain computes: the mirror image of a capture is asked too
 LIMITS = (
@@ -60,7 +61,7 @@ def studio_like(lab: Lab, protocol: str, resolution: int, seed: int, lights: int
 
 def coarse(lab: Lab, protocol: str, phone: Tensor, seen: Tensor) -> Tensor:
     """G_studio's texture of captures, in their tone, on the CPU."""
-    networks = (lab.network(name, protocol) for name in ("g_phone", "encoder", "g_studio", "tone"))
+    networks = (lab.network(name, protocol) for name in TRANSLATING)
     return translate(*networks, phone.to(lab.device), seen.to(lab.device)).cpu()
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..evaluation.bootstrap import Estimate, clustered_mean
-from ..evaluation.table import higher_is_better, label
+from ..evaluation.table import higher_is_better, label, with_minus
 from ..evaluation.verdict import (
     BETTER,
     CANNOT_TELL,
@@ -233,7 +233,7 @@ def _limited(condition: Condition, made: Record) -> Finding:
         condition.at_most is not None and found.low > condition.at_most
     )
     outcome = HOLDS if above and below else FAILS if broken else UNSURE
-    return Finding(condition, outcome, f"{found.mean:.3g} [{found.low:.3g}, {found.high:.3g}]")
+    return Finding(condition, outcome, with_minus(f"{found.mean:.3g} [{found.low:.3g}, {found.high:.3g}]"))
 
 
 def over_people(values: np.ndarray) -> Estimate:

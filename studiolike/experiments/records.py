@@ -227,9 +227,11 @@ def empty(made, settings: Profile) -> Record:
 
 def spoken(estimate, digits: int = 3) -> str:
     """An estimate as a reader reads it: ``0.412 ± 0.02``, the half width of its interval; without, if nothing varies."""
+    from ..evaluation.table import with_minus
+
     half = (estimate.high - estimate.low) / 2
     varies = math.isfinite(half) and half > 1e-9 * abs(estimate.mean)  # what is left of a mean of equal numbers is rounding
-    return f"{estimate.mean:.{digits}g}" + (f" ± {half:.1g}" if varies else "")
+    return with_minus(f"{estimate.mean:.{digits}g}" + (f" ± {half:.1g}" if varies else ""))
 
 
 def rounded(x: float) -> float:

@@ -25,7 +25,7 @@ from ..protocols import PROTOCOLS
 from ..rivals import CLOSED, TRAINED, Trained, closed, train
 from ..rivals.contest import Method
 from ..tone import translate
-from .chain import VERSION
+from .chain import TRANSLATING, VERSION
 from .core import Experiment, Outcome, declare
 from .lab import per_person
 
@@ -82,7 +82,7 @@ def trained(lab: Lab, settings: Mapping[str, Any], seed: int) -> Trained:
 def our_chain(lab: Lab, protocol: str, fused: bool = True, keep_tone: bool = False) -> tuple[Method, dict[str, float]]:
     """Our chain with the released weights, as it is by default or up to G_studio, at the size of its input; and what it cost."""
     exemplars = weights.exemplars()
-    networks = [lab.network(name, protocol) for name in ("g_phone", "encoder", "g_studio", "tone")]
+    networks = [lab.network(name, protocol) for name in TRANSLATING]
 
     def method(texture: Tensor, visibility: Tensor) -> Tensor:
         studio = translate(*networks, texture, visibility, keep_tone)
