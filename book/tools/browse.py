@@ -134,6 +134,7 @@ def hard_to_read(page: Page) -> list[str]:
             ...all('div.math').filter((e) => e.scrollWidth > e.clientWidth + 2)
               .map((e) => `a formula is cut, ${e.scrollWidth} of ${e.clientWidth} pixels: ${e.id || start(e)}`),
             ...all('figure img').filter((e) => e.getAttribute('width') / e.getAttribute('height') >= 2
+                && !e.closest('[role=group]')  // pictures on a slider have no letters
                 && e.clientWidth < 0.75 * parseFloat(e.style.width))
               .map((e) => `the letters of a picture are shrunk to ${e.clientWidth} of ${e.style.width}: ${e.alt.slice(0, 60)}`),
             ...all('td').filter((e) => start(e).length > 40 && e.clientWidth < 100)
