@@ -207,7 +207,7 @@ notebook.ledger("shape", limits=True)
 # So her own head is {glue:text}`ch07_head_nearer` her, with the same texture.
 #
 # The table asks the same where the shape is known: how well does a head, photographed and found again, say what tells people apart?
-# Look at the last column before you trust a profile: depth is mostly the base head's.
+# Look at the column for depth before you trust a profile: one picture says next to nothing of it, so it stays mostly the base head's.
 #
 # Only the face comes from the photograph.
 # Turn the head: scalp, ears, neck and back are what the generator thinks belongs to such a face.
