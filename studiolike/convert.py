@@ -268,7 +268,8 @@ def convert(pipe, command: Convert, job: Job, person: PersonInput, settings: dic
     texture = result.texture[0].cpu()
     sources = result.origin[0].cpu()
     made = record(seen(person)[0], sources, settings, protocol_of(command.weights))
-    write_marked(texture, job.target, made, person.shape if command.shape else None)
+    shape = person.shape if command.shape else None
+    write_marked(texture, job.target, made, shape)
     report = {"input": str(job.inputs[0]), "out": str(job.target), **person.facts, "record": made}
     if len(job.inputs) > 1:
         report["inputs"] = [str(path) for path in job.inputs]
@@ -287,7 +288,7 @@ def convert(pipe, command: Convert, job: Job, person: PersonInput, settings: dic
 
         name = shown(job.inputs[0].name)
         maps = person.texture[0], seen(person)[0], texture, sources
-        write_report(command.report, *maps, made, name=name, facts=report, shape=person.shape if command.shape else None)
+        write_report(command.report, *maps, made, name=name, facts=report, shape=shape)
     return report
 
 

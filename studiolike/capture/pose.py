@@ -40,6 +40,10 @@ class Pose:
         """Head-space ``(..., 3)`` in cm → view space ``(..., 3)`` in pixels."""
         return self.scale * points @ self.rotation.T + self.offset
 
+    def undo(self, points: np.ndarray) -> np.ndarray:
+        """View space ``(..., 3)`` in pixels → head space in cm, the inverse of `apply`."""
+        return (points - self.offset) @ self.rotation / self.scale
+
     @property
     def yaw(self) -> float:
         """Degrees by which the head, once upright, looks to the right of the picture (the subject's left)."""

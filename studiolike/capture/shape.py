@@ -56,8 +56,7 @@ def face_shape(landmarks: Sequence[np.ndarray]) -> Tensor:
     told, precision = [], []
     for points in landmarks:
         pose = fit_pose(points)
-        view = to_view(np.asarray(points, dtype=np.float64)[: len(canonical())])
-        told.append((view - pose.offset) @ pose.rotation / pose.scale)
+        told.append(pose.undo(to_view(np.asarray(points, dtype=np.float64)[: len(canonical())])))
         precision.append(pose.rotation.T @ np.diag([1.0, 1.0, DEPTH]) @ pose.rotation)
     shape = _solve(told, precision)
     if len(told) > 2:  # a mesh that sat on a hand, or in the wrong place, must not deform the head

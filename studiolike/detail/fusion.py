@@ -28,6 +28,7 @@ result is not believed at all, and filled in from what is believed beside it (no
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -50,6 +51,7 @@ REACH = 4  # steps of this size to either side of the mean change
 EDGE = 0.4  # log units by which light changes within NEAR: from about here on the phone's detail is the outline of a shadow
 NEAR = 1 / 128  # as a share of the side; what is filled in comes from about as far
 SHINE = 0.3, 0.05  # log units, on skin and on lips, by which the phone's texture may stand out of its surroundings more than G's
+COARSE = 256  # texels along a side at which masks are drawn: polygons are slow to fill, and their borders are soft anyway
 THIN = 0.5 / 128  # what is thinner than this, as a share of the side, is not light: hairs, the lines of wrinkles
 
 
@@ -160,21 +162,26 @@ def bilateral(x: Tensor, weight: Tensor, guide: Tensor, sigma: float) -> Tensor:
 @lru_cache(8)
 def feature_mask(size: int) -> Tensor:
     """Where steep steps are the person's: eyes, brows and lips with a soft border, ``(1, 1, size, size)`` in [0, 1]."""
-    small = min(size, 256)  # polygons are slow to fill, and the border is soft anyway
-    mask = torch.stack([region_mask(name, small) for name in FEATURES]).amax(0)[None]
-    mask = (4 * blur(mask, small * 1.5 / 128)).clamp(0, 1)
-    return F.interpolate(mask, (size, size), mode="bilinear") if size != small else mask
+    return _enlarged(_soft(FEATURES, min(size, COARSE), 1.5 / 128), size)
 
 
 @lru_cache(8)
 def shine_mask(size: int) -> Tensor:
     """Where highlights are cut: on skin, which is all but eyes, brows and lips, and on lips; ``(1, 2, size, size)`` in [0, 1]."""
-    small = min(size, 256)
-    lips = (4 * blur(region_mask("lips", small)[None], small * 0.75 / 128)).clamp(0, 1)
-    others = torch.stack([region_mask(name, small) for name in FEATURES if name != "lips"]).amax(0)[None]
-    skin = (1 - (4 * blur(others, small * 1.5 / 128)).clamp(0, 1)) * (1 - lips)
-    mask = torch.cat([skin, lips], 1)
-    return F.interpolate(mask, (size, size), mode="bilinear") if size != small else mask
+    small = min(size, COARSE)
+    lips = _soft(["lips"], small, 0.75 / 128)
+    others = _soft([name for name in FEATURES if name != "lips"], small, 1.5 / 128)
+    return _enlarged(torch.cat([(1 - others) * (1 - lips), lips], 1), size)
+
+
+def _soft(names: Sequence[str], size: int, border: float) -> Tensor:
+    """Regions of the layout, grown by a soft border, ``(1, 1, size, size)`` in [0, 1]; ``border`` as a share of the side."""
+    mask = torch.stack([region_mask(name, size) for name in names]).amax(0)[None]
+    return (4 * blur(mask, size * border)).clamp(0, 1)
+
+
+def _enlarged(mask: Tensor, size: int) -> Tensor:
+    return F.interpolate(mask, (size, size), mode="bilinear") if size != mask.shape[-1] else mask
 
 
 def relief(phone: Tensor, visibility: Tensor, fused: Tensor) -> Tensor:

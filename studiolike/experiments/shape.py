@@ -49,8 +49,7 @@ def photographed(lab: Lab, seed: int) -> tuple[list[list[np.ndarray]], np.ndarra
 
 def laid(points: np.ndarray) -> np.ndarray:
     """Points ``(468, 3)`` in the size and place of the canonical face, as a pose sees them."""
-    pose = fit_pose(to_view(points))
-    return (points - pose.offset) @ pose.rotation / pose.scale
+    return fit_pose(to_view(points)).undo(points)
 
 
 def believed(landmarks: list[np.ndarray], how: str) -> np.ndarray:
