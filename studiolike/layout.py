@@ -204,9 +204,9 @@ def polygon_mask(uv: Tensor, resolution: int) -> Tensor:
 
 @lru_cache(64)
 def region_mask(name: str, resolution: int) -> Tensor:
-    """Soft mask ``(1, H, W)`` in [0, 1] of a region: any key of `REGIONS`, or ears, neck, scalp, head, skin_face.
+    """Soft mask ``(1, H, W)`` in [0, 1] of a region: any key of `REGIONS`, or ears, neck, scalp, crown, head, skin_face.
 
-    ``skin_face`` is the face without eyes, brows and lips; ``head`` is the whole map.
+    ``skin_face`` is the face without eyes, brows and lips; ``crown`` is all above the brows; ``head`` is the whole map.
 
     Raises:
         InputError: unknown region.
@@ -226,10 +226,13 @@ def region_mask(name: str, resolution: int) -> Tensor:
     if name == "neck":
         below = ((-6.2 - 1.6 * azimuth.cos() - height) / soft).clamp(0, 1)[None]
         return (below - region_mask("face", resolution)).clamp(0, 1)
+    if name == "crown":
+        brows = landmark_uv()[REGIONS["left_brow"] + REGIONS["right_brow"], 1].min()
+        return ((brows - texel_uv(resolution)[None, ..., 1]) * resolution / 2).clamp(0, 1)
     if name == "scalp":
         rest = 1 - region_mask("face", resolution) - region_mask("ears", resolution) - region_mask("neck", resolution)
         return rest.clamp(0, 1)
-    raise InputError(f"unknown region '{name}'; known: {', '.join([*REGIONS, 'ears', 'neck', 'scalp', 'head', 'skin_face'])}")
+    raise InputError(f"unknown region '{name}'; known: {', '.join([*REGIONS, 'ears', 'neck', 'scalp', 'crown', 'head', 'skin_face'])}")
 
 
 def face_mask(resolution: int) -> Tensor:

@@ -43,6 +43,7 @@ FOREIGN: dict[str, tuple[str, str, str]] = {
     "face_judge": ("studiolike.evaluation.face_net", "FaceNet", "dlib's face-identity ResNet, 8 bit"),
     "face_detector": ("studiolike.capture.face_networks", "FaceDetector", "MediaPipe's short-range face detector"),
     "face_mesh": ("studiolike.capture.face_networks", "FaceMesh", "MediaPipe's face mesh, 468 landmarks"),
+    "person_mask": ("studiolike.capture.person_network", "PersonMask", "MediaPipe's selfie segmentation: person or background"),
 }
 FILE = "diffusion_pytorch_model.safetensors"
 PER_PROTOCOL = ("g_studio", "tone", "detailer")  # learnt from studio textures: one of each for every protocol
@@ -215,7 +216,7 @@ def write_studio_mean(mean: Tensor) -> None:
     write_image(mean, weights_dir() / STUDIO_MEAN)
 
 
-EXEMPLARS = "exemplars.jpg"  # square pictures, one below the other
+EXEMPLARS = "exemplars.webp"  # square pictures, one below the other
 
 
 def exemplars() -> Tensor:
@@ -251,7 +252,7 @@ def write_exemplars(textures: Tensor, folder: Path | None = None) -> None:
 
     with atomic((folder or weights_dir()) / EXEMPLARS) as temporary:
         column = to_bytes(textures.transpose(0, 1).flatten(1, 2))
-        Image.fromarray(column).save(temporary, "JPEG", quality=88)  # a third of the size of what `io.write_image` keeps
+        Image.fromarray(column).save(temporary, "WEBP", quality=88, method=6)  # small beside the networks
     _tiles.cache_clear()
 
 

@@ -1,11 +1,13 @@
-"""Brings MediaPipe's face detector and face mesh into the package's format; needed once, kept so that anybody can repeat it.
+"""Brings MediaPipe's networks into the package's format; needed once, kept so that anybody can repeat it.
 
-    npm pack @mediapipe/face_mesh@0.4.1657299874          (unpack it)
+    npm pack @mediapipe/face_mesh@0.4.1657299874          (unpack both)
+    npm pack @mediapipe/selfie_segmentation@0.1.1675465747
     pip install ai-edge-litert
-    python -m studiolike.capture.convert package/face_mesh_solution_packed_assets.data
+    python -m studiolike.capture.convert …/face_mesh_solution_packed_assets.data …/selfie_segmentation.tflite
 
-The file holds several models one after the other; the loader beside it lists where each begins. Their weights are stored in
-half precision, and so are ours: nothing is lost. The last line printed compares both on noise.
+The first file holds several models one after the other; the loader beside it lists where each begins. Their weights are stored
+in half precision, and so are ours: nothing is lost. The lines printed compare face mesh and detector with the originals on noise;
+the last operator of the person mask is known to MediaPipe's own runtime only.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 
 from .. import weights
 from .face_networks import DETECTOR_SIDE, MESH_SIDE, FaceDetector, FaceMesh
+from .person_network import PersonMask
 
 MESH, DETECTOR = slice(2495952, 3737848), slice(3757224, 3986256)  # bytes, as the package's loader lists them
 
@@ -49,12 +52,14 @@ def read_layers(model: bytes) -> list[list[Tensor]]:
             layers.append([tensor(operator.inputs[1]).permute(3, 0, 1, 2), tensor(operator.inputs[2])])
         elif name == kind.PRELU:
             layers.append([tensor(operator.inputs[1]).flatten()])
+        elif name == kind.CUSTOM:  # the person mask's last layer, a transposed convolution with a bias
+            layers.append([tensor(operator.inputs[1]).permute(3, 0, 1, 2), tensor(operator.inputs[2])])
     return layers
 
 
 def fill(modules: list[nn.Module], layers: list[list[Tensor]]) -> None:
     """Copy the weights of ``layers`` into the modules that have some, in order; shapes and numbers must agree."""
-    targets = [m for module in modules for m in module.modules() if isinstance(m, nn.Conv2d | nn.PReLU)]
+    targets = [m for module in modules for m in module.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.PReLU)]
     for target, source in zip(targets, layers, strict=True):
         for parameter, values in zip(target.parameters(recurse=False), source, strict=True):
             if parameter.shape != values.shape:
@@ -80,6 +85,13 @@ def face_detector(model: bytes) -> FaceDetector:
     return net
 
 
+def person_mask(model: bytes) -> PersonMask:
+    """The network that tells a person from what is behind, from its TFLite file."""
+    net = PersonMask()
+    fill([net], read_layers(model))
+    return net
+
+
 def reference(model: bytes, picture: np.ndarray) -> list[np.ndarray]:
     """What the original says: its outputs, flat, the longest first."""
     from ai_edge_litert.interpreter import Interpreter
@@ -95,7 +107,10 @@ def reference(model: bytes, picture: np.ndarray) -> list[np.ndarray]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("assets", type=Path, help="face_mesh_solution_packed_assets.data of npm @mediapipe/face_mesh")
-    content = parser.parse_args().assets.read_bytes()
+    parser.add_argument("person", type=Path, help="selfie_segmentation.tflite of npm @mediapipe/selfie_segmentation")
+    given = parser.parse_args()
+    content = given.assets.read_bytes()
+    weights.release_foreign(person_mask(given.person.read_bytes()).half(), "person_mask")
     mesh, detector = face_mesh(content[MESH]), face_detector(content[DETECTOR])
     weights.release_foreign(mesh.half(), "face_mesh")
     weights.release_foreign(detector.half(), "face_detector")

@@ -177,11 +177,16 @@ def frame(points: np.ndarray) -> tuple[np.ndarray, float, np.ndarray, np.ndarray
     return (low + high) / 2 @ axes, MARGIN * float((high - low).max()), right, left
 
 
+def upright_angle(right: np.ndarray, left: np.ndarray) -> float:
+    """Angle for `cut`, in radians, of an upright crop, from the corners of the person's right and left eye, ``(2,)`` each."""
+    return math.atan2(*(left - right)[::-1])
+
+
 def read_mesh(
     picture: Image.Image, centre: np.ndarray, sides: list[float], right: np.ndarray, left: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """Mean landmarks ``(468, 3)`` in pixels of the picture, and mean logit, of upright crops of these sides."""
-    angle = math.atan2(*(left - right)[::-1])
+    angle = upright_angle(right, left)
     crops, backs = zip(*(cut(picture, centre, side, angle, MESH_SIDE) for side in sides), strict=True)
     found, presence = mesh()(torch.stack(crops))
     looks = [

@@ -1,18 +1,21 @@
 """One photo and its landmarks → a phone texture in the `head` layout and its visibility map.
 
-The canonical head is posed to the landmarks by a similarity (`fit_pose`); what is left between the two, a
-few per cent of the face width, is interpolated over the mesh triangles and added. So the surface keeps the
-smooth curvature of the layout's position map and still passes through every landmark. Each texel then knows
-where in the photo it lies, how squarely it faces the camera and whether something hides it:
+Each texel of the posed head (`surface`) knows where in the photo it lies, how squarely it faces the camera and whether
+something hides it:
 
     visibility = facing · not occluded · inside the picture, worn off at the border of what was seen.
+
+The face is where the landmarks say. Around it only the base head's shape is known, so a texel there counts where the photo
+shows the person and not what is behind (`person`); ears and neck, which nobody has where the base head has them, never do.
 
 In: uint8 RGB ``(H, W, 3)``. Out: a `Capture`. Texels that no ray reached have visibility 0 and a smooth fill.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,14 +30,16 @@ from .detection import find_faces
 from .landmarks import Finder, StoredLandmarks, check_picture
 from .landmarks import landmarks as find_landmarks
 from .occlusion import DepthBuffer
-from .pose import Pose, fit_pose, to_view
+from .person import PersonMap
+from .pose import Pose, fit_pose
 from .shape import face_shape
+from .surface import Surface, face_surface, head_surface, texel_footprint
 
 # cosine to the camera: unseen below the first (seen at 81°), fully trusted above the second
 GRAZING, SQUARE = 0.15, 0.60
 DEPTH_SLACK = 0.025  # in face widths: how far behind the front surface a texel may lie before it counts as hidden
 RIM = (0.008, 0.03)  # in face widths: background shines in up to the first from the outline, no further than the second
-CHUNK = 1 << 18  # texels that are posed at a time
+HAIR = 0.15  # cosine from which hair is fully trusted
 FINEST_SURFACE = 2048  # texels along a side
 OPAQUE = 4.0  # a texel seen at a quarter of full trust already keeps its own colour in the fill
 
@@ -58,28 +63,12 @@ class Capture:
     shape: Tensor | None = None
 
 
-@dataclass(frozen=True)
-class Surface:
-    """The posed face, texel by texel, in the picture's own axes.
-
-    Attributes:
-        position: ``(2, R, R)`` x right, y down, pixels; 0 outside the face.
-        depth: ``(1, R, R)`` pixels toward the camera.
-        facing: ``(1, R, R)`` cosine between the surface normal and the direction to the camera.
-        mask: ``(1, R, R)`` 1 inside the face mesh.
-    """
-
-    position: Tensor
-    depth: Tensor
-    facing: Tensor
-    mask: Tensor
-
-
 def capture_photo(
     image: np.ndarray,
     res: int = 512,
     landmarks: np.ndarray | StoredLandmarks | None = None,
     *,
+    whole: bool = True,
     finder: Finder = find_faces,
 ) -> Capture:
     """Unwrap one photo of a face into the `head` layout.
@@ -90,6 +79,7 @@ def capture_photo(
         landmarks: ``(468, 3)`` in pixels, or a stored set; found live when absent. A set that was stored
             for another picture of the same size is used (several photos of one pose), and the quality warns
             of it.
+        whole: whether hair and the sides of the head are read as well, wherever they show the person; without, the face alone.
         finder: a function that finds landmarks, instead of the networks in the package; see `landmarks`.
     Raises:
         CaptureError: no face, several, profile view, too small, cut off, too dark or blown out, landmarks
@@ -103,11 +93,12 @@ def capture_photo(
     pose = fit_pose(points)
     checks.refuse_pose(pose, points, image)
 
-    surface = face_surface(points, pose, res)
-    visibility = visibility_map(surface, points, pose, image.shape[:2])
+    posed = head_surface if whole else face_surface
+    surface = posed(points, pose, res)
+    visibility = visibility_map(surface, points, pose, image.shape[:2], PersonMap.of(image, points) if whole else None)
     checks.refuse_hidden(visibility, surface.mask)
-    texture, footprint = sample(image, points, pose, surface, visibility)
-    facts = checks.measure(image, pose, texture, visibility, footprint, surface.mask)
+    texture, footprint = sample(image, surface, visibility, partial(posed, points, pose))
+    facts = checks.measure(image, pose, texture, visibility * surface.mask, footprint, surface.mask)
     facts["mouth_opening"] = round(mouth_opening(points), 3)
     checks.refuse_exposure(facts)
     facts["warnings"] = warnings + checks.warn(facts, res)
@@ -138,69 +129,47 @@ def given_or_found(image: np.ndarray, given: np.ndarray | StoredLandmarks | None
     return points[:468], []
 
 
-def face_surface(points: np.ndarray, pose: Pose, res: int) -> Surface:
-    """Pose the layout's face to the landmarks, see the module's text.
-
-    Args:
-        points: ``(468, 3)`` landmarks in pixels. pose: its fit. res: side of the map.
-    """
-    triangles = layout.face_triangles()
-    index, weights = layout.face_coverage(res)
-    mask = index >= 0
-    index, weights, base = index.flatten(), weights.view(-1, 3), layout.position_map(res).view(3, -1)
-
-    view = torch.from_numpy(to_view(points))
-    rest = view - torch.from_numpy(pose.apply(layout.face_vertices().double().numpy()))
-    normals = vertex_normals(view, triangles)
-    painted = torch.zeros(4, res * res)
-    for texels in mask.flatten().nonzero().squeeze(1).split(CHUNK):  # double precision of all at once takes a gigabyte
-        corners = triangles[index[texels]]  # (M, 3) vertex numbers
-        shares = weights[texels].double()[..., None]
-        smooth = torch.from_numpy(pose.apply(base[:, texels].T.double().numpy()))
-        place = smooth + (rest[corners] * shares).sum(1)
-        painted[:3, texels] = (place * torch.tensor([1.0, -1.0, 1.0])).T.float()
-        painted[3, texels] = F.normalize((normals[corners] * shares).sum(1), dim=-1)[:, 2].float()
-    position, depth, facing = painted.view(4, res, res).split((2, 1, 1))
-    return Surface(position, depth, facing, mask[None].float())
-
-
-def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """Area-weighted unit normals ``(V, 3)`` of a mesh; outward where triangles run counter-clockwise."""
-    a, b, c = vertices[triangles].unbind(1)
-    faces = torch.linalg.cross(b - a, c - a)
-    normals = torch.zeros_like(vertices)
-    for corner in range(3):
-        normals.index_add_(0, triangles[:, corner], faces)
-    return F.normalize(normals, dim=-1)
-
-
-def visibility_map(surface: Surface, points: np.ndarray, pose: Pose, size: tuple[int, int]) -> Tensor:
+def visibility_map(
+    surface: Surface, points: np.ndarray, pose: Pose, size: tuple[int, int], person: PersonMap | None = None
+) -> Tensor:
     """How well each texel was seen, ``(1, R, R)`` in [0, 1].
 
     Args:
-        surface: the posed face. points: its landmarks. pose: its fit. size: height and width of the photo
-            in pixels.
+        surface: the posed head, or face. points: its landmarks. pose: its fit. size: height and width of the photo in pixels.
+        person: where the photo shows the person; None: nothing but the face is seen.
     """
     res = surface.mask.shape[-1]
     facing = ((surface.facing - GRAZING) / (SQUARE - GRAZING)).clamp(0, 1)
-    slack = DEPTH_SLACK * pose.face_pixels
     buffer = DepthBuffer.of(points)
-    behind = buffer.depth_at(surface.position) - surface.depth
-    open_sight = 1 - ((behind - slack) / slack).clamp(0, 1)
+    open_sight = unhidden(buffer, surface, pose)
     # landmarks are never exact: where the surface turns away, texels next to the outline show what lies behind the head
     rim = (buffer.distance_to_outline(surface.position) / pose.face_pixels - RIM[0]) / (RIM[1] - RIM[0])
     turned = ((0.6 - surface.facing) / 0.2).clamp(0, 1)
-    open_sight = open_sight * (1 - turned * (1 - rim.clamp(0, 1)))
+    shown = person.at(surface.position) if person else torch.zeros_like(facing)
+    face = facing * open_sight * (1 - turned * (1 - torch.maximum(rim.clamp(0, 1), shown)))
+    around = torch.zeros_like(face)
+    if person:
+        above, ears, neck = (layout.region_mask(name, res) for name in ("crown", "ears", "neck"))
+        # hair is no smooth surface, and has a colour at any angle; ears and neck are never where the base head has them
+        loose = torch.lerp(facing, (surface.facing / HAIR).clamp(0, 1), above)
+        sight = unhidden(DepthBuffer.of_map(surface.position, surface.depth), surface, pose)
+        around = loose * sight * shown * (1 - ears - neck).clamp(0, 1)
     height, width = size
     x, y = surface.position
     margin = torch.minimum(torch.minimum(x, width - x), torch.minimum(y, height - y)) / (0.02 * pose.face_pixels)
-    seen = facing * open_sight * margin.clamp(0, 1) * surface.mask
+    seen = torch.where(surface.mask > 0, face, around) * margin.clamp(0, 1)
     if mouth_opening(points) > checks.OPEN_MOUTH:  # teeth have no place in the layout
         seen = seen * (1 - layout.region_mask("inner_lips", res))
     # wear the border off inward, never outward, so that no unseen texel gains visibility
     reach = max(1, round(res / 96))
     worn = -F.max_pool2d(-F.pad(seen[None], (reach,) * 4), 2 * reach + 1, stride=1)
-    return (blur(worn, res / 160)[0] * surface.mask).clamp(0, 1).minimum(seen.gt(0).float())
+    return blur(worn, res / 160)[0].clamp(0, 1).minimum(seen.gt(0).float())
+
+
+def unhidden(buffer: DepthBuffer, surface: Surface, pose: Pose) -> Tensor:
+    """How far nothing of the buffer lies before each texel, ``(1, R, R)`` in [0, 1]."""
+    slack = DEPTH_SLACK * pose.face_pixels
+    return 1 - ((buffer.depth_at(surface.position) - surface.depth - slack) / slack).clamp(0, 1)
 
 
 def mouth_opening(points: np.ndarray) -> float:
@@ -209,20 +178,23 @@ def mouth_opening(points: np.ndarray) -> float:
     return float(gap / max(float(np.linalg.norm(points[78] - points[308])), 1e-6))
 
 
-def sample(image: np.ndarray, points: np.ndarray, pose: Pose, surface: Surface, visibility: Tensor) -> tuple[Tensor, Tensor]:
+def sample(image: np.ndarray, surface: Surface, visibility: Tensor, posed: Callable[[int], Surface]) -> tuple[Tensor, Tensor]:
     """Look up the photo's colour at every texel, averaging where a texel covers several pixels, bicubic
     where not.
 
+    Args:
+        posed: the surface at another resolution.
     Returns:
-        texture ``(3, R, R)`` in [0, 1], 0 outside the face, and the footprint ``(1, R, R)`` in pixels per
+        texture ``(3, R, R)`` in [0, 1], 0 where nothing was seen, and the footprint ``(1, R, R)`` in pixels per
         texel.
     """
     res = surface.mask.shape[-1]
     footprint = texel_footprint(surface)
-    sight = visibility[0] > 0.1
+    sight = (visibility * surface.mask)[0] > 0.1
     density = float(footprint[0][sight].quantile(0.9)) if sight.any() else 1.0
 
-    inside = surface.position[:, surface.mask[0] > 0]
+    read = visibility[0] > 0
+    inside = surface.position[:, read]
     low = (inside.amin(1) - 4).floor().clamp_min(0).int().tolist()
     high = (inside.amax(1) + 4).ceil().int().tolist()
     crop = image[low[1] : max(high[1], low[1] + 1), low[0] : max(high[0], low[0] + 1)]
@@ -235,25 +207,14 @@ def sample(image: np.ndarray, points: np.ndarray, pose: Pose, surface: Surface, 
     if over * res > FINEST_SURFACE:  # too much memory: reduce the picture the rest of the way
         over, sides = 1, [max(1, round(side * shrink / density)) for side in (height, width)]
         picture = F.interpolate(picture, sides, mode="bilinear", antialias=True, align_corners=False)
-    fine = surface if over == 1 else face_surface(points, pose, res * over)
+    fine = surface if over == 1 else posed(res * over)
 
-    inside = fine.mask[0] > 0
-    place = fine.position[:, inside].T - torch.tensor(low, dtype=torch.float32)
+    read = read.repeat_interleave(over, 0).repeat_interleave(over, 1)
+    place = fine.position[:, read].T - torch.tensor(low, dtype=torch.float32)
     grid = place / extent * 2 - 1
     colours = F.grid_sample(picture, grid[None, None], mode="bicubic", padding_mode="border", align_corners=False)
-    texture = torch.zeros(3, *inside.shape)
-    texture[:, inside] = colours[0, :, 0].clamp(0, 1)
-    if over > 1:
-        share = F.avg_pool2d(fine.mask[None], over)[0]
-        texture = F.avg_pool2d(texture[None], over)[0] / share.clamp_min(1e-6) * surface.mask
-    return texture, footprint
+    texture = torch.zeros(3, *read.shape)
+    texture[:, read] = colours[0, :, 0].clamp(0, 1)
+    return (F.avg_pool2d(texture, over) if over > 1 else texture), footprint
 
 
-def texel_footprint(surface: Surface) -> Tensor:
-    """Side in pixels of the patch of the photo that a texel covers, ``(1, R, R)``; 0 outside the face."""
-    across = torch.diff(surface.position, dim=2, append=surface.position[:, :, -1:])
-    down = torch.diff(surface.position, dim=1, append=surface.position[:, -1:])
-    area = (across[0] * down[1] - across[1] * down[0]).abs()[None]
-    # a difference that reaches over the mask's edge is no footprint
-    whole = -F.max_pool2d(-surface.mask[None], 3, stride=1, padding=1)[0]
-    return area.sqrt() * whole

@@ -67,7 +67,7 @@ def landmarks_figure(lab: Photograph) -> Figure:
 
 def unwrapped(lab: Photograph) -> dict[str, float | str]:
     """From the photograph to the texture, as a figure; what was measured of the capture, as a table; for the prose."""
-    shot, surface = lab.shot, unwrap.face_surface(lab.points, capture.fit_pose(lab.points), lab.size)
+    shot, surface = lab.shot, surface.face_surface(lab.points, capture.fit_pose(lab.points), lab.size)
     pictures = [
         resize(crop(lab.photo)[None], 256)[0],
         surface.facing.clamp(0, 1),

@@ -3,9 +3,10 @@
 Where the capture has a hole the generator paints what is likely, and what is likely is a mean: hair without strands, ears
 without folds, skin without pores, and a visible border where the seen begins. No capture can say what is right there, so the
 detail is taken from one of a few *exemplars*, studio textures of people of the few-shot set, whichever is most like the
-generator's picture in the hole, or like its mirror image. `fuse` puts it on the generator's light and colour, as it puts the
+generator's picture in the hole, or like its mirror image. It is put on the generator's light and colour, as `fuse` puts the
 phone's on the rest: texture transfer by example (Efros & Freeman, *Image quilting*, SIGGRAPH 2001), without a seam to
-search for, because all textures share one layout.
+search for, because all textures share one layout. Hair lends to hair and skin to skin, no beard to a bare chin; and of skin only
+what is faint is lent, and no rougher than the seen skin is: moles and stubble are somebody's own.
 
 It is an invention, and a plausible one: nearer to studio textures by a perceptual distance, farther from this person's own by
 PSNR. It never touches an observed texel, nor eyes, brows and lips, by which people are known: there an independent face network
@@ -20,12 +21,18 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..image import resize, srgb_to_linear
-from .fusion import FLOOR, feature_mask, fuse
+from ..evaluation.masked import channel_means
+from ..image import blur, in_strips, resize, srgb_to_linear
+from ..tone.hair import hair_likelihood
+from ..tone.network import log_texels, skin_level, skin_mask, texels_of
+from .fusion import COARSE, FLOOR, feature_mask, fuse
 from .model import upsample
 
 WIDTH = 5 / 128  # of the low pass that stays the generator's, as a share of the side; between 3 and 12 it hardly matters
 KEY = 32  # texels along a side of what is compared
+NEAR = 2 / 128  # standard deviation, as a share of the side, of what tells hair from skin
+FAINT = 0.2  # log units: pores and freckles stand out by less, moles by more
+STRIP = 512  # rows that are worked at a time
 EVERYWHERE = 0.05  # the seen counts a little too: somebody like this person
 
 
@@ -104,7 +111,27 @@ def complete(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:
     lent, mirrored = exemplars[nearest % len(exemplars)], nearest >= len(exemplars)
     lent = torch.where(mirrored.view(-1, 1, 1, 1), lent.flip(-1), lent)
     lent = resize(lent.to(texture) / 255, texture.shape[-1]).clamp(0, 1)
-    return torch.lerp(texture, fuse(lent, torch.ones_like(visibility), texture, WIDTH, edges=False), hidden)
+    side = texture.shape[-1]
+    small = [resize(x, min(side, COARSE)) for x in (texture, lent, visibility)]
+    levels = [skin_level(x).view(-1, 1, 1, 1) for x in small[:2]]
+    smoother = _roughness(small[0], small[2]) / _roughness(small[1], small[2]).clamp_min(1e-6)
+
+    def part(texture: Tensor, lent: Tensor, hidden: Tensor) -> tuple[Tensor]:
+        own, other = log_texels(texture), log_texels(lent)
+        here, there = (hair_likelihood(blur(x, NEAR * side), level) for x, level in zip((own, other), levels, strict=True))
+        detail = other - blur(other, WIDTH * side)
+        detail = torch.lerp(detail.clamp(-FAINT, FAINT) * smoother.clamp_max(1), detail, there)
+        lit = torch.lerp(own, blur(own, WIDTH * side) + detail, 1 - (here - there).abs())
+        return (torch.lerp(texture, texels_of(lit), hidden),)
+
+    return in_strips(part, [texture, lent, hidden], min(side, STRIP), halo=min(side, STRIP))[0]
+
+
+def _roughness(texture: Tensor, seen: Tensor) -> Tensor:
+    """Root mean square of the faint detail of skin, where it was ``seen``, ``(B, 1, 1, 1)``, log units."""
+    light = log_texels(texture)
+    detail = (light - blur(light, WIDTH * light.shape[-1])).mean(1, keepdim=True).clamp(-FAINT, FAINT)
+    return channel_means(detail.square(), skin_mask(light.shape[-1]).to(light) * seen).sqrt()
 
 
 def closed_form(texture: Tensor, visibility: Tensor, studio: Tensor, exemplars: Tensor | None) -> Tensor:

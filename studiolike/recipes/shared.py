@@ -110,13 +110,17 @@ EXEMPLARS, EXEMPLAR_SIZE = 16, 512  # more people bring nothing, by the perceptu
 
 
 def choose_exemplars(context: Context) -> None:
-    """People of the few-shot set whose studio textures lend detail to what nobody saw; drawn anew, larger than the set's."""
+    """People of the few-shot set whose studio textures lend detail to what nobody saw; drawn anew, larger than the set's.
+
+    All are shaven: whoever has a beard shows it to the camera, and nobody else should get one."""
     from ..detail.exemplars import choose
     from ..synth.head import synthesise_subjects
     from ..synth.studio import studio_texture
+    from ..synth.traits import BEARDS, draw_traits
 
     data = permitted(context.data, "few")
     people = studio_subjects(data, "few")
+    people = people[draw_traits(torch.as_tensor(data.seeds)[people])["beard"].cpu() == BEARDS.index("none")]
     chosen = people[choose(data.studio_batch(people), EXEMPLARS)]
     seeds = torch.as_tensor(data.seeds)[chosen]
     drawn = torch.cat([studio_texture(synthesise_subjects(seed[None], EXEMPLAR_SIZE)) for seed in seeds])

@@ -30,7 +30,8 @@ def texels_of(light: Tensor) -> Tensor:
 
 
 @lru_cache(8)
-def _skin(size: int) -> Tensor:
+def skin_mask(size: int) -> Tensor:
+    """Skin of the face, ``(1, 1, size, size)`` in [0, 1]."""
     return region_mask("skin_face", size)[None]
 
 
@@ -45,7 +46,7 @@ def skin_level(texture: Tensor, visibility: Tensor | None = None) -> Tensor:
     size = min(texture.shape[-1], 256)  # a mean over thousands of texels needs no more
     visibility = torch.ones_like(texture[:, :1]) if visibility is None else visibility
     texture, visibility = resize_observed(texture, visibility, size)
-    weight = _skin(size).to(texture) * visibility
+    weight = skin_mask(size).to(texture) * visibility
     return (log_texels(texture).mean(1, keepdim=True) * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..image import from_signed
 from ..inversion.distance import resize_observed
 from ..stylegan2 import encode
+from .hair import with_hair
 from .network import ToneNet, log_texels, skin_level, texels_of, with_level
 
 KEPT = 1.0  # log units: how far from what is read, at most, the level of a photo is kept; beyond, it is wrongly exposed
@@ -53,7 +54,9 @@ def paint(
     if keep_tone:
         shown = skin_level(*(x.chunk(2)[0] for x in (texture, visibility)))
         level = level + (shown - level).clamp(-KEPT, KEPT).nan_to_num(0.0)
-    return studio if tone is None and not keep_tone else with_level(studio, level)
+    if tone is not None or keep_tone:
+        studio = with_level(studio, level)
+    return with_hair(studio, *(x.chunk(2)[0] for x in (texture, visibility)))
 
 
 @torch.no_grad()

@@ -1,0 +1,79 @@
+"""Hair as the capture shows it: its colour, and where it begins.
+
+G_studio guesses hair from few texels, and what nobody has among the people that it learnt from it cannot paint. But where hair
+was seen, the phone's own texels say what is hair and what is not: after the light that falls on the face is taken from them,
+hair is darker than the skin beside it. Two things are corrected then, both smoothly:
+
+1. *Colour.* All hair that G_studio painted is moved by the difference of the two mean colours of hair, where it is larger than
+   light can make it.
+2. *Place.* Where one of the two shows hair and the other skin, the phone is right.
+
+It is a matter of what is outside the face and of its upper rim. Nothing changes where only the face's oval was seen.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+
+import torch
+from torch import Tensor
+
+from ..evaluation.masked import channel_means, masked_blur
+from ..image import blur
+from ..layout import region_mask
+from .network import log_texels, skin_mask, texels_of
+
+DARKER, SOFT = 0.5, 0.2  # log units: darker than skin by the first is hair as likely as not; how soft the border is
+LIGHT = 5 / 128  # standard deviation, as a share of the side, of the light that is taken from the face
+RIM = 6 / 128  # how far hair may hang into the face, as a share of the side
+NEAR = 2 / 128  # and of what is compared
+LIKE = 0.3  # log units: hair of mean colours nearer than this is of one colour, the rest is light
+ENOUGH = 0.01  # share of the layout in which hair must be seen for its colour to count half
+
+
+@lru_cache(8)
+def hair_mask(size: int) -> Tensor:
+    """Where hair may be: the scalp, and the upper rim of the face's oval; ``(1, 1, size, size)`` in [0, 1]."""
+    outside, face = region_mask("scalp", size)[None], region_mask("face", size)[None]
+    rim = (2 * blur(1 - face, RIM * size)).clamp(0, 1) * region_mask("crown", size)[None] * face
+    return outside + rim
+
+
+def hair_likelihood(light: Tensor, skin: Tensor) -> Tensor:
+    """How likely texels show hair, ``(B, 1, H, W)`` in [0, 1].
+
+    Args:
+        light: smooth log light ``(B, 3, H, W)``, evenly lit. skin: mean log light of the skin beside it, ``(B, 1, 1, 1)``.
+    """
+    return torch.sigmoid((skin - light.mean(1, keepdim=True) - DARKER) / SOFT)
+
+
+def with_hair(studio: Tensor, texture: Tensor, visibility: Tensor) -> Tensor:
+    """G_studio's texture with the capture's hair, see the module's text.
+
+    Args:
+        studio: ``(B, 3, H, W)`` sRGB in [0, 1]. texture: the capture's, the same shape. visibility: ``(B, 1, H, W)`` in [0, 1].
+    Returns:
+        ``(B, 3, H, W)`` sRGB in [0, 1].
+    """
+    side = studio.shape[-1]
+    painted, own = log_texels(studio), log_texels(texture)
+    skin, may = (mask.to(studio) for mask in (skin_mask(side), hair_mask(side)))
+    face, seen = skin * visibility.square(), may * visibility
+    hair = partial(hair_likelihood, skin=channel_means(painted.mean(1, keepdim=True), face))
+
+    # the light is read where both show skin
+    evenly = own + channel_means(painted - own, face)
+    face = face * (1 - may * (hair(evenly) - hair(painted)).abs())
+    own = own + blur(masked_blur(painted - own, face, LIGHT * side), LIGHT * side)
+
+    near, weight = NEAR * side, seen * visibility
+    shown = masked_blur(own, weight, near)
+    there, everywhere = seen * hair(shown), may * hair(painted)
+    apart = channel_means(own, there) - channel_means(painted, everywhere)
+    known = there.mean((2, 3), keepdim=True)
+    sure = known / (known + ENOUGH) * (1 - LIKE / apart.abs().mean(1, keepdim=True).clamp_min(LIKE))
+    painted = painted + apart * sure * everywhere
+    before = masked_blur(painted, weight, near)
+    wrong = (hair(shown) - hair(before)).abs() * seen
+    return texels_of(painted + blur(wrong * (shown - before), 1.0))
