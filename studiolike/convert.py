@@ -146,6 +146,7 @@ def settings_of(command: Convert) -> dict[str, Any]:
         "size": command.size,
         "detail_steps": command.detail_steps,
         "guided": command.guided,
+        "hair": command.hair,
         "borrow": command.borrow,
         "keep_tone": command.keep_tone,
         "tells_shape": command.shape,
@@ -191,7 +192,7 @@ def run(command: Convert, note: Callable[[str], None] = lambda _: None) -> Outco
         for job in waiting:
             try:
                 began = time.perf_counter()
-                person = read_person(job.inputs, command.kind, command.visibility, command.size)
+                person = read_person(job.inputs, command.kind, command.visibility, command.size, whole=command.hair)
                 reading = time.perf_counter() - began
                 if pipe is None:  # only now: a wrong picture is told without waiting for the networks
                     pipe = load(command, device)

@@ -57,11 +57,12 @@ def _places(path: Path) -> list[object]:
     return places
 
 
-def capture_person(photos: tuple[Path, ...], size: int, stored=None, sheet: ContactSheet | None = None):
+def capture_person(photos: tuple[Path, ...], size: int, stored=None, sheet: ContactSheet | None = None, *, whole: bool = True):
     """One person's photos, or one video, as a fused `Capture`; photos that cannot be used are named in its warnings.
 
     Args:
         stored: landmarks of one pose, used for every photo. sheet: gets every picture with what became of it.
+        whole: whether hair and the sides of the head are read as well.
     Raises:
         CaptureError: no photo can be used. InputError: a file that is not readable, alone.
     """
@@ -73,9 +74,10 @@ def capture_person(photos: tuple[Path, ...], size: int, stored=None, sheet: Cont
             raise InputError(f"{shown(videos[0])} is a video: give one video alone, or several photos")
         if stored is not None:
             raise InputError("--landmarks belong to a photo, not to a video")
-        return capture.capture_video(videos[0], size, sheet=sheet)
+        return capture.capture_video(videos[0], size, whole=whole, sheet=sheet)
     given = None if stored is None else [stored] * len(photos)
-    result = capture.capture_photos(photos, size, given, names=[shown(photo) for photo in photos], sheet=sheet)
+    names = [shown(photo) for photo in photos]
+    result = capture.capture_photos(photos, size, given, whole=whole, names=names, sheet=sheet)
     left_out = [f"left out {name}: {reason}" for name, reason in result.quality.get("left_out", {}).items()]
     result.quality = {**result.quality, "warnings": [*left_out, *result.quality.get("warnings", [])]}
     return result
@@ -88,6 +90,8 @@ def capture_files(
     landmarks: Path | None = None,
     save_landmarks: Path | None = None,
     report: Path | None = None,
+    *,
+    whole: bool = True,
 ) -> dict:
     """Unwrap photos of one person, or a video, into ``out`` and its visibility map; returns the quality facts.
 
@@ -113,7 +117,7 @@ def capture_files(
     stored = capture.load_landmarks(landmarks) if landmarks else None
     sheet = ContactSheet()
     try:
-        result = capture_person(photos, size, stored, sheet)
+        result = capture_person(photos, size, stored, sheet, whole=whole)
     finally:
         if report and len(sheet):
             sheet.write(report)
@@ -135,11 +139,12 @@ class PersonInput:
     shape: Tensor | None = None
 
 
-def read_person(paths: tuple[Path, ...], kind: str, visibility: Path | None, size: int) -> PersonInput:
+def read_person(paths: tuple[Path, ...], kind: str, visibility: Path | None, size: int, *, whole: bool = True) -> PersonInput:
     """A texture file, a photo, several photos of one person, or a video, made ready for the chain.
 
     With ``kind="auto"`` a single picture is a texture if a visibility map lies beside it or if it resembles the mean face
-    of the layout; everything else is unwrapped. What is transparent in a texture is unseen.
+    of the layout; everything else is unwrapped, hair and the
+    sides of the head too if ``whole``. What is transparent in a texture is unseen.
 
     Raises:
         CaptureError, InputError, MissingExtra: see `studiolike.capture` and `io.read_texture`.
@@ -166,7 +171,7 @@ def read_person(paths: tuple[Path, ...], kind: str, visibility: Path | None, siz
         raise InputError(f"--visibility belongs to a texture, and {shown(path)} is none; photos bring their own")
     # landmarks of many pictures differ by half a per cent of the face width: finer than that their blend holds nothing
     largest = 2048 if len(paths) <= FEW_PHOTOS and not is_video(path) else 1024
-    result = capture_person(paths, min(max(size, 256), largest))
+    result = capture_person(paths, min(max(size, 256), largest), whole=whole)
     kind = "photo" if alone else "video" if is_video(path) else "photos"
     return PersonInput(result.texture, result.visibility, {"kind": kind, **result.quality}, result.shape)
 

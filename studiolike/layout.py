@@ -232,7 +232,9 @@ def region_mask(name: str, resolution: int) -> Tensor:
     if name == "scalp":
         rest = 1 - region_mask("face", resolution) - region_mask("ears", resolution) - region_mask("neck", resolution)
         return rest.clamp(0, 1)
-    raise InputError(f"unknown region '{name}'; known: {', '.join([*REGIONS, 'ears', 'neck', 'scalp', 'crown', 'head', 'skin_face'])}")
+    raise InputError(
+        f"unknown region '{name}'; known: {', '.join([*REGIONS, 'ears', 'neck', 'scalp', 'crown', 'head', 'skin_face'])}"
+    )
 
 
 def face_mask(resolution: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from studiolike import layout
 from studiolike.capture import Capture, Pose, astronaut_landmarks, capture_photo, fit_pose, unwrap
+from studiolike.capture.person import PersonMap
 from studiolike.capture.pose import to_view
 from studiolike.errors import CaptureError, InputError
 
@@ -37,9 +38,9 @@ def smooth_texture(res: int, seed: int = 0, cells: int = 12) -> torch.Tensor:
     return (F.interpolate(noise, (res, res), mode="bicubic", align_corners=True)[0] * 0.7 + 0.15).clamp(0, 1)
 
 
-def photograph(texture: torch.Tensor, pose: Pose, size: int, res: int = 96) -> np.ndarray:
-    """Draw the textured face."""
-    inside = layout.face_coverage(res)[0] >= 0
+def photograph(texture: torch.Tensor, pose: Pose, size: int, res: int = 96, whole: bool = False) -> np.ndarray:
+    """Draw the textured face, or the whole head."""
+    inside = (layout.face_coverage(res)[0] >= 0) | torch.tensor(whole)
     number = torch.full((res, res), -1)
     number[inside] = torch.arange(int(inside.sum()))
     place = to_view(pose.apply(layout.position_map(res)[:, inside].T.double().numpy()))
@@ -72,7 +73,7 @@ def test_a_known_texture_comes_back_where_it_was_seen(angles):
 
 def test_shapes_ranges_and_fill():
     pose, points = posed(128, 90)
-    capture = capture_photo(photograph(smooth_texture(64), pose, 128), 64, points)
+    capture = capture_photo(photograph(smooth_texture(64), pose, 128), 64, points, whole=False)
     assert capture.texture.shape == (1, 3, 64, 64) and capture.visibility.shape == (1, 1, 64, 64)
     assert capture.texture.dtype == capture.visibility.dtype == torch.float32
     for tensor in (capture.texture, capture.visibility):
@@ -80,6 +81,71 @@ def test_shapes_ranges_and_fill():
     outside = layout.face_mask(64)[None] == 0
     assert capture.visibility[outside].max() == 0
     assert capture.texture[outside.expand(-1, 3, -1, -1)].min() > 0.05  # filled, not black
+
+
+@pytest.fixture
+def everything_is_the_person(monkeypatch):
+    def of(image, points):
+        return PersonMap(torch.ones(1, 1, 8, 8), np.full(2, -4 * image.shape[0]), np.eye(2) / image.shape[0])
+
+    monkeypatch.setattr(unwrap.PersonMap, "of", of)
+
+
+@pytest.mark.parametrize("yaw", [0.0, -30.0])
+def test_hair_and_sides_of_the_head_come_back_where_they_were_seen(everything_is_the_person, yaw):
+    truth = smooth_texture(64)
+    pose, points = posed(256, 120, yaw=yaw)
+    photo = photograph(truth, pose, 256, whole=True)
+    face, head = (capture_photo(photo, 64, points, whole=whole) for whole in (False, True))
+    crown = layout.region_mask("crown", 64)[None] * (1 - layout.face_mask(64)[None]) > 0.9
+    assert face.visibility[crown].max() == 0
+    seen = crown & (head.visibility > 0.5)
+    assert seen.sum() > 0.2 * crown.sum()
+    error = (head.texture[0] - truth).abs().mean(0)[seen[0, 0]]
+    assert error.mean() < 0.04, error.mean()
+    back = torch.zeros_like(crown)
+    back[..., 20:, :4] = back[..., 20:, -4:] = True
+    assert head.visibility[back].max() == 0
+    never = (layout.region_mask("ears", 64) + layout.region_mask("neck", 64))[None] > 0.99
+    assert head.visibility[never].max() == 0
+    # and in the face nothing is lost by it
+    assert (head.visibility - face.visibility)[:, layout.face_mask(64) > 0.5].min() > -0.02
+
+
+def test_what_is_behind_a_person_is_never_seen(monkeypatch):
+    monkeypatch.setattr(unwrap.PersonMap, "at", lambda self, position: torch.zeros_like(position[:1]))
+    pose, points = posed(256, 120)
+    photo = photograph(smooth_texture(64), pose, 256, whole=True)
+    outside = layout.face_mask(64)[None] == 0
+    assert capture_photo(photo, 64, points).visibility[outside].max() == 0
+
+
+def test_the_person_is_told_from_the_background_in_any_turn_of_the_picture():
+    image, points = pytest.importorskip("skimage.data").astronaut(), astronaut_landmarks().points
+    middle, width = points[:, :2].mean(0), np.ptp(points[:, 0])
+    up = points[10, :2] - points[152, :2]  # from the chin to the forehead
+    hair, beside = points[10, :2] + 0.15 * up, middle + (1.1 * width, -0.5 * width)
+    turned = np.rot90(image).copy()  # counter-clockwise: (x, y) → (y, width − x)
+    places = np.array([middle, hair, beside, (-50.0, -50.0)])
+    for picture, marks, at in (
+        (image, points, places),
+        (turned, quarter_turn(points, image.shape[1]), quarter_turn(places, image.shape[1])),
+    ):
+        sure = PersonMap.of(picture, marks).at(torch.from_numpy(at.T).float()[:, None])
+        np.testing.assert_allclose(sure[0, 0], [1, 1, 0, 0], atol=0.02)
+
+
+def quarter_turn(places: np.ndarray, width: int) -> np.ndarray:
+    return np.concatenate([places[:, 1:2], width - places[:, :1], places[:, 2:]], 1)
+
+
+def test_the_hair_of_the_demo_photo_is_read():
+    image = pytest.importorskip("skimage.data").astronaut()
+    shot = capture_photo(image, 128, astronaut_landmarks())
+    hair = (layout.region_mask("crown", 128) * layout.region_mask("scalp", 128) * (shot.visibility[0] > 0.7)).bool()
+    assert hair.sum() > 0.04 * 128**2
+    red, _, blue = shot.texture[0][:, hair[0]].mean(1).tolist()
+    assert red > 1.3 * blue  # she is fair, and the wall behind her is grey
 
 
 def test_the_far_side_of_a_turned_head_is_not_seen():
@@ -95,7 +161,7 @@ def test_the_far_side_of_a_turned_head_is_not_seen():
 
 def test_the_nose_hides_the_cheek_behind_it():
     from studiolike.capture.occlusion import DepthBuffer
-    from studiolike.capture.unwrap import face_surface
+    from studiolike.capture.surface import face_surface
 
     pose, points = posed(224, 130, yaw=45.0)
     surface = face_surface(points, pose, 64)

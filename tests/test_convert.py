@@ -216,7 +216,7 @@ def test_pictures_of_a_folder_are_read_one_by_one(tmp_path, capsys, mirror, monk
     for k in range(5):
         save_texture(tmp_path / "in" / f"{k}.png", k)
     events, read = [], convert.read_person
-    monkeypatch.setattr(convert, "read_person", lambda *a: events.append("read") or read(*a))
+    monkeypatch.setattr(convert, "read_person", lambda *a, **k: events.append("read") or read(*a, **k))
     whole = Mirror.__call__
     monkeypatch.setattr(Mirror, "__call__", lambda self, *a, **k: events.append("work") or whole(self, *a, **k))
     run(capsys, tmp_path / "in", "-o", tmp_path / "out")

@@ -41,6 +41,7 @@ class DepthBuffer:
         values = np.full((CELLS, CELLS), -np.inf)
         values.flat[hits.pixel.numpy()] = hits.near.numpy()
         return cls(values, low, scale)
+
     @classmethod
     def of_map(cls, position: Tensor, depth: Tensor) -> DepthBuffer:
         """Draw a surface whose texels lie at ``position (2, N, N)`` in pixels, and at ``depth (1, N, N)`` toward the camera."""

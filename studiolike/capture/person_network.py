@@ -32,12 +32,16 @@ class Gate(nn.Module):
 class InvertedResidual(nn.Module):
     """1 × 1 to many channels, a convolution of each, a gate, and 1 × 1 back."""
 
-    def __init__(self, channels: int, wide: int, out: int, kernel: int = 3, *, stride: int = 1, squeezed: int = 0, hard: bool = False):
+    def __init__(
+        self, channels: int, wide: int, out: int, kernel: int = 3, *, stride: int = 1, squeezed: int = 0, hard: bool = False
+    ):
         super().__init__()
         self.act = nn.Hardswish() if hard else nn.ReLU()
         self.widen = nn.Conv2d(channels, wide, 1)
         self.depthwise = (
-            HalvingConv(wide, wide, kernel, groups=wide) if stride == 2 else nn.Conv2d(wide, wide, kernel, padding=kernel // 2, groups=wide)
+            HalvingConv(wide, wide, kernel, groups=wide)
+            if stride == 2
+            else nn.Conv2d(wide, wide, kernel, padding=kernel // 2, groups=wide)
         )
         self.gate = Gate(wide, squeezed) if squeezed else None
         self.narrow = nn.Conv2d(wide, out, 1)

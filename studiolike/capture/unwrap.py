@@ -216,5 +216,3 @@ def sample(image: np.ndarray, surface: Surface, visibility: Tensor, posed: Calla
     texture = torch.zeros(3, *read.shape)
     texture[:, read] = colours[0, :, 0].clamp(0, 1)
     return (F.avg_pool2d(texture, over) if over > 1 else texture), footprint
-
-

@@ -218,6 +218,7 @@ def capture_photos(
     res: int = 512,
     landmarks: Sequence[np.ndarray | StoredLandmarks] | None = None,
     *,
+    whole: bool = True,
     names: Iterable[str] | None = None,
     finder: Finder = find_faces,
     sheet: ContactSheet | None = None,
@@ -228,6 +229,7 @@ def capture_photos(
         images: uint8 RGB ``(H, W, 3)`` each, or files.
         res: side of the texture.
         landmarks: one set per picture; found live when absent.
+        whole: whether hair and the sides of the head are read as well, see `capture_photo`.
         names: what to call the pictures in reasons; by default file names, or ``picture 1``…
         finder: a function that finds landmarks, instead of the networks in the package.
         sheet: gets every picture with what became of it.
@@ -249,7 +251,7 @@ def capture_photos(
         try:
             image = image if isinstance(image, np.ndarray) else read_image(image)
             given = None if landmarks is None else landmarks[number]
-            captures.append(capture_photo(image, res, given, finder=finder))
+            captures.append(capture_photo(image, res, given, whole=whole, finder=finder))
             reason = None
         except (CaptureError, InputError) as error:
             refused[name] = reason = error
@@ -284,9 +286,10 @@ def capture_video(
     res: int = 512,
     frames: int = 24,
     *,
+    whole: bool = True,
     finder: Finder = find_faces,
     sheet: ContactSheet | None = None,
 ) -> Capture:
     """Capture from a short video in which the head turns slowly; arguments and errors as `capture_photos`."""
     names = (f"frame {number + 1}" for number in range(frames))
-    return capture_photos(read_frames(path, frames), res, names=names, finder=finder, sheet=sheet)
+    return capture_photos(read_frames(path, frames), res, whole=whole, names=names, finder=finder, sheet=sheet)

@@ -49,6 +49,8 @@ class Capture:
     """use stored landmarks, so that several photos of one pose unwrap exactly alike"""
     save_landmarks: Path | None = None
     """store the landmarks that were found"""
+    hair: bool = True
+    """read hair and the sides of the head too; without, for somebody in a hat or a scarf, the face alone"""
     report: Path | None = None
     """contact sheet of the photos or frames that were used and left out, with reasons: .png or .html"""
 
@@ -56,7 +58,9 @@ class Capture:
         without_compiler()
         from ..files import capture_files
 
-        quality = capture_files(self.photos, self.out, self.size, self.landmarks, self.save_landmarks, self.report)
+        quality = capture_files(
+            self.photos, self.out, self.size, self.landmarks, self.save_landmarks, self.report, whole=self.hair
+        )
         for warning in quality.get("warnings", []):
             say(f"note: {warning}")
         say(f"wrote {self.out}")
@@ -86,6 +90,8 @@ class Convert:
     """of the diffusion sampler, up to 1000; 0: fusion alone"""
     guided: bool = True
     """whether the phone texture's detail is looked at; without it, detail is invented"""
+    hair: bool = True
+    """read hair and the sides of the head from a photo too; without, for somebody in a hat or a scarf, the face alone"""
     borrow: bool = True
     """give what the picture did not show the detail of somebody else's hair, ears and skin"""
     keep_tone: bool = True

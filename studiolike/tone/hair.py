@@ -8,7 +8,7 @@ hair is darker than the skin beside it. Two things are corrected then, both smoo
    light can make it.
 2. *Place.* Where one of the two shows hair and the other skin, the phone is right.
 
-It is a matter of what is outside the face and of its upper rim. Nothing changes where only the face's oval was seen.
+It is a matter of what is outside the face and of its upper rim. Nothing changes where no hair was seen.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ def with_hair(studio: Tensor, texture: Tensor, visibility: Tensor) -> Tensor:
 
     near, weight = NEAR * side, seen * visibility
     shown = masked_blur(own, weight, near)
-    there, everywhere = seen * hair(shown), may * hair(painted)
+    there, everywhere = seen * hair(shown).square(), may * hair(painted)  # squared: much skin must not pass for little hair
     apart = channel_means(own, there) - channel_means(painted, everywhere)
     known = there.mean((2, 3), keepdim=True)
-    sure = known / (known + ENOUGH) * (1 - LIKE / apart.abs().mean(1, keepdim=True).clamp_min(LIKE))
+    sure = known.square() / (known.square() + ENOUGH**2) * (1 - LIKE / apart.abs().mean(1, keepdim=True).clamp_min(LIKE))
     painted = painted + apart * sure * everywhere
     before = masked_blur(painted, weight, near)
     wrong = (hair(shown) - hair(before)).abs() * seen
