@@ -441,8 +441,8 @@ figures.show(
         ["astronaut", *["synthetic"] * 4],
     ),
     "The astronaut's unwrapped texture beside four synthetic phone captures, above "
-    "through the astronaut's visibility, below whole. The real texture ends at the "
-    "face's outline; the synthetic ones go on over ears, hair and neck.",
+    "through the astronaut's visibility, below whole. The real texture ends where one "
+    "photograph ends; the synthetic ones go on over ears, neck and the back of the head.",
 )
 ours = torch.cat([shots.texture, many.texture])
 ours_seen = torch.cat([shots.visibility, many.visibility])
@@ -458,7 +458,7 @@ notebook.table_of(
 # One photograph proves nothing about all photographs, and numbers inside a range do not make a picture real.
 # By eye, the differences are:
 #
-# - **Coverage.** A photo unwraps as far as the face mesh reaches. Half of our captures are cut to that oval; the other half, films from two or three sides, also see ears, hair and neck, which no mesh of landmarks does.
+# - **Coverage.** A face mesh reaches as far as the face, and half of our captures are cut to that oval; the other half, films from two or three sides, also see ears, hair and neck. A real photo lies between: beside the oval it shows hair and the sides of the head, on a shape that landmarks do not tell.
 # - **Features.** Real eyes, brows and lips are sharper, more varied and better attached to the face than painted ones. The synthetic eye is the weakest part.
 # - **Shape and expression.** Our heads are neutral. A smile moves skin, opens lips, bares teeth and makes folds; the generator knows nothing of it.
 # - **Skin.** Ours has pores, marks and blotches in layers, but no real person's history; at high resolution it looks painted.

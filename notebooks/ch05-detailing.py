@@ -198,6 +198,7 @@ figures.show(
 
 # %% [markdown]
 # The phone texture's level is wrong by {glue:text}`ch05_tone_phone:.2f` log units, G_studio's by {glue:text}`ch05_tone_g_studio:.2f`, and the one that the network reads by {glue:text}`ch05_tone_tone:.2f`; 0.69 would be a factor of two.
+# Hair is treated likewise, with no network: where a capture shows hair and G_studio skin, or the reverse, the capture is right, and hair that nobody saw takes the colour of the hair that was seen (`studiolike/tone/hair.py`).
 # Everything here, fusion above included, begins with G_studio's texture in that tone.
 #
 # Two more things steady it.
@@ -390,7 +391,8 @@ notebook.tell("ch05", facts | {"some": len(lab.phone[some])})
 #
 # A generator that was asked for one texture of many possible ones paints their mean: hair without strands, ears without folds, and a visible border where the photograph ends.
 # No capture can say what is right there, so the chain *borrows*.
-# Of {glue:text}`ch05_exemplars` exemplars, studio textures of people of the few-shot set, it takes the one that is most like the generator's picture in the hole, or its mirror image, and puts the exemplar's detail on the generator's light by {eq}`eq-ch05-fuse`, the exemplar in the phone's place: texture transfer by example {cite}`efros2001quilting`.
+# Of {glue:text}`ch05_exemplars` exemplars, studio textures of people of the few-shot set, it takes the one that is most like the generator's picture in the hole, or its mirror image, and puts the exemplar's detail on the generator's light as in {eq}`eq-ch05-fuse`, the exemplar in the phone's place: texture transfer by example {cite}`efros2001quilting`.
+# Hair lends to hair and skin to skin, and of skin only what is faint and no rougher than the skin that was seen: a mole or a stubbly chin is somebody's own.
 # Observed texels stay as they are, and so do eyes, brows and lips, by which people are known.
 
 # %%

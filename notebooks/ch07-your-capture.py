@@ -128,6 +128,10 @@ figures.show(
 # The cosine $n \cdot c$ between the surface's normal $n$ and the direction $c$ to the camera tells how squarely a place is seen, and the ramp rises from 0 at a grazing angle to 1.
 # A bracket is 1 where it is true and 0 elsewhere; a depth buffer is a picture of how far the nearest surface is, so it knows what hides what.
 # How the authors weight their frames we do not know; this visibility is our choice.
+#
+# The landmarks end at the face's oval, and a person does not.
+# Beyond it, $r$ runs on smoothly over the base head, and a third small network (MediaPipe's selfie segmentation) tells the person from the wall behind: where the photo shows the person, hair and the sides of the head are read as well.
+# Ears and neck are left out, because nobody's are where the base head has them.
 
 # %%
 notebook.source(capture.unwrap.visibility_map)
@@ -209,8 +213,8 @@ notebook.ledger("shape", limits=True)
 # The table asks the same where the shape is known: how well does a head, photographed and found again, say what tells people apart?
 # Look at the column for depth before you trust a profile: one picture says next to nothing of it, so it stays mostly the base head's.
 #
-# Only the face comes from the photograph.
-# Turn the head: scalp, ears, neck and back are what the generator thinks belongs to such a face.
+# Turn the head: ears, neck and the back of it are what the generator thinks belongs to such a face.
+# The hair in front is the photo's, and the rest of it got its colour from there: after the light of the face is taken from it, hair is what is darker than the skin beside it.
 # In Jupyter or Colab, the picture below it moves one lamp around the head: light that stays where it was is in the texture.
 
 # %%
@@ -285,7 +289,7 @@ notebook.tell("ch07", shown.gap(home))
 # - **Expression.** Training heads look neutral; this one smiles, and the folds of a smile are neither light nor pigment.
 # - **Registration.** Synthetic textures are registered perfectly; landmarks are off by a pixel or two, which is several texels here.
 # - **Camera.** A professional portrait has its own colour processing and soft light, unlike our simulated phone.
-# - **Coverage.** The training captures go around the head; one photograph shows the face only.
+# - **Coverage.** Half of the training captures go around the head, the others end at the face's oval; one photograph shows the front of a head.
 #
 # The remedy for all five is data: real registered captures, which we may not ship, or a better generator.
 # The authors trained on real captures of many people {cite}`athar2024bridging`, and what they report is not shown by this chapter.

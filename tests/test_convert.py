@@ -284,8 +284,8 @@ def test_files_of_one_person_are_read_together_and_a_video_stands_alone(tmp_path
     monkeypatch.setattr(
         files,
         "capture_person",
-        lambda paths, size, stored=None: (
-            asked.append((paths, size))
+        lambda paths, size, stored=None, *, whole: (
+            asked.append((paths, size, whole))
             or SimpleNamespace(
                 texture=torch.zeros(1, 3, 64, 64), visibility=torch.ones(1, 1, 64, 64), quality={"frames": 2}, shape=None
             )
@@ -296,7 +296,7 @@ def test_files_of_one_person_are_read_together_and_a_video_stands_alone(tmp_path
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"")
     assert files.read_person((clip,), "auto", None, 512).facts["kind"] == "video"
-    assert asked == [(photos, 512), ((clip,), 512)]
+    assert asked == [(photos, 512, True), ((clip,), 512, True)]
     with pytest.raises(InputError, match="texture"):
         files.read_person(photos, "texture", None, 512)
 
@@ -305,7 +305,7 @@ def test_a_photo_without_a_face_among_several_is_named_and_the_others_used(tmp_p
     from studiolike import capture, files
     from studiolike.errors import CaptureError
 
-    def take(image, size, stored=None, finder=None):
+    def take(image, size, stored=None, *, whole, finder):
         if image.mean() < 50:
             raise CaptureError("no face was found")
         return capture.Capture(torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64), np.zeros((468, 3)), {})

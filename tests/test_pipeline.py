@@ -18,6 +18,7 @@ from studiolike.pipeline import StudioPipeline
 from studiolike.protocols import PROTOCOLS
 from studiolike.stylegan2 import encode
 from studiolike.tone import skin_level, with_level
+from studiolike.tone.hair import with_hair
 from studiolike.tone.network import log_texels
 from studiolike.tone.translation import KEPT
 
@@ -58,7 +59,7 @@ def test_the_chain_is_encoder_generator_and_detailer_and_without_a_size_512(pipe
         light = (log_texels(left) + log_texels(right.flip(-1))) / 2
         drawn = linear_to_srgb((light.exp() - DARK).clamp(0, 1))
         opinions = torch.stack([pipe.tone(*small), pipe.tone(*mirrored), skin_level(drawn)])
-        toned = with_level(drawn, opinions.median(0).values)
+        toned = with_hair(with_level(drawn, opinions.median(0).values), *small)
     assert torch.allclose(out.w_plus, codes, atol=1e-5) and torch.allclose(out.studio_lr, toned, atol=1e-5)
     assert torch.allclose(pipe.encode(*phone), out.w_plus, atol=1e-5)
     assert torch.equal(pipe.translate(codes), left)

@@ -33,7 +33,7 @@ class DepthBuffer:
 
     @classmethod
     def of(cls, points: np.ndarray, triangles: Tensor | None = None) -> DepthBuffer:
-        """Draw vertices ``(V, 3)`` in pixels (x right, y down, z away) and their ``triangles (T, 3)``; None: landmarks and theirs."""
+        """Draw vertices ``(V, 3)`` in pixels (x right, y down, z away) and ``triangles (T, 3)``; None: landmarks and theirs."""
         low, span = points[:, :2].min(0), float(np.ptp(points[:, :2], axis=0).max())
         scale = (CELLS - 1 - 2 * BORDER) / max(span, 1e-6)
         vertices = np.concatenate([(points[:, :2] - low) * scale + BORDER + 0.5, -points[:, 2:]], 1)  # a cell's middle is whole

@@ -7,7 +7,6 @@ over from it by the mean of both.
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config

@@ -77,7 +77,8 @@ def head_surface(points: np.ndarray, pose: Pose, res: int) -> Surface:
     if side < res:
         around = F.interpolate(around[None], res, mode="bilinear", align_corners=False)[0]
     own = torch.cat([face.position, face.depth, face.facing])
-    return Surface(*torch.where(face.mask > 0, own, around).split((2, 1, 1)), face.mask)
+    position, depth, facing = torch.where(face.mask > 0, own, around).split((2, 1, 1))
+    return Surface(position, depth, facing, face.mask)
 
 
 def map_normals(positions: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .. import avatar, capture, cli, evaluation, layout
-from ..capture import unwrap
+from ..capture.surface import head_surface
 from ..chain import StudioOutput
 from ..evaluation.chips import chip_view
 from ..evaluation.face_judge import photo_distance
@@ -67,17 +67,17 @@ def landmarks_figure(lab: Photograph) -> Figure:
 
 def unwrapped(lab: Photograph) -> dict[str, float | str]:
     """From the photograph to the texture, as a figure; what was measured of the capture, as a table; for the prose."""
-    shot, surface = lab.shot, surface.face_surface(lab.points, capture.fit_pose(lab.points), lab.size)
+    shot, posed = lab.shot, head_surface(lab.points, capture.fit_pose(lab.points), lab.size)
     pictures = [
         resize(crop(lab.photo)[None], 256)[0],
-        surface.facing.clamp(0, 1),
+        posed.facing.clamp(0, 1),
         shot.visibility[0],
         (shot.texture * shot.visibility)[0],
         shot.texture[0],
     ]
     figures.show(
         figures.texture_grid([pictures], (), ["photo", "facing the camera", "visibility", "what was seen", "filled smoothly"]),
-        "From the photo to a texture: the face; how squarely each texel of the layout faces the camera (white: squarely); the "
+        "From the photo to a texture: the photo; how squarely each texel of the layout faces the camera (white: squarely); the "
         "visibility map, which also knows what is hidden or outside of the picture; the texture where it was seen; and the "
         "texture with a smooth fill elsewhere.",
     )

@@ -1,7 +1,7 @@
 """Where the cameras stand, how they expose, and what a face mesh sees of their pictures.
 
 Half of the captures are one photograph, unwrapped by a face mesh: only the face's oval comes in, as from
-`capture.capture_photo`. The others are a short film of the whole head from two or three sides.
+`capture.capture_photo` without hair. The others are a short film of the whole head from two or three sides.
 """
 
 from __future__ import annotations
