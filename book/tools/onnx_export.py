@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from project import BookError
 from studiolike import capture, io, weights
-from studiolike.capture import face_networks
+from studiolike.capture import face_networks, person_network
 from studiolike.chain import RESOLUTION
 from studiolike.detail.exemplars import closed_form
 from studiolike.image import resize
@@ -173,6 +173,12 @@ def write_face_mesh(path: Path) -> None:
     """The mesh of landmarks as ONNX: ``crop (1, 3, 192, 192)`` in [0, 1] → ``points (1, 468, 3)``, ``presence (1,)``."""
     crop = torch.rand(1, 3, face_networks.MESH_SIDE, face_networks.MESH_SIDE)
     write(capture.detection.mesh(), (crop,), (("crop",), ("points", "presence")), path)
+
+
+def write_person_mask(path: Path) -> None:
+    """The person mask as ONNX: ``picture (1, 3, 256, 256)`` in [0, 1] → ``probability (1, 1, 256, 256)``."""
+    picture = torch.rand(1, 3, person_network.PERSON_SIDE, person_network.PERSON_SIDE)
+    write(capture.person.network(), (picture,), (("picture",), ("probability",)), path)
 
 
 def write_face_detector(path: Path, side: int) -> None:

@@ -47,7 +47,7 @@ RUNTIME_FILES = (
 NAMES = ("Lightest skin", "Middle", "Darkest skin", "Astronaut")
 DETECTOR_SIDES = (128, 256)
 TRUE = "The head has the synthetic person's true shape, which the phone did not measure."
-COORDINATES = 256  # texels of the position map that goes to the browser; the face is smooth, so it interpolates
+COORDINATES = 256  # texels of the maps of the base head that go to the browser; they are smooth, so it interpolates
 
 
 def faces() -> dict[str, before_after.Row]:
@@ -69,18 +69,19 @@ def closing() -> Tensor:
 
 
 def write_geometry(path: Path) -> None:
-    """What unwrapping a photo and making its head need, as one file of little-endian numbers: see ``photo.js``, which reads it.
+    """What unwrapping a photo and making its head need, as one file of little-endian numbers: see ``layout.js``, which reads it.
 
     float32: 468 × 3 vertices in cm, 468 × 2 places in the layout, 468 × 9 as `closing` gives them, 3 × `COORDINATES`² position
-    map; then uint16: 9 × 2 points of the upper and the lower lip, triangles.
+    map; then uint16: 9 × 2 points of the upper and the lower lip, triangles; then uint8 from 0 to 255, 2 × `COORDINATES`²: all
+    above the brows, and ears and neck.
     """
     numbers = [layout.face_vertices(), layout.landmark_uv(), closing(), layout.position_map(COORDINATES)]
     whole = [np.column_stack([UPPER_LIP, LOWER_LIP]), layout.face_triangles().numpy()]
+    crown, ears, neck = (layout.region_mask(name, COORDINATES) for name in ("crown", "ears", "neck"))
+    parts = [part.numpy().astype("<f4") for part in numbers] + [part.astype("<u2") for part in whole]
+    parts.append((torch.cat([crown, (ears + neck).clamp(0, 1)]) * 255).round().byte().numpy())
     with io.atomic(path) as temporary:
-        temporary.write_bytes(
-            b"".join(part.numpy().astype("<f4").tobytes() for part in numbers)
-            + b"".join(part.astype("<u2").tobytes() for part in whole)
-        )
+        temporary.write_bytes(b"".join(part.tobytes() for part in parts))
 
 
 def write_head(mesh: avatar.HeadMesh, path: Path) -> None:
@@ -137,6 +138,7 @@ def write(folder: Path, runtime: Path = RUNTIME) -> bool:
             shutil.copy(runtime / name, folder)
         onnx_export.write_chain(folder / "chain.onnx", pipe)
         onnx_export.write_face_mesh(folder / "face_mesh.onnx")
+        onnx_export.write_person_mask(folder / "person_mask.onnx")
         for side in DETECTOR_SIDES:
             onnx_export.write_face_detector(folder / f"face_detector{side}.onnx", side)
         write_geometry(folder / "geometry.bin")

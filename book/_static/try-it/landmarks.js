@@ -1,7 +1,8 @@
 /* Finding a face and its 468 landmarks: the steps of studiolike/capture/detection.py, whose comments say why.
    Places are [x, y] or [x, y, z] in pixels of the picture; the centre of the first pixel is at 0.5. */
 
-const LOOK = 2.2, MARGIN = 1.5, MARGINS = [1.4, 1.45, 1.5, 1.55, 1.6], AT_REST = 0.002, MOST_STEPS = 8;
+export const MARGIN = 1.5; // side of the crop for the mesh in widths of the face
+const LOOK = 2.2, MARGINS = [1.4, 1.45, 1.5, 1.55, 1.6], AT_REST = 0.002, MOST_STEPS = 8;
 const MESH_SIDE = 192, DETECTOR_SIDES = [128, 256], RIGHT_EYE = 33, LEFT_EYE = 263, SECOND_FACE = 0.5;
 
 export class PhotoError extends Error {}
@@ -37,10 +38,11 @@ export class Picture {
     return this.levels.get(factor);
   }
 
-  /** A square crop as three planes in [0, 1], and the function that carries its places back to the picture. */
+  /** A square crop as three planes in [0, 1], and the functions that carry its places back to the picture, and there again. */
   cut(centre, side, angle, pixels, outside = "repeat") {
     const step = side / pixels, cos = step * Math.cos(angle), sin = step * Math.sin(angle), half = pixels / 2;
     const back = ([x, y]) => [(x - half) * cos - (y - half) * sin + centre[0], (x - half) * sin + (y - half) * cos + centre[1]];
+    const to = ([x, y]) => [[cos, sin], [-sin, cos]].map(([a, b]) => (a * (x - centre[0]) + b * (y - centre[1])) / step ** 2 + half);
     const shrink = Math.max(1, Math.floor(step)), level = this.reduced(shrink), count = pixels * pixels;
     const planes = new Float32Array(3 * count), colour = [0, 0, 0];
     for (let y = 0; y < pixels; y++) for (let x = 0; x < pixels; x++) {
@@ -49,7 +51,7 @@ export class Picture {
       bilinear(level, px / shrink - 0.5, py / shrink - 0.5, colour);
       for (let c = 0; c < 3; c++) planes[c * count + y * pixels + x] = colour[c] / 255;
     }
-    return { planes, back };
+    return { planes, back, to };
   }
 }
 
@@ -78,10 +80,11 @@ async function detect(model, picture, centre, side, pixels) {
   return found.sort((a, b) => b.score - a.score);
 }
 
+const upright = (right, left) => Math.atan2(left[1] - right[1], left[0] - right[0]); // by the corners of the eyes
 const distance = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
 
-/** Centre and side of the crop that landmarks ask for, and the corners of the eyes that make it upright. */
-function frame(points) {
+/** Centre and side of the crop that landmarks ask for, and the angle that makes it upright. */
+export function frame(points) {
   const right = points[RIGHT_EYE], left = points[LEFT_EYE], length = Math.max(distance(right, left), 1e-6);
   const along = [(left[0] - right[0]) / length, (left[1] - right[1]) / length], low = [Infinity, Infinity], high = [-Infinity, -Infinity];
   for (const [x, y] of points) {
@@ -92,12 +95,11 @@ function frame(points) {
   }
   const [a, b] = [(low[0] + high[0]) / 2, (low[1] + high[1]) / 2];
   const centre = [a * along[0] - b * along[1], a * along[1] + b * along[0]];
-  return { centre, side: MARGIN * Math.max(high[0] - low[0], high[1] - low[1]), right, left };
+  return { centre, side: MARGIN * Math.max(high[0] - low[0], high[1] - low[1]), angle: upright(right, left) };
 }
 
 /** Mean landmarks of upright crops of these sides, or null if the network says that this is no face. */
-async function readMesh(model, picture, { centre, right, left }, sides) {
-  const angle = Math.atan2(left[1] - right[1], left[0] - right[0]);
+async function readMesh(model, picture, { centre, angle }, sides) {
   const mean = Array.from({ length: 468 }, () => [0, 0, 0]);
   let presence = 0;
   for (const side of sides) {
@@ -126,7 +128,7 @@ export async function findLandmarks(model, picture) {
   }
   const near = await detect(model, picture, best.centre, LOOK * best.side, 128);
   let face = near.length ? near[0] : best;
-  face = { ...face, side: MARGIN * face.side };
+  face = { ...face, side: MARGIN * face.side, angle: upright(face.right, face.left) };
   let points = null;
   for (let step = 0; step < MOST_STEPS; step++) {
     const before = points;

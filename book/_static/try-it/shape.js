@@ -1,7 +1,8 @@
 /* The shape of the face in a photo, and the head that has it: the steps of studiolike/capture/shape.py, studiolike/avatar/shape.py
    and studiolike/avatar/mesh.py, whose comments say why. Points are [x, y, z] in head space, cm. */
 
-import { COORDINATES, coverage, fillUnobserved, fitPose } from "./photo.js";
+import { COORDINATES, spread } from "./layout.js";
+import { fitPose } from "./surface.js";
 
 const DEPTH = 0.05, PRIOR = 0.15, ODD = 0.5;
 const GRID = 128; // cells along a side, as in the page of the head
@@ -38,16 +39,8 @@ function closeMouth(shape, { vertices, lips, closing }) {
 
 /** The base head with this face: a position map as Float32Array of 3 · n². */
 function positionMap(shape, geometry) {
-  const n = COORDINATES, { vertices, triangles, positions } = geometry, { triangle, weights } = coverage(n, geometry);
-  const offsets = new Float32Array(3 * n * n), inside = new Float32Array(n * n);
-  triangle.forEach((number, k) => {
-    if (number < 0) return;
-    inside[k] = 1;
-    triangles[number].forEach((corner, j) => {
-      for (let c = 0; c < 3; c++) offsets[c * n * n + k] += weights[3 * k + j] * (shape[corner][c] - vertices[corner][c]);
-    });
-  });
-  return fillUnobserved(offsets, inside, n).map((value, k) => value + positions[k]);
+  const moved = shape.map((point, k) => point.map((value, c) => value - geometry.vertices[k][c]));
+  return spread(moved, geometry).map((value, k) => value + geometry.positions[k]);
 }
 
 /** Places of the vertices of the page's head, for a face of this shape: Float32Array, three numbers each. */

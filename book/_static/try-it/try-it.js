@@ -1,7 +1,9 @@
 /* The page "Try it": choose a face, compute its studio-like texture here, compare, turn the head. */
 
+import { PhotoError } from "./landmarks.js";
+import { loadGeometry } from "./layout.js";
 import { Model, at, difference, fetched, ownTexture, painted, pixels, planes, shipped } from "./model.js";
-import { PhotoError, loadGeometry, unwrapPhoto } from "./photo.js";
+import { unwrapPhoto } from "./photo.js";
 import { readShape, withShape } from "./record.js";
 import { faceShape, headVertices } from "./shape.js";
 
