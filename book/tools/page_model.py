@@ -91,14 +91,22 @@ def write_head(mesh: avatar.HeadMesh, path: Path) -> None:
 
 
 def write_photo(folder: Path) -> None:
-    """The astronaut's portrait, with the landmarks that the package finds and the head they tell, for the second self-test."""
+    """The astronaut's portrait, and landmarks, texture, visibility and head that the package finds, for the second self-test."""
     from skimage.data import astronaut
 
     photo = astronaut()
     Image.fromarray(photo).save(folder / "photo.png")
     points = capture.landmarks(photo)
     (folder / "photo.json").write_text(json.dumps({"points": np.round(points, 2).tolist()}, separators=(",", ":")))
-    write_head(avatar.own_head(capture.face_shape([points])), folder / "photo-head.bin")
+    shot = capture.capture_photo(photo, RESOLUTION, points)
+    write_capture(shot.texture[0], shot.visibility[0], folder / "photo-texture.png", folder / "photo-seen.png")
+    write_head(avatar.own_head(shot.shape), folder / "photo-head.bin")
+
+
+def write_capture(texture: Tensor, seen: Tensor, path: Path, beside: Path) -> None:
+    """A texture ``(3, N, N)`` and its visibility ``(1, N, N)`` as two pictures."""
+    io.write_image(texture, path)
+    io.write_image(seen.expand(3, -1, -1), beside)
 
 
 def write_pictures(folder: Path, pipe: StudioPipeline) -> list[dict[str, str]]:
@@ -107,8 +115,7 @@ def write_pictures(folder: Path, pipe: StudioPipeline) -> list[dict[str, str]]:
     for number, (name, row) in enumerate(faces().items()):
         texture, seen = rounded(row.phone), rounded(row.seen)
         files = {"texture": f"face{number}.png", "visibility": f"face{number}-seen.png", "head": f"face{number}-head.bin"}
-        io.write_image(texture, folder / files["texture"])
-        io.write_image(seen.expand(3, -1, -1), folder / files["visibility"])
+        write_capture(texture, seen, folder / files["texture"], folder / files["visibility"])
         own = pipe(texture, seen, borrow=False, keep_tone=True).texture
         result = complete(own, seen[None], weights.exemplars())[0]
         if number == 0:  # the page's model has smaller exemplars than the package

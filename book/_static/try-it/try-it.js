@@ -150,7 +150,7 @@ async function person(face) {
 /** Face and head of a photo, whose landmarks tell the shape. */
 async function photographed(image) {
   const face = await unwrapPhoto(model, image, manifest.resolution), geometry = await loadGeometry();
-  return { ...face, ...shaped(faceShape(face.points, geometry), geometry) };
+  return { ...face, ...shaped(faceShape(face.points, geometry), geometry), unread: " Ears and neck are never read from a photo." };
 }
 
 /** Face and head of a texture, whose record may tell the shape. */
@@ -192,7 +192,7 @@ function show(face, result) {
   pair.replaceChildren(phone, studio);
   const seen = face.visibility.reduce((a, b) => a + b, 0) / count;
   caption.textContent = `${face.name}: left of the line the phone's texture, right of it the result. `
-    + `${Math.round(100 * seen)} % of the head were seen; the rest is the generator's guess.`;
+    + `${Math.round(100 * seen)} % of the head were seen; the rest is invented.${face.unread ?? ""}`;
   const address = studio.toDataURL("image/png");
   URL.revokeObjectURL(save.href);
   save.href = address;
@@ -223,14 +223,17 @@ window.selfTest = async () => {
   } catch (error) { return error.message; }
 };
 
-/** The astronaut's photo through this page's own landmarks, against those of the package, and its head; "" or what is wrong. */
+/** The astronaut's photo as this page reads it, against what the package reads: landmarks, texture, head; "" or what is wrong. */
 async function testPhoto() {
   const image = await fetched("photo.png"), { points } = await (await fetch(at("photo.json"))).json();
   const face = await photographed(image), places = await placesOf("photo-head.bin"), before = last;
   const mean = meanDistance(face.points.flatMap((p) => [p[0], p[1], 0]), points.flatMap((p) => [p[0], p[1], 0]));
-  const off = meanDistance(face.places, places);
-  verdict.append(` Landmarks of the astronaut: ${mean.toFixed(2)} pixels from the package's in the mean; her head: ${off.toFixed(3)} cm.`);
+  const off = meanDistance(face.places, places), ours = await shipped({ texture: "photo-texture.png", visibility: "photo-seen.png" }, manifest.resolution);
+  const [seen, colours] = ["visibility", "texture"].map((name) => difference(face[name], ours[name]).mean);
+  verdict.append(` The astronaut's photo, against the package: landmarks ${mean.toFixed(2)} pixels apart in the mean, visibility ${seen.toFixed(1)} `
+    + `and colours ${colours.toFixed(1)} of 255, the head ${off.toFixed(3)} cm.`);
   if (!(mean < 1)) return `landmarks are ${mean.toFixed(2)} pixels from the package's`;
+  if (!(seen < 2 && colours < 2)) return `the photo's texture is ${colours.toFixed(1)} of 255 from the package's, its visibility ${seen.toFixed(1)}`;
   if (!(off < 0.02)) return `the head is ${off.toFixed(3)} cm from the package's`;
   for (const [name, other] of [["a photo's", face], ["the base", { ...face, places: null }], ["a face's", before.face]]) {
     show(other, before.result);
