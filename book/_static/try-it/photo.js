@@ -75,7 +75,7 @@ function visibilityMap(surface, points, pose, { width, height }, person, shape) 
   const reach = Math.max(1, Math.round(size / 96)), sigma = size / 160, radius = Math.ceil(3 * sigma);
   const taps = Float64Array.from({ length: 2 * radius + 1 }, (_, k) => Math.exp(-0.5 * ((k - radius) / sigma) ** 2));
   const sum = taps.reduce((a, b) => a + b, 0);
-  const least = (values) => Math.min(...values), mean = (values) => values.reduce((s, v, k) => s + v * taps[k], 0) / sum;
+  const least = (values) => values.reduce((a, b) => (b < a ? b : a)), mean = (values) => values.reduce((s, v, k) => s + v * taps[k], 0) / sum;
   const worn = alongBoth(alongBoth(seen, size, reach, least, true), size, radius, mean, false);
   return worn.map((value, k) => (seen[k] > 0 ? clamp(value) : 0));
 }
