@@ -131,7 +131,7 @@ def capture_files(
 @dataclass
 class PersonInput:
     """What the chain takes: texture ``(1, 3, N, N)``, visibility ``(1, 1, N, N)`` or None, and facts for the report; beside it
-    the shape of the face ``(468, 3)`` where it is known."""
+    the shape of face and head where it is known, see `capture.head_shape`."""
 
     texture: Tensor
     visibility: Tensor | None

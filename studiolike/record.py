@@ -20,14 +20,14 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from . import __version__, io, layout
+from . import __version__, io, layout, outline
 from .image import resize
 
 SHARES = ("face_seen", "face_partly", "face_unseen", "head_seen")
 SEEN, PARTLY = 0.5, 0.05  # visibility from which a texel counts as seen, and as seen in part
 RECORD = "studiolike"  # name of the record: PNG text field, glTF extra
 COMMENT = "utf-16-le"  # how the comment of EXIF that every format keeps is written
-UNIT, FARTHEST = 0.01, 4.0  # cm: what a shape is rounded to, and how far from the canonical face a point of it may lie
+UNIT, FARTHEST = 0.01, 4.0  # cm: what a shape is rounded to, and how far from the base head a point of it may lie
 COUNTED = 256  # texels along a side at which shares are counted
 PACKET = (  # begins and ends as XMP asks, with the identifier that every packet has
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
@@ -91,7 +91,7 @@ def write_marked(texture: Tensor, path: Path, made: dict[str, Any] | None, shape
 
     Args:
         made: the record of a result; None: the texture is a camera's, and there is nothing to tell but the shape.
-        shape: ``(468, 3)``, head space, cm; it stands in the record as ``shape``, see `read_shape`.
+        shape: see `capture.head_shape`; it stands in the record as ``shape``, see `read_shape`.
     Raises:
         OutputError: see `io.write_image`.
     """
@@ -133,7 +133,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 
 def read_shape(path: Path) -> Tensor | None:
-    """The shape of the face ``(468, 3)``, head space, cm, that a picture file tells; None if it tells none."""
+    """The shape, see `capture.head_shape`, that a picture file tells; None if it tells none."""
     return shape_of(_read(path).get("shape"))
 
 
@@ -155,18 +155,19 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def shape_text(shape: Tensor) -> str:
-    """A shape ``(468, 3)`` as text: tenths of a millimetre from the canonical face, little-endian int16, base64."""
-    steps = ((shape.double().cpu() - layout.face_vertices()) / UNIT).round().clamp(-FARTHEST / UNIT, FARTHEST / UNIT)
+    """A shape, see `capture.head_shape`, as text: tenths of a millimetre from the base head, little-endian int16, base64."""
+    steps = ((shape.double().cpu() - outline.rest_shape()[: len(shape)]) / UNIT).round().clamp(-FARTHEST / UNIT, FARTHEST / UNIT)
     return base64.b64encode(steps.numpy().astype("<i2").tobytes()).decode("ascii")
 
 
 def shape_of(text: object) -> Tensor | None:
-    """What `shape_text` wrote, ``(468, 3)`` float32; None if it is not the shape of a face."""
-    rest = layout.face_vertices()
+    """What `shape_text` wrote, float32; None if it is not the shape of a face or head."""
+    rest = outline.rest_shape()
     try:
         steps = np.frombuffer(base64.b64decode(text, validate=True), "<i2")  # type: ignore[arg-type]
     except (TypeError, ValueError, binascii.Error):
         return None
-    if steps.size != rest.numel() or np.abs(steps.astype(np.int64)).max() > FARTHEST / UNIT:
+    if steps.size not in (3 * outline.POINTS, rest.numel()) or np.abs(steps.astype(np.int64)).max() > FARTHEST / UNIT:
         return None
-    return rest + torch.from_numpy(steps.astype(np.float32)).view_as(rest) * UNIT
+    offset = torch.from_numpy(steps.astype(np.float32)).view(-1, 3)
+    return rest[: len(offset)] + offset * UNIT

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from studiolike import avatar, capture, layout
+from studiolike import avatar, capture, layout, outline
 from studiolike.avatar.shape import LOWER_LIP, UPPER_LIP
 from studiolike.capture.pose import to_view
 from studiolike.errors import InputError
@@ -100,7 +100,7 @@ def test_the_head_passes_through_the_face_and_stays_whole(rest):
 def test_without_a_shape_it_is_the_base_head_and_nonsense_is_refused():
     assert torch.equal(avatar.own_head(None, 16).vertices, avatar.head_mesh(grid=16).vertices)
     for bad in (torch.zeros(467, 3), torch.full((468, 3), torch.nan)):
-        with pytest.raises(InputError, match="shape of a face"):
+        with pytest.raises(InputError, match="a shape is"):
             avatar.own_head(bad)
 
 
@@ -109,10 +109,11 @@ def test_captures_know_the_shape_and_a_fused_one_that_of_all_its_frames():
 
     points = capture.astronaut_landmarks().points
     shot = capture.capture_photo(astronaut(), 64, points)
-    torch.testing.assert_close(shot.shape, capture.face_shape([points]))
+    torch.testing.assert_close(shot.shape[:468], capture.face_shape([points]))
+    torch.testing.assert_close(outline.outward_of(shot.shape[468:]), shot.outward)
     other = capture.Capture(shot.texture, shot.visibility, seen(layout.face_vertices().double().numpy()), {}, shot.shape)
     both = capture.fuse([shot, other]).shape
-    apart = (both - shot.shape).norm(dim=1).mean(), (both - layout.face_vertices()).norm(dim=1).mean()
+    apart = (both - shot.shape).norm(dim=1).mean(), (both - outline.rest_shape()).norm(dim=1).mean()
     assert 0.5 < apart[0] / apart[1] < 2  # half-way
     unknown = capture.Capture(shot.texture, shot.visibility, np.zeros((468, 3)))
     assert capture.fuse([unknown, unknown]).shape is None

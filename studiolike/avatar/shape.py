@@ -1,7 +1,7 @@
-"""The base head with somebody's own face on it.
+"""The base head with somebody's own face and outline.
 
-In: the shape of a face, 468 points in head space, see `capture.face_shape`. Out: a position map or a mesh. A smile stays; an open
-mouth is closed, for the layout has no teeth.
+In: a shape, points in head space, see `capture.head_shape`. Out: a position map or a mesh. A smile stays; an open mouth is
+closed, for the layout has no teeth.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import layout
-from ..errors import InputError
+from .. import layout, outline
 from ..image import fill_unobserved
 from .mesh import HeadMesh, head_mesh
 
@@ -21,7 +20,7 @@ CORNERS = [78, 308]
 # what a person should know of the two kinds of heads
 OWN = (
     "The face has its own shape, as far as the pictures tell it: width and height are measured, depth is mostly the base head's, "
-    "and so are skull, ears and neck. A smile stays; an open mouth is closed."
+    "and so are ears and neck; of skull and hair the outline is the pictures'. A smile stays; an open mouth is closed."
 )
 BASE = "The head is the base head, which everybody gets where no shape is known: only the texture is the person's."
 RAISED = 0.35  # share of an open mouth that the upper lip has moved by; the lower lip did the rest
@@ -29,34 +28,35 @@ RIGID, REACH = 1.0, 2.0  # cm around the lips that move with them, and how fast 
 
 
 def own_position_map(shape: Tensor, resolution: int = 256) -> Tensor:
-    """Position map ``(3, N, N)``, cm, of the base head with a face of this shape.
+    """Position map ``(3, N, N)``, cm, of the base head with this shape.
 
-    What the points ``(468, 3)`` differ from the canonical face by is added to the base head, and runs on smoothly over skull,
-    ears and neck, which no camera measured. N is a power of two.
+    What the points of the face differ from the canonical face by is added to the base head, and runs on smoothly over skull,
+    ears and neck, of which no camera measured more than the outline; what that differs by is added too. N is a power of two.
     """
-    offset, inside = layout.interpolate(layout.landmark_uv(), layout.face_triangles(), shape - layout.face_vertices(), resolution)
-    return layout.position_map(resolution) + fill_unobserved(offset[None], inside[None])[0]
+    face, outward = outline.parted(shape)
+    offset, inside = layout.interpolate(layout.landmark_uv(), layout.face_triangles(), face - layout.face_vertices(), resolution)
+    place = layout.position_map(resolution) + fill_unobserved(offset[None], inside[None])[0]
+    return place if outward is None else place + outline.movement(outward, resolution)
 
 
 def own_head(shape: Tensor | None, grid: int = 128, *, closed: bool = True) -> HeadMesh:
     """The mesh of a person's head.
 
     Args:
-        shape: ``(468, 3)`` in head space, cm, see `capture.face_shape`; None: the base head.
+        shape: ``(468, 3)`` or ``(489, 3)`` in head space, cm, see `capture.head_shape`; None: the base head.
         grid: as in `head_mesh`. closed: close an open mouth, since behind the lips there are no teeth.
     Raises:
         InputError: another shape, values that are not finite, or a grid below 8.
     """
     if shape is None:
         return head_mesh(grid=grid)
-    if tuple(shape.shape) != tuple(layout.face_vertices().shape) or not torch.isfinite(shape).all():
-        raise InputError(f"the shape of a face is {tuple(layout.face_vertices().shape)} finite numbers, not {tuple(shape.shape)}")
+    outline.parted(shape)
     return head_mesh(own_position_map(close_mouth(shape) if closed else shape), grid)
 
 
 def close_mouth(shape: Tensor) -> Tensor:
-    """The same face ``(468, 3)`` with its lips together, as on the canonical face; what is near the lips goes along."""
-    points, rest = shape.double().numpy(), layout.face_vertices().double().numpy()
+    """The same shape with its lips together, as on the canonical face; what is near the lips goes along."""
+    points, rest = shape[: outline.POINTS].double().numpy(), layout.face_vertices().double().numpy()
     gap = (points[UPPER_LIP] - points[LOWER_LIP]) - (rest[UPPER_LIP] - rest[LOWER_LIP])
     right, left = rest[CORNERS]  # where there is no gap
     line = np.vstack([right, (rest[UPPER_LIP] + rest[LOWER_LIP]) / 2, left])
@@ -67,4 +67,4 @@ def close_mouth(shape: Tensor) -> Tensor:
     distance = np.sqrt(((rest[:, None] - line) ** 2).sum(-1)).min(1)
     share = np.where(below, 1 - RAISED, -RAISED) * np.exp(-(((distance - RIGID).clip(0) / REACH) ** 2))
     share[CORNERS] = 0
-    return torch.from_numpy(points + move * share[:, None]).to(shape)
+    return torch.cat([torch.from_numpy(points + move * share[:, None]).to(shape), shape[outline.POINTS :]])

@@ -10,7 +10,7 @@ from .landmarks import (
     save_landmarks,
 )
 from .pose import Pose, fit_pose
-from .shape import face_shape
+from .shape import face_shape, head_shape
 from .unwrap import Capture, capture_photo
 from .video import capture_photos, capture_video, is_video, read_frames
 
@@ -26,6 +26,7 @@ __all__ = [
     "face_shape",
     "fit_pose",
     "fuse",
+    "head_shape",
     "is_video",
     "landmarks",
     "load_landmarks",

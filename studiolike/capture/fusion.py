@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..image import blur, fill_unobserved, in_strips, luminance, relight, resize, srgb_to_linear
-from .shape import face_shape
+from .shape import head_shape
 from .unwrap import Capture
 
 MIN_SEEN = 0.3  # visibility from which a texel counts in the gain estimate
@@ -70,8 +70,9 @@ def fuse(captures: Sequence[Capture]) -> Capture:
     facts["gains"] = np.round(gains.double().numpy(), 3).tolist()
     facts["kept"] = [round(float(k), 3) for k in kept]
     facts["seen"] = round(float((seen > MIN_SEEN).float().mean()), 4)
-    shaped = [capture.landmarks for capture in captures if capture.shape is not None]
-    return Capture(texture, seen, captures[best].landmarks, facts, face_shape(shaped) if shaped else None)
+    shaped = [capture for capture in captures if capture.shape is not None]
+    shape = head_shape([c.landmarks for c in shaped], [c.outward for c in shaped]) if shaped else None
+    return Capture(texture, seen, captures[best].landmarks, facts, shape)
 
 
 def _blend(textures: Tensor, visibility: Tensor, gains: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import layout
+from .. import layout, outline
 from ..errors import InputError
 from .pose import fit_pose, to_view
 
@@ -66,6 +66,18 @@ def face_shape(landmarks: Sequence[np.ndarray]) -> Tensor:
         shape = _solve([told[k] for k in kept], [precision[k] for k in kept])
     other = shape[_mirrored()] * (-1, 1, 1)
     return torch.from_numpy((shape + other) / 2 + ODD * (shape - other) / 2).float()
+
+
+def head_shape(landmarks: Sequence[np.ndarray], outlines: Sequence[Tensor | None]) -> Tensor:
+    """The `face_shape` of pictures, and below it the points of the head's outline, if any picture shows one.
+
+    Args:
+        landmarks: as there. outlines: of each picture, see `capture.outline`; their median is taken.
+    Returns:
+        ``(468, 3)`` or ``(468 + outline.COUNT, 3)`` float32, head space, cm.
+    """
+    face, seen = face_shape(landmarks), [outward for outward in outlines if outward is not None]
+    return torch.cat([face, outline.points_of(torch.stack(seen).quantile(0.5, dim=0))]) if seen else face
 
 
 def _solve(told: list[np.ndarray], precision: list[np.ndarray]) -> np.ndarray:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .. import layout
 from ..image import fill_unobserved
+from ..outline import movement
 from .pose import Pose, to_view
 
 CHUNK = 1 << 18  # texels that are posed at a time
@@ -65,13 +66,14 @@ def face_surface(points: np.ndarray, pose: Pose, res: int) -> Surface:
     return Surface(position, depth, facing, mask[None].float())
 
 
-def head_surface(points: np.ndarray, pose: Pose, res: int) -> Surface:
-    """The face of `face_surface`, and around it the rest of the head; arguments as there."""
+def head_surface(points: np.ndarray, pose: Pose, res: int, outward: Tensor | None = None) -> Surface:
+    """The face of `face_surface`, and around it the rest of the head; arguments as there, and the head's `outline`."""
     face = face_surface(points, pose, res)
     side = min(res, SMOOTH)
     rest = torch.from_numpy(to_view(points) - pose.apply(layout.face_vertices().double().numpy())).float()
     rest, known = layout.interpolate(layout.landmark_uv(), layout.face_triangles(), rest, side)
-    base = torch.from_numpy(pose.apply(layout.position_map(side).flatten(1).T.double().numpy())).float()
+    place = layout.position_map(side) + (0 if outward is None else movement(outward, side))
+    base = torch.from_numpy(pose.apply(place.flatten(1).T.double().numpy())).float()
     view = base.T.view(3, side, side) + fill_unobserved(rest[None], known[None])[0]
     around = torch.cat([view * torch.tensor([1.0, -1.0, 1.0]).view(3, 1, 1), map_normals(view)[2:]])
     if side < res:

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import layout
+from .. import layout, outline
 from ..errors import CaptureError, InputError
 from ..image import blur, fill_unobserved
 from . import quality as checks
@@ -30,9 +30,10 @@ from .detection import find_faces
 from .landmarks import Finder, StoredLandmarks, check_picture
 from .landmarks import landmarks as find_landmarks
 from .occlusion import DepthBuffer
+from .outline import measure_outline
 from .person import PersonMap
 from .pose import Pose, fit_pose
-from .shape import face_shape
+from .shape import head_shape
 from .surface import Surface, face_surface, head_surface, texel_footprint
 
 # cosine to the camera: unseen below the first (seen at 81°), fully trusted above the second
@@ -53,7 +54,9 @@ class Capture:
         visibility: float32 ``(1, 1, R, R)`` in [0, 1]; 0 = never observed.
         landmarks: float64 ``(468, 3)`` in pixels of the photo; for a fused capture those of the best frame.
         quality: measured facts, JSON-ready; ``quality["warnings"]`` is a list of sentences for the user.
-        shape: float32 ``(468, 3)``, cm, of the face, see `face_shape`; None where the landmarks tell none.
+        shape: float32, cm, of the face, and of the head if its outline was seen, see `head_shape`; None where the landmarks tell
+            none.
+        outward: the outline that was seen in this picture, see `measure_outline`.
     """
 
     texture: Tensor
@@ -61,6 +64,7 @@ class Capture:
     landmarks: np.ndarray
     quality: dict = field(default_factory=dict)
     shape: Tensor | None = None
+    outward: Tensor | None = None
 
 
 def capture_photo(
@@ -93,17 +97,21 @@ def capture_photo(
     pose = fit_pose(points)
     checks.refuse_pose(pose, points, image)
 
-    posed = head_surface if whole else face_surface
-    surface = posed(points, pose, res)
-    visibility = visibility_map(surface, points, pose, image.shape[:2], PersonMap.of(image, points) if whole else None)
+    person, outward = None, None
+    if whole:
+        person = PersonMap.of(image, points)
+        outward = measure_outline(person, head_surface(points, pose, outline.SIDE), pose, image.shape[:2])
+    posed = partial(head_surface, points, pose, outward=outward) if whole else partial(face_surface, points, pose)
+    surface = posed(res)
+    visibility = visibility_map(surface, points, pose, image.shape[:2], person)
     checks.refuse_hidden(visibility, surface.mask)
-    texture, footprint = sample(image, surface, visibility, partial(posed, points, pose))
+    texture, footprint = sample(image, surface, visibility, posed)
     facts = checks.measure(image, pose, texture, visibility * surface.mask, footprint, surface.mask)
     facts["mouth_opening"] = round(mouth_opening(points), 3)
     checks.refuse_exposure(facts)
     facts["warnings"] = warnings + checks.warn(facts, res)
     filled = fill_unobserved(texture[None], (visibility[None] * OPAQUE).clamp(0, 1)).clamp(0, 1)
-    return Capture(filled, visibility[None], points, facts, face_shape([points]))
+    return Capture(filled, visibility[None], points, facts, head_shape([points], [outward]), outward)
 
 
 def given_or_found(image: np.ndarray, given: np.ndarray | StoredLandmarks | None, finder: Finder) -> tuple[np.ndarray, list[str]]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import avatar, capture, cli, evaluation, layout
+from .. import avatar, capture, cli, evaluation, layout, outline
 from ..capture.surface import head_surface
 from ..chain import StudioOutput
 from ..evaluation.chips import chip_view
@@ -117,10 +117,10 @@ def heads(lab: Photograph, out: StudioOutput) -> dict[str, float]:
         "The face in the photo, and one and the same texture on two heads, from the front and from the side: on the base head, "
         "whose shape is nobody's, and on a head of her own shape, with the mouth closed.",
     )
-    views = {"head_base": chip_view(), "head_own": chip_view(lab.points, closed=True)}
+    views = {"head_base": chip_view(), "head_own": chip_view(lab.points, closed=True, outward=lab.shot.outward)}
     found = {name: photo_distance(lab.photo, lab.points, out.texture, view) for name, view in views.items()}
     return {name: float(value) for name, value in found.items()} | {
-        "head_moved": 10 * float((own - layout.face_vertices()).norm(dim=1).mean()),
+        "head_moved": 10 * float((own - outline.rest_shape()[: len(own)])[: outline.POINTS].norm(dim=1).mean()),
         "head_nearer": "nearer to" if found["head_own"] < found["head_base"] else "no nearer to",
         "head_limit": SAME_PERSON,
     }

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import avatar, layout
-from ..capture.shape import face_shape
+from .. import avatar, layout, outline
+from ..capture.shape import head_shape
 from ..image import linear_to_srgb, resize, srgb_to_linear
 from ..raster import doubled_area
 from .face_net import SIDE
@@ -87,18 +87,26 @@ def _shown(light: Tensor) -> Tensor:
     return linear_to_srgb(F.avg_pool2d(light, OVER)).clamp(0, 1)
 
 
-def chip_view(landmarks: np.ndarray | None = None, yaw: float = 0.0, pitch: float = 0.0, *, closed: bool = False) -> ChipView:
+def chip_view(
+    landmarks: np.ndarray | None = None,
+    yaw: float = 0.0,
+    pitch: float = 0.0,
+    *,
+    closed: bool = False,
+    outward: Tensor | None = None,
+) -> ChipView:
     """How a chip sees the head.
 
     Args:
         landmarks: ``(468, 3)`` in pixels of a photo, whose shape and expression the head takes on; None: the base head.
         yaw, pitch: of the head in degrees; positive yaw looks to the right of the picture, positive pitch up.
         closed: close an open mouth, as the avatar does; else the expression is the photo's.
+        outward: outline of the head in that photo, see `capture.Capture`, which the avatar follows; None: the base head's.
     """
     if landmarks is None:
         return _base_view(float(yaw), float(pitch))
-    shape = face_shape([landmarks])
-    return _draw(avatar.own_head(shape, closed=closed), shape, yaw, pitch)
+    shape = head_shape([landmarks], [outward])
+    return _draw(avatar.own_head(shape, closed=closed), shape[: outline.POINTS], yaw, pitch)
 
 
 @lru_cache(16)

@@ -53,7 +53,7 @@ def photo_rows(pipe, folder: Path) -> Iterator[tuple[str, dict[str, float] | str
         result = pipe(shot.texture, shot.visibility, resolution=size, keep_tone=True).texture.cpu()
         textures = torch.cat([shot.texture, quotient(shot.texture, shot.visibility), result])
         found = photo_distance(image, shot.landmarks, textures)
-        heads = chip_view(shot.landmarks, closed=True), chip_view()
+        heads = chip_view(shot.landmarks, closed=True, outward=shot.outward), chip_view()
         drawn = [photo_distance(image, shot.landmarks, result, view) for view in heads]
         alike = distance(shot.texture, result, view=chip_view(shot.landmarks))
         yield path.name, dict(zip(COLUMNS, torch.cat([found, *drawn, alike]).tolist(), strict=True))
