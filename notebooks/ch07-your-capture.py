@@ -198,7 +198,9 @@ interactive.before_after(
 # ```
 #
 # Here $F$ is the number of pictures, and $\kappa$ the prior's precision.
-# The head passes through these points; skull, ears and neck follow smoothly.
+# The head passes through these points; ears and neck follow smoothly.
+# Of skull and hair one photograph shows the outline: where the person ends, on rays from the middle of the head.
+# The base head is moved out that far, and a little less to the front and the back, which no outline shows.
 # A smile stays, but an open mouth is closed, because the layout has no teeth to show.
 
 # %%

@@ -33,9 +33,8 @@ def test_a_head_reaches_as_far_as_its_outline_says(hair):
     moved = place - layout.position_map(128)
     still = torch.cat([layout.face_mask(128), layout.region_mask("neck", 128)]).amax(0) > 0.999
     assert moved[:, still].abs().max() < 0.02
-    assert torch.equal(
-        avatar.shape.own_position_map(outline.rest_shape(), 128), avatar.shape.own_position_map(layout.face_vertices(), 128)
-    )
+    nobodys, base = (avatar.shape.own_position_map(x, 128) for x in (outline.rest_shape(), layout.face_vertices()))
+    torch.testing.assert_close(nobodys, base)
     mesh = avatar.own_head(shape, 64)
     assert torch.isfinite(mesh.normals).all() and mesh.vertices[:, 1].max() > avatar.head_mesh(grid=64).vertices[:, 1].max() + 1.2
 
