@@ -23,7 +23,7 @@ ANGLES = torch.linspace(-math.radians(125), math.radians(125), COUNT)  # + is th
 FADE = -6.0, 1.0  # heights, cm: at the first, below the ears, nothing is moved any more
 CENTRE = (0.0, 4.0, layout.AXIS_Z)  # head space, cm
 WIDTH = math.radians(5)  # to either side of a ray, where the farthest point is looked for
-SIDE = 128  # texels of the map that the base head's outline is read from
+SIDE = 256  # texels of the map that the base head's outline is read from
 DEPTH = 0.6  # of a movement to the front or the back, against one to the side: what no outline shows is believed less
 RISE = 4 / 128  # standard deviation, as a share of the side, over which hair rises from the forehead
 POINTS = 468  # of the face, which come first in a shape
@@ -89,10 +89,15 @@ def movement(outward: Tensor, resolution: int) -> Tensor:
 
     # in front of the centre and behind it a direction tells little, and the mean of all is better
     aside = (distance / along(base())).clamp(0, 1)
-    amount = torch.lerp(outward.mean(), along(outward), aside)
+    amount = torch.lerp(outward.mean(), along(outward), aside) * freedom(resolution)
+    return F.normalize(place, dim=0) * torch.tensor([1.0, 1.0, DEPTH]).view(3, 1, 1) * amount
+
+
+@lru_cache(4)
+def freedom(resolution: int) -> Tensor:
+    """Which share of a movement each place of the base head takes part in, ``(1, N, N)``: face, ears and neck in none."""
     below = ((layout.position_map(resolution)[1] - FADE[0]) / (FADE[1] - FADE[0])).clamp(0, 1)
-    amount = amount * below.square() * (3 - 2 * below)
     outside = (2 * blur((1 - layout.face_mask(resolution))[None], RISE * resolution) - 1).clamp(0, 1)
     rests = (layout.region_mask("neck", resolution) + layout.region_mask("ears", resolution)).clamp(0, 1)
     free = blur(outside * (1 - rests), RISE / 2 * resolution).minimum(outside)[0]
-    return F.normalize(place, dim=0) * torch.tensor([1.0, 1.0, DEPTH]).view(3, 1, 1) * amount * free
+    return free * below.square() * (3 - 2 * below)

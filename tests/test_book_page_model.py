@@ -11,7 +11,7 @@ import torch
 import onnx_export
 import page_model
 from project import ROOT
-from studiolike import avatar, capture, io, layout
+from studiolike import avatar, capture, io, layout, outline
 from studiolike.avatar.shape import LOWER_LIP
 from studiolike.capture.pose import to_view
 from studiolike.detail import Detailer, complete, make_scheduler
@@ -121,6 +121,7 @@ const picture = new Picture(width, height, bytes), network = {
 const face = unwrap(picture, points, await findPerson(network, picture, points), size, geometry);
 fs.writeFileSync(folder + "/texture.raw", face.texture);
 fs.writeFileSync(folder + "/visibility.raw", face.visibility);
+fs.writeFileSync(folder + "/outward.json", JSON.stringify(face.outward));
 """
 
 
@@ -158,6 +159,8 @@ def test_the_page_unwraps_a_photo_as_the_package_does(tmp_path, scale):
     texture = np.fromfile(tmp_path / "texture.raw", "<f4").reshape(3, size, size)
     visibility = np.fromfile(tmp_path / "visibility.raw", "<f4").reshape(size, size)
     ours = capture.capture_photo(photo, size, points)
+    outward = np.array(json.loads((tmp_path / "outward.json").read_text()))
+    assert np.abs(outward - ours.outward.numpy()).max() < 0.02 and outward.max() > 1  # cm
     wanted = ours.visibility[0, 0].numpy()
     assert np.abs(visibility - wanted).mean() < 0.0005
     seen, hair = wanted > 0.25, layout.region_mask("scalp", size)[0].numpy() * layout.region_mask("crown", size)[0].numpy() > 0.5
@@ -170,14 +173,15 @@ def test_the_page_unwraps_a_photo_as_the_package_does(tmp_path, scale):
 SHAPE = """
 import fs from "node:fs";
 const { readGeometry } = await import(process.argv[2] + "/layout.js");
-const { faceShape, headVertices } = await import(process.argv[2] + "/shape.js");
+const { headShape, headVertices } = await import(process.argv[2] + "/shape.js");
 const { readShape, withShape } = await import(process.argv[2] + "/record.js");
 const folder = process.argv[3], geometry = readGeometry(new Uint8Array(fs.readFileSync(folder + "/geometry.bin")).buffer);
 const png = new Uint8Array(fs.readFileSync(folder + "/plain.png")), ours = new Uint8Array(fs.readFileSync(folder + "/ours.png"));
 if (readShape(png, geometry) !== null) throw new Error("a shape where there is none");
 fs.writeFileSync(folder + "/read.raw", Float32Array.from(readShape(ours, geometry).flat()));
-JSON.parse(fs.readFileSync(folder + "/job.json")).forEach((points, k) => {
-  const shape = faceShape(points, geometry);
+fs.writeFileSync(folder + "/face.raw", Float32Array.from(readShape(new Uint8Array(fs.readFileSync(folder + "/face.png")), geometry).flat()));
+JSON.parse(fs.readFileSync(folder + "/job.json")).forEach(({ points, outward }, k) => {
+  const shape = headShape(points, outward, geometry);
   fs.writeFileSync(`${folder}/shape${k}.raw`, Float32Array.from(shape.flat()));
   fs.writeFileSync(`${folder}/head${k}.raw`, headVertices(shape, geometry));
   if (k === 0) fs.writeFileSync(`${folder}/marked.png`, withShape(png, shape, "1", geometry));
@@ -191,19 +195,23 @@ def test_the_page_gives_a_photos_head_the_shape_that_the_package_gives_it_and_fi
     turned = to_view(capture.fit_pose(astronaut).apply(layout.face_vertices().numpy() + rng.normal(0, 0.2, (468, 3))))
     opened = astronaut.copy()
     opened[LOWER_LIP] += (2, 15, 0)
-    jobs = [astronaut, turned, opened]
-    (tmp_path / "job.json").write_text(json.dumps([points.tolist() for points in jobs]))
-    texture, stored = torch.rand(3, 8, 8), capture.face_shape([turned])
-    write_marked(texture, tmp_path / "ours.png", None, stored)
+    hair = 2 * outline.ANGLES.cos().clamp_min(0) + outline.ANGLES.sin()  # high, and not the same on both sides
+    jobs = [(astronaut, hair), (turned, None), (opened, -hair / 2)]
+    told = [{"points": points.tolist(), "outward": None if out is None else out.tolist()} for points, out in jobs]
+    (tmp_path / "job.json").write_text(json.dumps(told))
+    texture, shapes = torch.rand(3, 8, 8), [capture.head_shape([points], [out]) for points, out in jobs]
+    assert [len(shape) for shape in shapes] == [489, 468, 489]
+    write_marked(texture, tmp_path / "ours.png", None, shapes[2])
+    write_marked(texture, tmp_path / "face.png", None, shapes[1])
     io.write_image(texture, tmp_path / "plain.png")
     run_script(SHAPE, tmp_path)
-    assert np.abs(np.fromfile(tmp_path / "read.raw", "<f4").reshape(-1, 3) - stored.numpy()).max() < 0.0051  # cm
+    for name, stored in (("read.raw", shapes[2]), ("face.raw", shapes[1])):
+        assert np.abs(np.fromfile(tmp_path / name, "<f4").reshape(-1, 3) - stored.numpy()).max() < 0.0051  # cm
     carried = read_shape(tmp_path / "marked.png")
-    assert carried is not None and (carried - capture.face_shape([astronaut])).abs().max() < 0.0051
+    assert carried is not None and (carried - shapes[0]).abs().max() < 0.0051
     assert np.array_equal(io.read_image(tmp_path / "marked.png"), io.read_image(tmp_path / "plain.png"))
     base = avatar.head_mesh().vertices.numpy()
-    for k, points in enumerate(jobs):
-        shape = capture.face_shape([points])
+    for k, shape in enumerate(shapes):
         assert np.abs(np.fromfile(tmp_path / f"shape{k}.raw", "<f4").reshape(-1, 3) - shape.numpy()).max() < 1e-3
         ours, found = avatar.own_head(shape).vertices.numpy(), np.fromfile(tmp_path / f"head{k}.raw", "<f4").reshape(-1, 3)
         assert np.abs(found - ours).max() < 0.005  # cm

@@ -5,11 +5,12 @@ import { at } from "./model.js";
 
 export const COORDINATES = 256; // texels of the maps that are fetched, along a side
 const LIPS = 9; // pairs of points that meet
+export const RAYS = 21; // of the outline
 let geometry;
 
 /** Mesh, places in the layout, how lips close, maps of the base head, see write_geometry in book/tools/page_model.py. */
 export function readGeometry(buffer) {
-  const texels = COORDINATES ** 2, numbers = new Float32Array(buffer, 0, 468 * (3 + 2 + LIPS) + 3 * texels);
+  const texels = COORDINATES ** 2, map = 468 * (3 + 2 + LIPS) + RAYS, numbers = new Float32Array(buffer, 0, map + 3 * texels);
   const rows = (values, width) => Array.from({ length: values.length / width }, (_, k) => [...values.subarray(k * width, (k + 1) * width)]);
   const regions = new Uint8Array(buffer, buffer.byteLength - 2 * texels);
   const whole = new Uint16Array(buffer, numbers.byteLength, (regions.byteOffset - numbers.byteLength) / 2);
@@ -17,9 +18,11 @@ export function readGeometry(buffer) {
     vertices: rows(numbers.subarray(0, 468 * 3), 3),
     places: rows(numbers.subarray(468 * 3, 468 * 5), 2),
     closing: rows(numbers.subarray(468 * 5, 468 * (5 + LIPS)), LIPS),
-    positions: numbers.subarray(468 * (5 + LIPS)),
-    lips: rows(whole.subarray(0, 2 * LIPS), 2),
-    triangles: rows(whole.subarray(2 * LIPS), 3),
+    outline: [...numbers.subarray(map - RAYS, map)], // distances, cm
+    positions: numbers.subarray(map),
+    free: whole.subarray(0, texels), // 65535 where the outline moves the head
+    lips: rows(whole.subarray(texels, texels + 2 * LIPS), 2),
+    triangles: rows(whole.subarray(texels + 2 * LIPS), 3),
     crown: regions.subarray(0, texels), // 255 inside
     nobodys: regions.subarray(texels), // ears and neck
   };

@@ -2,7 +2,8 @@
    comments say why. Maps are Float32Array of n² numbers, row after row. */
 
 import { PhotoError, Picture, findLandmarks } from "./landmarks.js";
-import { between, fillUnobserved, loadGeometry } from "./layout.js";
+import { COORDINATES, between, fillUnobserved, loadGeometry } from "./layout.js";
+import { measureOutline } from "./outline.js";
 import { findPerson } from "./person.js";
 import { depthBuffer, fitPose, headBuffer, headSurface } from "./surface.js";
 
@@ -24,12 +25,13 @@ export async function unwrapPhoto(model, image, size) {
 export function unwrap(picture, points, person, size, shape) {
   const pose = fitPose(points, shape);
   refusePose(pose, points, picture);
-  const surface = headSurface(points, pose, size, shape);
+  const outward = measureOutline(person, headSurface(points, pose, COORDINATES, shape), pose, picture);
+  const posed = (side) => headSurface(points, pose, side, shape, outward), surface = posed(size);
   const visibility = visibilityMap(surface, points, pose, picture, person, shape);
   refuseHidden(visibility, surface);
-  const texture = fillUnobserved(sample(picture, points, pose, surface, visibility, shape), visibility.map((v) => Math.min(OPAQUE * v, 1)), size).map(clamp);
+  const texture = fillUnobserved(sample(picture, surface, visibility, posed), visibility.map((v) => Math.min(OPAQUE * v, 1)), size).map(clamp);
   const warnings = Math.abs(pose.yaw) > 35 ? ["The head is turned, so the far cheek is only partly seen."] : [];
-  return { name: "Your photo", texture, visibility, size, points, warnings };
+  return { name: "Your photo", texture, visibility, size, points, outward, warnings };
 }
 
 function refusePose(pose, points, { width, height }) {
@@ -109,7 +111,7 @@ function within(polygon, u, v) {
 // ------------------------------------------------------------------------------------------------ colours
 
 /** The photo's colour at every texel that was seen: area means first, then bicubic, 2 × 2 samples a texel where pixels are finer. */
-function sample(picture, points, pose, surface, visibility, shape) {
+function sample(picture, surface, visibility, posed) {
   const { size, triangle, x, y } = surface, steps = [];
   for (let k = 0; k < size * size - size - 1; k++) {
     if (visibility[k] <= 0.1 || [k, k + 1, k + size].some((other) => triangle[other] < 0)) continue;
@@ -117,7 +119,7 @@ function sample(picture, points, pose, surface, visibility, shape) {
   }
   const density = steps.sort((a, b) => a - b)[Math.floor(0.9 * (steps.length - 1))] || 1;
   const shrink = Math.max(1, Math.floor(density / 1.5)), over = density / shrink > 1.2 ? 2 : 1;
-  const level = picture.reduced(shrink), fine = over === 1 ? surface : headSurface(points, pose, size * over, shape);
+  const level = picture.reduced(shrink), fine = over === 1 ? surface : posed(size * over);
   const texture = new Float32Array(3 * size * size), colour = [0, 0, 0];
   for (let k = 0; k < fine.x.length; k++) {
     const to = Math.floor(Math.floor(k / fine.size) / over) * size + Math.floor(k % fine.size / over);

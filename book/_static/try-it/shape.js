@@ -1,14 +1,15 @@
-/* The shape of the face in a photo, and the head that has it: the steps of studiolike/capture/shape.py, studiolike/avatar/shape.py
+/* The shape of the head in a photo, and the head that has it: the steps of studiolike/capture/shape.py, studiolike/avatar/shape.py
    and studiolike/avatar/mesh.py, whose comments say why. Points are [x, y, z] in head space, cm. */
 
 import { COORDINATES, spread } from "./layout.js";
+import { movement, parted, pointsOf } from "./outline.js";
 import { fitPose } from "./surface.js";
 
 const DEPTH = 0.05, PRIOR = 0.15, ODD = 0.5;
 const GRID = 128; // cells along a side, as in the page of the head
 
 /** The 468 points behind the landmarks of one picture. */
-export function faceShape(points, geometry) {
+function faceShape(points, geometry) {
   const { vertices } = geometry, { rotation, scale, offset } = fitPose(points, geometry);
   const across = PRIOR + 1, along = PRIOR + DEPTH, trust = [1 / across, 1 / across, DEPTH / along];
   const shape = points.map(([x, y, z], k) => {
@@ -30,20 +31,24 @@ export function faceShape(points, geometry) {
   }));
 }
 
-/** The same face with its lips together. */
+/** These points, and those of the outline if it was seen. */
+export const headShape = (points, outward, geometry) => [...faceShape(points, geometry), ...(outward ? pointsOf(outward, geometry) : [])];
+
+/** The same shape with its lips together. */
 function closeMouth(shape, { vertices, lips, closing }) {
   const between = (points, [upper, lower]) => points[upper].map((value, c) => value - points[lower][c]);
   const gaps = lips.map((pair) => between(shape, pair).map((value, c) => value - between(vertices, pair)[c]));
-  return shape.map((point, k) => point.map((value, c) => gaps.reduce((sum, gap, j) => sum + closing[k][j] * gap[c], value)));
+  return shape.map((point, k) => point.map((value, c) => gaps.reduce((sum, gap, j) => sum + (closing[k]?.[j] ?? 0) * gap[c], value)));
 }
 
-/** The base head with this face: a position map as Float32Array of 3 · n². */
+/** The base head with this shape: a position map as Float32Array of 3 · n². */
 function positionMap(shape, geometry) {
-  const moved = shape.map((point, k) => point.map((value, c) => value - geometry.vertices[k][c]));
-  return spread(moved, geometry).map((value, k) => value + geometry.positions[k]);
+  const [face, outward] = parted(shape, geometry), own = outward && movement(outward, geometry);
+  const moved = face.map((point, k) => point.map((value, c) => value - geometry.vertices[k][c]));
+  return spread(moved, geometry).map((value, k) => value + geometry.positions[k] + (own?.[k] ?? 0));
 }
 
-/** Places of the vertices of the page's head, for a face of this shape: Float32Array, three numbers each. */
+/** Places of the vertices of the page's head, for somebody of this shape: Float32Array, three numbers each. */
 export function headVertices(shape, geometry) {
   const n = COORDINATES, map = positionMap(closeMouth(shape, geometry), geometry), nodes = [];
   for (let j = 0; j <= GRID; j++) for (let i = 0; i <= GRID; i++) {

@@ -2,6 +2,7 @@
    and occlusion.py, whose comments say why. View axes: x right, y up, z to the camera, pixels. */
 
 import { COORDINATES, between, coverage, spread } from "./layout.js";
+import { movement } from "./outline.js";
 
 const CELLS = 192, BORDER = 4, NODES = 128;
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
@@ -60,7 +61,7 @@ function largestEigenvector(a) {
 // ------------------------------------------------------------------------------------------------ the surface
 
 /** Where each texel lies in the picture (y down), how near, and how squarely it faces the camera; `triangle` is −1 beyond the face. */
-export function headSurface(points, pose, size, shape) {
+export function headSurface(points, pose, size, shape, outward) {
   const { vertices, triangles, positions } = shape, { triangle, weights } = coverage(size, shape);
   const view = points.map(([x, y, z]) => [x, -y, -z]);
   const rest = vertices.map((v, k) => pose.apply(v).map((value, c) => view[k][c] - value));
@@ -70,7 +71,7 @@ export function headSurface(points, pose, size, shape) {
     for (const corner of [a, b, c]) normal.forEach((value, k) => { normals[corner][k] += value; });
   }
   const unit = normals.map((v) => { const length = Math.hypot(...v) || 1; return v.map((value) => value / length); });
-  const [x, y, depth, facing] = [0, 1, 2, 3].map(() => new Float32Array(size * size)), around = aroundFace(rest, pose, shape);
+  const [x, y, depth, facing] = [0, 1, 2, 3].map(() => new Float32Array(size * size)), around = aroundFace(rest, pose, shape, outward);
   triangle.forEach((number, k) => {
     if (number < 0) {
       [x[k], y[k], depth[k], facing[k]] = [between(around, 0, k, size), -between(around, 1, k, size), between(around, 2, k, size), between(around, 3, k, size)];
@@ -88,11 +89,12 @@ export function headSurface(points, pose, size, shape) {
   return { size, triangle, x, y, depth, facing };
 }
 
-/** The base head, moved as the landmarks of the face are: places in view axes and the cosine to the camera, 4 · COORDINATES². */
-function aroundFace(rest, pose, shape) {
+/** The base head, moved as the landmarks of the face and the outline are: places in view axes and the cosine to the camera, 4 · COORDINATES². */
+function aroundFace(rest, pose, shape, outward) {
   const n = COORDINATES, count = n * n, moved = spread(rest, shape), map = new Float32Array(4 * count);
+  const own = outward ? movement(outward, shape) : new Float32Array(3 * count);
   for (let k = 0; k < count; k++) {
-    pose.apply([0, 1, 2].map((c) => shape.positions[c * count + k])).forEach((value, c) => { map[c * count + k] = value + moved[c * count + k]; });
+    pose.apply([0, 1, 2].map((c) => shape.positions[c * count + k] + own[c * count + k])).forEach((value, c) => { map[c * count + k] = value + moved[c * count + k]; });
   }
   for (let j = 0; j < n; j++) for (let i = 0; i < n; i++) {
     const step = (to, from) => [0, 1, 2].map((c) => map[c * count + to] - map[c * count + from]);

@@ -5,7 +5,7 @@ import { loadGeometry } from "./layout.js";
 import { Model, at, difference, fetched, ownTexture, painted, pixels, planes, shipped } from "./model.js";
 import { unwrapPhoto } from "./photo.js";
 import { readShape, withShape } from "./record.js";
-import { faceShape, headVertices } from "./shape.js";
+import { headShape, headVertices } from "./shape.js";
 
 const LARGEST = 2, MEAN = 0.1; // of 255: how far the self-test may be from PyTorch's 8-bit picture
 const PROVIDERS = { wasm: "WebAssembly, one thread", webgpu: "WebGPU" };
@@ -147,10 +147,10 @@ async function person(face) {
   return { ...textures, places, told: face.told };
 }
 
-/** Face and head of a photo, whose landmarks tell the shape. */
+/** Face and head of a photo, whose landmarks and outline tell the shape. */
 async function photographed(image) {
   const face = await unwrapPhoto(model, image, manifest.resolution), geometry = await loadGeometry();
-  return { ...face, ...shaped(faceShape(face.points, geometry), geometry), unread: " Ears and neck are never read from a photo." };
+  return { ...face, ...shaped(headShape(face.points, face.outward, geometry), geometry), unread: " Ears and neck are never read from a photo." };
 }
 
 /** Face and head of a texture, whose record may tell the shape. */
