@@ -95,7 +95,7 @@ def capture_files(
 ) -> dict:
     """Unwrap photos of one person, or a video, into ``out`` and its visibility map; returns the quality facts.
 
-    The file of the texture also tells the shape of the face, see `record.read_shape`.
+    The file of the texture also tells the shape of the head, see `record.read_shape`.
 
     Of several photos, those that cannot be used are left out and named in ``quality["left_out"]``. ``report`` is a
     contact sheet of all that was looked at; it is written also when nothing could be used.
@@ -229,7 +229,7 @@ def export_avatar(
 
     Args:
         texture: the texture file. out: the GLB; the page gets its name with ``.html``.
-        compare: another texture, to switch to in the page. own_head: give the head the shape of the face, if the texture's file
+        compare: another texture, to switch to in the page. own_head: give the head its own shape, if the texture's file
             tells it; without it everybody gets the base head. normals: put the skin's relief into the GLB.
         turntable: a moving picture of one full turn, see `avatar.write_movie`.
         relit: a sheet of the head under four lights; with ``before``, beside that texture's.

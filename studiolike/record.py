@@ -84,7 +84,7 @@ def sentence(made: dict[str, Any]) -> str:
 
 
 def write_marked(texture: Tensor, path: Path, made: dict[str, Any] | None, shape: Tensor | None = None) -> None:
-    """Write a texture ``(3, N, N)`` in [0, 1] with its `record`, and with the shape of the face behind it.
+    """Write a texture ``(3, N, N)`` in [0, 1] with its `record`, and with the shape of the head behind it.
 
     A PNG has the record as the text field ``studiolike``, beside the usual ``Software`` and ``Description``; JPEG, WebP and TIFF
     have it as the comment of their EXIF. All of them name the source type in XMP. A BMP can say nothing.

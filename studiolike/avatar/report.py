@@ -78,7 +78,7 @@ def write_report(
             `detail.origin`. made: its `record.record`.
         name: of the input, for the title.
         facts: a report of `convert`: quality, ``warnings``, ``metrics``, ``seconds``; all optional.
-        shape: of the face, see `own_head`; None: the base head.
+        shape: of the head, see `own_head`; None: the base head.
     Raises:
         InputError: other shapes. OutputError: a path that cannot be written.
     """

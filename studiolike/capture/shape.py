@@ -7,7 +7,8 @@ own line of sight, and a weak prior holds the rest at the canonical face (least 
     x = argmin Σ_f ‖x − x_f‖²_{A_f} / F + PRIOR ‖x − canonical‖²,   A_f = R_fᵀ diag(1, 1, DEPTH) R_f.
 
 In pictures from several sides the lines of sight cross, and depth is measured too, if not well (experiment `shape`). What differs
-between left and right is halved: most of it is a pose that was not quite met. A smile stays.
+between left and right is halved: most of it is a pose that was not quite met. A smile stays. `head_shape` adds the 21 points of
+the head's `outline` where a picture shows it.
 """
 
 from __future__ import annotations

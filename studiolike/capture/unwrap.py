@@ -5,8 +5,8 @@ something hides it:
 
     visibility = facing · not occluded · inside the picture, worn off at the border of what was seen.
 
-The face is where the landmarks say. Around it only the base head's shape is known, so a texel there counts where the photo
-shows the person and not what is behind (`person`); ears and neck, which nobody has where the base head has them, never do.
+The face is where the landmarks say. Around it only the head's outline is known, so a texel there counts where the photo shows
+the person and not what is behind (`person`); ears and neck, which nobody has where the base head has them, never do.
 
 In: uint8 RGB ``(H, W, 3)``. Out: a `Capture`. Texels that no ray reached have visibility 0 and a smooth fill.
 """

@@ -97,7 +97,7 @@ class Convert:
     keep_tone: bool = True
     """keep skin as light as the picture shows it; without, a network reads how light it may be, which knows synthetic people"""
     shape: bool = True
-    """write the shape of the face into the result, for view to make the head of; with it the file tells more of the person"""
+    """write the shape of the head into the result, for view to make the head of; with it the file tells more of the person"""
     seed: int = 0
     shard: str | None = None
     """of a folder, only this share: 3/8 is the third of eight; accelerate launch divides by itself"""
@@ -159,7 +159,7 @@ class View:
     compare: Path | None = None
     """another texture to switch to in the page, for example the phone texture"""
     own_head: bool = True
-    """give the head the shape of the face, where the texture's file tells it; without it everybody gets the base head"""
+    """give the head its own shape, where the texture's file tells it; without it everybody gets the base head"""
     normals: bool = True
     """give the GLB the relief of the skin, read from the texture, as a normal map"""
     turntable: Path | None = None

@@ -43,9 +43,9 @@ function closeMouth(shape, { vertices, lips, closing }) {
 
 /** The base head with this shape: a position map as Float32Array of 3 · n². */
 function positionMap(shape, geometry) {
-  const [face, outward] = parted(shape, geometry), own = outward && movement(outward, geometry);
+  const [face, outward] = parted(shape, geometry), around = outward ? movement(outward, geometry) : [];
   const moved = face.map((point, k) => point.map((value, c) => value - geometry.vertices[k][c]));
-  return spread(moved, geometry).map((value, k) => value + geometry.positions[k] + (own?.[k] ?? 0));
+  return spread(moved, geometry).map((value, k) => value + geometry.positions[k] + (around[k] ?? 0));
 }
 
 /** Places of the vertices of the page's head, for somebody of this shape: Float32Array, three numbers each. */
