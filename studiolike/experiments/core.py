@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .lab import Lab
 
 # modules that declare experiments, in the order in which the sweep runs them
-MODULES = ("gradients", "shape", "chain", "adaptation", "rivals")
+MODULES = ("gradients", "shape", "chain", "hair", "adaptation", "rivals")
 _DECLARED: dict[str, Experiment] = {}
 
 

@@ -34,7 +34,13 @@ def with_mirrored(texture: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def paint(
-    g_studio: nn.Module, tone: ToneNet | None, codes: Tensor, texture: Tensor, visibility: Tensor, keep_tone: bool = False
+    g_studio: nn.Module,
+    tone: ToneNet | None,
+    codes: Tensor,
+    texture: Tensor,
+    visibility: Tensor,
+    keep_tone: bool = False,
+    hair: bool = True,
 ) -> Tensor:
     """G_studio's texture of captures and of their mirror images, averaged in log light, as light as their skin.
 
@@ -42,6 +48,7 @@ def paint(
         tone: reads that; None: G_studio's own choice of tone.
         codes: ``(2B, L, D)``. texture: ``(2B, 3, H, W)`` sRGB in [0, 1]. visibility: ``(2B, 1, H, W)``: see `with_mirrored`.
         keep_tone: whether skin stays as light as the capture shows it, where that is at most `KEPT` from what is read.
+        hair: whether hair has the colour and the place that the capture shows, see `hair.with_hair`.
     Returns:
         ``(B, 3, h, w)`` sRGB in [0, 1], at the generator's resolution.
     """
@@ -56,7 +63,7 @@ def paint(
         level = level + (shown - level).clamp(-KEPT, KEPT).nan_to_num(0.0)
     if tone is not None or keep_tone:
         studio = with_level(studio, level)
-    return with_hair(studio, *(x.chunk(2)[0] for x in (texture, visibility)))
+    return with_hair(studio, *(x.chunk(2)[0] for x in (texture, visibility))) if hair else studio
 
 
 @torch.no_grad()
@@ -68,14 +75,15 @@ def translate(
     texture: Tensor,
     visibility: Tensor,
     keep_tone: bool = False,
+    hair: bool = True,
 ) -> Tensor:
     """G_studio's texture of captures, as light as their skin.
 
     Args:
         texture: ``(B, 3, H, W)`` sRGB in [0, 1]. visibility: ``(B, 1, H, W)`` in [0, 1]; both on the networks' device.
-        tone: None: G_studio's own choice of tone. keep_tone: see `paint`.
+        tone: None: G_studio's own choice of tone. keep_tone, hair: see `paint`.
     Returns:
         ``(B, 3, h, w)`` sRGB in [0, 1], at the generator's resolution.
     """
     both = with_mirrored(*resize_observed(texture, visibility, g_studio.config.resolution))
-    return paint(g_studio, tone, encode(encoder, g_phone, *both), *both, keep_tone)
+    return paint(g_studio, tone, encode(encoder, g_phone, *both), *both, keep_tone, hair)

@@ -1,0 +1,74 @@
+"""Whether hair is nearer to the truth when the capture is asked for it: its place and colour, where it was seen and elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from .. import weights
+from ..config import Profile
+from ..detail.exemplars import closed_form
+from ..evaluation.psnr import psnr
+from ..layout import region_mask
+from ..tone import hair, translate
+from .chain import FUSION, LIMITS, NETWORKS, TRANSLATING, VERSION
+from .core import Experiment, Outcome, declare
+from .lab import Lab, per_person
+
+LIGHTS = 2  # of a person, for each seed
+LEAST = 0.01  # share of the layout's scalp texels, seen, from which a capture shows hair at all: that of a face mesh does not
+
+
+@torch.no_grad()
+def measure(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
+    """PSNR of the scalp, seen and unseen, of every capture that shows some of it."""
+    data, rows = lab.fresh(settings["resolution"], seed, settings["lights"])
+    subject, scalp = torch.as_tensor(data.subject)[rows], region_mask("scalp", data.resolution)[None]
+    networks = [lab.network(name, settings["protocol"]) for name in TRANSLATING]
+    columns: dict[str, list[torch.Tensor]] = {"psnr/hair seen": [], "psnr/hair unseen": []}
+    for part in torch.arange(len(rows)).split(8):
+        phone, seen = data.phone_batch(rows[part])
+        low = translate(*networks, phone.to(lab.device), seen.to(lab.device), hair=settings["asked"]).cpu()
+        out, truth = closed_form(phone, seen, low, weights.exemplars()), data.studio_batch(subject[part])
+        shows = (seen * scalp).mean((1, 2, 3)) > LEAST
+        for name, where in zip(columns, (seen, 1 - seen), strict=True):
+            columns[name].append(torch.where(shows, psnr(out, truth, where * scalp), torch.nan))
+    people = subject.unique()
+    values = {name: per_person(torch.cat(column), subject, people) for name, column in columns.items()}
+    return Outcome(torch.as_tensor(data.seeds)[people].numpy(), values)
+
+
+def _settings(profile: Profile) -> dict[str, Any]:
+    rules = {name.lower(): getattr(hair, name) for name in ("DARKER", "SOFT", "LIGHT", "RIM", "NEAR", "LIKE", "ENOUGH")}
+    return {
+        "resolution": profile.data.detail_resolution,
+        "lights": LIGHTS,
+        "rules": rules,
+        "fusion": FUSION,
+        "data": asdict(profile.data),
+    }
+
+
+declare(
+    Experiment(
+        "hair",
+        "Is hair nearer to the truth when the capture is asked for it?",
+        {
+            f"{who}, {protocol}": {"protocol": protocol, "asked": asked}
+            for protocol in ("few", "open")
+            for who, asked in (("the capture's", True), ("G_studio's own", False))
+        },
+        measure,
+        _settings,
+        "the capture's, few",
+        ("psnr/hair seen", "psnr/hair unseen"),
+        LIMITS.format(lights="two") + " Only captures that show hair count, which are the films. The hair of these heads is "
+        "paint on a skull, and G_studio knows its kinds. That of real people is thick and of other kinds; the correction is for "
+        "them, and they have no truth to compare with.",
+        NETWORKS,
+        version=VERSION,
+    )
+)
