@@ -7,10 +7,10 @@ middle and the darkest skin; the best and the worst of the twelve; and NASA's po
 Columns: what the phone saw, the quotient (a rival that learns nothing but a mean), the result of the chain, the truth where
 there is one, the head with the phone's texture under studio lamps, and the head with the result under three lights that nobody
 saw it in. Whether a row works is computed: its result must be nearer to the truth than both the phone texture and the quotient,
-and "best" is where it is so by the most. The pair on top of the first page is the best row's head. The same weights give the
-same pictures.
+and "best" is where it is so by the most. The pair on top of the first page is the astronaut and the head that `convert`
+and `view` make of it, in the same place and from the same side. The same weights give the same pictures.
 
-Out, in ``book/_static``: ``before_after.png``, ``lead-phone.jpg``, ``lead-result.jpg`` and ``lead.html``, which shows the pair.
+Out, in ``book/_static``: ``before_after.png``, ``lead-photo.jpg``, ``lead-result.jpg`` and ``lead.html``, which shows the pair.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import base64
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -94,6 +95,21 @@ def title(name: str, found: dict[str, float] | None) -> str:
     return f"{'works' if found['chain'] > max(found['phone'], found['quotient']) else 'fails'}\n{name}"
 
 
+def likeness(pipe: StudioPipeline, resolution: int = 512, size: int = 560) -> tuple[Tensor, Tensor]:
+    """The astronaut's portrait, and the head made of it, drawn where her head is in it: each ``(3, size, size)`` in [0, 1]."""
+    from skimage.data import astronaut
+    from skimage.transform import SimilarityTransform, warp
+
+    photo, points = astronaut(), capture.astronaut_landmarks().points
+    shot, pose = capture.capture_photo(photo, resolution, points), capture.fit_pose(points)
+    skin = pipe(shot.texture, shot.visibility, resolution=resolution, keep_tone=True).texture[0]
+    drawn = avatar.render(avatar.own_head(shot.shape), skin, pose.yaw, pose.pitch, size)
+    found = capture.landmarks((drawn.permute(1, 2, 0) * 255).round().byte().numpy())
+    place = SimilarityTransform.from_estimate(found[:, :2], points[:, :2])
+    laid = warp(photo, place, output_shape=(size, size), order=3, mode="edge").clip(0, 1)
+    return torch.from_numpy(laid.astype(np.float32)).permute(2, 0, 1), drawn
+
+
 def head(mesh: avatar.HeadMesh, skin: Tensor, size: int = 320, **settings) -> Tensor:
     """The head from an angle, with less of the empty space around it."""
     edge = size // 16
@@ -131,14 +147,13 @@ def draw(resolution: int = 256):
             where = figure.axes[row * len(COLUMNS) + column]
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}
             where.text(0.03, 0.03, f"{value:.1f} dB", transform=where.transAxes, fontsize=7, color="black", bbox=box)
-    pair = [head(rows[best].mesh, skin, 640) for skin in (rows[best].phone, pictures[best]["chain"])]
-    return figure, pair
+    return figure, likeness(pipe)
 
 
 def lead_page(before: Tensor, after: Tensor, names: tuple[str, str]) -> str:
     """The pair with a line to drag; the pictures are files beside the page, called ``names``."""
-    words = {"labels": ("what the phone saw", "our result"), "width": 480}
-    page = interactive.before_after(before, after, "The head of a synthetic person whom no network was trained on", **words).html
+    words = {"labels": ("the photograph", "the avatar"), "width": 480}
+    page = interactive.before_after(before, after, "A portrait of an astronaut, and the head made of it", **words).html
     for picture, name in zip((before, after), names, strict=True):
         data = base64.b64encode(figures.jpeg_bytes(picture)).decode()
         page = page.replace(f"data:image/jpeg;base64,{data}", f"_static/{name}")
@@ -150,7 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "book" / "_static")
     options = parser.parse_args(arguments)
     figure, pair = draw()
-    names = "lead-phone.jpg", "lead-result.jpg"
+    names = "lead-photo.jpg", "lead-result.jpg"
     files = dict(zip(names, map(figures.jpeg_bytes, pair), strict=True))
     files |= {"before_after.png": figures.png_bytes(figure), "lead.html": lead_page(*pair, names).encode()}
     for name, content in files.items():

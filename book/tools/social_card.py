@@ -10,7 +10,7 @@ SIZE = (1200, 630)  # what messengers ask for
 PAPER, INK, ACCENT = "#14212a", "#ffffff", "#6fc3e0"
 TITLE = ("Studio-like avatars", "from a phone capture")
 BELOW = "A book that runs: method, code and measurements"
-PAIR = ("lead-phone.jpg", "lead-result.jpg")  # made by before_after.py
+PAIR = ("lead-photo.jpg", "lead-result.jpg")  # made by before_after.py
 WHOLE = "before_after.png"
 
 
@@ -29,7 +29,7 @@ def draw(static: Path) -> Image.Image:
         pen.text((60, 48 + 66 * number), line, fill=INK, font=_font(52, bold=True))
     pair = [static / name for name in PAIR if (static / name).exists()]
     if len(pair) == len(PAIR):
-        for number, (path, name) in enumerate(zip(pair, ("phone", "result"), strict=True)):
+        for number, (path, name) in enumerate(zip(pair, ("a photograph", "its avatar"), strict=True)):
             with Image.open(path) as opened:
                 picture = ImageOps.fit(opened.convert("RGB"), (350, 350))
             left = 235 + 380 * number
