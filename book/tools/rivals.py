@@ -25,12 +25,15 @@ from studiolike.evaluation.verdict import BETTER, CANNOT_TELL, WORSE, Verdict, s
 from studiolike.experiments import Record, record
 from studiolike.experiments.core import experiment
 from studiolike.experiments.records import spoken
-from studiolike.experiments.rivals import DECISIVE, LONGER, NAMES, row_name
+from studiolike.experiments.rivals import DECISIVE, LONGER, row_name
+from studiolike.experiments.rivals import NAMES as RIVALS
 
 PAGE = "rivals"
 RECORDS = ("rivals-closed", "rivals", "rivals-chain")
 CLOSED = ("nothing", "mean_studio", "colour_transfer", "quotient", "homomorphic")
-TRAINED = ("unet", "unet_gain", "cut", "diffusion")
+LONG = {"unet_long": ("unet", max(LONGER))}  # a rival that trains so many times as long, as a method of its own
+TRAINED = ("unet", "unet_gain", "cut", "diffusion", *LONG)
+NAMES = RIVALS | {name: f"{RIVALS[rival]}, {times} times as long" for name, (rival, times) in LONG.items()}
 OURS = ("generator", "chain")
 FACE = "perceptual/face"
 GAP = 1.2  # how much worse than the best the worst tone group may be served, our aim
@@ -62,6 +65,12 @@ def fresh(name: str, root: Path | None = None) -> Record | None:
     return replace(found, entries=kept) if kept else None
 
 
+def row_of(name: str, protocol: str) -> str:
+    """The row of a method in the records."""
+    rival, times = LONG.get(name, (name, 1))
+    return row_name(rival, protocol, times)
+
+
 @dataclass(frozen=True)
 class Contest:
     """All methods under one protocol, as far as there are fresh records. ``records``: name of the method → its record."""
@@ -74,21 +83,21 @@ class Contest:
         """From the records in ``root``, by default the package's."""
         found = [one for one in (fresh(name, root) for name in RECORDS) if one is not None]
         by_row = {row: one for one in found for row in one.finished()}
-        names = {name: row_name(name, protocol) for name in (*CLOSED, *TRAINED, *OURS)}
+        names = {name: row_of(name, protocol) for name in (*CLOSED, *TRAINED, *OURS)}
         return cls(protocol, {name: by_row[row] for name, row in names.items() if row in by_row})
 
     def values(self, name: str, measure: str) -> np.ndarray:
         """``(seeds, people)``."""
-        return self.records[name].per_person(row_name(name, self.protocol), measure)
+        return self.records[name].per_person(row_of(name, self.protocol), measure)
 
     def scalar(self, name: str, measure: str) -> float:
         """Mean over the seeds of a number for all people together; nan where it is not known."""
-        entries = [e for e in self.records[name].entries if e.row == row_name(name, self.protocol)]
+        entries = [e for e in self.records[name].entries if e.row == row_of(name, self.protocol)]
         return float(np.mean([e.scalars.get(measure, np.nan) for e in entries]))
 
     def seeds(self, name: str) -> int:
         """How many trainings stand behind a row."""
-        return len(self.records[name].seeds(row_name(name, self.protocol)))
+        return len(self.records[name].seeds(row_of(name, self.protocol)))
 
     @property
     def missing(self) -> list[str]:
@@ -253,15 +262,15 @@ def costs(contests: list[Contest]) -> list[str]:
 
 
 def longer(root: Path | None = None) -> list[str]:
-    """What four times the training changes for the paired U-Net: whether brevity hides a better rival."""
-    found = fresh("rivals", root)
-    long, short = row_name("unet", "few", LONGER), row_name("unet", "few")
+    """What the shorter of the longer trainings changes for the paired U-Net, over seeds: how much brevity hides."""
+    found, times = fresh("rivals", root), min(LONGER)
+    long, short = row_name("unet", "few", times), row_name("unet", "few")
     if found is None or not {long, short} <= set(found.finished()):
         return ["Whether a longer training would change the order has not been measured yet."]
     differences = {m: found.difference(long, short, m) for m in DECISIVE}
     verdicts = seeded_verdicts(differences, {m: higher_is_better(m) for m in differences})
     cells = [f"{CALLED[m]}: {v.word} ({signed(v)})" for m, v in verdicts.items()]
-    return [f"Trained {LONGER} times as long, the paired U-Net under `few` is, than in its brief run: " + "; ".join(cells) + "."]
+    return [f"Trained {times} times as long, the paired U-Net under `few` is, than in its brief run: " + "; ".join(cells) + "."]
 
 
 def whole_network(root: Path | None = None) -> list[str]:

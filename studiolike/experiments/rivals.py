@@ -179,8 +179,8 @@ rivals = declare(
         row_name("unet", "few"),
         MEASURES,
         f"{ON} A rival is about as large as our networks and learns briefly, where G_studio learnt for long; "
-        f"the paired U-Net is also trained {' and '.join(map(str, LONGER))} times as long, the last of which takes about as long as "
-        "G_studio did, to see what brevity hides.",
+        f"the paired U-Net is also trained {' and '.join(map(str, LONGER))} times as long, which in the end is about as long as "
+        "G_studio took, to see what brevity hides.",
     )
 )
 rivals_closed = declare(
