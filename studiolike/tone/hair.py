@@ -25,8 +25,8 @@ from .network import log_texels, skin_mask, texels_of
 
 DARKER, SOFT = 0.5, 0.2  # log units: darker than skin by the first is hair as likely as not; how soft the border is
 LIGHT = 5 / 128  # standard deviation, as a share of the side, of the light that is taken from the face
-RIM = 6 / 128  # how far hair may hang into the face, as a share of the side
 NEAR = 2 / 128  # and of what is compared
+RIM = 6 / 128  # how far hair may hang into the face, as a share of the side
 LIKE = 0.3  # log units: hair of mean colours nearer than this is of one colour, the rest is light
 ENOUGH = 0.01  # share of the layout in which hair must be seen for its colour to count half
 
