@@ -42,7 +42,7 @@ def measure(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
 
 
 def _settings(profile: Profile) -> dict[str, Any]:
-    rules = {name.lower(): getattr(hair, name) for name in ("DARKER", "SOFT", "LIGHT", "RIM", "NEAR", "LIKE", "ENOUGH")}
+    rules = {name.lower(): getattr(hair, name) for name in ("DARKER", "SOFT", "LIGHT", "NEAR", "LIKE", "ENOUGH")}
     return {
         "resolution": profile.data.detail_resolution,
         "lights": LIGHTS,

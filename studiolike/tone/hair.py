@@ -8,7 +8,7 @@ hair is darker than the skin beside it. Two things are corrected then, both smoo
    light can make it.
 2. *Place.* Where one of the two shows hair and the other skin, the phone is right.
 
-It is a matter of what is outside the face and of its upper rim. Nothing changes where no hair was seen.
+It is a matter of scalp and forehead. Nothing changes where no hair was seen.
 """
 
 from __future__ import annotations
@@ -26,17 +26,15 @@ from .network import log_texels, skin_mask, texels_of
 DARKER, SOFT = 0.5, 0.2  # log units: darker than skin by the first is hair as likely as not; how soft the border is
 LIGHT = 5 / 128  # standard deviation, as a share of the side, of the light that is taken from the face
 NEAR = 2 / 128  # and of what is compared
-RIM = 6 / 128  # how far hair may hang into the face, as a share of the side
 LIKE = 0.3  # log units: hair of mean colours nearer than this is of one colour, the rest is light
 ENOUGH = 0.01  # share of the layout in which hair must be seen for its colour to count half
 
 
 @lru_cache(8)
 def hair_mask(size: int) -> Tensor:
-    """Where hair may be: the scalp, and the upper rim of the face's oval; ``(1, 1, size, size)`` in [0, 1]."""
-    outside, face = region_mask("scalp", size)[None], region_mask("face", size)[None]
-    rim = (2 * blur(1 - face, RIM * size)).clamp(0, 1) * region_mask("crown", size)[None] * face
-    return outside + rim
+    """Where hair may be: scalp and forehead, ``(1, 1, size, size)`` in [0, 1]."""
+    scalp, crown, face = (region_mask(name, size)[None] for name in ("scalp", "crown", "face"))
+    return scalp + crown * face
 
 
 def hair_likelihood(light: Tensor, skin: Tensor) -> Tensor:
