@@ -25,15 +25,12 @@ from studiolike.evaluation.verdict import BETTER, CANNOT_TELL, WORSE, Verdict, s
 from studiolike.experiments import Record, record
 from studiolike.experiments.core import experiment
 from studiolike.experiments.records import spoken
-from studiolike.experiments.rivals import DECISIVE, LONGER, row_name
-from studiolike.experiments.rivals import NAMES as RIVALS
+from studiolike.experiments.rivals import DECISIVE, LONG, LONGER, NAMES, row_name, row_of
 
 PAGE = "rivals"
 RECORDS = ("rivals-closed", "rivals", "rivals-chain")
 CLOSED = ("nothing", "mean_studio", "colour_transfer", "quotient", "homomorphic")
-LONG = {"unet_long": ("unet", max(LONGER))}  # a rival that trains so many times as long, as a method of its own
 TRAINED = ("unet", "unet_gain", "cut", "diffusion", *LONG)
-NAMES = RIVALS | {name: f"{RIVALS[rival]}, {times} times as long" for name, (rival, times) in LONG.items()}
 OURS = ("generator", "chain")
 FACE = "perceptual/face"
 GAP = 1.2  # how much worse than the best the worst tone group may be served, our aim
@@ -63,12 +60,6 @@ def fresh(name: str, root: Path | None = None) -> Record | None:
     made, settings = experiment(name), profile(found.profile)
     kept = [e for e in found.entries if e.row in made.rows and e.digest == made.digest(e.row, e.seed, settings)]
     return replace(found, entries=kept) if kept else None
-
-
-def row_of(name: str, protocol: str) -> str:
-    """The row of a method in the records."""
-    rival, times = LONG.get(name, (name, 1))
-    return row_name(rival, protocol, times)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from studiolike.config import profile
 from studiolike.evaluation.table import higher_is_better
 from studiolike.experiments.core import experiment
 from studiolike.experiments.lab import Lab
-from studiolike.experiments.rivals import NAMES, our_chain, row_name, trained
+from studiolike.experiments.rivals import LONG, NAMES, our_chain, row_of, trained
 from studiolike.rivals import CLOSED, TRAINED, closed
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ TITLES = {
     "mean_studio": "mean\nface",
     "homomorphic": "homo-\nmorphic",
     "unet": "U-Net",
+    "unet_long": "U-Net,\nlong",
     "unet_gain": "U-Net,\ngains",
     "cut": "CUT",
     "diffusion": "diffusion",
@@ -98,12 +99,13 @@ def draw(contest: Contest, runs: Path, out: Path) -> str:
     texture, visibility = torch.cat([texture, shot.texture]), torch.cat([visibility, shot.visibility])
     columns = {"phone": texture * visibility}
     for name in contest.records:
-        if name == "nothing":
+        briefly = {rival for long, (rival, _) in LONG.items() if long in contest.records}
+        if name == "nothing" or name in briefly:
             continue
         if name in CLOSED:
             method = closed(name, data, contest.protocol)
-        elif name in TRAINED:
-            row = experiment("rivals").merged(row_name(name, contest.protocol), settings)
+        elif name in TRAINED or name in LONG:
+            row = experiment("rivals").merged(row_of(name, contest.protocol), settings)
             method = trained(lab, row, 0).method
         else:
             method = our_chain(lab, contest.protocol, fused=name == "chain")[0]

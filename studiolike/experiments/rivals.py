@@ -59,9 +59,19 @@ NAMES = {
 }
 
 
+LONG = {"unet_long": ("unet", max(LONGER))}  # a rival that trains so many times as long, as a method of its own
+NAMES |= {name: f"{NAMES[rival]}, {times} times as long" for name, (rival, times) in LONG.items()}
+
+
 def row_name(rival: str, protocol: str, times: int = 1) -> str:
     """How a row is called: ``"paired U-Net · few"``."""
     return f"{NAMES[rival]}{f', {times} times as long' if times > 1 else ''} · {protocol}"
+
+
+def row_of(name: str, protocol: str) -> str:
+    """The row of a method: a rival, one of `LONG`, or ours."""
+    rival, times = LONG.get(name, (name, 1))
+    return row_name(rival, protocol, times)
 
 
 def settings_of(profile: Profile) -> dict[str, Any]:
