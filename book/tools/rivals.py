@@ -202,8 +202,10 @@ def summary(contest: Contest) -> list[str]:
         )
     lost = contest.losses
     if not lost:
+        long = any(name in contest.records for name in LONG)
+        how = ", one of which learnt about as long as G_studio," if long else ", trained as briefly as here,"
         lines.append(
-            f"\n**No rival, trained as briefly as here, beats our chain in {named([CALLED[m] for m in DECISIVE])}** under "
+            f"\n**No rival{how} beats our chain in {named([CALLED[m] for m in DECISIVE])}** under "
             f"`{contest.protocol}`: of what this page has, take the chain."
         )
         return lines

@@ -74,7 +74,7 @@ def people(contest: Contest, tones: np.ndarray) -> dict[str, int]:
     if contest.rivals:
         means = {name: sign * contest.values(name, BY).mean(0) for name in contest.rivals}
         best = max(means, key=lambda name: np.nanmean(means[name]))
-        chosen["\n".join(wrap(f"{NAMES[best]} gains most", 9))] = int(np.nanargmax(means[best] - ours))
+        chosen["\n".join(wrap(f"{TITLES.get(best, NAMES[best])} gains most", 9))] = int(np.nanargmax(means[best] - ours))
     return chosen
 
 
