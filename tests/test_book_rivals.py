@@ -136,7 +136,7 @@ def test_people_are_chosen_by_tone_and_by_the_chain_s_best_and_worst(write):
     ours = contest.values("chain", "perceptual/face").mean(0)
     assert chosen["tone 1"] == PEOPLE - 1 and chosen["tone 6"] == 0
     assert chosen["our\nbest"] == ours.argmin() and chosen["our\nworst"] == ours.argmax()
-    assert list(chosen)[-1] == "paired\nU-Net\ngains\nmost"
+    assert list(chosen)[-1] == "U-Net\ngains\nmost"
 
 
 def test_the_pictures_of_both_protocols_are_there_and_small():
