@@ -64,13 +64,21 @@ def read_frames(path: str | os.PathLike, count: int = 24) -> Iterator[np.ndarray
     return _frames(path, count, first)
 
 
+def _open(path: Path):
+    """A clip, whose metadata may be in any encoding: until PyAV 19 that had to be said."""
+    import av
+
+    options = {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
+    return av.open(str(path), **options)
+
+
 def _frames(path: Path, count: int, first: bytes) -> Iterator[np.ndarray]:
     import av
 
     av.logging.set_level(av.logging.PANIC)  # a damaged clip makes libavcodec chatty
     found = 0
     try:
-        with av.open(str(path), metadata_errors="ignore") as media:
+        with _open(path) as media:
             if media.format.name.startswith("image2") or media.format.name.endswith("_pipe"):
                 raise InputError(f"{path} is a picture, not a video")
             if not media.streams.video:
@@ -81,7 +89,7 @@ def _frames(path: Path, count: int, first: bytes) -> Iterator[np.ndarray]:
             stream.thread_type = "AUTO"
             times, entries = _times(media, stream)
             wanted = _wanted(times, entries, count, stream.codec_context.width * stream.codec_context.height)
-        with av.open(str(path), metadata_errors="ignore") as media:
+        with _open(path) as media:
             stream = media.streams.video[0]
             stream.thread_type = "AUTO"
             for frame in _at(media, stream, wanted, entries):
