@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def _open(path: Path):
     """A clip, whose metadata may be in any encoding: until PyAV 19 that had to be said."""
     import av
 
-    options = {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
+    options: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
     return av.open(str(path), **options)
 
 
