@@ -127,6 +127,20 @@ def blur(x: Tensor, sigma: float | Tensor) -> Tensor:
     return y.reshape(b, c, h, w)
 
 
+def unit(x: Tensor) -> Tensor:
+    """``(B, 3, H, W)`` scaled to unit length; several times faster here than ``F.normalize``."""
+    return x * (x * x).sum(1, keepdim=True).clamp_min(1e-12).rsqrt()
+
+
+def normals_of(position: Tensor) -> Tensor:
+    """Outward unit normals ``(B, 3, H, W)`` of a position map; the map is periodic in u."""
+    p = F.pad(F.pad(position, (1, 1, 0, 0), mode="circular"), (0, 0, 1, 1), mode="replicate")
+    du = p[:, :, 1:-1, 2:] - p[:, :, 1:-1, :-2]
+    dv = p[:, :, 2:, 1:-1] - p[:, :, :-2, 1:-1]
+    (ax, ay, az), (bx, by, bz) = dv.unbind(1), du.unbind(1)  # torch.cross takes three times as long on planes
+    return unit(torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1))
+
+
 def in_strips(function: Callable[..., tuple[Tensor, ...]], maps: Sequence[Tensor], rows: int, halo: int) -> tuple[Tensor, ...]:
     """Apply a function of maps strip by strip, so that what it needs in between stays small.
 

@@ -98,8 +98,8 @@ def draw(contest: Contest, runs: Path, out: Path) -> str:
     shot = capture.capture_photo(astronaut(), data.resolution, capture.astronaut_landmarks())
     texture, visibility = torch.cat([texture, shot.texture]), torch.cat([visibility, shot.visibility])
     columns = {"phone": texture * visibility}
+    briefly = {rival for long, (rival, _) in LONG.items() if long in contest.records}
     for name in contest.records:
-        briefly = {rival for long, (rival, _) in LONG.items() if long in contest.records}
         if name == "nothing" or name in briefly:
             continue
         if name in CLOSED:

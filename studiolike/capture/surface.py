@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import layout
-from ..image import fill_unobserved
+from ..image import fill_unobserved, normals_of
 from ..outline import movement
 from .pose import Pose, to_view
 
@@ -75,20 +75,12 @@ def head_surface(points: np.ndarray, pose: Pose, res: int, outward: Tensor | Non
     place = layout.position_map(side) + (0 if outward is None else movement(outward, side))
     base = torch.from_numpy(pose.apply(place.flatten(1).T.double().numpy())).float()
     view = base.T.view(3, side, side) + fill_unobserved(rest[None], known[None])[0]
-    around = torch.cat([view * torch.tensor([1.0, -1.0, 1.0]).view(3, 1, 1), map_normals(view)[2:]])
+    around = torch.cat([view * torch.tensor([1.0, -1.0, 1.0]).view(3, 1, 1), normals_of(view[None])[0, 2:]])
     if side < res:
         around = F.interpolate(around[None], res, mode="bilinear", align_corners=False)[0]
     own = torch.cat([face.position, face.depth, face.facing])
     position, depth, facing = torch.where(face.mask > 0, own, around).split((2, 1, 1))
     return Surface(position, depth, facing, face.mask)
-
-
-def map_normals(positions: Tensor) -> Tensor:
-    """Unit normals ``(3, N, N)``, outward, of a surface whose position map is ``(3, N, N)``; x right, y up, z near."""
-    wrapped = F.pad(positions[None], (1, 1, 0, 0), mode="circular")
-    padded = F.pad(wrapped, (0, 0, 1, 1), mode="replicate")[0]
-    along, down = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2], padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
-    return F.normalize(torch.linalg.cross(down, along, dim=0), dim=0)
 
 
 def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:

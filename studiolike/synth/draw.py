@@ -55,11 +55,6 @@ class Draws:
         return (self.uniform(0, 1, 1) * cumulative[:, -1:] > cumulative).sum(-1).clamp_max(weights.shape[-1] - 1)
 
 
-def unit(x: Tensor) -> Tensor:
-    """``(B, 3, H, W)`` scaled to unit length; several times faster here than ``F.normalize``."""
-    return x * (x * x).sum(1, keepdim=True).clamp_min(1e-12).rsqrt()
-
-
 def column(x: Tensor) -> Tensor:
     """``(B,)`` → ``(B, 1, 1, 1)``, to multiply maps."""
     return x.reshape(-1, 1, 1, 1)

@@ -12,12 +12,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ..image import resize
+from ..image import normals_of, resize, unit
 from ..layout import face_vertices, position_map
-from .draw import Draws, blur, enlarge, unit
+from .draw import Draws, blur, enlarge
 from .features import paint_brows, paint_eyes, paint_lips, paint_nostrils
 from .hair import paint_beard, paint_hair
-from .light import normals_of, occlusion
+from .light import occlusion
 from .marks import skin_maps
 from .skin import skin_colour
 from .traits import Traits, draw_traits, place_features

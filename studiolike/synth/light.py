@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..image import luminance
+from ..image import luminance, normals_of, unit
 from ..layout import position_map
 from . import sky
-from .draw import Draws, blur, column, enlarge, unit
+from .draw import Draws, blur, column, enlarge
 from .skin import black_body
 
 DIRECTIONS = 80
@@ -36,15 +36,6 @@ def directions() -> Tensor:
     y = 1 - 2 * i / DIRECTIONS
     ring, angle = (1 - y * y).sqrt(), math.pi * (1 + 5**0.5) * i
     return torch.stack([ring * angle.cos(), y, ring * angle.sin()], -1)
-
-
-def normals_of(position: Tensor) -> Tensor:
-    """Outward unit normals ``(B, 3, H, W)`` of a position map; the map is periodic in u."""
-    p = F.pad(F.pad(position, (1, 1, 0, 0), mode="circular"), (0, 0, 1, 1), mode="replicate")
-    du = p[:, :, 1:-1, 2:] - p[:, :, 1:-1, :-2]
-    dv = p[:, :, 2:, 1:-1] - p[:, :, :-2, 1:-1]
-    (ax, ay, az), (bx, by, bz) = dv.unbind(1), du.unbind(1)  # torch.cross takes three times as long on planes
-    return unit(torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1))
 
 
 def across(direction: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from ..capture.unwrap import OPAQUE
-from ..image import fill_unobserved
+from ..image import fill_unobserved, normals_of, unit
 from ..layout import face_mask, position_map, texel_uv
 from .camera import VIEWS, draw_cameras, mesh_visibility, meter
 from .develop import Recorder, develop
-from .draw import Draws, blur, column, enlarge, fbm, sample, smoothstep, unit
+from .draw import Draws, blur, column, enlarge, fbm, sample, smoothstep
 from .foreign import BLOCKED, Glasses, draw_glasses, foreign_shadow, loose_strands
 from .head import Subjects
-from .light import Lighting, across, draw_lighting, gloss, irradiance, normals_of, severity, shadow
+from .light import Lighting, across, draw_lighting, gloss, irradiance, severity, shadow
 
 SEEN = 0.04  # texels that every view saw worse than this count as never observed
 STAGES = (
