@@ -21,6 +21,7 @@ from diffusers.utils import BaseOutput
 from torch import Tensor
 
 from . import weights
+from .adaptation.captures import face_alone
 from .config import InversionConfig
 from .detail import Detailer, complete, detail, fuse, make_scheduler, origin
 from .detail.model import upsample
@@ -150,10 +151,10 @@ class Chain:
         return invert(self.g_phone, texture, visibility, settings, start=start, curvature=self.curvature, progress=progress)
 
     def encode(self, texture: Tensor, visibility: Tensor) -> Tensor:
-        """The encoder's codes ``(B, L, D)`` of textures ``(B, 3, H, W)`` in [0, 1], at any resolution."""
+        """The encoder's codes ``(B, L, D)`` of the faces in textures ``(B, 3, H, W)`` in [0, 1], at any resolution."""
         size = self.g_phone.config.resolution
         low, seen = (x.to(self.device) for x in resize_observed(texture, visibility, size))
-        return encode(self.encoder, self.g_phone, low, seen)
+        return encode(self.encoder, self.g_phone, *face_alone(low, seen))
 
     @torch.no_grad()
     def translate(self, w_plus: Tensor) -> Tensor:

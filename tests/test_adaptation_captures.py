@@ -4,7 +4,7 @@ import pytest
 import torch
 from fakes import FakeSet
 
-from studiolike.adaptation import EncodedCaptures, EncodedPairs, disturb
+from studiolike.adaptation import EncodedCaptures, EncodedPairs, disturb, face_alone
 from studiolike.adaptation.captures import OtherLights
 from studiolike.adaptation.losses import log_light
 from studiolike.errors import InputError, ProtocolError
@@ -144,11 +144,21 @@ def test_codes_are_the_encoder_s_of_undisturbed_captures_when_none_is_disturbed(
     sampler = EncodedCaptures(data, data.captures("phone"), *networks, share=0.0)
     rows = torch.tensor([2, 5])
     with torch.no_grad():
-        wanted = encode(*networks, *data.phone_batch(rows))
+        wanted = encode(*networks, *face_alone(*data.phone_batch(rows)))
     assert torch.allclose(sampler.codes(rows, seeded()), wanted, atol=1e-5)
     assert not sampler.codes(rows, seeded()).requires_grad
     one_pass = EncodedCaptures(data, data.captures("phone"), *networks, share=0.0, passes=1)
     assert not torch.allclose(one_pass.codes(rows, seeded()), wanted, atol=1e-3)
+
+
+def test_hair_ears_and_neck_of_a_capture_are_not_encoded(data, networks):
+    texture, visibility = data.phone_batch(torch.tensor([2, 5]))
+    beside = (face_mask(16) == 0).float()
+    other = torch.lerp(texture, torch.rand(texture.shape, generator=seeded()), beside), visibility * (1 - beside)
+    captures = [face_alone(texture, visibility), face_alone(*other)]
+    assert all(torch.equal(*pair) for pair in zip(*captures, strict=True)) and captures[0][1].any()
+    with torch.no_grad():
+        assert not torch.allclose(*(encode(*networks, *x) for x in ((texture, visibility), captures[0])), atol=1e-3)
 
 
 def test_as_a_sampler_it_gives_one_code_a_person_and_the_same_for_the_same_generator(data, networks):

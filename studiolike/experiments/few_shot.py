@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import weights
-from ..adaptation import CODES, AdaptStage, CodeSampler, EncodedCaptures, EncodedPairs
+from ..adaptation import CODES, AdaptStage, CodeSampler, EncodedCaptures, EncodedPairs, face_alone
 from ..adaptation.train import freeze_image_side
 from ..config import AdaptConfig, Profile
 from ..evaluation import REGIONS, EvaluationTable, StudioReference, bound, evaluate
@@ -140,7 +140,7 @@ class FewShotLaboratory:
 
     def codes_of(self, texture: Tensor, visibility: Tensor) -> Tensor:
         """The encoder's codes ``(B, L, D)``, as the chain takes them, on the CPU."""
-        parts = zip(texture.split(16), visibility.split(16), strict=True)
+        parts = zip(*(x.split(16) for x in face_alone(texture, visibility)), strict=True)
         with torch.no_grad():
             return torch.cat([encode(self.encoder, self.g_phone, *(x.to(self.device) for x in part)).cpu() for part in parts])
 

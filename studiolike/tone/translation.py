@@ -18,6 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..adaptation.captures import face_alone
 from ..image import from_signed
 from ..inversion.distance import resize_observed
 from ..stylegan2 import encode
@@ -86,4 +87,5 @@ def translate(
         ``(B, 3, h, w)`` sRGB in [0, 1], at the generator's resolution.
     """
     both = with_mirrored(*resize_observed(texture, visibility, g_studio.config.resolution))
-    return paint(g_studio, tone, encode(encoder, g_phone, *both), *both, keep_tone, hair)
+    codes = encode(encoder, g_phone, *face_alone(*both))
+    return paint(g_studio, tone, codes, *both, keep_tone, hair)
