@@ -26,6 +26,7 @@ WIDTH = math.radians(5)  # to either side of a ray, where the farthest point is 
 SIDE = 256  # texels of the map that the base head's outline is read from
 DEPTH = 0.6  # of a movement to the front or the back, against one to the side: what no outline shows is believed less
 RISE = 4 / 128  # standard deviation, as a share of the side, over which hair rises from the forehead
+AROUND = 3 / 128  # as a share of the side: what is so near to an ear rests with it, or thick hair would draw the ear to a point
 POINTS = 468  # of the face, which come first in a shape
 
 
@@ -98,6 +99,8 @@ def freedom(resolution: int) -> Tensor:
     """Which share of a movement each place of the base head takes part in, ``(1, N, N)``: face, ears and neck in none."""
     below = ((layout.position_map(resolution)[1] - FADE[0]) / (FADE[1] - FADE[0])).clamp(0, 1)
     outside = (2 * blur((1 - layout.face_mask(resolution))[None], RISE * resolution) - 1).clamp(0, 1)
-    rests = (layout.region_mask("neck", resolution) + layout.region_mask("ears", resolution)).clamp(0, 1)
+    around = max(1, round(AROUND * resolution))
+    ears = F.max_pool2d(layout.region_mask("ears", resolution)[None], 2 * around + 1, 1, around)[0]
+    rests = (layout.region_mask("neck", resolution) + ears).clamp(0, 1)
     free = blur(outside * (1 - rests), RISE / 2 * resolution).minimum(outside)[0]
     return free * below.square() * (3 - 2 * below)

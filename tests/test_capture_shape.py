@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from studiolike import avatar, capture, layout, outline
-from studiolike.avatar.shape import LOWER_LIP, UPPER_LIP
+from studiolike.avatar.shape import CORNERS, LOWER_LIP, UPPER_LIP
 from studiolike.capture.pose import to_view
 from studiolike.errors import InputError
 
@@ -75,15 +75,19 @@ def test_without_a_picture_there_is_no_shape():
         capture.face_shape([])
 
 
-def test_an_open_mouth_is_closed_and_the_rest_stays(rest):
+def test_an_open_mouth_is_closed_and_narrower_and_the_rest_stays(rest):
     smile = capture.face_shape([capture.astronaut_landmarks().points])
     gap = lambda shape: (shape[UPPER_LIP] - shape[LOWER_LIP]).norm(dim=1)  # noqa: E731
     closed = avatar.close_mouth(smile)
     assert gap(smile).max() > 0.5
     torch.testing.assert_close(gap(closed), gap(layout.face_vertices()), atol=0.02, rtol=0)
-    still = [FOREHEAD, 33, 263, 61, 291, 78, 308]  # forehead, eyes, and the corners of the smile
-    assert (closed - smile)[still].norm(dim=1).max() < 0.05
+    assert (closed - smile)[[FOREHEAD, 33, 263]].norm(dim=1).max() < 0.05  # forehead and eyes
     torch.testing.assert_close(avatar.close_mouth(closed), closed, atol=0.02, rtol=0)
+    width = lambda shape: (shape[CORNERS[0]] - shape[CORNERS[1]]).norm()  # noqa: E731
+    assert width(layout.face_vertices()) < width(closed) < 0.9 * width(smile)
+    touching = avatar.shape.lips_together(smile)
+    assert torch.equal(touching[CORNERS], smile[CORNERS])
+    torch.testing.assert_close(avatar.close_mouth(touching), touching, atol=0.02, rtol=0)  # a smile without teeth stays as wide
 
 
 def test_the_head_passes_through_the_face_and_stays_whole(rest):

@@ -65,7 +65,7 @@ def closing() -> Tensor:
     """How far each point goes when one of the pairs of points on the inner lips is a centimetre apart, ``(468, 9)``."""
     opened = layout.face_vertices().double().repeat(len(UPPER_LIP), 1, 1)
     opened[range(len(UPPER_LIP)), UPPER_LIP] += 1
-    return torch.stack([(avatar.close_mouth(shape) - shape)[:, 0] for shape in opened], 1)
+    return torch.stack([(avatar.shape.lips_together(shape) - shape)[:, 0] for shape in opened], 1)
 
 
 def write_geometry(path: Path) -> None:

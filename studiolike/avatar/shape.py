@@ -25,6 +25,10 @@ OWN = (
 BASE = "The head is the base head, which everybody gets where no shape is known: only the texture is the person's."
 RAISED = 0.35  # share of an open mouth that the upper lip has moved by; the lower lip did the rest
 RIGID, REACH = 1.0, 2.0  # cm around the lips that move with them, and how fast the movement fades beyond
+MIDDLE = [13, 14]  # of the inner lips
+# Lips that close over teeth draw the corners of the mouth together. By how much is our guess: to this share of the way to a mouth
+# this much wider than the canonical one, when it was open by so many cm; what is within so many cm goes along.
+RELAXED, WIDE, OPEN, CHEEK = 0.6, 1.05, 0.5, 1.8
 
 
 def own_position_map(shape: Tensor, resolution: int = 256) -> Tensor:
@@ -55,7 +59,19 @@ def own_head(shape: Tensor | None, grid: int = 128, *, closed: bool = True) -> H
 
 
 def close_mouth(shape: Tensor) -> Tensor:
-    """The same shape with its lips together, as on the canonical face; what is near the lips goes along."""
+    """The same shape with its lips together, as on the canonical face, and its corners nearer to each other, if it was open."""
+    points, rest = shape[: outline.POINTS].double().numpy(), layout.face_vertices().double().numpy()
+    opened = np.linalg.norm(np.subtract(*points[MIDDLE])) - np.linalg.norm(np.subtract(*rest[MIDDLE]))
+    closed = lips_together(shape)
+    points = closed[: outline.POINTS].double().numpy()
+    wanted = points[MIDDLE].mean(0) + WIDE * (rest[CORNERS] - rest[MIDDLE].mean(0))
+    near = np.exp(-(np.linalg.norm(rest[:, None] - rest[CORNERS], axis=-1) ** 2) / CHEEK**2)
+    points = points + RELAXED * np.clip(opened / OPEN, 0, 1) * near @ (wanted - points[CORNERS])
+    return torch.cat([torch.from_numpy(points).to(shape), shape[outline.POINTS :]])
+
+
+def lips_together(shape: Tensor) -> Tensor:
+    """The same shape with its lips together and the corners of the mouth where they are; what is near the lips goes along."""
     points, rest = shape[: outline.POINTS].double().numpy(), layout.face_vertices().double().numpy()
     gap = (points[UPPER_LIP] - points[LOWER_LIP]) - (rest[UPPER_LIP] - rest[LOWER_LIP])
     right, left = rest[CORNERS]  # where there is no gap

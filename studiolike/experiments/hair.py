@@ -42,7 +42,9 @@ def measure(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
 
 
 def _settings(profile: Profile) -> dict[str, Any]:
-    rules = {name.lower(): getattr(hair, name) for name in ("DARKER", "SOFT", "LIGHT", "NEAR", "LIKE", "ENOUGH")}
+    rules = {
+        name.lower(): getattr(hair, name) for name in ("DARKER", "SOFT", "LIGHT", "NEAR", "LIKE", "ROUGH", "HAIRY", "ENOUGH")
+    }
     return {
         "resolution": profile.data.detail_resolution,
         "lights": LIGHTS,

@@ -6,7 +6,12 @@ hair is darker than the skin beside it. Two things are corrected then, both smoo
 
 1. *Colour.* All hair that G_studio painted is moved by the difference of the two mean colours of hair, where it is larger than
    light can make it.
-2. *Place.* Where one of the two shows hair and the other skin, the phone is right.
+2. *Place.* Where one of the two shows hair and the other skin, the phone is right; and where nobody has looked, the top of a
+   head is not bald that has hair wherever it was seen.
+
+A lamp behind a head can make hair as bright as skin. But light never falls on all of it: between lit strands it is dark, and so
+hair is judged by its dark strands, and what is taken for skin is painted no lighter than the face. A strong cast of the light that
+skin hides makes black hair blue; nobody's hair is bluer than grey, unless it is dyed.
 
 It is a matter of scalp and forehead. Nothing changes where no hair was seen.
 """
@@ -27,7 +32,9 @@ DARKER, SOFT = 0.5, 0.2  # log units: darker than skin by the first is hair as l
 LIGHT = 5 / 128  # standard deviation, as a share of the side, of the light that is taken from the face
 NEAR = 2 / 128  # and of what is compared
 LIKE = 0.3  # log units: hair of mean colours nearer than this is of one colour, the rest is light
-ENOUGH = 0.01  # share of the layout in which hair must be seen for its colour to count half
+ROUGH = 1.5  # standard deviations by which dark strands are darker than the mean around them
+HAIRY = 0.5, 0.95  # shares of the seen top of the head: hair on less says nothing of the rest, on more everything
+ENOUGH = 0.02  # share of the layout in which hair must be seen for its colour to count half
 
 
 @lru_cache(8)
@@ -37,6 +44,12 @@ def hair_mask(size: int) -> Tensor:
     return scalp + crown * face
 
 
+@lru_cache(8)
+def top_mask(size: int) -> Tensor:
+    """The top of the head, above brows and ears, ``(1, 1, size, size)`` in [0, 1]."""
+    return (region_mask("scalp", size) * region_mask("crown", size))[None]
+
+
 def hair_likelihood(light: Tensor, skin: Tensor) -> Tensor:
     """How likely texels show hair, ``(B, 1, H, W)`` in [0, 1].
 
@@ -44,6 +57,13 @@ def hair_likelihood(light: Tensor, skin: Tensor) -> Tensor:
         light: smooth log light ``(B, 3, H, W)``, evenly lit. skin: mean log light of the skin beside it, ``(B, 1, 1, 1)``.
     """
     return torch.sigmoid((skin - light.mean(1, keepdim=True) - DARKER) / SOFT)
+
+
+def natural(light: Tensor) -> Tensor:
+    """Log light ``(B, 3, H, W)`` of hair that is bluer than grey, made grey, as light as before."""
+    red, green, blue = light.split(1, 1)
+    excess = (blue - (red + green) / 2).clamp_min(0) / 3
+    return torch.cat([red + excess, green + excess, blue - 2 * excess], 1)
 
 
 def with_hair(studio: Tensor, texture: Tensor, visibility: Tensor) -> Tensor:
@@ -58,7 +78,8 @@ def with_hair(studio: Tensor, texture: Tensor, visibility: Tensor) -> Tensor:
     painted, own = log_texels(studio), log_texels(texture)
     skin, may = (mask.to(studio) for mask in (skin_mask(side), hair_mask(side)))
     face, seen = skin * visibility.square(), may * visibility
-    hair = partial(hair_likelihood, skin=channel_means(painted.mean(1, keepdim=True), face))
+    level = channel_means(painted.mean(1, keepdim=True), face)
+    hair = partial(hair_likelihood, skin=level)
 
     # the light is read where both show skin
     evenly = own + channel_means(painted - own, face)
@@ -67,11 +88,21 @@ def with_hair(studio: Tensor, texture: Tensor, visibility: Tensor) -> Tensor:
 
     near, weight = NEAR * side, seen * visibility
     shown = masked_blur(own, weight, near)
-    there, everywhere = seen * hair(shown).square(), may * hair(painted)  # squared: much skin must not pass for little hair
-    apart = channel_means(own, there) - channel_means(painted, everywhere)
-    known = there.mean((2, 3), keepdim=True)
-    sure = known.square() / (known.square() + ENOUGH**2) * (1 - LIKE / apart.abs().mean(1, keepdim=True).clamp_min(LIKE))
-    painted = painted + apart * sure * everywhere
+    strands = masked_blur((own - shown).mean(1, keepdim=True).square(), weight, near).sqrt()
+    likely = hair(shown - ROUGH * strands)
+
+    there = seen * likely.square()  # squared: much skin must not pass for little hair
+    known, colour = there.mean((2, 3), keepdim=True), natural(channel_means(own, there))
+    known = known.square() / (known.square() + ENOUGH**2)
+    top = top_mask(side).to(studio)
+    share = (top * there).sum((2, 3), keepdim=True) / (top * seen).sum((2, 3), keepdim=True).clamp_min(1e-6)
+    bald = top * (1 - visibility) * (1 - hair(painted))
+    painted = torch.lerp(painted, colour, known * bald * ((share - HAIRY[0]) / (HAIRY[1] - HAIRY[0])).clamp(0, 1))
+
+    everywhere = may * hair(painted)
+    apart = colour - channel_means(painted, everywhere)
+    painted = painted + apart * known * (1 - LIKE / apart.abs().mean(1, keepdim=True).clamp_min(LIKE)) * everywhere
     before = masked_blur(painted, weight, near)
-    wrong = (hair(shown) - hair(before)).abs() * seen
+    shown = torch.lerp(shown - (shown.mean(1, keepdim=True) - level).clamp_min(0), natural(shown), likely)
+    wrong = (likely - hair(before)).abs() * seen
     return texels_of(painted + blur(wrong * (shown - before), 1.0))

@@ -6,6 +6,8 @@ import { movement, parted, pointsOf } from "./outline.js";
 import { fitPose } from "./surface.js";
 
 const DEPTH = 0.05, PRIOR = 0.15, ODD = 0.5;
+const CORNERS = [78, 308], MIDDLE = [13, 14]; // of the inner lips
+const RELAXED = 0.6, WIDE = 1.05, OPEN = 0.5, CHEEK = 1.8;
 const GRID = 128; // cells along a side, as in the page of the head
 
 /** The 468 points behind the landmarks of one picture. */
@@ -34,8 +36,22 @@ function faceShape(points, geometry) {
 /** These points, and those of the outline if it was seen. */
 export const headShape = (points, outward, geometry) => [...faceShape(points, geometry), ...(outward ? pointsOf(outward, geometry) : [])];
 
-/** The same shape with its lips together. */
-function closeMouth(shape, { vertices, lips, closing }) {
+/** The same shape with its lips together, and its corners nearer to each other, if it was open. */
+function closeMouth(shape, geometry) {
+  const { vertices } = geometry, points = lipsTogether(shape, geometry), middle = (of) => MIDDLE.map((k) => of[k]);
+  const opening = (of) => Math.hypot(...middle(of)[0].map((value, c) => value - middle(of)[1][c]));
+  const mean = (of) => middle(of)[0].map((value, c) => (value + middle(of)[1][c]) / 2);
+  const share = RELAXED * Math.min(Math.max((opening(shape) - opening(vertices)) / OPEN, 0), 1);
+  const rest = mean(vertices), here = mean(points);
+  const moves = CORNERS.map((k) => here.map((value, c) => share * (value + WIDE * (vertices[k][c] - rest[c]) - points[k][c])));
+  return points.map((point, k) => point.map((value, c) => CORNERS.reduce((sum, corner, j) => {
+    if (k >= vertices.length) return sum; // the outline stays
+    const far = Math.hypot(...vertices[k].map((x, axis) => x - vertices[corner][axis]));
+    return sum + Math.exp(-((far / CHEEK) ** 2)) * moves[j][c];
+  }, value)));
+}
+
+function lipsTogether(shape, { vertices, lips, closing }) {
   const between = (points, [upper, lower]) => points[upper].map((value, c) => value - points[lower][c]);
   const gaps = lips.map((pair) => between(shape, pair).map((value, c) => value - between(vertices, pair)[c]));
   return shape.map((point, k) => point.map((value, c) => gaps.reduce((sum, gap, j) => sum + (closing[k]?.[j] ?? 0) * gap[c], value)));
