@@ -10,8 +10,8 @@ hair is darker than the skin beside it. Two things are corrected then, both smoo
    head is not bald that has hair wherever it was seen.
 
 A lamp behind a head can make hair as bright as skin. But light never falls on all of it: between lit strands it is dark, and so
-hair is judged by its dark strands, and what is taken for skin is painted no lighter than the face. A strong cast of the light that
-skin hides makes black hair blue; nobody's hair is bluer than grey, unless it is dyed.
+hair is judged by its dark strands, and what is taken for skin is painted no lighter than the face. And where a cast of the light
+makes black hair blue it is painted grey: nobody's hair is bluer than that, unless it is dyed.
 
 It is a matter of scalp and forehead. Nothing changes where no hair was seen.
 """
