@@ -201,7 +201,7 @@ interactive.before_after(
 # The head passes through these points; ears and neck follow smoothly.
 # Of skull and hair one photograph shows the outline: where the person ends, on rays from the middle of the head.
 # The base head is moved out that far, and a little less to the front and the back, which no outline shows.
-# A smile stays, but an open mouth is closed, because the layout has no teeth to show.
+# A smile stays, but an open mouth is closed, because the layout has no teeth to show, and lips that close over teeth come together at the corners.
 
 # %%
 notebook.tell("ch07", shown.heads(lab, out))
@@ -217,6 +217,7 @@ notebook.ledger("shape", limits=True)
 #
 # Turn the head: ears, neck and the back of it are what the generator thinks belongs to such a face.
 # The hair in front is the photo's, and the rest of it got its colour from there: after the light of the face is taken from it, hair is what is darker than the skin beside it.
+# The code knows nothing of it: the encoder looks at the face alone, for hair that it never met would lead it astray.
 # In Jupyter or Colab, the picture below it moves one lamp around the head: light that stays where it was is in the texture.
 
 # %%
@@ -291,7 +292,7 @@ notebook.tell("ch07", shown.gap(home))
 # - **Expression.** Training heads look neutral; this one smiles, and the folds of a smile are neither light nor pigment.
 # - **Registration.** Synthetic textures are registered perfectly; landmarks are off by a pixel or two, which is several texels here.
 # - **Camera.** A professional portrait has its own colour processing and soft light, unlike our simulated phone.
-# - **Coverage.** Half of the training captures go around the head, the others end at the face's oval; one photograph shows the front of a head.
+# - **Coverage.** Half of the training captures go around the head, the others end at the face's oval; one photograph shows the front of a head, of which the encoder reads the face.
 #
 # The remedy for all five is data: real registered captures, which we may not ship, or a better generator.
 # The authors trained on real captures of many people {cite}`athar2024bridging`, and what they report is not shown by this chapter.
