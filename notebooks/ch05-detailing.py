@@ -141,7 +141,7 @@ figures.show(
 #
 # The edge of a cast shadow is finer than any blur, and would stay behind as a dark line with a bright one beside it.
 # So on skin $B$ is a bilateral filter {cite}`tomasi1998bilateral,durand2002bilateral`: it averages $\log G - \log I$ over texels near by *and* of like value, follows a steep step, which it takes for the light's, and smooths over pores and wrinkles, which are shallow.
-# Where the layout has eyes, brows and lips a steep step is the person's, and $B$ is a Gaussian blur.
+# Where the layout has eyes and brows a steep step is the person's, and $B$ is a Gaussian blur; on the lips, which stand out into the light, it is half of each.
 # A highlight on lips or skin is thin, too, and brighter than any pigment around it: what stands out of $\log I$ clearly more than $G$ itself does is cut off before.
 #
 # A better known way is a screened Poisson equation {cite}`perez2003poisson`: it looks for the texture that has the phone's gradients and stays near to $G$.

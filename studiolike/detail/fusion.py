@@ -15,7 +15,8 @@ The edge of a cast shadow is finer than any blur, and would stay behind as a rel
 filter: it averages log G − log I over texels near by *and* of like value, follows a steep step, which is then the light's, and
 smooths over wrinkles and pores, which are shallow (Oh et al., SIGGRAPH 2001, took texture and illumination apart in this way;
 the filter is Tomasi & Manduchi's, ICCV 1998, computed level by level as in Durand & Dorsey, SIGGRAPH 2002). Where the layout
-has eyes, brows and lips a steep step is the person's, whatever G thinks of it, and B stays a Gaussian.
+has eyes and brows a steep step is the person's, whatever G thinks of it, and B stays a Gaussian. Of a step on the lips it may be
+either, for they stand out into the light, and the two filters share it.
 
 Nor is a highlight the person's. Shine on lips and skin is thin, and brighter than any pigment around it: what stands out of
 log I by more than G itself does, and a little more, is cut off. On lips, which are wet, little is allowed; on skin more, for
@@ -47,11 +48,13 @@ WIDTH = 3 / 128
 WHOLE = 1024  # texels along a side above which a texture is fused in strips
 FLOOR = 0.02  # linear light added before the logarithm: sensor noise in the dark stays small
 STEP = 0.4  # log units: steps of the light above this are followed
+LIPS = 0.5  # share of a step on the lips that is the person's
 REACH = 4  # steps of this size to either side of the mean change
 EDGE = 0.4  # log units by which light changes within NEAR: from about here on the phone's detail is the outline of a shadow
 NEAR = 1 / 128  # as a share of the side; what is filled in comes from about as far
 SHINE = 0.3, 0.05  # log units, on skin and on lips, by which the phone's texture may stand out of its surroundings more than G's
 COARSE = 256  # texels along a side at which masks are drawn: polygons are slow to fill, and their borders are soft anyway
+OTHERS = tuple(name for name in FEATURES if name != "lips")
 THIN = 0.5 / 128  # what is thinner than this, as a share of the side, is not light: hairs, the lines of wrinkles
 
 
@@ -161,8 +164,10 @@ def bilateral(x: Tensor, weight: Tensor, guide: Tensor, sigma: float) -> Tensor:
 
 @lru_cache(8)
 def feature_mask(size: int) -> Tensor:
-    """Where steep steps are the person's: eyes, brows and lips with a soft border, ``(1, 1, size, size)`` in [0, 1]."""
-    return _enlarged(_soft(FEATURES, min(size, COARSE), 1.5 / 128), size)
+    """How far steep steps are the person's: in eyes and brows, and by `LIPS` on lips, with a soft border, ``(1, 1, size, size)``
+    in [0, 1]."""
+    small = min(size, COARSE)
+    return _enlarged(torch.maximum(_soft(OTHERS, small, 1.5 / 128), LIPS * _soft(["lips"], small, 1.5 / 128)), size)
 
 
 @lru_cache(8)
@@ -170,7 +175,7 @@ def shine_mask(size: int) -> Tensor:
     """Where highlights are cut: on skin, which is all but eyes, brows and lips, and on lips; ``(1, 2, size, size)`` in [0, 1]."""
     small = min(size, COARSE)
     lips = _soft(["lips"], small, 0.75 / 128)
-    others = _soft([name for name in FEATURES if name != "lips"], small, 1.5 / 128)
+    others = _soft(OTHERS, small, 1.5 / 128)
     return _enlarged(torch.cat([(1 - others) * (1 - lips), lips], 1), size)
 
 
