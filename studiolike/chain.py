@@ -51,7 +51,7 @@ class StudioOutput(BaseOutput):
         studio_lr: ``(B, 3, h, w)`` in [0, 1], G_studio's output in the person's tone, before detailing.
         reconstruction: ``(B, 3, h, w)`` in [0, 1], G_phone's reconstruction of the input.
         w_plus: ``(B, L, D)``, the codes.
-        psnr_observed: ``(B,)``, dB, of the reconstruction in observed texels.
+        psnr_observed: ``(B,)``, dB, of the reconstruction in observed texels of the face, which is what was encoded.
         origin: ``(B, 3, H, W)`` in [0, 1], whose the detail of each texel is: the phone's, the generator's, an exemplar's.
         seconds: wall time of each stage.
     """
@@ -227,7 +227,7 @@ class Chain:
             studio_lr=studio_lr,
             reconstruction=from_signed(signed),
             w_plus=w_plus,
-            psnr_observed=observed_psnr(signed, to_signed(low), seen),
+            psnr_observed=observed_psnr(signed, to_signed(low), face_alone(low, seen)[1]),
             origin=origin(phone[1], guided, borrow),
             seconds=seconds,
         )

@@ -8,6 +8,7 @@ where it was; and a face that cannot be used is named at the end and stops nothi
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import unicodedata
@@ -278,8 +279,9 @@ def convert(pipe, command: Convert, job: Job, person: PersonInput, settings: dic
         from .evaluation.report import measure
 
         truth = io.read_texture(command.truth, command.size)[None] if command.truth else None
+        psnr = float(result.psnr_observed[0])
         report["metrics"] = {
-            "psnr_observed": round(float(result.psnr_observed[0]), 2),
+            "psnr_observed": None if math.isnan(psnr) else round(psnr, 2),  # nothing of the face was seen
             **measure(person.texture, person.visibility, texture[None], truth),
         }
     seconds = {"reading": reading, **result.seconds, "conversion": time.perf_counter() - began}
