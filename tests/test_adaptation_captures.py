@@ -144,14 +144,14 @@ def test_codes_are_the_encoder_s_of_undisturbed_captures_when_none_is_disturbed(
     sampler = EncodedCaptures(data, data.captures("phone"), *networks, share=0.0)
     rows = torch.tensor([2, 5])
     with torch.no_grad():
-        wanted = encode(*networks, *face_alone(*data.phone_batch(rows)))
+        wanted = encode(*networks, *data.phone_batch(rows))
     assert torch.allclose(sampler.codes(rows, seeded()), wanted, atol=1e-5)
     assert not sampler.codes(rows, seeded()).requires_grad
     one_pass = EncodedCaptures(data, data.captures("phone"), *networks, share=0.0, passes=1)
     assert not torch.allclose(one_pass.codes(rows, seeded()), wanted, atol=1e-3)
 
 
-def test_hair_ears_and_neck_of_a_capture_are_not_encoded(data, networks):
+def test_the_face_alone_is_without_hair_ears_and_neck(data, networks):
     texture, visibility = data.phone_batch(torch.tensor([2, 5]))
     beside = (face_mask(16) == 0).float()
     other = torch.lerp(texture, torch.rand(texture.shape, generator=seeded()), beside), visibility * (1 - beside)

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from diffusers import DiffusionPipeline
 
 from studiolike import weights
@@ -15,11 +16,12 @@ from studiolike.detail import Detailer
 from studiolike.errors import InputError, ProtocolError, WeightsError
 from studiolike.image import from_signed, linear_to_srgb, resize, srgb_to_linear, to_signed
 from studiolike.inversion import observed_psnr, resize_observed
+from studiolike.layout import face_mask, region_mask
 from studiolike.pipeline import StudioPipeline
 from studiolike.protocols import PROTOCOLS
 from studiolike.stylegan2 import encode
 from studiolike.tone import skin_level, with_level
-from studiolike.tone.hair import with_hair
+from studiolike.tone.hair import hair_mask, with_hair
 from studiolike.tone.network import log_texels
 from studiolike.tone.translation import KEPT
 
@@ -59,11 +61,21 @@ def test_the_chain_is_encoder_generator_and_detailer_and_without_a_size_512(pipe
         left, right = (from_signed(pipe.g_studio.synthesis(w, "none")) for w in answers)
         light = (log_texels(left) + log_texels(right.flip(-1))) / 2
         drawn = linear_to_srgb((light.exp() - DARK).clamp(0, 1))
-        opinions = torch.stack([pipe.tone(*small), pipe.tone(*mirrored), skin_level(drawn)])
+        opinions = torch.stack([*(pipe.tone(*face_alone(*x)) for x in (small, mirrored)), skin_level(drawn)])
         toned = with_hair(with_level(drawn, opinions.median(0).values), *small)
     assert torch.allclose(out.w_plus, codes, atol=1e-5) and torch.allclose(out.studio_lr, toned, atol=1e-5)
     assert torch.allclose(pipe.encode(*phone), out.w_plus, atol=1e-5)
     assert torch.equal(pipe.translate(codes), left)
+
+
+def test_what_a_face_looks_like_does_not_depend_on_ears_and_neck(pipe, phone):
+    near = F.max_pool2d(torch.maximum(face_mask(64)[None], hair_mask(64)), 5, 1, 2)  # enlarged, neighbouring texels mix
+    rest = (near == 0) & (region_mask("neck", 64)[None] > 0)
+    assert rest.sum() > 100
+    other = torch.where(rest, 0.05, phone[0]), phone[1]
+    ours, theirs = (pipe(*x, resolution=128, steps=0) for x in (phone, other))
+    assert torch.equal(ours.w_plus, theirs.w_plus) and torch.allclose(ours.studio_lr, theirs.studio_lr, atol=1e-5)
+    assert not torch.equal(ours.texture, theirs.texture)  # but they are seen
 
 
 def test_the_mirror_image_of_a_capture_gives_the_mirror_image_of_the_result(pipe, phone):

@@ -1,9 +1,8 @@
 """The codes that G_studio will be asked for: captures as they come in, through the encoder.
 
-At test time a code is what the encoder says about the face in somebody's capture, under whatever light, exposure and white
-balance. So that is what G_studio learns from: codes of captures that are disturbed at random and cut down to the face. Hair and
-the sides of the head are not asked: they are seen in every capture another way, and real hair is nothing like that of the
-synthetic heads. A few disturbances of each can be encoded once and kept, for encoding costs as much as G_studio's step.
+At test time a code is what the encoder says about somebody's capture, under whatever light, exposure and white balance, and
+of a face and nothing else. So that is what G_studio learns from: codes of captures that are disturbed at random, many of them cut
+down to the face. A few disturbances of each can be encoded once and kept, for encoding costs as much as G_studio's step.
 Two captures of one person go together: G_studio must paint one texture for both. That needs no studio texture, and so every
 person of the pre-training set can teach it.
 """
@@ -29,8 +28,8 @@ LOW = 16  # patches along a side of the low band that other captures tell
 
 
 def face_alone(texture: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
-    """What the encoder and the tone network see of captures: texture ``(B, 3, N, N)`` and visibility ``(B, 1, N, N)`` of the face
-    oval, and nothing of hair, ears and neck."""
+    """What the chain shows its encoder and its tone network of captures: texture ``(B, 3, N, N)`` and visibility ``(B, 1, N, N)``
+    of the face oval. Of hair, ears and neck they have learnt from synthetic heads, and real hair leads them astray."""
     oval = face_mask(texture.shape[-1]).to(texture)
     return texture * (oval > 0), visibility * oval
 
@@ -143,8 +142,7 @@ class EncodedCaptures:
     @torch.no_grad()
     def _encode(self, rows: Tensor, rng: torch.Generator) -> Tensor:
         texture, visibility = self.data.phone_batch(rows, self.generator.w_mean.device)
-        captures = face_alone(*disturb(texture, visibility, rng, self.share))
-        return encode(self.encoder, self.generator, *captures, self.passes)
+        return encode(self.encoder, self.generator, *disturb(texture, visibility, rng, self.share), self.passes)
 
     def twins(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Codes ``(2n, L, D)``, two captures of a person next to each other, and the rows of these captures ``(2n,)``.

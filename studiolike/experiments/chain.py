@@ -15,7 +15,7 @@ from ..config import Profile
 from ..detail import detail
 from ..detail.exemplars import WIDTH as LENT_WIDTH
 from ..detail.exemplars import closed_form
-from ..detail.fusion import EDGE, FLOOR, NEAR, REACH, SHINE, STEP, THIN, WIDTH
+from ..detail.fusion import EDGE, FLOOR, LIPS, NEAR, REACH, SHINE, STEP, THIN, WIDTH
 from ..detail.model import upsample
 from ..evaluation import StudioReference
 from ..tone import translate
@@ -31,12 +31,13 @@ FUSION = {
     "near": NEAR,
     "floor": FLOOR,
     "shine": SHINE,
+    "lips": LIPS,
     "lent_width": LENT_WIDTH,
 }
 LIGHTS = 4  # of a person, for each seed
 TRANSLATING = ("g_phone", "encoder", "g_studio", "tone")  # what `translate` takes of a protocol, in its order
 NETWORKS = ("g_phone", "encoder", "few/g_studio", "few/tone", "open/g_studio", "open/tone")
-VERSION = 4  # of what the released chain computes: hair has the colour and the place that the capture shows
+VERSION = 5  # of what the released chain computes: its encoder reads the face alone
 LIMITS = (
     "Nothing is trained: these are the released networks on captures that nobody has seen, {lights} lights a person and seed, "
     "new ones for each seed. The people are those of the split `val`, on whom settings were chosen; chapter 6 repeats the "

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import weights
-from ..adaptation import CODES, AdaptStage, CodeSampler, EncodedCaptures, EncodedPairs, face_alone
+from ..adaptation import CODES, AdaptStage, CodeSampler, EncodedCaptures, EncodedPairs
 from ..adaptation.train import freeze_image_side
 from ..config import AdaptConfig, Profile
 from ..evaluation import REGIONS, EvaluationTable, StudioReference, bound, evaluate
@@ -139,8 +139,8 @@ class FewShotLaboratory:
         self.short = max(settings.live_images // 4, 2 * self.live.batch)
 
     def codes_of(self, texture: Tensor, visibility: Tensor) -> Tensor:
-        """The encoder's codes ``(B, L, D)``, as the chain takes them, on the CPU."""
-        parts = zip(*(x.split(16) for x in face_alone(texture, visibility)), strict=True)
+        """The encoder's codes ``(B, L, D)`` of all that was seen, as trainings take them, on the CPU."""
+        parts = zip(texture.split(16), visibility.split(16), strict=True)
         with torch.no_grad():
             return torch.cat([encode(self.encoder, self.g_phone, *(x.to(self.device) for x in part)).cpu() for part in parts])
 

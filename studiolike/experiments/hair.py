@@ -1,4 +1,5 @@
-"""Whether hair is nearer to the truth when the capture is asked for it: its place and colour, where it was seen and elsewhere."""
+"""Whether hair is nearer to the truth when the capture is asked for its place and colour, where it was seen and elsewhere; and what
+becomes of face and hair when the encoder is shown all that was seen and not the face alone."""
 
 from __future__ import annotations
 
@@ -24,18 +25,21 @@ LEAST = 0.01  # share of the layout's scalp texels, seen, from which a capture s
 
 @torch.no_grad()
 def measure(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
-    """PSNR of the scalp, seen and unseen, of every capture that shows some of it."""
+    """PSNR of the face, and of the scalp, seen and unseen, in every capture that shows some of it."""
     data, rows = lab.fresh(settings["resolution"], seed, settings["lights"])
     subject, scalp = torch.as_tensor(data.subject)[rows], region_mask("scalp", data.resolution)[None]
     networks = [lab.network(name, settings["protocol"]) for name in TRANSLATING]
-    columns: dict[str, list[torch.Tensor]] = {"psnr/hair seen": [], "psnr/hair unseen": []}
+    face = region_mask("face", data.resolution)[None]
+    columns: dict[str, list[torch.Tensor]] = {"psnr/face": [], "psnr/hair seen": [], "psnr/hair unseen": []}
     for part in torch.arange(len(rows)).split(8):
         phone, seen = data.phone_batch(rows[part])
-        low = translate(*networks, phone.to(lab.device), seen.to(lab.device), hair=settings["asked"]).cpu()
+        low = translate(
+            *networks, phone.to(lab.device), seen.to(lab.device), hair=settings["asked"], whole=settings["whole"]
+        ).cpu()
         out, truth = closed_form(phone, seen, low, weights.exemplars()), data.studio_batch(subject[part])
         shows = (seen * scalp).mean((1, 2, 3)) > LEAST
-        for name, where in zip(columns, (seen, 1 - seen), strict=True):
-            columns[name].append(torch.where(shows, psnr(out, truth, where * scalp), torch.nan))
+        for name, where in zip(columns, (seen * face, seen * scalp, (1 - seen) * scalp), strict=True):
+            columns[name].append(torch.where(shows, psnr(out, truth, where), torch.nan))
     people = subject.unique()
     values = {name: per_person(torch.cat(column), subject, people) for name, column in columns.items()}
     return Outcome(torch.as_tensor(data.seeds)[people].numpy(), values)
@@ -59,14 +63,18 @@ declare(
         "hair",
         "Is hair nearer to the truth when the capture is asked for it?",
         {
-            f"{who}, {protocol}": {"protocol": protocol, "asked": asked}
+            f"{who}, {protocol}": {"protocol": protocol, "asked": asked, "whole": whole}
             for protocol in ("few", "open")
-            for who, asked in (("the capture's", True), ("G_studio's own", False))
+            for who, asked, whole in (
+                ("the capture's", True, False),
+                ("G_studio's own", False, False),
+                ("the capture's, encoded with the face", True, True),
+            )
         },
         measure,
         _settings,
         "the capture's, few",
-        ("psnr/hair seen", "psnr/hair unseen"),
+        ("psnr/face", "psnr/hair seen", "psnr/hair unseen"),
         LIMITS.format(lights="two") + " Only captures that show hair count, which are the films. The hair of these heads is "
         "paint on a skull, and G_studio knows its kinds. That of real people is thick and of other kinds; the correction is for "
         "them, and they have no truth to compare with.",

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import weights
-from ..adaptation import EncodedCaptures, face_alone
+from ..adaptation import EncodedCaptures
 from ..config import Profile
 from ..device import find_device, keep_memory
 from ..evaluation import (
@@ -128,9 +128,9 @@ class Lab:
 
     @torch.no_grad()
     def encode(self, texture: Tensor, visibility: Tensor) -> Tensor:
-        """The encoder's codes ``(B, L, D)``, as the chain takes them, of textures of any size from the encoder's on."""
+        """The encoder's codes ``(B, L, D)`` of all that was seen in textures of any size from its own on."""
         networks = self.network("encoder"), self.network("g_phone")
-        texture, visibility = face_alone(*resize_observed(texture, visibility, networks[0].config.resolution))
+        texture, visibility = resize_observed(texture, visibility, networks[0].config.resolution)
         parts = zip(texture.split(16), visibility.split(16), strict=True)
         return torch.cat([encode(*networks, t.to(self.device), v.to(self.device)) for t, v in parts])
 

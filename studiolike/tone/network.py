@@ -10,7 +10,6 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from ..adaptation.captures import face_alone
 from ..adaptation.losses import DARK
 from ..errors import InputError
 from ..image import linear_to_srgb, srgb_to_linear
@@ -86,9 +85,9 @@ class ToneNet(ModelMixin, ConfigMixin):
             self.head = nn.Sequential(nn.Linear(before * side * side, hidden), nn.SiLU(), nn.Dropout(0.2), nn.Linear(hidden, 1))
 
     def forward(self, texture: Tensor, visibility: Tensor) -> Tensor:
-        """``(B,)`` levels in log units, see `skin_level`, of the faces in textures ``(B, 3, H, W)`` in [0, 1] with visibility
+        """``(B,)`` levels in log units, see `skin_level`, of textures ``(B, 3, H, W)`` in [0, 1] with their visibility
         ``(B, 1, H, W)``, at any resolution; float32."""
-        texture, visibility = face_alone(*resize_observed(texture.float(), visibility.float(), self.config.resolution))
+        texture, visibility = resize_observed(texture.float(), visibility.float(), self.config.resolution)
         light = (log_texels(texture) - CENTRE) * (visibility > 0)
         x = torch.cat([light, visibility], 1).to(self.dtype)
         return self.head(self.trunk(x).flatten(1)).float().squeeze(1) + CENTRE

@@ -8,6 +8,9 @@ Levels of skin are read twice in the same way, and under a hard sun the two read
 apart. A mean would be wrong then; the median with a third opinion, the level that G_studio itself chose, believes the reading
 that something speaks for.
 
+Both networks are shown the face alone. They have met hair, ears and necks in training, of synthetic heads; those of real people
+lead them astray.
+
 Real people are another matter than the synthetic ones that the network learnt from: of the few there are to try it on it says
 nearly the same, whoever it is. Whoever took a photo, person or automaton, mostly exposed it for the face, and the person in it
 expects to be as light as there. `translate` can keep that, within limits.
@@ -57,7 +60,7 @@ def paint(
     studio = texels_of((straight + mirrored.flip(-1)) / 2)
     level = skin_level(studio)
     if tone is not None:
-        low, high = torch.stack(tone(texture, visibility).chunk(2)).aminmax(dim=0)
+        low, high = torch.stack(tone(*face_alone(texture, visibility)).chunk(2)).aminmax(dim=0)
         level = torch.maximum(low, torch.minimum(high, level))
     if keep_tone:
         shown = skin_level(*(x.chunk(2)[0] for x in (texture, visibility)))
@@ -77,15 +80,17 @@ def translate(
     visibility: Tensor,
     keep_tone: bool = False,
     hair: bool = True,
+    whole: bool = False,
 ) -> Tensor:
     """G_studio's texture of captures, as light as their skin.
 
     Args:
         texture: ``(B, 3, H, W)`` sRGB in [0, 1]. visibility: ``(B, 1, H, W)`` in [0, 1]; both on the networks' device.
         tone: None: G_studio's own choice of tone. keep_tone, hair: see `paint`.
+        whole: whether the encoder is shown all that was seen, and not the face alone.
     Returns:
         ``(B, 3, h, w)`` sRGB in [0, 1], at the generator's resolution.
     """
     both = with_mirrored(*resize_observed(texture, visibility, g_studio.config.resolution))
-    codes = encode(encoder, g_phone, *face_alone(*both))
+    codes = encode(encoder, g_phone, *(both if whole else face_alone(*both)))
     return paint(g_studio, tone, codes, *both, keep_tone, hair)
