@@ -1,5 +1,5 @@
-"""Whether hair is nearer to the truth when the capture is asked for its place and colour, where it was seen and elsewhere; and what
-becomes of face and hair when the encoder is shown all that was seen and not the face alone."""
+"""Whether hair is nearer to the truth when the capture is asked for its place and colour, where it was seen and elsewhere; and
+what becomes of face and hair when the encoder is shown all that was seen and not the face alone."""
 
 from __future__ import annotations
 
