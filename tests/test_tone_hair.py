@@ -92,7 +92,14 @@ def test_hair_that_nobody_saw_has_the_colour_of_what_was_seen(seen):
     assert (unlike - studio).abs()[behind.expand_as(studio)].max() < 0.03
 
 
+def test_grey_is_hair_where_skin_has_colour():
+    skin = torch.tensor([-0.4, -1.0, -1.6]).view(1, 3, 1, 1)
+    grey = torch.full((1, 3, 1, 1), -1.0)  # as light as skin
+    assert hair_likelihood(grey, skin) < 0.1 < 0.9 < hair_likelihood(grey, skin, grey=True)
+    assert hair_likelihood(skin, skin, grey=True) < 0.2
+
+
 def test_darker_than_skin_is_hair():
-    skin = torch.full((1, 1, 1, 1), -1.0)
+    skin = torch.full((1, 3, 1, 1), -1.0)
     likely = hair_likelihood(torch.tensor([-1.0, -1.5, -2.5]).view(1, 1, 1, 3).expand(1, 3, 1, 3), skin).flatten()
     assert likely[0] < 0.1 and likely[1] == pytest.approx(0.5) and likely[2] > 0.99

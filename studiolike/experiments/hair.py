@@ -47,7 +47,8 @@ def measure(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
 
 def _settings(profile: Profile) -> dict[str, Any]:
     rules = {
-        name.lower(): getattr(hair, name) for name in ("DARKER", "SOFT", "LIGHT", "NEAR", "LIKE", "ROUGH", "HAIRY", "ENOUGH")
+        name.lower(): getattr(hair, name)
+        for name in ("DARKER", "GREYER", "SOFT", "LIGHT", "NEAR", "LIKE", "ROUGH", "HAIRY", "ENOUGH")
     }
     return {
         "resolution": profile.data.detail_resolution,

@@ -2,7 +2,7 @@
 
 G_studio guesses hair from few texels, and what nobody has among the people that it learnt from it cannot paint. But where hair
 was seen, the phone's own texels say what is hair and what is not: after the light that falls on the face is taken from them,
-hair is darker than the skin beside it. Two things are corrected then, both smoothly:
+hair is darker than the skin beside it, or greyer. Two things are corrected then, both smoothly:
 
 1. *Colour.* All hair that G_studio painted is moved by the difference of the two mean colours of hair, where it is larger than
    light can make it.
@@ -28,7 +28,7 @@ from ..image import blur
 from ..layout import region_mask
 from .network import log_texels, skin_mask, texels_of
 
-DARKER, SOFT = 0.5, 0.2  # log units: darker than skin by the first is hair as likely as not; how soft the border is
+DARKER, GREYER, SOFT = 0.5, 0.6, 0.2  # log units: so much darker or greyer than skin is hair as likely as not; how soft this is
 LIGHT = 5 / 128  # standard deviation, as a share of the side, of the light that is taken from the face
 NEAR = 2 / 128  # and of what is compared
 LIKE = 0.3  # log units: hair of mean colours nearer than this is of one colour, the rest is light
@@ -50,13 +50,16 @@ def top_mask(size: int) -> Tensor:
     return (region_mask("scalp", size) * region_mask("crown", size))[None]
 
 
-def hair_likelihood(light: Tensor, skin: Tensor) -> Tensor:
-    """How likely texels show hair, ``(B, 1, H, W)`` in [0, 1].
+def hair_likelihood(light: Tensor, skin: Tensor, grey: bool = False) -> Tensor:
+    """How likely texels show hair, ``(B, 1, H, W)`` in [0, 1]: because they are darker than skin, or ``grey`` and skin is not.
 
     Args:
-        light: smooth log light ``(B, 3, H, W)``, evenly lit. skin: mean log light of the skin beside it, ``(B, 1, 1, 1)``.
+        light: smooth log light ``(B, 3, H, W)``, evenly lit. skin: mean log light of the skin beside it, ``(B, 3, 1, 1)``.
     """
-    return torch.sigmoid((skin - light.mean(1, keepdim=True) - DARKER) / SOFT)
+    less = skin - light
+    darker, greyer = less.mean(1, keepdim=True), less[:, :1] - less[:, 2:]
+    coloured = torch.sigmoid((GREYER - greyer) / SOFT) if grey else 1.0
+    return 1 - torch.sigmoid((DARKER - darker) / SOFT) * coloured
 
 
 def natural(light: Tensor) -> Tensor:
@@ -78,8 +81,8 @@ def with_hair(studio: Tensor, texture: Tensor, visibility: Tensor) -> Tensor:
     painted, own = log_texels(studio), log_texels(texture)
     skin, may = (mask.to(studio) for mask in (skin_mask(side), hair_mask(side)))
     face, seen = skin * visibility.square(), may * visibility
-    level = channel_means(painted.mean(1, keepdim=True), face)
-    hair = partial(hair_likelihood, skin=level)
+    skin = channel_means(painted, face)
+    hair = partial(hair_likelihood, skin=skin)
 
     # the light is read where both show skin
     evenly = own + channel_means(painted - own, face)
@@ -89,7 +92,7 @@ def with_hair(studio: Tensor, texture: Tensor, visibility: Tensor) -> Tensor:
     near, weight = NEAR * side, seen * visibility
     shown = masked_blur(own, weight, near)
     strands = masked_blur((own - shown).mean(1, keepdim=True).square(), weight, near).sqrt()
-    likely = hair(shown - ROUGH * strands)
+    likely = hair(shown - ROUGH * strands, grey=True)
 
     there = seen * likely.square()  # squared: much skin must not pass for little hair
     known, colour = there.mean((2, 3), keepdim=True), natural(channel_means(own, there))
@@ -103,6 +106,6 @@ def with_hair(studio: Tensor, texture: Tensor, visibility: Tensor) -> Tensor:
     apart = colour - channel_means(painted, everywhere)
     painted = painted + apart * known * (1 - LIKE / apart.abs().mean(1, keepdim=True).clamp_min(LIKE)) * everywhere
     before = masked_blur(painted, weight, near)
-    shown = torch.lerp(shown - (shown.mean(1, keepdim=True) - level).clamp_min(0), natural(shown), likely)
+    shown = torch.lerp(shown - (shown - skin).mean(1, keepdim=True).clamp_min(0), natural(shown), likely)
     wrong = (likely - hair(before)).abs() * seen
     return texels_of(painted + blur(wrong * (shown - before), 1.0))
