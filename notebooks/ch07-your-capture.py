@@ -216,7 +216,7 @@ notebook.ledger("shape", limits=True)
 # Look at the column for depth before you trust a profile: one picture says next to nothing of it, so it stays mostly the base head's.
 #
 # Turn the head: ears, neck and the back of it are what the generator thinks belongs to such a face.
-# The hair in front is the photo's, and the rest of it got its colour from there: after the light of the face is taken from it, hair is what is darker than the skin beside it.
+# The hair in front is the photo's, and the rest of it got its colour from there: after the light of the face is taken from it, hair is what is darker than the skin beside it, or greyer.
 # The code knows nothing of it: the encoder looks at the face alone, for hair that it never met would lead it astray.
 # In Jupyter or Colab, the picture below it moves one lamp around the head: light that stays where it was is in the texture.
 
