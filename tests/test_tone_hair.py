@@ -60,7 +60,7 @@ def test_lit_hair_is_no_skin_and_a_bright_scalp_is_no_lighter_than_the_face(seen
     strands = (torch.arange(N) % 2).float().view(1, 1, 1, N)
     lit = torch.where(crown(), torch.lerp(BLACK, torch.tensor(0.95), strands), studio)  # bright as skin, and dark between
     before, after = ((x - studio).abs().mean(1, keepdim=True)[well].mean() for x in (lit, with_hair(studio, lit, seen)))
-    assert before > 0.3 and after < 0.5 * before
+    assert before > 0.3 and after < 0.6 * before
     shiny = torch.where(crown(), 1.3 * SKIN, head(SKIN))
     out = with_hair(head(BLACK), shiny, seen)
     assert out.mean(1, keepdim=True)[well].max() < SKIN.mean() + 0.05
@@ -87,7 +87,7 @@ def test_hair_that_nobody_saw_has_the_colour_of_what_was_seen(seen):
     out = with_hair(studio, texture, seen)
     behind = crown() & (seen == 0)
     before, after = (((x - FAIR).abs().mean(1, keepdim=True))[behind].mean() for x in (studio, out))
-    assert after < 0.5 * before
+    assert after < 0.6 * before
     unlike = with_hair(studio, (studio * 1.15).clamp(0, 1), seen)  # light, not colour
     assert (unlike - studio).abs()[behind.expand_as(studio)].max() < 0.03
 
