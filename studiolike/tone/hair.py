@@ -31,7 +31,7 @@ from .network import log_texels, skin_mask, texels_of
 DARKER, GREYER, SOFT = 0.5, 0.6, 0.2  # log units: so much darker or greyer than skin is hair as likely as not; how soft this is
 LIGHT = 5 / 128  # standard deviation, as a share of the side, of the light that is taken from the face
 NEAR = 2 / 128  # and of what is compared
-LIKE = 0.3  # log units: hair of mean colours nearer than this is of one colour in another light; from three times that on, of another
+LIKE = 0.3  # log units: hair of mean colours nearer than this is of one colour in another light; three times as far, of another
 ROUGH = 1.5  # standard deviations by which dark strands are darker than the mean around them
 HAIRY = 0.5, 0.95  # shares of the seen top of the head: hair on less says nothing of the rest, on more everything
 ENOUGH = 0.02  # share of the layout in which hair must be seen for its colour to count half
