@@ -78,7 +78,7 @@ def test_a_head_with_hair_wherever_it_was_seen_is_not_bald_on_the_other_side(see
     top = (top_mask(N) > 0.99) & (seen == 0)
     out = with_hair(head(SKIN), head(BLACK), seen)
     assert (out - BLACK).abs().mean(1, keepdim=True)[top].mean() < 0.1
-    receding = with_hair(head(SKIN), head(BLACK, line=0.3), seen)
+    receding = with_hair(head(SKIN), head(BLACK, line=0.2), seen)
     assert (receding - BLACK).abs().mean(1, keepdim=True)[top].mean() > 0.2
 
 

@@ -79,7 +79,7 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
         )
     sigma, maps, level = width * phone.shape[-1], [phone, visibility, studio], phone.new_zeros(())
     if edges:
-        masks = torch.cat([feature_mask(phone.shape[-1]), shine_mask(phone.shape[-1])], 1)
+        masks = torch.cat([step_mask(phone.shape[-1]), shine_mask(phone.shape[-1])], 1)
         maps.append(masks.to(phone).expand(len(phone), -1, -1, -1))
         level = _level(*(x[..., ::4, ::4] for x in (phone, visibility, studio)))
 
@@ -164,8 +164,13 @@ def bilateral(x: Tensor, weight: Tensor, guide: Tensor, sigma: float) -> Tensor:
 
 @lru_cache(8)
 def feature_mask(size: int) -> Tensor:
-    """How far steep steps are the person's: in eyes and brows, and by `LIPS` on lips, with a soft border, ``(1, 1, size, size)``
-    in [0, 1]."""
+    """Eyes, brows and lips with a soft border, ``(1, 1, size, size)`` in [0, 1]."""
+    return _enlarged(_soft(FEATURES, min(size, COARSE), 1.5 / 128), size)
+
+
+@lru_cache(8)
+def step_mask(size: int) -> Tensor:
+    """How far steep steps are the person's: in eyes and brows, and by `LIPS` on lips; ``(1, 1, size, size)`` in [0, 1]."""
     small = min(size, COARSE)
     return _enlarged(torch.maximum(_soft(OTHERS, small, 1.5 / 128), LIPS * _soft(["lips"], small, 1.5 / 128)), size)
 

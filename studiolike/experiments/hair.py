@@ -48,7 +48,7 @@ def measure(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
 def _settings(profile: Profile) -> dict[str, Any]:
     rules = {
         name.lower(): getattr(hair, name)
-        for name in ("DARKER", "GREYER", "SOFT", "LIGHT", "NEAR", "LIKE", "ROUGH", "HAIRY", "ENOUGH")
+        for name in ("DARKER", "GREYER", "SOFT", "LIGHT", "NEAR", "LIKE", "ROUGH", "FADING", "HAIRY", "ENOUGH")
     }
     return {
         "resolution": profile.data.detail_resolution,

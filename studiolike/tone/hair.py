@@ -33,6 +33,7 @@ LIGHT = 5 / 128  # standard deviation, as a share of the side, of the light that
 NEAR = 2 / 128  # and of what is compared
 LIKE = 0.3  # log units: hair of mean colours nearer than this is of one colour in another light; three times as far, of another
 ROUGH = 1.5  # standard deviations by which dark strands are darker than the mean around them
+FADING = 5 / 128  # standard deviation, as a share of the side, over which painted hair ends above the ears
 HAIRY = 0.5, 0.95  # shares of the seen top of the head: hair on less says nothing of the rest, on more everything
 ENOUGH = 0.02  # share of the layout in which hair must be seen for its colour to count half
 
@@ -46,8 +47,9 @@ def hair_mask(size: int) -> Tensor:
 
 @lru_cache(8)
 def top_mask(size: int) -> Tensor:
-    """The top of the head, above brows and ears, ``(1, 1, size, size)`` in [0, 1]."""
-    return (region_mask("scalp", size) * region_mask("crown", size))[None]
+    """The top of the head, above brows and ears, ``(1, 1, size, size)`` in [0, 1], with a soft border: a haircut ends softly."""
+    top = (region_mask("scalp", size) * region_mask("crown", size))[None]
+    return (2 * blur(top, FADING * size) - 1).clamp(0, 1)
 
 
 def hair_likelihood(light: Tensor, skin: Tensor, grey: bool = False) -> Tensor:
