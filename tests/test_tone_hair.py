@@ -41,7 +41,7 @@ def test_where_no_hair_was_seen_nothing_changes():
 @pytest.mark.parametrize("light", [0.7, 1.0, 1.3])
 def test_hair_that_is_right_stays_under_any_even_light(seen, light):
     studio = head(BLACK)
-    assert (with_hair(studio, (studio * light).clamp(0, 1), seen) - studio).abs().max() < 0.05  # most at the hairline
+    assert (with_hair(studio, (studio * light).clamp(0, 1), seen) - studio).abs().max() < 0.03
 
 
 @pytest.mark.parametrize(("painted", "shown"), [(SKIN, BLACK), (BLACK, SKIN)])
@@ -52,7 +52,7 @@ def test_where_one_shows_hair_and_the_other_skin_the_capture_is_right(seen, pain
     after, before = ((x - texture).abs().mean(1, keepdim=True)[well].mean() for x in (out, studio))
     assert after < 0.35 * before
     face = (region_mask("skin_face", N)[None] > 0.99) & ~(hair_mask(N) > 0.01)
-    assert (out - studio).abs().mean(1, keepdim=True)[face].max() < 0.05
+    assert (out - studio).abs().mean(1, keepdim=True)[face].max() < 0.04
 
 
 def test_lit_hair_is_no_skin_and_a_bright_scalp_is_no_lighter_than_the_face(seen):
@@ -87,7 +87,7 @@ def test_hair_that_nobody_saw_has_the_colour_of_what_was_seen(seen):
     out = with_hair(studio, texture, seen)
     behind = crown() & (seen == 0)
     before, after = (((x - FAIR).abs().mean(1, keepdim=True))[behind].mean() for x in (studio, out))
-    assert after < 0.6 * before
+    assert after < 0.5 * before
     unlike = with_hair(studio, (studio * 1.15).clamp(0, 1), seen)  # light, not colour
     assert (unlike - studio).abs()[behind.expand_as(studio)].max() < 0.03
 
