@@ -227,7 +227,7 @@ shown.ledger("layers", limits=True)
 # The authors sample "in the W+ parameterised space"; how, we do not know.
 # At test time G_studio meets what the encoder says about a capture that *comes in*: under whatever light and exposure, often one photograph that shows a face and nothing else.
 # So G_studio is trained on the encoder's codes of captures, and captures are disturbed at random before they are encoded (`studiolike.adaptation.disturb`): another exposure and white balance, a shadow, a face cut out.
-# Training encodes all that a capture shows; the chain shows its encoder the face alone (`studiolike.adaptation.face_alone`). On synthetic heads the two draw faces that are hardly to be told apart, and the rest of the head is drawn a little better from the whole; but real hair is unlike all that the generator knows, and a code that has to explain it explains the face less well.
+# Training encodes all that a capture shows; the chain shows its encoder the face alone (`studiolike.tone.translation.face_alone`). On synthetic heads the two draw faces that are hardly to be told apart, and the rest of the head is drawn a little better from the whole; but real hair is unlike all that the generator knows, and a code that has to explain it explains the face less well.
 # Beside them stand, to compare, codes from Z and W (random numbers, and what G_phone's mapping network makes of them: one row for all layers), and from a *bank* of captures that were inverted one by one ({ref}`ch03`).
 
 # %%

@@ -21,7 +21,6 @@ from diffusers.utils import BaseOutput
 from torch import Tensor
 
 from . import weights
-from .adaptation.captures import face_alone
 from .config import InversionConfig
 from .detail import Detailer, complete, detail, fuse, make_scheduler, origin
 from .detail.model import upsample
@@ -31,7 +30,7 @@ from .inversion import Curvature, Inversion, invert, observed_psnr, resize_obser
 from .protocols import PROTOCOLS
 from .stylegan2 import Encoder, Generator, encode
 from .tone import ToneNet
-from .tone.translation import paint, with_mirrored
+from .tone.translation import face_alone, paint, with_mirrored
 
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin

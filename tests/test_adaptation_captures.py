@@ -4,7 +4,7 @@ import pytest
 import torch
 from fakes import FakeSet
 
-from studiolike.adaptation import EncodedCaptures, EncodedPairs, disturb, face_alone
+from studiolike.adaptation import EncodedCaptures, EncodedPairs, disturb
 from studiolike.adaptation.captures import OtherLights
 from studiolike.adaptation.losses import log_light
 from studiolike.errors import InputError, ProtocolError
@@ -12,6 +12,7 @@ from studiolike.image import linear_to_srgb
 from studiolike.layout import face_mask
 from studiolike.protocols import paired_captures, permitted
 from studiolike.stylegan2 import Encoder, Generator, encode
+from studiolike.tone.translation import face_alone
 
 
 def seeded(seed=0):

@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from diffusers import DiffusionPipeline
 
 from studiolike import weights
-from studiolike.adaptation import face_alone
 from studiolike.adaptation.losses import DARK
 from studiolike.chain import Chain
 from studiolike.config import InversionConfig
@@ -23,7 +22,7 @@ from studiolike.stylegan2 import encode
 from studiolike.tone import skin_level, with_level
 from studiolike.tone.hair import hair_mask, with_hair
 from studiolike.tone.network import log_texels
-from studiolike.tone.translation import KEPT
+from studiolike.tone.translation import KEPT, face_alone
 
 QUICK = dict(resolution=128, steps=2)
 

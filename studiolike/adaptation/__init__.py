@@ -4,7 +4,7 @@ In: G_phone, D_phone, the code bank, a few studio textures, fewer pairs. Out: G_
 code of a phone texture into the same person's uniformly lit, complete texture.
 """
 
-from .captures import EncodedCaptures, EncodedPairs, disturb, face_alone
+from .captures import EncodedCaptures, EncodedPairs, disturb
 from .losses import (
     AdaptLoss,
     StudioDistance,
@@ -34,7 +34,6 @@ __all__ = [
     "detail_loss",
     "discriminator_loss",
     "disturb",
-    "face_alone",
     "identity_loss",
     "invariance_loss",
     "low_light_loss",

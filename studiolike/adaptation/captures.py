@@ -27,13 +27,6 @@ EXPOSURE, BALANCE, GAMMA = 0.4, 0.12, 0.12  # standard deviations of the logarit
 LOW = 16  # patches along a side of the low band that other captures tell
 
 
-def face_alone(texture: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
-    """What the chain shows its encoder and its tone network of captures: texture ``(B, 3, N, N)`` and visibility ``(B, 1, N, N)``
-    of the face oval. Of hair, ears and neck they have learnt from synthetic heads, and real hair leads them astray."""
-    oval = face_mask(texture.shape[-1]).to(texture)
-    return texture * (oval > 0), visibility * oval
-
-
 def disturb(
     texture: Tensor, visibility: Tensor, rng: torch.Generator, share: float = 0.7, portrait: float = 0.5, shadow: float = 0.35
 ) -> tuple[Tensor, Tensor]:

@@ -81,14 +81,15 @@ def with_hair(studio: Tensor, texture: Tensor, visibility: Tensor) -> Tensor:
     """
     side = studio.shape[-1]
     painted, own = log_texels(studio), log_texels(texture)
-    skin, may = (mask.to(studio) for mask in (skin_mask(side), hair_mask(side)))
-    face, seen = skin * visibility.square(), may * visibility
+    bare, may, top = (mask(side).to(studio) for mask in (skin_mask, hair_mask, top_mask))
+    face, seen = bare * visibility.square(), may * visibility
     skin = channel_means(painted, face)
     hair = partial(hair_likelihood, skin=skin)
+    drawn = hair(painted)
 
     # the light is read where both show skin
     evenly = own + channel_means(painted - own, face)
-    face = face * (1 - may * (hair(evenly) - hair(painted)).abs())
+    face = face * (1 - may * (hair(evenly) - drawn).abs())
     own = own + blur(masked_blur(painted - own, face, LIGHT * side), LIGHT * side)
 
     near, weight = NEAR * side, seen * visibility
@@ -97,11 +98,10 @@ def with_hair(studio: Tensor, texture: Tensor, visibility: Tensor) -> Tensor:
     likely = hair(shown - ROUGH * strands, grey=True)
 
     there = seen * likely.square()  # squared: much skin must not pass for little hair
-    known, colour = there.mean((2, 3), keepdim=True), natural(channel_means(own, there))
-    known = known.square() / (known.square() + ENOUGH**2)
-    top = top_mask(side).to(studio)
+    amount, colour = there.mean((2, 3), keepdim=True).square(), natural(channel_means(own, there))
+    known = amount / (amount + ENOUGH**2)
     share = (top * there).sum((2, 3), keepdim=True) / (top * seen).sum((2, 3), keepdim=True).clamp_min(1e-6)
-    bald = top * (1 - visibility) * (1 - hair(painted))
+    bald = top * (1 - visibility) * (1 - drawn)
     painted = torch.lerp(painted, colour, known * bald * ((share - HAIRY[0]) / (HAIRY[1] - HAIRY[0])).clamp(0, 1))
 
     everywhere = may * hair(painted)

@@ -8,8 +8,8 @@ Levels of skin are read twice in the same way, and under a hard sun the two read
 apart. A mean would be wrong then; the median with a third opinion, the level that G_studio itself chose, believes the reading
 that something speaks for.
 
-Both networks are shown the face alone. They have met hair, ears and necks in training, of synthetic heads; those of real people
-lead them astray.
+Encoder and tone network are shown the face alone. They have met hair, ears and necks in training, of synthetic heads; those of
+real people lead them astray.
 
 Real people are another matter than the synthetic ones that the network learnt from: of the few there are to try it on it says
 nearly the same, whoever it is. Whoever took a photo, person or automaton, mostly exposed it for the face, and the person in it
@@ -21,14 +21,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..adaptation.captures import face_alone
 from ..image import from_signed
 from ..inversion.distance import resize_observed
+from ..layout import face_mask
 from ..stylegan2 import encode
 from .hair import with_hair
 from .network import ToneNet, log_texels, skin_level, texels_of, with_level
 
 KEPT = 1.0  # log units: how far from what is read, at most, the level of a photo is kept; beyond, it is wrongly exposed
+
+
+def face_alone(texture: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
+    """What encoder and tone network are shown of captures: texture ``(B, 3, N, N)`` and visibility ``(B, 1, N, N)`` of the face
+    oval. See the module's text."""
+    oval = face_mask(texture.shape[-1]).to(texture)
+    return texture * (oval > 0), visibility * oval
 
 
 def with_mirrored(texture: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:

@@ -38,17 +38,17 @@ export const headShape = (points, outward, geometry) => [...faceShape(points, ge
 
 /** The same shape with its lips together, and its corners nearer to each other, if it was open. */
 function closeMouth(shape, geometry) {
-  const { vertices } = geometry, points = lipsTogether(shape, geometry), middle = (of) => MIDDLE.map((k) => of[k]);
-  const opening = (of) => Math.hypot(...middle(of)[0].map((value, c) => value - middle(of)[1][c]));
-  const mean = (of) => middle(of)[0].map((value, c) => (value + middle(of)[1][c]) / 2);
+  const { vertices } = geometry, points = lipsTogether(shape, geometry), [upper, lower] = MIDDLE;
+  const distance = (a, b) => Math.hypot(...a.map((value, c) => value - b[c]));
+  const opening = (of) => distance(of[upper], of[lower]), mean = (of) => of[upper].map((value, c) => (value + of[lower][c]) / 2);
   const share = RELAXED * Math.min(Math.max((opening(shape) - opening(vertices)) / OPEN, 0), 1);
   const rest = mean(vertices), here = mean(points);
   const moves = CORNERS.map((k) => here.map((value, c) => share * (value + WIDE * (vertices[k][c] - rest[c]) - points[k][c])));
-  return points.map((point, k) => point.map((value, c) => CORNERS.reduce((sum, corner, j) => {
-    if (k >= vertices.length) return sum; // the outline stays
-    const far = Math.hypot(...vertices[k].map((x, axis) => x - vertices[corner][axis]));
-    return sum + Math.exp(-((far / CHEEK) ** 2)) * moves[j][c];
-  }, value)));
+  return points.map((point, k) => {
+    if (k >= vertices.length) return point; // the outline stays
+    const near = CORNERS.map((corner) => Math.exp(-((distance(vertices[k], vertices[corner]) / CHEEK) ** 2)));
+    return point.map((value, c) => value + near[0] * moves[0][c] + near[1] * moves[1][c]);
+  });
 }
 
 function lipsTogether(shape, { vertices, lips, closing }) {
