@@ -2,7 +2,8 @@
 
 Landmarks end at the face. What is above and beside it shows in a photograph as an outline only, so that is what is known of it:
 `COUNT` points on rays from `CENTRE` in the plane of the face, at `ANGLES` from straight up. Between the rays, and from front to
-back, the base head is moved outward smoothly, as a tall skull or thick hair would; the face and the neck stay.
+back, the base head is moved outward smoothly, as a tall skull or thick hair would; face, ears and neck stay, and hair rises
+from them no more steeply than hair does.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from . import layout
@@ -25,8 +27,8 @@ CENTRE = (0.0, 4.0, layout.AXIS_Z)  # head space, cm
 WIDTH = math.radians(5)  # to either side of a ray, where the farthest point is looked for
 SIDE = 256  # texels of the map that the base head's outline is read from
 DEPTH = 0.6  # of a movement to the front or the back, against one to the side: what no outline shows is believed less
-RISE = 4 / 128  # standard deviation, as a share of the side, over which hair rises from the forehead
-AROUND = 3 / 128  # as a share of the side: what is so near to an ear rests with it, or thick hair would draw the ear to a point
+SLOPE = 0.8  # cm that hair may stand out for every cm from what rests: steeper, it would look like a hat
+AROUND = 1 / 128  # as a share of the side: what is so near to an ear rests with it, or thick hair would draw the ear to a point
 POINTS = 468  # of the face, which come first in a shape
 
 
@@ -90,17 +92,23 @@ def movement(outward: Tensor, resolution: int) -> Tensor:
 
     # in front of the centre and behind it a direction tells little, and the mean of all is better
     aside = (distance / along(base())).clamp(0, 1)
-    amount = torch.lerp(outward.mean(), along(outward), aside) * freedom(resolution)
+    amount = torch.lerp(outward.mean(), along(outward), aside)
+    most = room(resolution)
+    amount = most * torch.tanh(amount / most.clamp_min(1e-6))
     return F.normalize(place, dim=0) * torch.tensor([1.0, 1.0, DEPTH]).view(3, 1, 1) * amount
 
 
 @lru_cache(4)
-def freedom(resolution: int) -> Tensor:
-    """Which share of a movement each place of the base head takes part in, ``(1, N, N)``: face, ears and neck in none."""
-    below = ((layout.position_map(resolution)[1] - FADE[0]) / (FADE[1] - FADE[0])).clamp(0, 1)
-    outside = (2 * blur((1 - layout.face_mask(resolution))[None], RISE * resolution) - 1).clamp(0, 1)
+def room(resolution: int) -> Tensor:
+    """By how many cm each place of the base head may be moved, ``(1, N, N)``: face, ears and neck by none, what is near by little."""
+    place = layout.position_map(resolution)
+    below = ((place[1:2] - FADE[0]) / (FADE[1] - FADE[0])).clamp(0, 1)
     around = max(1, round(AROUND * resolution))
     ears = F.max_pool2d(layout.region_mask("ears", resolution)[None], 2 * around + 1, 1, around)[0]
-    rests = (layout.region_mask("neck", resolution) + ears).clamp(0, 1)
-    free = blur(outside * (1 - rests), RISE / 2 * resolution).minimum(outside)[0]
-    return free * below.square() * (3 - 2 * below)
+    rests = (layout.face_mask(resolution) + layout.region_mask("neck", resolution) + ears > 0.5) | (below <= 0)
+    border = rests & (F.max_pool2d((~rests)[None].float(), 3, 1, 1)[0] > 0)
+    far = torch.zeros_like(below)
+    tree = cKDTree(place[:, border[0]].T.numpy())
+    far[~rests] = torch.from_numpy(tree.query(place[:, ~rests[0]].T.numpy())[0]).float()
+    soft = blur(far[None], AROUND * resolution)[0].minimum(far)
+    return SLOPE * soft * below.square() * (3 - 2 * below)

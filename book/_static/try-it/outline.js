@@ -35,15 +35,16 @@ export function parted(shape, { vertices, outline }) {
 }
 
 /** By how much the base head is moved, 3 · COORDINATES². */
-export function movement(outward, { positions, outline, free }) {
+export function movement(outward, { positions, outline, room }) {
   const count = COORDINATES ** 2, moved = new Float32Array(3 * count), mean = outward.reduce((a, b) => a + b, 0) / RAYS;
   for (let k = 0; k < count; k++) {
-    if (!free[k]) continue;
+    if (!room[k]) continue;
     const place = CENTRE.map((value, c) => positions[c * count + k] - value), [x, y] = place;
     const step = (clamp(Math.atan2(x, y), -WIDEST, WIDEST) / WIDEST + 1) * (RAYS - 1) / 2, before = Math.min(Math.floor(step), RAYS - 2);
     const along = (values) => values[before] + (values[before + 1] - values[before]) * (step - before);
-    const amount = mean + (along(outward) - mean) * Math.min(Math.hypot(x, y) / along(outline), 1);
-    place.forEach((value, c) => { moved[c * count + k] = value / Math.hypot(...place) * (c === 2 ? DEPTH : 1) * amount * free[k] / 65535; });
+    const wanted = mean + (along(outward) - mean) * Math.min(Math.hypot(x, y) / along(outline), 1);
+    const amount = room[k] * Math.tanh(wanted / room[k]);
+    place.forEach((value, c) => { moved[c * count + k] = value / Math.hypot(...place) * (c === 2 ? DEPTH : 1) * amount; });
   }
   return moved;
 }
