@@ -28,7 +28,7 @@ RIGID, REACH = 1.0, 2.0  # cm around the lips that move with them, and how fast 
 MIDDLE = [13, 14]  # of the inner lips
 # Lips that close over teeth draw the corners of the mouth together. By how much is our guess: to this share of the way to a mouth
 # this much wider than the canonical one, when it was open by so many cm; what is within so many cm goes along.
-RELAXED, WIDE, OPEN, CHEEK = 0.4, 1.05, 0.5, 1.8
+RELAXED, WIDE, OPEN, CHEEK = 0.7, 1.05, 0.5, 1.8
 
 
 def own_position_map(shape: Tensor, resolution: int = 256) -> Tensor:

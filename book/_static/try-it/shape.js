@@ -7,7 +7,7 @@ import { fitPose } from "./surface.js";
 
 const DEPTH = 0.05, PRIOR = 0.15, ODD = 0.5;
 const CORNERS = [78, 308], MIDDLE = [13, 14]; // of the inner lips
-const RELAXED = 0.4, WIDE = 1.05, OPEN = 0.5, CHEEK = 1.8;
+const RELAXED = 0.7, WIDE = 1.05, OPEN = 0.5, CHEEK = 1.8;
 const GRID = 128; // cells along a side, as in the page of the head
 
 /** The 468 points behind the landmarks of one picture. */
