@@ -46,6 +46,7 @@ HIGHER_IS_BETTER = {
     "depth": True,
     "seconds": False,
 }
+INPUTS = ("severity",)  # what describes a capture and not a result: neither way is better
 # what a table calls a metric whose short name says too little
 LABELS = {
     "psnr": "PSNR",
@@ -55,10 +56,12 @@ LABELS = {
     "faceid_cosine": "identity cosine",
     "faceid_mse": "identity MSE",
     "faceid_kept": "identity kept, MSE",
+    "face_distance": "distance of faces (dlib)",
     "low_band": "low-band error",
     "variance_ratio": "variance over lights",
     "kid": "KID",
     "tone_gap": "tone gap",
+    "severity": "severity of the light",
     "shape_error": "error of what tells people apart, mm",
     "width": "correlation, width",
     "height": "correlation, height",
@@ -89,6 +92,13 @@ def label(metric: str) -> str:
     """What a reader calls ``metric``: ``"psnr/face"`` is ``"PSNR (face)"``."""
     base, *region = metric.split("/")
     return LABELS.get(base, base) + "".join(f" ({name})" for name in region)
+
+
+def heading(metric: str) -> str:
+    """`label` with an arrow to what is better; of `INPUTS` without one."""
+    if metric.split("/")[0] in INPUTS:
+        return label(metric)
+    return f"{label(metric)} {'↑' if higher_is_better(metric) else '↓'}"
 
 
 def with_minus(text: str) -> str:

@@ -45,6 +45,7 @@ from ..synth import SetSpec, TextureSet, write_set
 from .core import Outcome
 from .records import SEEDS
 
+JUDGES = ("identity_eval", "perceptual_judge")  # networks that `Lab.judge` measures with
 KID_REFERENCE = 160  # people of the pre-training split; under "few" no training has seen their studio textures
 
 
