@@ -13,9 +13,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..io import atomic
-from .bootstrap import Estimate, clustered_mean
+from .bootstrap import Estimate, clustered_mean, gap_of_groups
 from .kid import KID
-from .verdict import BETTER, Verdict, verdicts
+from .verdict import BETTER, Verdict, subject_means, verdicts
 
 MINUS = re.compile(r"(`[^`]*`)|(?<![\w.)\]-])-(?=\.?\d)")  # code, or the hyphen of a negative number
 
@@ -228,6 +228,13 @@ class EvaluationTable:
         """Worst tone group's mean ÷ best group's; 1 is the same for everybody."""
         means = [e.mean for e in self.by_tone(method, metric, groups).values() if not math.isnan(e.mean)]
         return max(means) / max(min(means), 1e-12) if means else math.nan
+
+    def tone_gap_estimate(self, method: str, metric: str = "colour", groups: int = 3) -> Estimate:
+        """`tone_gap` with an interval over people, drawn within their groups."""
+        known = np.isfinite(self._column(method, metric))
+        first = np.unique(self.subject[known], return_index=True)[1]
+        means = subject_means(self._column(method, metric)[known], self.subject[known])
+        return gap_of_groups(means, self.tone_groups(groups)[known][first])
 
     def best(self, method: str, metric: str, count: int = 4) -> np.ndarray:
         """Capture rows of the ``count`` best results, best first."""
