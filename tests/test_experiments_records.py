@@ -195,7 +195,7 @@ def test_the_time_of_a_training_that_was_only_loaded_is_what_it_took_and_what_to
     kept.entries = [dataclasses.replace(base, cpu_seconds=0.01, seconds=0.01), more]
     lines = kept.table().splitlines()
     assert lines[2].endswith("| 1 | – |") and lines[3].endswith("| 1 | 300 s |")
-    assert "5 minutes of processor time in all" in kept.caption() and "a dash: another row" in kept.caption()
+    assert "5 min of processor time in all" in kept.caption() and "a dash: another row" in kept.caption()
 
 
 def test_the_severity_of_a_capture_is_no_result_and_has_no_arrow():

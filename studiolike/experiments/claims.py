@@ -107,6 +107,7 @@ class Claim:
     experiment: str = ""
     conditions: tuple[Condition, ...] = ()
     note: str = ""
+    later: str = ""
     awaits: str = ""
     not_testable: str = ""
 

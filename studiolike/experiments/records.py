@@ -193,7 +193,7 @@ class Record:
         shared = "; a dash: another row had made what this one needed" if "–" in map(self._time, self.finished()) else ""
         return (
             f"{len(self.subject)} people of the split `val`, mean ± half the 95 % interval over the {over}. Experiment "
-            f"`{self.name}`, profile `{self.profile}`, on {devices}, {minutes:.0f} minutes of processor time in all. The time "
+            f"`{self.name}`, profile `{self.profile}`, on {devices}, {minutes:.0f} min of processor time in all. The time "
             f"is the processor's, of one row with one seed{shared}. Commits {commits}. "
             f"Again: `studiolike experiment run {self.name}`."
         )
