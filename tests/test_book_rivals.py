@@ -156,6 +156,15 @@ def test_the_page_shows_every_measured_method_with_its_cost_and_its_tone_gap(wri
     assert "{figure}" not in page
 
 
+def test_two_chapters_say_how_our_chain_stands_among_its_rivals(write):
+    folder = write({("unet", "low_band"), ("chain", "faceid_cosine")}, trained=LEARNT[:-1], once=("unet_long",))
+    told = rivals.note("ch06-avatar", folder)
+    assert "[its rivals on the same data](../rivals.md)" in told and "Under `open`" not in told
+    assert "of 6 rivals, 4 of them trained: low-band error not to be told from 5, worse than 1; " in told
+    assert "identity cosine better than 6; a first look at paired U-Net, 20 times as long (1 seed)." in told
+    assert rivals.note("ch04-adaptation", folder) == told and rivals.note("ch05-detailing", folder) == ""
+
+
 def test_without_any_fresh_record_there_is_no_page_and_no_entry(tmp_path, write):
     assert rivals_page(tmp_path) == ""
     assert rivals_page(write({("chain", "all")}, stale=("chain", *LEARNT, "nothing", "quotient"))) == ""

@@ -27,6 +27,7 @@ from studiolike.experiments.records import SEEDS, spoken
 from studiolike.experiments.rivals import DECISIVE, LONG, LONGER, NAMES, row_name
 
 PAGE = "rivals"
+CHAPTERS = ("ch04", "ch06")  # whose boxes of claims end with the rivals
 GAP = 1.2  # how much worse than the best the worst tone group may be served, our aim
 QUESTIONS = {
     "few": "Studio textures of the few-shot set alone are known, the paper's question.",
@@ -234,6 +235,29 @@ def whole_network(root: Path | None = None) -> list[str]:
         "",
         "Under `open` our own generator is trained whole.",
     ]
+
+
+def note(chapter: str, root: Path | None = None, page: str = f"../{PAGE}.md") -> str:
+    """What the records say of our chain among its rivals, for the chapters that it concerns; empty for others."""
+    if not chapter.startswith(CHAPTERS):
+        return ""
+    lines = []
+    for protocol in QUESTIONS:
+        contest = Contest.read(protocol, root)
+        judged = [name for name in contest.rivals if (name, DECISIVE[0]) in contest.judged]
+        if not judged:
+            continue
+        learnt = sum(name in TRAINED for name in judged)
+        told = []
+        for measure in DECISIVE:
+            better, tied, worse = (len(contest.told(word, measure)) for word in (BETTER, CANNOT_TELL, WORSE))
+            counts = {"better than": better, "not to be told from": tied, "worse than": worse}
+            told.append(f"{CALLED[measure]} {', '.join(f'{word} {count}' for word, count in counts.items() if count)}")
+        looks = f"; a first look at {named([contest.title(n) for n in contest.looks])}" if contest.looks else ""
+        lines.append(f"- Under `{protocol}`, of {len(judged)} rivals, {learnt} of them trained: {'; '.join(told)}{looks}.")
+    if not lines:
+        return ""
+    return "\n".join(["", f"Our chain among [its rivals on the same data]({page}), by the same kind of records:", "", *lines])
 
 
 def rivals_page(root: Path | None = None, pictures: Path = ROOT / "book" / "_static") -> str:
