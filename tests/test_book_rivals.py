@@ -11,7 +11,7 @@ import build
 import rivals
 from project import ROOT
 from rivals import CALLED, Contest, longer, rivals_page, summary, tones, words
-from rivals_sheet import LARGEST, people
+from rivals_sheet import LARGEST, TITLES, methods, people
 from studiolike.config import profile
 from studiolike.evaluation import higher_is_better
 from studiolike.experiments import Entry
@@ -182,6 +182,14 @@ def test_people_are_chosen_by_tone_and_by_the_chain_s_best_and_worst(write):
     assert chosen["tone 1"] == PEOPLE - 1 and chosen["tone 6"] == 0
     assert chosen["our\nbest"] == ours.argmin() and chosen["our\nworst"] == ours.argmax()
     assert list(chosen)[-1] == "U-Net\ngains\nmost"
+
+
+def test_the_sheet_shows_each_rival_after_its_longest_training(write):
+    brief = Contest.read("few", write(set(), trained=LEARNT[:-1]))
+    assert {"unet", "unet_gain", "cut", "diffusion"} <= set(methods(brief)) and "nothing" not in methods(brief)
+    long = Contest.read("few", write(set(), trained=LEARNT, once=("cut_long",)))
+    assert {"unet_long", "unet_gain", "cut_long", "diffusion"} == set(methods(long)) & {*LEARNT, "cut_long", "diffusion_long"}
+    assert {f"{name}\nlong" for name in ("CUT,", "U-Net,", "diffusion,")} <= set(TITLES.values())
 
 
 def test_the_pictures_of_both_protocols_are_there_and_small():

@@ -22,8 +22,8 @@ from studiolike.evaluation.bootstrap import clustered_mean
 from studiolike.evaluation.table import higher_is_better, with_minus
 from studiolike.evaluation.verdict import BETTER, CANNOT_TELL, FAILS, HOLDS, UNSURE, WORSE, seeded_verdicts, within_limits
 from studiolike.experiments.claims import judge, read_claims
-from studiolike.experiments.core import experiment
-from studiolike.experiments.records import SEEDS, spoken
+from studiolike.experiments.core import SEEDS, experiment
+from studiolike.experiments.records import spoken
 from studiolike.experiments.rivals import DECISIVE, LONG, LONGER, NAMES, row_name
 
 PAGE = "rivals"

@@ -15,8 +15,7 @@ from studiolike.evaluation.bootstrap import Estimate, gap_of_groups
 from studiolike.evaluation.table import higher_is_better
 from studiolike.evaluation.verdict import WORSE, Verdict, seeded_verdicts
 from studiolike.experiments import Record, record
-from studiolike.experiments.core import experiment
-from studiolike.experiments.records import SEEDS
+from studiolike.experiments.core import SEEDS, experiment
 from studiolike.experiments.rivals import DECISIVE, LONG, NAMES, row_of
 from studiolike.synth.traits import draw_traits
 

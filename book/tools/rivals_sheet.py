@@ -81,6 +81,12 @@ def people(contest: Contest, tones: np.ndarray) -> dict[str, int]:
     return chosen
 
 
+def methods(contest: Contest) -> list[str]:
+    """Whoever has a column: all that were measured but doing nothing, and of each rival the longest training that there is."""
+    briefly = {rival for long, (rival, _) in LONG.items() if long in contest.records}
+    return [name for name in contest.records if name != "nothing" and name not in briefly]
+
+
 def draw(contest: Contest, runs: Path, out: Path) -> str:
     """Write the sheet of a protocol; a method without a fresh record has no column.
 
@@ -101,10 +107,7 @@ def draw(contest: Contest, runs: Path, out: Path) -> str:
     shot = capture.capture_photo(astronaut(), data.resolution, capture.astronaut_landmarks())
     texture, visibility = torch.cat([texture, shot.texture]), torch.cat([visibility, shot.visibility])
     columns = {"phone": texture * visibility}
-    briefly = {rival for long, (rival, _) in LONG.items() if long in contest.records}
-    for name in contest.records:
-        if name == "nothing" or name in briefly:
-            continue
+    for name in methods(contest):
         if name in CLOSED:
             method = closed(name, data, contest.protocol)
         elif name in TRAINED or name in LONG:

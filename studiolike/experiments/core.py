@@ -15,13 +15,13 @@ import numpy as np
 
 from ..config import Profile
 from ..errors import InputError
-from .records import SEEDS
 
 if TYPE_CHECKING:
     from .lab import Lab
 
 # modules that declare experiments, in the order in which the sweep runs them
 MODULES = ("gradients", "shape", "chain", "hair", "adaptation", "rivals")
+SEEDS = 3  # that a conclusion rests on at least
 _DECLARED: dict[str, Experiment] = {}
 
 

@@ -19,9 +19,9 @@ import numpy as np
 from ..config import Profile, profile
 from ..errors import InputError
 from ..io import atomic
+from .core import SEEDS, experiment, experiments
 
 DIGITS = 5  # significant, of a stored value
-SEEDS = 3  # that a conclusion rests on at least
 
 
 def records_dir() -> Path:
@@ -82,8 +82,6 @@ class Record:
 
     @property
     def _declared(self):
-        from .core import experiments
-
         return experiments().get(self.name)
 
     def known(self, row: str) -> bool:
@@ -155,8 +153,6 @@ class Record:
         Raises:
             InputError: the code declares no such experiment.
         """
-        from .core import experiment
-
         declared, settings = experiment(self.name), profile(self.profile)
         return [
             (entry.row, entry.seed)
