@@ -39,11 +39,11 @@ def write(tmp_path):
     def written(better, stale=(), trained=LEARNT, seeds=3, once=()):
         settings = profile("cpu")
         names = {"rivals-chain": ["chain"], "rivals": [*trained, *once], "rivals-closed": ["nothing", "quotient"]}
-        for kind, methods in names.items():
+        for kind, chosen in names.items():
             made = experiment(kind)
             result = empty(made, settings)
             result.subject = list(range(PEOPLE))
-            for name in methods:
+            for name in chosen:
                 row = row_of(name, "few")
                 for seed in range(1 if kind != "rivals" or name in once else seeds):
                     digest = "old" if name in stale else made.digest(row, seed, settings)
