@@ -252,7 +252,7 @@ def note(chapter: str, root: Path | None = None, page: str = f"../{PAGE}.md") ->
         for measure in DECISIVE:
             better, tied, worse = (len(contest.told(word, measure)) for word in (BETTER, CANNOT_TELL, WORSE))
             counts = {"better than": better, "not to be told from": tied, "worse than": worse}
-            told.append(f"{CALLED[measure]} {', '.join(f'{word} {count}' for word, count in counts.items() if count)}")
+            told.append(f"in {CALLED[measure]} {', '.join(f'{word} {count}' for word, count in counts.items() if count)}")
         looks = f"; a first look at {named([contest.title(n) for n in contest.looks])}" if contest.looks else ""
         lines.append(f"- Under `{protocol}`, of {len(judged)} rivals, {learnt} of them trained: {'; '.join(told)}{looks}.")
     if not lines:

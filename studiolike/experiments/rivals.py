@@ -190,8 +190,8 @@ rivals = declare(
         row_name("unet", "few"),
         MEASURES,
         f"{ON} A rival is about as large as our networks and learns briefly, where G_studio learnt for long; some are also "
-        "trained longer, to see what brevity hides. The longer trainings of CUT and of diffusion are so slow that they have one "
-        "seed each: a first look, from which nothing is concluded.",
+        "trained longer, to see what brevity hides. Longer trainings of CUT and of diffusion are slow, so that one seed of each "
+        "has to do: a first look, from which nothing is concluded.",
         files=(*JUDGES, "face_judge"),
         trains=True,
         single=tuple(
