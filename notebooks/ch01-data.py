@@ -567,6 +567,8 @@ interactive.before_after(
 #
 # ## Claims of the paper tested here
 #
+# What this table says is of one run of this page; it is not in [the ledger](../ledger.md), whose records have several seeds.
+#
 # | statement | whose | measured here | verdict |
 # | --- | --- | --- | --- |
 # | Phone textures have the capture's light baked in | the authors state it | one face varies by {glue:text}`ch01_sd_lights:.0f` levels over twelve lights | built into our stand-in, so shown but not tested |

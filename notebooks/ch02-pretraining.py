@@ -604,6 +604,7 @@ figures.show(
 # ## Claims of the paper tested here
 #
 # The paper gives no number for this stage, so nothing can be reproduced in the narrow sense.
+# What this table says is of one run of this page; it is not in [the ledger](../ledger.md), whose records have several seeds.
 #
 # | statement | whose | measured here | verdict |
 # | --- | --- | --- | --- |

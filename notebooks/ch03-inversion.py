@@ -431,6 +431,8 @@ figures.show(
 #
 # ## Claims of the paper tested here
 #
+# What this table says is of one run of this page; it is not in [the ledger](../ledger.md), whose records have several seeds.
+#
 # | statement | whose | measured here | verdict |
 # | --- | --- | --- | --- |
 # | W+ gives near-perfect reconstruction | the authors state it | {glue:text}`ch03_recon_free:.1f` dB without prior, {glue:text}`ch03_recon_long:.1f` dB after four times the steps; we ask for {glue:text}`ch03_limit:.0f` | {glue:text}`ch03_perfect` at this size of network and of data |

@@ -202,7 +202,7 @@ for function in (losses.discriminator_loss, losses.r1_penalty):
 # The next cell does both to one code, and prints by how much, relative to what was there, the features and the colours of each block change.
 #
 # Its second table comes **from the ledger**: from longer trainings, made once and recorded ([all of them](../ledger.md)), each several times from other random numbers (*seeds*).
-# There, *identity kept* is how far the face is, to a face network, from the one that G_phone draws of the same code, *KID* a distance between sets of textures, the *low-band error* that of light and broad colour, and *variance over lights* how much one person's results vary with the light; all are better when small.
+# There, *identity kept* is how far the face is, to a face network, from the one that G_phone draws of the same code, *identity MSE* how far from the true studio texture, *KID* a distance between sets of textures, the *low-band error* that of light and broad colour, and *variance over lights* how much one person's results vary with the light; all are better when small.
 
 # %%
 codes = lab.bank.w_plus.to(device)
@@ -211,11 +211,18 @@ notebook.tell("ch04", shown.readings(blocks))
 eight = next(block for block in blocks if block.size == 8)
 assert eight.by_row[0] == 0 == eight.by_module[1]
 shown.ledger("layers", limits=True)
+notebook.tell("ch04", shown.whole_network())
 
 # %% [markdown]
 # Changing the modules after 8² leaves the 8² block exactly as it was.
 # Changing row {glue:text}`ch04_shared_row` and the rows after it leaves the *features* of the 8² block as they were, but its toRGB output changes, by {glue:text}`ch04_leak:.2f` of its size.
 # So freezing by row leaks into a coarse layer, and freezing by module does not; we freeze by module.
+#
+# Does freezing keep the person?
+# In the ledger's runs the face of a wholly trained network {glue:text}`ch04_whole_kept` what G_phone draws of the code than the face of one trained after 8², for a face network.
+# That is what the authors could measure.
+# What they could not, and a user asks for: it {glue:text}`ch04_whole_truth` the person's true studio texture than the face of the other.
+# The two ask different things, because G_phone's picture has errors and a light of its own, to which a frozen layer holds on as well.
 #
 # Freezing has a price.
 # Light is coarse too: a shadow across half a face is an 8×8 pattern, the toRGB layers of the frozen blocks *paint* it, and later blocks can only paint over it.
@@ -406,6 +413,8 @@ notebook.tell("ch04", facts)
 #
 # ## Claims of the paper, tested here
 #
+# Other ways to an evenly lit texture, a network trained on the pairs alone among them, are compared on [the page of the rivals](../rivals.md).
+#
 # <!-- claims -->
 #
 # ## Exercises
@@ -581,7 +590,8 @@ ch04.check_low_light(low_light)
 # ````{solution} ex-ch04-train-from
 # :class: dropdown
 #
-# `train_from=0` trains the whole synthesis network and is free to move furthest, identity included.
+# `train_from=0` trains the whole synthesis network and is free to move furthest from G_phone(w), in identity too.
+# Whether that takes it away from the person is another question: compare *identity kept* and *identity MSE* in the table from the ledger.
 # With `train_from=16` and `train_rgb=False` only the blocks of 32×32 and above learn: what the coarser blocks paint at 16×16 and below, a shadow over one cheek for example, can only be covered up by the finer ones.
 # ````
 #

@@ -1,6 +1,7 @@
 """The book's claims: every verdict has a fresh record, pages and boxes are made of it, and without one there is no book."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -45,6 +46,50 @@ def test_a_chapter_with_a_box_has_claims(judged):
     for source in chapters():
         if CLAIMS_BOX in source.read_text(encoding="utf-8"):
             assert ledger.box(source.stem, judged)
+
+
+def test_a_box_begins_with_what_holds_what_fails_and_what_cannot_be_told(judged):
+    own = [one for one in judged if "ch04" in one.claim.chapters]
+    told = ledger.box("ch04-adaptation", judged).split("| claim |")[0]
+    assert f"Of {len(own)} claims about this chapter" in told
+    for word in {one.word for one in own}:
+        line = next(line for line in told.splitlines() if line.startswith(f"- **{word}** ("))
+        claims = [one.claim.claim.rstrip(".") for one in own if one.word == word]
+        assert f"({len(claims)})" in line and all(claim in line for claim in claims)
+
+
+def test_a_stale_row_stops_the_book_even_if_no_claim_asks_for_it(tmp_path):
+    for one in ledger.recorded():
+        first, *rest = one.entries
+        if one.name == "rivals":
+            assert not any(claim.experiment == "rivals" for claim in read_claims(ledger.CLAIMS))
+            first = replace(first, digest="old")
+        replace(one, entries=[first, *rest]).write(tmp_path)
+    with pytest.raises(BookError, match=r"the record rivals is stale \(paired U-Net · few\)"):
+        ledger.verdicts(root=tmp_path)
+
+
+def test_the_page_says_what_was_not_fixed_before_the_runs(judged):
+    page = ledger.ledger_page(judged)
+    told = page[page.index("What came after runs were known") : page.index("| claim | verdict")]
+    for one in judged:
+        assert (f"[`{one.claim.id}`]" in told) == bool(one.claim.later)
+        turned = one.claim.id in ledger.FIRST and one.word != ledger.FIRST[one.claim.id] and not one.claim.later
+        assert (f"(claim-{one.claim.id}) *" in told) == turned
+    for word in ("hours of processor time", "over people, of their means", "new captures or lamps"):
+        assert word in page
+
+
+def test_what_a_seed_is_is_said_of_every_experiment():
+    told = "".join(ledger.seeds_mean())
+    assert all(told.count(f"`{name}`") == 1 for name in experiments())
+
+
+def test_own_terms_are_judged_in_both_measures_of_light():
+    claim = next(c for c in read_claims(ledger.CLAIMS) if c.id == "own-terms-earn-their-place")
+    terms = [row for row in experiments()["terms"].rows if row.startswith("without")]
+    asked = {(condition.row, condition.measure) for condition in claim.conditions}
+    assert asked == {(row, measure) for row in terms for measure in ("low_band", "variance_ratio")}
 
 
 def test_no_record_no_book(tmp_path):

@@ -211,6 +211,11 @@ def test_best_and_worst_rows_are_the_extremes_of_the_metric(table):
     assert table.best("nothing", "ssim/face", 1)[0] == table.rows[table.values["nothing"]["ssim/face"].argmax()]
 
 
+def test_the_interval_of_the_tone_gap_is_around_the_gap(table):
+    found = table.tone_gap_estimate("nothing")
+    assert found.mean == pytest.approx(table.tone_gap("nothing")) and found.low <= found.mean <= found.high
+
+
 def test_groups_by_severity_and_tone_cover_all_captures_once(table):
     for groups in (table.by_severity("nothing", "colour"), table.by_tone("nothing", "colour")):
         assert 1 < len(groups) <= 3 and sum(e.n for e in groups.values()) == len(table.rows)

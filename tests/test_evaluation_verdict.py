@@ -5,7 +5,8 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from studiolike.evaluation import verdict, verdicts
-from studiolike.evaluation.verdict import holm, sign_flip_p, subject_means
+from studiolike.evaluation.bootstrap import Estimate, gap_of_groups
+from studiolike.evaluation.verdict import FAILS, HOLDS, UNSURE, holm, sign_flip_p, subject_means, within_limits
 
 
 def test_the_sign_flip_p_value_is_the_share_of_flips_as_extreme():
@@ -49,3 +50,19 @@ def test_many_comparisons_of_nothing_find_nothing_where_single_ones_would():
     assert together[0].comparisons == 100
     real = verdicts(noise | {"real": rng.normal(2, 0.5, 20)}, subject, True)["real"]
     assert real.word == "better" and real.p < 0.05
+
+
+def test_a_limit_holds_or_fails_only_if_the_whole_interval_does():
+    found = Estimate(1.0, 0.9, 1.1, 3, 3)
+    assert within_limits(found, at_most=1.1) == within_limits(found, at_least=0.9) == HOLDS
+    assert within_limits(found, at_most=0.8) == within_limits(found, at_least=1.2) == FAILS
+    assert within_limits(found, at_most=1.05) == within_limits(found, at_least=0.8, at_most=1.0) == UNSURE
+
+
+def test_a_gap_between_groups_that_noise_alone_made_is_not_told_from_none():
+    rng, group = np.random.default_rng(0), np.arange(30) % 3
+    noise = gap_of_groups(1 + rng.uniform(-0.5, 0.5, 30), group)
+    assert noise.low < 1 < noise.mean < noise.high
+    real = gap_of_groups(np.where(group == 1, 2.0, 1.0) + rng.normal(0, 0.05, 30), group)
+    assert 1.9 < real.low < real.mean < real.high < 2.1
+    assert np.isnan(gap_of_groups([np.nan], [0]).mean)

@@ -1,5 +1,6 @@
 """Chapter 6's laboratory: the final examination, one head under many lights, a shadow in doses."""
 
+import numpy as np
 import pytest
 import torch
 from fakes import FakeSet
@@ -7,6 +8,8 @@ from fakes import FakeSet
 from studiolike import avatar, config, recipes
 from studiolike.chapters import examination as drawn
 from studiolike.chapters import figures
+from studiolike.evaluation.verdict import FAILS, HOLDS, UNSURE
+from studiolike.experiments.chain import RANKS
 from studiolike.experiments.examination import DOSES, Examination
 
 
@@ -61,3 +64,17 @@ def test_one_subject_under_lights_and_in_a_shadow(exam, table, shown):
     assert told["shadow_change"].endswith(" dB")
     skins = {"chain": exam.result[0], "truth": seen.truth}
     assert drawn.close_figure(avatar.head_mesh(grid=16), skins).axes
+
+
+def test_an_aim_is_met_only_if_the_whole_interval_meets_it(table):
+    assert drawn.aim(HOLDS, HOLDS) == "is met" and drawn.aim(FAILS, FAILS) == "is not met"
+    assert drawn.aim(HOLDS, UNSURE) == "is met in part" and drawn.aim(UNSURE) == "is neither clearly met nor clearly missed"
+    assert drawn.tones(table)["gap_met"] in drawn.AIM.values()
+
+
+def test_the_curve_of_severity_has_every_rank_of_the_record_under_both_protocols():
+    figure = drawn.severity_curve()
+    for ax in figure.axes:
+        lines = [line for line in ax.lines if len(line.get_xdata()) == len(RANKS) and line.get_linestyle() != "None"]
+        assert len(lines) == 2 and all((np.diff(line.get_xdata()) > 0).all() for line in lines)
+    assert "severity" in figure.axes[0].get_xlabel()

@@ -113,3 +113,16 @@ def test_the_ledger_is_quoted_or_said_to_be_empty(tmp_path, monkeypatch):
         assert name in experiments()
         drawn.ledger(name)
     assert all("no record" in text for text in texts) and len(texts) == 4
+
+
+def test_the_page_says_of_the_whole_network_what_the_ledger_says():
+    from studiolike.evaluation.verdict import FAILS, HOLDS, UNSURE
+    from studiolike.experiments.claims import Claim, judge
+
+    words = {HOLDS: "is further from", FAILS: "is nearer to", UNSURE: "cannot be told to be nearer to or further from"}
+    told = drawn.whole_network()
+    for name, measure in {"whole_kept": "faceid_kept", "whole_truth": "faceid_mse"}.items():
+        assert measure in drawn.LEDGER
+        condition = {"row": "whole network", "in": measure, "worse_than": "after 8²"}
+        claim = {"id": "c", "claim": "C.", "mark": "I", "where": "here", "chapters": ["ch04"], "experiment": "layers"}
+        assert told[name] == words[judge(Claim.of(claim | {"conditions": [condition]})).findings[0].outcome]

@@ -34,7 +34,7 @@ def made(monkeypatch):
 
     one = Experiment(
         "tiny", "Is more worse?", {"base": {}, "more": {"gain": 2.0}}, measure, lambda _: {"gain": 1.0}, "base",
-        ("low_band", "kid"), "Nothing real.",
+        ("low_band", "kid"), "Nothing real.", trains=True,
     )  # fmt: skip
     experiments()  # the real ones are declared before their table is replaced
     monkeypatch.setattr(core, "_DECLARED", {"tiny": one})
@@ -137,6 +137,72 @@ def test_a_run_made_again_is_compared_and_the_record_stays(made, tmp_path, monke
         again(made, SMOKE, tmp_path, row="base", seed=7, root=tmp_path, lab=FakeLab())
 
 
+def test_what_trains_nothing_is_repeated_at_its_baseline_and_its_seeds_excuse_nothing(made, tmp_path, monkeypatch):
+    def lamps(lab, settings, seed):
+        outcome = made.measure(lab, settings, seed)
+        return dataclasses.replace(outcome, values={k: (1 + seed + lamps.drift) * v for k, v in outcome.values.items()})
+
+    lamps.drift = 0.0
+    drawn = declare_again(monkeypatch, made, measure=lamps, trains=False)
+    run(drawn, SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
+    assert again(drawn, SMOKE, tmp_path, root=tmp_path, lab=FakeLab()) == ("base", [])
+    lamps.drift = 0.1  # far less than seeds differ
+    assert again(drawn, SMOKE, tmp_path, root=tmp_path, lab=FakeLab())[1][0].startswith("low_band: 1.1")
+
+
+def test_what_is_not_random_is_run_once_and_known_from_then_on(made, tmp_path, monkeypatch):
+    run(made, SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
+    fixed = declare_again(monkeypatch, made, deterministic=True, trains=False)
+    kept = run(fixed, SMOKE, tmp_path, root=tmp_path, seeds=5, lab=FakeLab())
+    assert kept.seeds("base") == kept.seeds("more") == [0] and kept.known("more")
+    assert "interval over the people" in kept.table() and "1 seed" not in kept.table()
+    few = declare_again(monkeypatch, made, single=("more",))
+    assert [few.seeds_of(row) for row in few.rows] == [3, 1]
+    kept = run(few, SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
+    assert kept.seeds("more") == [0] and not kept.known("more")
+    assert "(1 seed)" in kept.table(rows=["more"]) and "(1 seed)" not in kept.table(rows=["base"])
+
+
+def test_another_shipped_file_makes_a_record_stale(made, tmp_path, monkeypatch):
+    from studiolike import weights
+
+    monkeypatch.setattr(weights, "weights_dir", lambda: tmp_path)
+    (tmp_path / "lent.webp").write_bytes(b"one")
+    lent = declare_again(monkeypatch, made, files=("lent.webp", "identity_eval"))
+    run(lent, SMOKE, tmp_path, root=tmp_path, seeds=1, lab=FakeLab())
+    assert record("tiny", tmp_path).stale() == []
+    (tmp_path / "lent.webp").write_bytes(b"another")
+    assert len(record("tiny", tmp_path).stale()) == 2
+
+
+def test_every_file_that_an_experiment_depends_on_is_shipped():
+    for one in experiments().values():
+        assert all(core.shipped(name).is_file() for name in (*one.networks, *one.files)), one.name
+
+
+def test_experiments_come_in_the_order_of_the_sweep_whatever_was_imported_first(monkeypatch):
+    usual = list(experiments())
+    assert usual[0] == "gradients" and usual[-1] == "rivals-chain"
+    last_first = dict(sorted(core._DECLARED.items(), key=lambda item: item[0] not in ("rivals", "rivals-closed", "rivals-chain")))
+    monkeypatch.setattr(core, "_DECLARED", last_first)
+    assert list(experiments()) == usual
+
+
+def test_the_time_of_a_training_that_was_only_loaded_is_what_it_took_and_what_took_none_has_a_dash(made, tmp_path):
+    kept = run(made, SMOKE, tmp_path, root=tmp_path, seeds=1, lab=FakeLab())
+    base, more = kept.entries
+    more = dataclasses.replace(more, cpu_seconds=2.0, scalars=more.scalars | {"train_seconds": 300.0})
+    kept.entries = [dataclasses.replace(base, cpu_seconds=0.01, seconds=0.01), more]
+    lines = kept.table().splitlines()
+    assert lines[2].endswith("| 1 | – |") and lines[3].endswith("| 1 | 300 s |")
+    assert "5 min of processor time in all" in kept.caption() and "a dash: another row" in kept.caption()
+
+
+def test_the_severity_of_a_capture_is_no_result_and_has_no_arrow():
+    table = record("severity").table()
+    assert "| severity of the light |" in table and "low-band error ↓" in table
+
+
 def test_a_table_has_intervals_and_says_where_it_comes_from(made, tmp_path):
     run(made, SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
     text = record("tiny", tmp_path).table()
@@ -178,7 +244,7 @@ def test_the_gradients_are_run_and_listed_from_the_command_line(tmp_path, capsys
     assert kept.estimate("log, smooth light", "correlation").mean > 0.9
     repeat = ["experiment", "again", "gradients", "--profile", "smoke", "--runs", str(tmp_path), "--records", str(tmp_path)]
     assert main([*repeat, "--device", "cpu"]) == 0
-    assert "log, smooth light, seed 0: as recorded" in capsys.readouterr().err
+    assert "log, cast shadow, seed 0: as recorded" in capsys.readouterr().err
     assert main(["experiment", "list", "--records", str(tmp_path)]) == 0
     assert "4 rows, 4 runs recorded" in capsys.readouterr().out
     assert main(["experiment", "table", "gradients", "--records", str(tmp_path)]) == 0

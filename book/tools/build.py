@@ -129,7 +129,8 @@ def assemble(profile: str, sources: list[Path], target: Path = BUILD / "source",
         lines = "".join(executed["cells"][0]["source"]).splitlines()
         titles[name] = next(line.lstrip("# ") for line in lines if line.startswith("# "))
         shelf = None if printed else Shelf(target)
-        page = page_of(executed, records[name], known.references(name), shelf, ledger.box(name, judged))
+        claims = "\n".join(filter(None, [ledger.box(name, judged), rivals.note(name)]))
+        page = page_of(executed, records[name], known.references(name), shelf, claims)
         page = chain.put_in(page, name, pictures=not printed)
         (target / "notebooks" / f"{name}.ipynb").write_text(json.dumps(page, indent=1), encoding="utf-8")
     teach = target / "teach.md"

@@ -9,128 +9,30 @@ A row whose record is missing, or older than the settings or weights that it spe
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+import ledger
 from project import ROOT
+from rivals_contest import CALLED, FACE, TRAINED, Contest, fresh
 from rivals_sheet import draw, figure, picture_name
-from studiolike.config import profile
 from studiolike.errors import InputError
 from studiolike.evaluation.bootstrap import clustered_mean
-from studiolike.evaluation.table import higher_is_better, label, with_minus
-from studiolike.evaluation.verdict import BETTER, CANNOT_TELL, WORSE, Verdict, seeded_verdicts
-from studiolike.experiments import Record, record
-from studiolike.experiments.core import experiment
+from studiolike.evaluation.table import higher_is_better, with_minus
+from studiolike.evaluation.verdict import BETTER, CANNOT_TELL, FAILS, HOLDS, UNSURE, WORSE, seeded_verdicts, within_limits
+from studiolike.experiments.claims import judge, read_claims
+from studiolike.experiments.core import SEEDS, experiment
 from studiolike.experiments.records import spoken
-from studiolike.experiments.rivals import DECISIVE, LONG, LONGER, NAMES, row_name, row_of
+from studiolike.experiments.rivals import DECISIVE, LONG, LONGER, NAMES, row_name
 
 PAGE = "rivals"
-RECORDS = ("rivals-closed", "rivals", "rivals-chain")
-CLOSED = ("nothing", "mean_studio", "colour_transfer", "quotient", "homomorphic")
-TRAINED = ("unet", "unet_gain", "cut", "diffusion", *LONG)
-OURS = ("generator", "chain")
-FACE = "perceptual/face"
+CHAPTERS = ("ch04", "ch06")  # whose boxes of claims end with the rivals
 GAP = 1.2  # how much worse than the best the worst tone group may be served, our aim
 QUESTIONS = {
     "few": "Studio textures of the few-shot set alone are known, the paper's question.",
     "open": "Studio textures of all people of the pre-training set are known: what the command line's weights have learnt from.",
 }
-CALLED = {
-    "low_band": "low-band error",
-    "perceptual/face": "perceptual distance, face",
-    "faceid_cosine": "identity cosine",
-    "face_distance": "distance of faces (dlib)",
-    "psnr/observed": "PSNR, observed",
-    "psnr_fitted/observed": "PSNR after a gain fit",
-    "psnr/holes": "PSNR, holes",
-    "variance_ratio": "variance over lights",
-    "colour": "colour error (ΔE)",
-}
-
-
-def fresh(name: str, root: Path | None = None) -> Record | None:
-    """A record with only those entries that the present settings and weights would make again; None without any."""
-    try:
-        found = record(name, root)
-    except InputError:
-        return None
-    made, settings = experiment(name), profile(found.profile)
-    kept = [e for e in found.entries if e.row in made.rows and e.digest == made.digest(e.row, e.seed, settings)]
-    return replace(found, entries=kept) if kept else None
-
-
-@dataclass(frozen=True)
-class Contest:
-    """All methods under one protocol, as far as there are fresh records. ``records``: name of the method → its record."""
-
-    protocol: str
-    records: dict[str, Record]
-
-    @classmethod
-    def read(cls, protocol: str, root: Path | None = None) -> Contest:
-        """From the records in ``root``, by default the package's."""
-        found = [one for one in (fresh(name, root) for name in RECORDS) if one is not None]
-        by_row = {row: one for one in found for row in one.finished()}
-        names = {name: row_of(name, protocol) for name in (*CLOSED, *TRAINED, *OURS)}
-        return cls(protocol, {name: by_row[row] for name, row in names.items() if row in by_row})
-
-    def values(self, name: str, measure: str) -> np.ndarray:
-        """``(seeds, people)``."""
-        return self.records[name].per_person(row_of(name, self.protocol), measure)
-
-    def scalar(self, name: str, measure: str) -> float:
-        """Mean over the seeds of a number for all people together; nan where it is not known."""
-        entries = [e for e in self.records[name].entries if e.row == row_of(name, self.protocol)]
-        return float(np.mean([e.scalars.get(measure, np.nan) for e in entries]))
-
-    def seeds(self, name: str) -> int:
-        """How many trainings stand behind a row."""
-        return len(self.records[name].seeds(row_of(name, self.protocol)))
-
-    @property
-    def missing(self) -> list[str]:
-        """Methods without a fresh record."""
-        return [NAMES[name] for name in (*CLOSED, *TRAINED, *OURS) if name not in self.records]
-
-    @property
-    def rivals(self) -> list[str]:
-        """Everything that is not ours."""
-        return [name for name in self.records if name not in OURS]
-
-    @cached_property
-    def judged(self) -> dict[tuple[str, str], Verdict]:
-        """Our chain against each rival in each measure, judged together: ``[rival, measure]``."""
-        if "chain" not in self.records:
-            return {}
-        differences = {
-            (rival, measure): self.values("chain", measure).mean(0)[None] - self.values(rival, measure)
-            for rival in self.rivals
-            for measure in CALLED
-        }
-        return seeded_verdicts(differences, {key: higher_is_better(key[1]) for key in differences})
-
-    def told(self, word: str, measure: str) -> list[str]:
-        """Rivals against which the chain is better, worse, or cannot be told from, in one measure."""
-        return [NAMES[r] for r in self.rivals if (r, measure) in self.judged and self.judged[r, measure].word == word]
-
-    @property
-    def unlearnt(self) -> list[str]:
-        """Trained rivals that are, in the mean perceptual distance, farther from the truth than the phone texture itself."""
-        means = {name: np.nanmean(self.values(name, FACE)) for name in self.records if name in ("nothing", *TRAINED)}
-        return [NAMES[name] for name, mean in means.items() if mean > means.get("nothing", np.inf)]
-
-    def leader(self, measure: str) -> str:
-        """The method with the best mean."""
-        means = {name: float(np.nanmean(self.values(name, measure))) for name in self.records}
-        return (max if higher_is_better(measure) else min)(means, key=means.get)
-
-    @property
-    def losses(self) -> dict[str, list[str]]:
-        """Decisive measure → rivals that beat our chain in it; measures without any are left out."""
-        return {measure: worse for measure in DECISIVE if (worse := self.told(WORSE, measure))}
 
 
 def named(names: list[str]) -> str:
@@ -155,26 +57,29 @@ def quality(contest: Contest, measures: list[str], scalars: dict[str, tuple[str,
             cells.append(f"{bold}{mean}{bold}{sign}{half}")
         cells += [format(contest.scalar(name, key), how) for key, (_, how) in scalars.items()]
         seeds = str(contest.seeds(name)) if name in TRAINED else "–"
-        lines.append(f"| {NAMES[name]} | {seeds} | " + " | ".join(cells) + " |")
+        lines.append(f"| {contest.title(name)} | {seeds} | " + " | ".join(cells) + " |")
     return lines
 
 
-def signed(verdict: Verdict) -> str:
+def signed(difference: float) -> str:
     """A difference with its sign, as it is printed."""
-    return with_minus(f"{verdict.difference.mean:+.2g}")
+    return with_minus(f"{difference:+.2g}")
 
 
 def words(contest: Contest, measures: list[str]) -> list[str]:
-    """What the chain is in comparison with each rival, and by how much."""
+    """What the chain is in comparison with each rival, and by how much; of a first look the difference alone."""
     head = [CALLED[measure] for measure in measures]
     lines = ["| our chain is … than | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
     for rival in contest.rivals:
         cells = []
         for measure in measures:
+            if rival in contest.looks:
+                cells.append(f"({signed(np.nanmean(contest.ahead(rival, measure)))})")
+                continue
             verdict = contest.judged[rival, measure]
             bold = "" if verdict.word == CANNOT_TELL else "**"
-            cells.append(f"{bold}{verdict.word}{bold} ({signed(verdict)})")
-        lines.append(f"| {NAMES[rival]} | " + " | ".join(cells) + " |")
+            cells.append(f"{bold}{verdict.word}{bold} ({signed(verdict.difference.mean)})")
+        lines.append(f"| {contest.title(rival)} | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -200,13 +105,25 @@ def summary(contest: Contest) -> list[str]:
             f"In this time {named(raw)} did not learn the task: by perceptual distance, what comes out is farther from the "
             "truth than the phone texture that went in. Being better than that says nothing of the method."
         )
-    lost = contest.losses
-    if not lost:
-        long = any(name in contest.records for name in LONG)
-        how = ", one of which learnt about as long as G_studio," if long else ", trained as briefly as here,"
+    for name in contest.looks:
+        ahead = named([CALLED[m] for m in contest.leads(name)]) if contest.leads(name) else "none of the three"
         lines.append(
-            f"\n**No rival{how} beats our chain in {named([CALLED[m] for m in DECISIVE])}** under "
-            f"`{contest.protocol}`: of what this page has, take the chain."
+            f"\nA first look, from which nothing is concluded: in the mean {contest.title(name)} is better than our chain in "
+            f"{ahead}."
+        )
+    lost = contest.losses
+    if not lost and contest.unheard:
+        lines.append(
+            "\nWhether any rival beats our chain cannot be said: trainings without a record of the present settings are missing "
+            f"({named(contest.unheard)})."
+        )
+        return lines
+    if not lost:
+        long = [NAMES[name] for name in LONG if name in contest.records and contest.known(name)]
+        how = f", nor does {named(long)}" if long else ", trained as briefly as here"
+        lines.append(
+            f"\n**No rival beats our chain in {named([CALLED[m] for m in DECISIVE])}** under `{contest.protocol}`{how}: of what "
+            "this page has, take the chain."
         )
         return lines
     if everywhere := [name for name in lost.get(DECISIVE[0], []) if all(name in lost.get(m, []) for m in DECISIVE)]:
@@ -227,12 +144,16 @@ def summary(contest: Contest) -> list[str]:
 
 
 def tones(contest: Contest) -> str:
-    """Whether the aim for skin tones is met, and by whom."""
-    met = [NAMES[name] for name in contest.records if contest.scalar(name, "tone_gap") <= GAP]
-    rest = [NAMES[name] for name in contest.records if NAMES[name] not in met]
+    """Whether the aim for skin tones is met, and by whom, as far as the interval over people tells."""
+    words = {HOLDS: "met by", UNSURE: "not to be told of", FAILS: "not met by"}
+    outcomes = {name: within_limits(gap, at_most=GAP) for name, gap in contest.gaps.items()}
+    parts = {said: named([NAMES[n] for n, one in outcomes.items() if one == outcome]) for outcome, said in words.items()}
+    told = "; ".join(f"{said} {who}" for said, who in parts.items() if who != "nobody")
+    ours = f" Our chain's is {contest.gaps['chain']:.2f}." if "chain" in contest.gaps else ""
     return (
         f"People stand in three groups of skin tone (terciles). We aim at a colour error in the worst group of at most {GAP} "
-        f"times that in the best: met by {named(met)}; not met by {named(rest)}. A ratio says nothing of the errors themselves."
+        f"times that in the best; by the 95 % interval over people this is {told}.{ours} A ratio says nothing of the errors "
+        "themselves. Of our chain {ref}`the ledger <claim-colour-for-everybody>` asks the same, of more captures."
     )
 
 
@@ -250,37 +171,93 @@ def costs(contests: list[Contest]) -> list[str]:
                     f"{gib:.1f} GB" if np.isfinite(gib) else "not recorded",
                     f"{parameters / 1e6:.2f} million",
                 ]
-            lines.append(f"| {NAMES[name]} | `{contest.protocol}` | " + " | ".join(cells) + f" | {1000 * one:.0f} ms |")
+            lines.append(f"| {contest.title(name)} | `{contest.protocol}` | " + " | ".join(cells) + f" | {1000 * one:.0f} ms |")
     return lines
 
 
+def lengths(contests: list[Contest]) -> str:
+    """How often and how long each trained rival has learnt, and how long our stage 3."""
+    parts = []
+    for name in TRAINED:
+        found = [one for one in contests if name in one.records]
+        if found:
+            minutes = [one.scalar(name, "train_seconds") / 60 for one in found]
+            seeds = " or ".join(map(str, sorted({one.seeds(name) for one in found})))
+            parts.append(f"{NAMES[name]} {span(minutes)} min ({seeds} seed{'s' * (seeds != '1')})")
+    ours = [one.scalar("chain", "train_seconds") / 60 for one in contests if "chain" in one.records]
+    told = f"A training took, in processor time: {'; '.join(parts)}" if parts else "No rival has been trained"
+    return told + (f"; that of our stage 3 {span(ours)} min." if ours else ".")
+
+
+def span(values: list[float]) -> str:
+    """ "2" or "2 to 5"."""
+    low, high = f"{min(values):.0f}", f"{max(values):.0f}"
+    return low if low == high else f"{low} to {high}"
+
+
 def longer(root: Path | None = None) -> list[str]:
-    """What the shorter of the longer trainings changes for the paired U-Net, over seeds: how much brevity hides."""
-    found, times = fresh("rivals", root), min(LONGER)
-    long, short = row_name("unet", "few", times), row_name("unet", "few")
-    if found is None or not {long, short} <= set(found.finished()):
-        return ["Whether a longer training would change the order has not been measured yet."]
-    differences = {m: found.difference(long, short, m) for m in DECISIVE}
-    verdicts = seeded_verdicts(differences, {m: higher_is_better(m) for m in differences})
-    cells = [f"{CALLED[m]}: {v.word} ({signed(v)})" for m, v in verdicts.items()]
-    return [f"Trained {times} times as long, the paired U-Net under `few` is, than in its brief run: " + "; ".join(cells) + "."]
+    """What longer trainings change for a rival, over seeds: how much brevity hides. Of too few seeds the figures alone."""
+    found, lines = fresh("rivals", root), []
+    for rival, times, protocol in ((r, t, p) for r, lengths in LONGER.items() for t, ps in lengths.items() for p in ps):
+        long, short = row_name(rival, protocol, times), row_name(rival, protocol)
+        if found is None or not {long, short} <= set(found.finished()):
+            continue
+        differences = {m: found.difference(long, short, m) for m in DECISIVE}
+        verdicts = seeded_verdicts(differences, {m: higher_is_better(m) for m in differences})
+        count = len(found.seeds(long))
+        told = f"{verdict_list(verdicts)}." if found.known(long) else f"{verdict_list(verdicts, words=False)} (a first look)."
+        seeds = f"{count} seed{'s' * (count > 1)}"
+        lines.append(f"- {NAMES[rival]} under `{protocol}`, {times} times as long ({seeds}), against its brief run: {told}")
+    return lines or ["Whether a longer training would change the order has not been measured yet."]
+
+
+def verdict_list(verdicts: dict, words: bool = True) -> str:
+    """Verdicts by measure with their differences, or the differences alone."""
+    return "; ".join(
+        f"{CALLED[m]} {f'{v.word} ({signed(v.difference.mean)})' if words else signed(v.difference.mean)}"
+        for m, v in verdicts.items()
+    )
 
 
 def whole_network(root: Path | None = None) -> list[str]:
-    """Fine-tuning without frozen layers, from the record of the experiment on layers."""
-    found = fresh("layers", root)
-    rows = ("whole network", "after 8²")
-    if found is None or not set(rows) <= set(found.finished()):
-        return ["Fine-tuning of the whole network, without frozen layers, has no record yet."]
-    measures = [m for m in found.measures if m != "kid"]
-    differences = {m: found.difference(*rows, m) for m in measures}
-    verdicts = seeded_verdicts(differences, {m: higher_is_better(m) for m in measures})
-    cells = [f"{CALLED.get(m, label(m))}: {v.word} ({signed(v)})" for m, v in verdicts.items()]
+    """Fine-tuning without frozen layers: the ledger's own words, so that no comparison has two."""
+    rows = {"whole network", "after 8²"}
+    claims = [c for c in read_claims(ledger.CLAIMS) if any(set(condition.rows) == rows for condition in c.conditions)]
+    try:
+        judged = [judge(claim, root) for claim in claims]
+    except InputError:
+        return ["Fine-tuning of the whole network, without frozen layers, has no fresh record."]
     return [
         "Fine-tuning of the whole network instead of its finer layers is a rival of our stage 3 alone, compared in equally short "
-        f"trainings of {len(found.seeds(rows[0]))} seeds: than with layers up to 8×8 frozen it is " + "; ".join(cells) + ". "
-        "Under `open` our own generator is trained whole."
+        "trainings of several seeds. [The ledger](ledger.md) says of it:",
+        "",
+        *(f"- {one.claim.claim} *{one.word}*" for one in judged),
+        "",
+        "Under `open` our own generator is trained whole.",
     ]
+
+
+def note(chapter: str, root: Path | None = None, page: str = f"../{PAGE}.md") -> str:
+    """What the records say of our chain among its rivals, for the chapters that it concerns; empty for others."""
+    if not chapter.startswith(CHAPTERS):
+        return ""
+    lines = []
+    for protocol in QUESTIONS:
+        contest = Contest.read(protocol, root)
+        judged = [name for name in contest.rivals if (name, DECISIVE[0]) in contest.judged]
+        if not judged:
+            continue
+        learnt = sum(name in TRAINED for name in judged)
+        told = []
+        for measure in DECISIVE:
+            better, tied, worse = (len(contest.told(word, measure)) for word in (BETTER, CANNOT_TELL, WORSE))
+            counts = {"better than": better, "not to be told from": tied, "worse than": worse}
+            told.append(f"in {CALLED[measure]} {', '.join(f'{word} {count}' for word, count in counts.items() if count)}")
+        looks = f"; a first look at {named([contest.title(n) for n in contest.looks])}" if contest.looks else ""
+        lines.append(f"- Under `{protocol}`, of {len(judged)} rivals, {learnt} of them trained: {'; '.join(told)}{looks}.")
+    if not lines:
+        return ""
+    return "\n".join(["", f"Our chain among [its rivals on the same data]({page}), by the same kind of records:", "", *lines])
 
 
 def rivals_page(root: Path | None = None, pictures: Path = ROOT / "book" / "_static") -> str:
@@ -307,7 +284,7 @@ def rivals_page(root: Path | None = None, pictures: Path = ROOT / "book" / "_sta
         "",
         "```{admonition} What this comparison cannot say",
         ":class: warning",
-        "All heads are synthetic. " + experiment("rivals").limits + " Longer training may change the order. "
+        f"All heads are synthetic. {experiment('rivals').limits} {lengths(contests)} Longer training may change the order. "
         "Our chain has one set of weights, so its intervals are over people alone. "
         "It has also learnt from the captures of all people of the pre-training set, as every protocol allows; the paired rivals "
         "cannot use a capture without a studio texture, and that is a difference of the methods, not of the data.",
@@ -327,7 +304,7 @@ def rivals_page(root: Path | None = None, pictures: Path = ROOT / "book" / "_sta
         lines += [*quality(contest, others, {"tone_gap": ("worst ÷ best tone ↓", ".2f")}), ""]
         lines += [
             "Means ± half the 95 % interval over people, best mean in bold. Seeds: trainings behind a row, none where nothing is "
-            "random; what rests on fewer than three is a first look.",
+            f"random; what rests on fewer than {SEEDS} is a first look, and neither bold nor judged.",
             "",
         ]
         if contest.judged:

@@ -21,7 +21,7 @@ from studiolike.experiments.rivals import LONG, NAMES, our_chain, row_of, traine
 from studiolike.rivals import CLOSED, TRAINED, closed
 
 if TYPE_CHECKING:
-    from rivals import Contest
+    from rivals_contest import Contest
 
 BY = "perceptual/face"  # what best and worst are judged by
 SPREAD = 6
@@ -34,7 +34,9 @@ TITLES = {
     "unet_long": "U-Net,\nlong",
     "unet_gain": "U-Net,\ngains",
     "cut": "CUT",
+    "cut_long": "CUT,\nlong",
     "diffusion": "diffusion",
+    "diffusion_long": "diffusion,\nlong",
     "generator": "our\ngener-\nator",
     "chain": "our\nchain",
 }
@@ -54,7 +56,8 @@ def figure(contest: Contest) -> list[str]:
         f":name: fig-rivals-{contest.protocol}",
         "",
         "A column is a method, at the size of the GAN stages; what the phone did not see is black in the first column, and the "
-        "mean face is the same picture in every row. Look in each row for the light that stayed, for the skin's colour and for "
+        "mean face is the same picture in every row. A rival that has learnt for different times stands there once, after the "
+        "longest (*long*). Look in each row for the light that stayed, for the skin's colour and for "
         "whose face it is, and compare with the truth; hair and ears that the phone did not see are a guess, whoever draws them. "
         "Rows are chosen by rule: six people of `val` evenly spread over skin tones, lightest first; the person for whom our "
         "chain is best and the one for whom it is worst, by perceptual distance on the face; the person for whom the rival with "
@@ -78,6 +81,12 @@ def people(contest: Contest, tones: np.ndarray) -> dict[str, int]:
     return chosen
 
 
+def methods(contest: Contest) -> list[str]:
+    """Whoever has a column: all that were measured but doing nothing, and of each rival the longest training that there is."""
+    briefly = {rival for long, (rival, _) in LONG.items() if long in contest.records}
+    return [name for name in contest.records if name != "nothing" and name not in briefly]
+
+
 def draw(contest: Contest, runs: Path, out: Path) -> str:
     """Write the sheet of a protocol; a method without a fresh record has no column.
 
@@ -98,10 +107,7 @@ def draw(contest: Contest, runs: Path, out: Path) -> str:
     shot = capture.capture_photo(astronaut(), data.resolution, capture.astronaut_landmarks())
     texture, visibility = torch.cat([texture, shot.texture]), torch.cat([visibility, shot.visibility])
     columns = {"phone": texture * visibility}
-    briefly = {rival for long, (rival, _) in LONG.items() if long in contest.records}
-    for name in contest.records:
-        if name == "nothing" or name in briefly:
-            continue
+    for name in methods(contest):
         if name in CLOSED:
             method = closed(name, data, contest.protocol)
         elif name in TRAINED or name in LONG:

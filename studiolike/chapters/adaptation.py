@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..evaluation import EvaluationTable, faceid, variance_ratio
+from ..evaluation import EvaluationTable, faceid, higher_is_better, variance_ratio
+from ..evaluation.verdict import seeded_verdicts
+from ..experiments import record
 from ..experiments.few_shot import OURS, PAPER, Block, FewShotLaboratory, Source
 from . import figures, notebook
 from .notebook import table_of
@@ -43,7 +45,7 @@ WEIGHTS = {
 }  # settings
 OPINIONS = {"d_train": "its training textures", "d_held_out": "held-out studio textures", "d_fake": "generated textures"}
 SOURCES = {"z": "Z", "w": "W", "bank": "bank", "bank_mixture": "bank mixtures", "captures": "captures"}
-LEDGER = ("faceid_kept", "kid", "low_band", "variance_ratio")  # measures of an experiment that fit a page
+LEDGER = ("faceid_kept", "faceid_mse", "kid", "low_band", "variance_ratio")  # measures of an experiment that fit a page
 EFFECTS = {"colour": "colour error ↓", "faceid_cosine": "identity cosine ↑", "asymmetry": "asymmetry ↓"}
 
 
@@ -132,6 +134,19 @@ def sources(lab: FewShotLaboratory, found: Mapping[str, Source]) -> dict[str, fl
 def ledger(name: str, limits: bool = False) -> None:
     """`notebook.ledger` with the measures of stage 3 that fit a page."""
     notebook.ledger(name, LEDGER, limits)
+
+
+def whole_network() -> dict[str, str]:
+    """Training all layers against training those after 8², by the ledger: in what is kept of G_phone's face, and in the true one.
+
+    Each is judged alone, as the ledger's claims do.
+    """
+    kept, rows = record("layers"), ("whole network", "after 8²")
+    words = {}
+    for name, measure in {"whole_kept": "faceid_kept", "whole_truth": "faceid_mse"}.items():
+        told = seeded_verdicts({0: kept.difference(*rows, measure)}, higher_is_better(measure))[0]
+        words[name] = told.say("is nearer to", "is further from", "cannot be told to be nearer to or further from")
+    return words
 
 
 def run_figure(log: Mapping[str, list[float]]) -> Figure:

@@ -36,7 +36,8 @@ class RunExperiments:
 
     names: Positional[tuple[str, ...]]
     """names of experiments, or all"""
-    seeds: int = 3
+    seeds: int | None = None
+    """of every row; default: what each experiment says, three for most"""
     rows: tuple[str, ...] | None = None
     """only these rows"""
     profile: str = "cpu"
@@ -51,7 +52,7 @@ class RunExperiments:
         from ..experiments.lab import Lab
         from ..experiments.run import run
 
-        if self.seeds < 1:
+        if self.seeds is not None and self.seeds < 1:
             raise InputError("--seeds must be at least 1")
         names = list(experiments()) if self.names == ("all",) else self.names
         if not names:
@@ -90,7 +91,7 @@ class RepeatExperiments:
     names: Positional[tuple[str, ...]]
     """names of experiments, or all"""
     row: str | None = None
-    """default: the first row beside the one that the others are compared with"""
+    """default: the row that the others are compared with; of trainings the first one beside it"""
     seed: int = 0
     profile: str = "cpu"
     runs: Path = Path("runs")

@@ -31,6 +31,27 @@ class Estimate:
         return f"{self:.3g}"
 
 
+def gap_of_groups(values: np.ndarray, group: np.ndarray, *, draws: int = 2000, level: float = 0.95, seed: int = 0) -> Estimate:
+    """Worst group's mean ÷ best group's, with a bootstrap interval that draws people within each group.
+
+    Which groups these are is not drawn anew: the largest of several noisy means over the smallest is above 1 by noise alone.
+
+    Args:
+        values: an error per person ``(N,)``; ``nan`` is left out. group: ``(N,)`` integers.
+    """
+    values, group = np.asarray(values, float), np.asarray(group)
+    values, group = values[~np.isnan(values)], group[~np.isnan(values)]
+    parts = [values[group == k] for k in np.unique(group)]
+    if not parts:
+        return Estimate(np.nan, np.nan, np.nan, 0, 0)
+    rng = np.random.default_rng(seed)
+    worst, best = (pick(parts, key=np.mean) for pick in (max, min))
+    drawn = [part[rng.integers(0, len(part), (draws, len(part)))].mean(1) for part in (worst, best)]
+    low, high = np.quantile(drawn[0] / drawn[1].clip(1e-12), [(1 - level) / 2, (1 + level) / 2])
+    ratio = float(worst.mean() / max(best.mean(), 1e-12))
+    return Estimate(ratio, float(low), float(high), len(values), len(values))
+
+
 def clustered_mean(values: np.ndarray, cluster: np.ndarray, *, draws: int = 2000, level: float = 0.95, seed: int = 0) -> Estimate:
     """Mean of ``values (N,)`` with a bootstrap interval over ``cluster (N,)`` (the subjects).
 

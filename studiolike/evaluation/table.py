@@ -13,9 +13,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..io import atomic
-from .bootstrap import Estimate, clustered_mean
+from .bootstrap import Estimate, clustered_mean, gap_of_groups
 from .kid import KID
-from .verdict import BETTER, Verdict, verdicts
+from .verdict import BETTER, Verdict, subject_means, verdicts
 
 MINUS = re.compile(r"(`[^`]*`)|(?<![\w.)\]-])-(?=\.?\d)")  # code, or the hyphen of a negative number
 
@@ -46,6 +46,7 @@ HIGHER_IS_BETTER = {
     "depth": True,
     "seconds": False,
 }
+INPUTS = ("severity",)  # what describes a capture and not a result: neither way is better
 # what a table calls a metric whose short name says too little
 LABELS = {
     "psnr": "PSNR",
@@ -55,10 +56,12 @@ LABELS = {
     "faceid_cosine": "identity cosine",
     "faceid_mse": "identity MSE",
     "faceid_kept": "identity kept, MSE",
+    "face_distance": "distance of faces (dlib)",
     "low_band": "low-band error",
     "variance_ratio": "variance over lights",
     "kid": "KID",
     "tone_gap": "tone gap",
+    "severity": "severity of the light",
     "shape_error": "error of what tells people apart, mm",
     "width": "correlation, width",
     "height": "correlation, height",
@@ -89,6 +92,13 @@ def label(metric: str) -> str:
     """What a reader calls ``metric``: ``"psnr/face"`` is ``"PSNR (face)"``."""
     base, *region = metric.split("/")
     return LABELS.get(base, base) + "".join(f" ({name})" for name in region)
+
+
+def heading(metric: str) -> str:
+    """`label` with an arrow to what is better; of `INPUTS` without one."""
+    if metric.split("/")[0] in INPUTS:
+        return label(metric)
+    return f"{label(metric)} {'↑' if higher_is_better(metric) else '↓'}"
 
 
 def with_minus(text: str) -> str:
@@ -218,6 +228,13 @@ class EvaluationTable:
         """Worst tone group's mean ÷ best group's; 1 is the same for everybody."""
         means = [e.mean for e in self.by_tone(method, metric, groups).values() if not math.isnan(e.mean)]
         return max(means) / max(min(means), 1e-12) if means else math.nan
+
+    def tone_gap_estimate(self, method: str, metric: str = "colour", groups: int = 3) -> Estimate:
+        """`tone_gap` with an interval over people, drawn within their groups."""
+        known = np.isfinite(self._column(method, metric))
+        first = np.unique(self.subject[known], return_index=True)[1]
+        means = subject_means(self._column(method, metric)[known], self.subject[known])
+        return gap_of_groups(means, self.tone_groups(groups)[known][first])
 
     def best(self, method: str, metric: str, count: int = 4) -> np.ndarray:
         """Capture rows of the ``count`` best results, best first."""

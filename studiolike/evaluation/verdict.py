@@ -185,6 +185,13 @@ def claim_word(outcomes: Sequence[str]) -> str:
     return NOT_REPRODUCED if FAILS in outcomes else CANNOT_TELL
 
 
+def within_limits(found: Estimate, at_most: float | None = None, at_least: float | None = None) -> str:
+    """How a limit comes out: it holds if the whole interval keeps it, does not hold if none of the interval does."""
+    kept = (at_least is None or found.low >= at_least) and (at_most is None or found.high <= at_most)
+    broken = (at_least is not None and found.high < at_least) or (at_most is not None and found.low > at_most)
+    return HOLDS if kept else FAILS if broken else UNSURE
+
+
 def outcome_of(told: Verdict, wanted: str = BETTER) -> str:
     """How a comparison comes out for a claim that says `BETTER` or `WORSE`."""
     return UNSURE if told.word == CANNOT_TELL else HOLDS if told.word == wanted else FAILS

@@ -23,10 +23,11 @@ from ..protocols import paired_captures, studio_subjects
 from ..training import fit
 from ..weights import weights_dir
 from .core import Experiment, Outcome, declare
-from .lab import Lab, per_person
+from .lab import JUDGES, Lab, per_person
 
 PEOPLE = 256  # of the pre-training split, whose captures are drawn where no pair is needed
 NETWORKS = ("g_phone", "d_phone", "encoder", "identity")
+BANK = "bank.safetensors"
 STEPS = 320
 # The laboratory's objective, said here in full: a change of the profile's defaults must not pass for the same experiment. A
 # batch of 4 instead of 8: in a short run steps count, not images.
@@ -62,7 +63,7 @@ def materials(lab: Lab) -> tuple[EncodedCaptures, Tensor, CodeBank]:
     owner = torch.as_tensor(lab.data.subject)[captures]
     some = captures[torch.isin(owner, people)].view(-1, lab.profile.data.lightings)[:, :2].flatten()
     everybody = lab.captures(some, 1, OBJECTIVE["disturbed"])
-    return everybody, paired_captures(lab.few, "few"), CodeBank.open(weights_dir() / "bank.safetensors")
+    return everybody, paired_captures(lab.few, "few"), CodeBank.open(weights_dir() / BANK)
 
 
 def chosen_people(lab: Lab, count: int, seed: int) -> Tensor:
@@ -134,7 +135,12 @@ def before(lab: Lab) -> Tensor:
 
 
 def _declare(name: str, question: str, rows: dict[str, dict[str, Any]], measures: tuple[str, ...] = MEASURES) -> Experiment:
-    return declare(Experiment(name, question, rows, train, adapt_settings, next(iter(rows)), measures, LIMITS, NETWORKS))
+    baseline, files = next(iter(rows)), (*JUDGES, BANK)
+    return declare(
+        Experiment(
+            name, question, rows, train, adapt_settings, baseline, measures, LIMITS, NETWORKS, files=files, trains=True
+        )  # fmt: skip
+    )
 
 
 PAPER = dict(recons_detail=0.0, low_light=0.0, invariance=0.0, other_light=0.0)  # leaves the terms that the authors name

@@ -20,7 +20,7 @@ from ..detail.model import upsample
 from ..evaluation import StudioReference
 from ..tone import translate
 from .core import Experiment, Outcome, declare
-from .lab import Lab
+from .lab import JUDGES, Lab
 
 FUSION = {
     "width": WIDTH,
@@ -36,6 +36,7 @@ FUSION = {
 }
 LIGHTS = 4  # of a person, for each seed
 TRANSLATING = ("g_phone", "encoder", "g_studio", "tone")  # what `translate` takes of a protocol, in its order
+LENT = "exemplars.webp"  # whose detail stands where nothing was seen
 NETWORKS = ("g_phone", "encoder", "few/g_studio", "few/tone", "open/g_studio", "open/tone")
 VERSION = 7  # of what the released chain computes: its encoder reads the face alone
 LIMITS = (
@@ -109,6 +110,7 @@ declare(
         LIMITS.format(lights="four"),
         NETWORKS,
         version=VERSION,
+        files=(*JUDGES, LENT),
     )
 )
 
@@ -142,6 +144,7 @@ declare(
         "compared with himself or herself; how uneven a light is the generator knows exactly.",
         NETWORKS,
         version=VERSION,
+        files=(JUDGES[0], LENT),
     )
 )
 
@@ -192,5 +195,6 @@ declare(
         "better; the record becomes stale when another one is released.",
         ("g_phone", "encoder", "few/g_studio", "few/tone", "few/detailer"),
         version=VERSION,
+        files=(*JUDGES, LENT),
     )
 )

@@ -31,6 +31,7 @@ from ..evaluation.verdict import (
     outcome_of,
     over_seeds,
     seeded_verdicts,
+    within_limits,
 )
 from .records import Record, record, spoken
 
@@ -106,6 +107,7 @@ class Claim:
     experiment: str = ""
     conditions: tuple[Condition, ...] = ()
     note: str = ""
+    later: str = ""
     awaits: str = ""
     not_testable: str = ""
 
@@ -219,7 +221,7 @@ def _compared(condition: Condition, made: Record, told: Verdict) -> Finding:
         outcome = outcome_of(told, WORSE if condition.relation == "worse_than" else BETTER)
         if outcome == HOLDS and condition.times > 1 and ratio.low < condition.times:
             outcome = SMALLER
-    values = [spoken(made.estimate(row, condition.measure)) for row in condition.rows]
+    values = [made.spoken(row, condition.measure) for row in condition.rows]
     factor = "" if higher_is_better(condition.measure) or condition.measure == "kid" else f", × {spoken(ratio)}"
     return Finding(condition, outcome, f"{values[0]} against {values[1]}{factor}, p = {told.p:.2g}")
 
@@ -227,12 +229,7 @@ def _compared(condition: Condition, made: Record, told: Verdict) -> Finding:
 def _limited(condition: Condition, made: Record) -> Finding:
     values = made.per_person(condition.row, condition.measure)
     found = over_people(values)
-    above = condition.at_least is None or found.low >= condition.at_least
-    below = condition.at_most is None or found.high <= condition.at_most
-    broken = (condition.at_least is not None and found.high < condition.at_least) or (
-        condition.at_most is not None and found.low > condition.at_most
-    )
-    outcome = HOLDS if above and below else FAILS if broken else UNSURE
+    outcome = within_limits(found, condition.at_most, condition.at_least)
     return Finding(condition, outcome, with_minus(f"{found.mean:.3g} [{found.low:.3g}, {found.high:.3g}]"))
 
 

@@ -6,7 +6,9 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 # modules that declare experiments, in the order in which the sweep runs them
 MODULES = ("gradients", "shape", "chain", "hair", "adaptation", "rivals")
+SEEDS = 3  # that a conclusion rests on at least
 _DECLARED: dict[str, Experiment] = {}
 
 
@@ -53,6 +56,11 @@ class Experiment:
         networks: released networks that it starts from, ``"few/g_studio"`` under a protocol; other weights make a record
             stale.
         limits: why this size is enough, and what it cannot show. Pages print it.
+        files: what else of the shipped weights a result depends on: networks that judge or that find a face, and plain files
+            such as ``"exemplars.webp"``.
+        trains: every row is a training of its own; otherwise a seed is only another draw of captures or lamps.
+        deterministic: nothing in it is random, so that one seed is all there is to know.
+        single: rows that take too long for several seeds. They are run with one, and nothing is concluded from them.
         version: raise it when ``measure`` has changed its meaning; older records are stale then.
     """
 
@@ -66,6 +74,14 @@ class Experiment:
     limits: str
     networks: tuple[str, ...] = ()
     version: int = 1
+    files: tuple[str, ...] = ()
+    trains: bool = False
+    deterministic: bool = False
+    single: tuple[str, ...] = ()
+
+    def seeds_of(self, row: str) -> int:
+        """How many seeds a row is run with unless another number is asked for."""
+        return 1 if self.deterministic or row in self.single else SEEDS
 
     def merged(self, row: str, profile: Profile) -> dict[str, Any]:
         """All settings of one row.
@@ -78,7 +94,7 @@ class Experiment:
         return self.settings(profile) | dict(self.rows[row])
 
     def digest(self, row: str, seed: int, profile: Profile) -> str:
-        """What a result of this row and seed depends on, as 16 hex digits: function, settings, seed and starting networks.
+        """What a result of this row and seed depends on, as 16 hex digits: function, settings, seed, networks and files.
 
         Rows of two experiments with one digest are the same run, and it is made once.
         """
@@ -87,17 +103,35 @@ class Experiment:
             "version": self.version,
             "settings": self.merged(row, profile),
             "seed": seed,
-            "networks": {name: _network_digest(name) for name in self.networks},
+            "networks": {name: _file_digest(name) for name in self.networks},
         }
+        if self.files:
+            facts["files"] = {name: _file_digest(name) for name in self.files}
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _network_digest(name: str) -> str:
-    from ..weights import FILE, folder_of
+def _file_digest(name: str) -> str:
+    """SHA-256 of a network's weights, or of a file that lies beside the networks: a name with a dot."""
+    path = shipped(name)
+    if not path.is_file():
+        return "none"
+    facts = path.stat()
+    return _sha256(path, facts.st_mtime_ns, facts.st_size)
 
+
+def shipped(name: str) -> Path:
+    """Where what `Experiment.networks` or `Experiment.files` names is stored."""
+    from ..weights import FILE, folder_of, weights_dir
+
+    if "." in name:
+        return weights_dir() / name
     protocol, _, network = name.rpartition("/")
-    path = folder_of(network, protocol or "open") / FILE
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "none"
+    return folder_of(network, protocol or "open") / FILE
+
+
+@lru_cache(None)
+def _sha256(path: Path, changed: int, size: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def declare(made: Experiment) -> Experiment:
@@ -115,10 +149,15 @@ def declare(made: Experiment) -> Experiment:
 
 
 def experiments() -> dict[str, Experiment]:
-    """All declared experiments, in the order of the sweep."""
+    """All declared experiments, in the order of the sweep, whichever module was imported first."""
     for module in MODULES:
         import_module(f".{module}", __package__)
-    return dict(_DECLARED)
+    names = [f"{__package__}.{module}" for module in MODULES]
+
+    def place(one: Experiment) -> int:
+        return names.index(one.measure.__module__) if one.measure.__module__ in names else len(names)
+
+    return {one.name: one for one in sorted(_DECLARED.values(), key=place)}
 
 
 def experiment(name: str) -> Experiment:

@@ -15,7 +15,7 @@ from ..detail.exemplars import closed_form
 from ..evaluation.psnr import psnr
 from ..layout import region_mask
 from ..tone import hair, translate
-from .chain import FUSION, LIMITS, NETWORKS, TRANSLATING, VERSION
+from .chain import FUSION, LENT, LIMITS, NETWORKS, TRANSLATING, VERSION
 from .core import Experiment, Outcome, declare
 from .lab import Lab, per_person
 
@@ -81,5 +81,6 @@ declare(
         "them, and they have no truth to compare with.",
         NETWORKS,
         version=VERSION,
+        files=(LENT,),
     )
 )

@@ -42,9 +42,9 @@ from ..layout import region_mask
 from ..protocols import permitted, studio_subjects
 from ..stylegan2 import encode
 from ..synth import SetSpec, TextureSet, write_set
-from .core import Outcome
-from .records import SEEDS
+from .core import SEEDS, Outcome
 
+JUDGES = ("identity_eval", "perceptual_judge")  # networks that `Lab.judge` measures with
 KID_REFERENCE = 160  # people of the pre-training split; under "few" no training has seen their studio textures
 
 

@@ -19,9 +19,9 @@ import numpy as np
 from ..config import Profile, profile
 from ..errors import InputError
 from ..io import atomic
+from .core import SEEDS, experiment, experiments
 
 DIGITS = 5  # significant, of a stored value
-SEEDS = 3  # that a conclusion rests on at least
 
 
 def records_dir() -> Path:
@@ -75,9 +75,18 @@ class Record:
         """Seeds that a row has been run with."""
         return sorted(entry.seed for entry in self.entries if entry.row == row)
 
+    @property
+    def deterministic(self) -> bool:
+        """Whether nothing in the experiment is random, so that one seed says all."""
+        return getattr(self._declared, "deterministic", False)
+
+    @property
+    def _declared(self):
+        return experiments().get(self.name)
+
     def known(self, row: str) -> bool:
         """Has this row enough seeds to conclude anything from?"""
-        return len(self.seeds(row)) >= SEEDS
+        return len(self.seeds(row)) >= (1 if self.deterministic else SEEDS)
 
     def per_person(self, row: str, measure: str, seeds: Iterable[int] | None = None) -> np.ndarray:
         """``(seeds, people)``, in order of the seeds; ``(seeds, 1)`` of a measure of all people together.
@@ -113,10 +122,24 @@ class Record:
         return above / below
 
     def estimate(self, row: str, measure: str):
-        """Mean and 95 % interval over the seeds, as an `evaluation.Estimate`."""
+        """Mean and 95 % interval over the seeds, as an `evaluation.Estimate`; over the people where nothing is random."""
+        from ..evaluation.bootstrap import clustered_mean
         from ..evaluation.verdict import over_seeds
 
-        return over_seeds(np.nanmean(self.per_person(row, measure), 1))
+        values = self.per_person(row, measure)
+        if self.deterministic and values.shape[1] > 1:
+            return clustered_mean(values.mean(0), np.arange(values.shape[1]))
+        return over_seeds(np.nanmean(values, 1))
+
+    def spoken(self, row: str, measure: str) -> str:
+        """An `estimate` as a reader reads it; one that rests on a single seed says so, for it would look like a constant."""
+        alone = len(self.seeds(row)) == 1 and not self.deterministic
+        return spoken(self.estimate(row, measure)) + " (1 seed)" * alone
+
+    def processor(self, entry: Entry) -> float:
+        """Processor seconds of an entry. A training that was made before and only loaded counts with what it took then."""
+        trained = entry.scalars.get("train_seconds", 0.0) if getattr(self._declared, "trains", False) else 0.0
+        return max(entry.cpu_seconds or entry.seconds, trained)
 
     def finished(self) -> list[str]:
         """Rows that have been run at least once, as declared."""
@@ -130,8 +153,6 @@ class Record:
         Raises:
             InputError: the code declares no such experiment.
         """
-        from .core import experiment
-
         declared, settings = experiment(self.name), profile(self.profile)
         return [
             (entry.row, entry.seed)
@@ -143,19 +164,18 @@ class Record:
 
     def table(self, measures: Sequence[str] | None = None, rows: Sequence[str] | None = None) -> str:
         """Markdown: a line for each row, means with 95 % intervals over the seeds; what was not run says so."""
-        from ..evaluation.table import higher_is_better, label
+        from ..evaluation.table import heading
 
         measures = list(measures or self.measures)
-        heads = [f"{label(name)} {'↑' if higher_is_better(name) else '↓'}" for name in measures]
+        heads = [heading(name) for name in measures]
         lines = ["| | " + " | ".join(heads) + " | seeds | time |", "|---|" + "---|" * (len(heads) + 2)]
         for row in rows or self.rows:
             made = [entry for entry in self.entries if entry.row == row]
             if not made:
                 lines.append(f"| {row} | " + " | ".join(["not run"] * len(heads)) + " | 0 | – |")
                 continue
-            cells = [spoken(self.estimate(row, name)) for name in measures]
-            seconds = sum(entry.cpu_seconds or entry.seconds for entry in made) / len(made)
-            lines.append(f"| {row} | " + " | ".join(cells) + f" | {len(made)} | {seconds:.0f} s |")
+            cells = [self.spoken(row, name) for name in measures]
+            lines.append(f"| {row} | " + " | ".join(cells) + f" | {len(made)} | {self._time(row)} |")
         return "\n".join(lines) + "\n\n" + self.caption() + "\n"
 
     def caption(self) -> str:
@@ -164,12 +184,20 @@ class Record:
             return f"The experiment `{self.name}` has not been run."
         devices = ", ".join(sorted({entry.device for entry in self.entries}))
         commits = ", ".join(sorted({entry.commit for entry in self.entries if entry.commit}))
-        minutes = sum(entry.seconds for entry in self.entries) / 60
+        minutes = sum(self.processor(entry) for entry in self.entries) / 60
+        over = "people, for nothing in it is random" if self.deterministic else "seeds"
+        shared = "; a dash: another row had made what this one needed" if "–" in map(self._time, self.finished()) else ""
         return (
-            f"{len(self.subject)} people of the split `val`, mean ± half the 95 % interval over the seeds. Experiment "
-            f"`{self.name}`, profile `{self.profile}`, on {devices}, {minutes:.0f} minutes in all; the time is the processor's, "
-            f"of one row with one seed. Commits {commits}. Again: `studiolike experiment run {self.name}`."
+            f"{len(self.subject)} people of the split `val`, mean ± half the 95 % interval over the {over}. Experiment "
+            f"`{self.name}`, profile `{self.profile}`, on {devices}, {minutes:.0f} min of processor time in all. The time "
+            f"is the processor's, of one row with one seed{shared}. Commits {commits}. "
+            f"Again: `studiolike experiment run {self.name}`."
         )
+
+    def _time(self, row: str) -> str:
+        made = [self.processor(entry) for entry in self.entries if entry.row == row]
+        seconds = sum(made) / len(made)
+        return f"{seconds:.0f} s" if seconds >= 0.5 else "–"
 
     # -------------------------------------------------------------------------------------------------- files
 

@@ -25,9 +25,9 @@ from ..protocols import PROTOCOLS
 from ..rivals import CLOSED, TRAINED, Trained, closed, train
 from ..rivals.contest import Method
 from ..tone import translate
-from .chain import TRANSLATING, VERSION
+from .chain import LENT, NETWORKS, TRANSLATING, VERSION
 from .core import Experiment, Outcome, declare
-from .lab import per_person
+from .lab import JUDGES, per_person
 
 if TYPE_CHECKING:
     from .lab import Lab
@@ -43,7 +43,9 @@ MEASURES = (
     "colour",
     "kid",
 )
-LONGER = {4: ("few",), 20: PROTOCOLS}  # times as many images, by protocol; 20 take about the time that G_studio learnt
+# rivals that also learn longer: times as many images, and under which protocols. For each the longest training is a method
+LONGER = {"unet": {4: ("few",), 20: PROTOCOLS}, "cut": {10: PROTOCOLS}, "diffusion": {10: PROTOCOLS}}
+SINGLE = ("cut", "diffusion")  # whose longer trainings are so slow that one seed of each has to do
 NAMES = {
     "nothing": "doing nothing",
     "mean_studio": "mean face",
@@ -57,9 +59,7 @@ NAMES = {
     "chain": "our chain",
     "generator": "our generator alone",
 }
-
-
-LONG = {"unet_long": ("unet", max(LONGER))}  # a rival that trains so many times as long, as a method of its own
+LONG = {f"{rival}_long": (rival, max(times)) for rival, times in LONGER.items()}  # method → rival, times as long
 NAMES |= {name: f"{NAMES[rival]}, {times} times as long" for name, (rival, times) in LONG.items()}
 
 
@@ -167,8 +167,9 @@ def _trained_rows() -> dict[str, dict[str, Any]]:
         for name, images in TRAINED.items()
     }
     longer = {
-        row_name("unet", protocol, times): {"rival": "unet", "protocol": protocol, "images": times * TRAINED["unet"]}
-        for times, protocols in LONGER.items()
+        row_name(rival, protocol, times): {"rival": rival, "protocol": protocol, "images": times * TRAINED[rival]}
+        for rival, lengths in LONGER.items()
+        for times, protocols in lengths.items()
         for protocol in protocols
     }
     return rows | longer
@@ -188,9 +189,17 @@ rivals = declare(
         settings_of,
         row_name("unet", "few"),
         MEASURES,
-        f"{ON} A rival is about as large as our networks and learns briefly, where G_studio learnt for long; "
-        f"the paired U-Net is also trained {' and '.join(map(str, LONGER))} times as long, which in the end is about as long as "
-        "G_studio took, to see what brevity hides.",
+        f"{ON} A rival is about as large as our networks and learns briefly, where G_studio learnt for long; some are also "
+        "trained longer, to see what brevity hides. Longer trainings of CUT and of diffusion are slow, so that one seed of each "
+        "has to do: a first look, from which nothing is concluded.",
+        files=(*JUDGES, "face_judge"),
+        trains=True,
+        single=tuple(
+            row_name(rival, protocol, times)
+            for rival in SINGLE
+            for times, protocols in LONGER[rival].items()
+            for protocol in protocols
+        ),
     )
 )
 rivals_closed = declare(
@@ -203,6 +212,8 @@ rivals_closed = declare(
         row_name("nothing", "few"),
         MEASURES,
         f"{ON} Nothing is random, so there is one measurement.",
+        files=(*JUDGES, "face_judge"),
+        deterministic=True,
     )
 )
 rivals_chain = declare(
@@ -215,7 +226,9 @@ rivals_chain = declare(
         row_name("chain", "few"),
         MEASURES,
         f"{ON} There is one set of released weights: intervals are over people, not over trainings.",
-        networks=("g_phone", "encoder", "few/g_studio", "few/tone", "open/g_studio", "open/tone"),
+        networks=NETWORKS,
         version=VERSION,
+        files=(*JUDGES, "face_judge", LENT),
+        deterministic=True,
     )
 )
