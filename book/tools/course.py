@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from build import copy_mathjax, duration
+from build import copy_mathjax
 from exercises import POINTS, POSSIBLE, closing, read_exercises
 from handouts import load_times, student_cells, teacher_cells
 from lowering import lower
@@ -27,6 +27,7 @@ from naming import DIRECTIVE, Names
 from notebooks import book_flavour, colab_flavour, names_of, read_cells
 from project import BUILD, PROFILES, BookError, chapters, project
 from questions import Choice, read_choices
+from run_times import duration
 from schedules import Asked, load_plan, one_day, six_weeks, titles_of
 from slides import deck, glued, read_slides
 
