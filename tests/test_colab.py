@@ -77,6 +77,13 @@ def test_what_the_set_up_cell_keeps_is_what_colab_has():
     assert heavy <= {re.split(r"[<>=]", entry)[0] for entry in project}
 
 
+def test_ones_own_picture_in_colab_keeps_what_the_notebooks_keep():
+    cell = (ROOT / "book/own-face.md").read_text(encoding="utf-8").split("## In Colab")[1].split("```")[1]
+    kept = re.search(r"grep -iE '\^\(([a-z|]+)\)==' > constraints.txt", cell)[1]
+    assert set(kept.split("|")) == set(re.findall(r'"([a-z-]+)"', re.search(r"for package in \((.*?)\):", SETUP)[1]))
+    assert cell.index("> constraints.txt") < cell.index("pip install -q -c constraints.txt 'studiolike[capture] @ git+")
+
+
 def test_colab_has_the_widgets_and_the_shell_that_the_chapters_may_ask_for():
     colab = installed()
     book = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["book"]
