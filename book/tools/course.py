@@ -104,7 +104,7 @@ def rubric(asked: Asked, titles: dict[str, str], plan: dict[str, Any]) -> str:
     lines = [
         "# How to grade",
         "",
-        "`grading-sheet.csv` has a column for each exercise. `python book/tools/grading.py FOLDER` fills it with what the checks "
+        "`grading-sheet.csv` has a column for each exercise. `make grade FOLDER=handed-in` fills it with what the checks "
         "have said in the notebooks that students hand in; what is graded by reading stays empty.",
         "Two points of an exercise that is graded by reading are for the argument, the others for a measurement or a proof; an "
         "answer that differs from the solution and says how it could be tested is a good answer.",
