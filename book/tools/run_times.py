@@ -111,8 +111,8 @@ def fill(text: str, costs: Costs) -> str:
     most = max(cpu, key=lambda name: cpu[name]["peak_memory"])
     total = duration(sum(one["seconds"] for one in cpu.values()))
     all_of_it = (
-        f"On {' and '.join(_machines(cpu))}, all chapters took {total}, and the largest, {{ref}}`{most[:4]}`, "
-        f"{gigabytes(cpu[most]['peak_memory'])} of memory"
+        f"On {' and '.join(_machines(cpu))}, all chapters took {total}; the most memory, "
+        f"{gigabytes(cpu[most]['peak_memory'])}, was taken by {{ref}}`{most[:4]}`"
     )
     capture = gigabytes(cpu["ch07-your-capture"]["peak_memory"])
     own = f"{{ref}}`ch07`, which does the same and more, took at most {capture} of memory"
