@@ -3,7 +3,8 @@
 `profile("cpu")` gives the tree that a command or a chapter runs with: ``smoke`` (the smallest, for tests), ``cpu`` (minutes
 on two cores), ``gpu`` (one Colab T4) and ``paper`` (the paper's scale). That all live training of the book takes a T4 less
 than a third of an hour is a count of operations (tests/test_device_lint_time.py), not a measurement, and leaves out what
-chapters do besides. Profiles change sizes, never code paths. Amounts of training are counted in *images*, so that they mean the same at any batch.
+chapters do besides. Profiles change sizes, never code paths. Amounts of training are counted in *images*, so that they mean
+the same at any batch.
 A profile whose parts disagree, on the size of the textures for example, cannot be made: `ProfileError` says what to change.
 """
 
