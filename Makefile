@@ -15,15 +15,16 @@ INSTALLED := $(VENV)/.installed
 NODE := tests/node/node_modules/.installed
 WEB := book/web/node_modules/.installed
 
-# smoke: seconds a chapter, for tests · cpu: minutes on two cores · gpu: a free Colab T4 · paper: the paper's scale
+# smoke: the smallest of everything, for tests · cpu: minutes on two cores · gpu: a free Colab T4 · paper: the paper's scale
 PROFILE ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 # some chapters only, for authors: make book CHAPTERS="ch03 ch04"
 CHAPTERS ?=
 PORT ?= 8000
+SHEET ?= sheet.csv
 # arguments handed on: make bench ARGS="--peer path/of/a/checkout", make test ARGS="-k layout"
 ARGS ?=
 
-.PHONY: help book pdf course test serve weights bench colab lint notebooks lock setup clean
+.PHONY: help book pdf course grade test serve weights bench colab lint notebooks lock setup clean
 
 help: ## show this list
 	@echo "studiolike: make TARGET [PROFILE=smoke|cpu|gpu|paper]   (PROFILE is now: $(PROFILE))"
@@ -43,6 +44,10 @@ pdf: $(INSTALLED) ## run every chapter and set the book as one PDF, _build/studi
 
 course: $(INSTALLED) ## make teaching material in _build/course: notebooks, slides, quizzes, schedules (PROFILE=)
 	$(RUN) book/tools/course.py --profile $(PROFILE)
+
+grade: $(INSTALLED) ## fill a grading sheet from the notebooks that students hand in (FOLDER=, SHEET=sheet.csv)
+	@test -n "$(FOLDER)" || { echo "Name the folder: make grade FOLDER=handed-in"; exit 2; }
+	@$(RUN) book/tools/grading.py "$(FOLDER)" --out "$(SHEET)"
 
 # The unit tests, then every chapter twice in its smallest size: papermill runs it and stores what
 # it showed; nbval runs the committed notebook and compares with that. So a chapter that no longer

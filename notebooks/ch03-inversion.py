@@ -259,8 +259,8 @@ for person in range(min(2, len(rows))):
             ["goal", *painted],
             tile=1.2,
         ),
-        f"Unseen person {person + 1}. Top: what was given, and G_phone's pictures of the "
-        "codes. Bottom: the studio truth, and G_studio's pictures of the same codes.",
+        f"Unseen person {person + 1}. Top: what was given, and G_phone's pictures of "
+        "the codes. Bottom: the studio truth, and G_studio's pictures of these codes.",
     )
 measures = lab.measure(captures, codes, painted, translated, g_phone, eye)
 notebook.table_of(["measure", *codes], drawn.measures_rows(measures))

@@ -85,6 +85,7 @@ from studiolike.detail import model as network
 from studiolike.detail import train as training
 from studiolike.detail.fusion import WIDTH
 from studiolike.experiments import detailing
+from studiolike.protocols import studio_subjects
 from studiolike.tone import with_level
 
 settings = recipes.chapter_profile(profile)
@@ -93,6 +94,7 @@ device = "cuda" if torch.cuda.is_available() else "cpu"
 data = recipes.chapter_set(settings, detailed=True)
 lab = detailing.DetailLaboratory(settings, data, device)  # released networks of "few"
 facts = {"width": WIDTH * lab.size, "people": len(np.unique(lab.people))}
+facts["few"] = len(studio_subjects(data, "few"))
 notebook.tell("ch05", facts)
 
 # %% [markdown]
@@ -176,7 +178,7 @@ figures.show(
 #
 # So a network with {glue:text}`ch05_tone_numbers:,` parameters, the *tone network*, reads the level that the skin would have in the studio, and one factor brings G_studio's texture to that level.
 # It is ours; the paper has nothing of the kind.
-# From a few dozen studio textures alone it would learn people by heart, so under `few` it learns from three things:
+# From the studio textures of {glue:text}`ch05_few` people alone it would learn people by heart, so under `few` it learns from three things:
 #
 # - captures of these people, with the level of their studio textures as the answer;
 # - their studio textures under random light, as a camera that meters at random would show them, with the same answer;

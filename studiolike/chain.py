@@ -194,8 +194,9 @@ class Chain:
             InputError: wrong shape, range or size, or steps of a detailer that was not loaded.
         """
         texture, visibility = check_input(texture, visibility)
-        if resolution & (resolution - 1) or resolution < self.g_studio.config.resolution:
-            raise InputError(f"resolution {resolution} must be a power of two of at least {self.g_studio.config.resolution}")
+        least = self.g_studio.config.resolution
+        if resolution & (resolution - 1) or resolution < least:
+            raise InputError(f"resolution {resolution} must be a power of two of at least {least}")
         texture, visibility = texture.to(self.device), visibility.to(self.device)
         clock = [time.perf_counter()]
         low, seen = resize_observed(texture, visibility, self.g_phone.config.resolution)
@@ -210,9 +211,7 @@ class Chain:
         phone = resize_observed(texture, visibility, resolution)
         if steps:
             if self.detailer is None or self.scheduler is None:
-                raise InputError(
-                    "this chain was loaded without its detailer, so it can take no steps: load it with detailing=True"
-                )
+                raise InputError("this chain came without its detailer: load it with detailing=True")
             result = detail(self.detailer, studio_lr, *phone, steps, guided, noise, self.scheduler, progress=progress)
         else:
             result = fuse(*phone, upsample(studio_lr, resolution)) if guided else upsample(studio_lr, resolution)

@@ -62,17 +62,19 @@ def _device() -> tuple[str, str]:
 def report() -> str:
     """The whole report as text."""
     from . import __version__, weights
-    from .errors import StudioError
+    from .errors import StudioError, install_command
 
     device, fitting = _device()
     lines = [f"studiolike {__version__} · Python {platform.python_version()} · {platform.system()} {platform.machine()}"]
     lines.append(f"device   {device}")
     lines.append(f"memory   {memory_gb():.1f} GiB · free disk {shutil.disk_usage('.').free / 2**30:.0f} GiB")
     lines.append(f"profile  {fitting} fits this machine (choose with --profile or PROFILE=)")
-    lines.append("core     " + " · ".join(f"{name} {_version(name) or 'MISSING: pip install studiolike'}" for name in CORE))
+    lines.append("core     " + " · ".join(f"{name} {_version(name) or 'MISSING'}" for name in CORE))
+    if not all(map(_version, CORE)):
+        lines.append(f"         what is missing comes with  {install_command()}")
     for extra, packages in EXTRAS.items():
         missing = [f"{name} ({use})" for name, module, use in packages if util.find_spec(module) is None]
-        state = f"missing {', '.join(missing)}: pip install 'studiolike[{extra}]'" if missing else "complete"
+        state = f"missing {', '.join(missing)}: {install_command(extra)}" if missing else "complete"
         lines.append(f"{extra:8s} {state}")
     for name in weights.NETWORKS | weights.FOREIGN:
         try:

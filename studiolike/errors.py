@@ -4,6 +4,13 @@ Every message is one line that says what is wrong and what to do about it; the c
 and exits with code 2, without a traceback.
 """
 
+REPOSITORY = "https://github.com/studiolike/studiolike"  # a package cannot read its pyproject.toml; a test compares
+
+
+def install_command(extra: str = "") -> str:
+    """What to type to get the package, with an ``extra`` if one is named: no package index has it, so its address is in it."""
+    return f"pip install 'studiolike{f'[{extra}]' if extra else ''} @ git+{REPOSITORY}'"
+
 
 class StudioError(Exception):
     """Base of all errors that a user can mend."""
@@ -42,7 +49,7 @@ class MissingExtra(StudioError):
     """
 
     def __init__(self, extra: str, package: str):
-        super().__init__(f"this needs {package}: install it with  pip install 'studiolike[{extra}]'")
+        super().__init__(f"this needs {package}: install it with  {install_command(extra)}")
         self.extra, self.package = extra, package
 
 

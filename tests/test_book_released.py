@@ -29,12 +29,13 @@ def book(tmp_path, monkeypatch):
         monkeypatch.setattr(released, "BUILD", tmp_path)
         monkeypatch.setattr(released, "RELEASED", tmp_path / "released.json")
         monkeypatch.setattr(released, "chapters", lambda: paths)
+        monkeypatch.setattr(released.run_times, "TIMINGS", tmp_path / "timings.json")
         return tmp_path
 
     return write
 
 
-RECORD = {"cores": 2, "device": "CPU", "torch": "2.11", "commit": "abc"}
+RECORD = {"cores": 2, "device": "CPU", "torch": "2.11", "commit": "abc", "seconds": 20.0, "peak_memory": 1024}
 
 
 def test_results_are_kept_with_six_digits_and_the_run_they_are_from(book, capsys):
@@ -48,6 +49,8 @@ def test_results_are_kept_with_six_digits_and_the_run_they_are_from(book, capsys
         "ch02_n": 7,
         "ch02_yes": True,
     }
+    costs = json.loads((folder / "timings.json").read_text())["cpu"]
+    assert set(costs) == {"ch01", "ch02"} and costs["ch01"]["seconds"] == 20.0
 
 
 def test_a_name_used_twice_and_a_chapter_that_did_not_run_are_told(book, capsys):

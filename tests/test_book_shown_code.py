@@ -1,10 +1,16 @@
 """Code on a page: without bookkeeping, in lines that fit, saying the same."""
 
 import ast
+import inspect
+import json
+import textwrap
+from types import SimpleNamespace
 
 import pytest
 
-from shown_code import WIDTH, fit, fit_notebook, tidy_cells, with_short_captions, without_glue, without_lists
+from notebooks import book_flavour, read_cells
+from project import chapters
+from shown_code import FENCE, WIDTH, fit, fit_notebook, tidy_cells, with_short_captions, without_glue, without_lists
 
 
 def code(source, *tags, outputs=()):
@@ -120,3 +126,47 @@ def test_hidden_output_is_offered_by_what_it_is():
     cell = code("notebook.source(f)", "hide-output")
     tidy_cells([text("## A section"), cell])
     assert cell["metadata"]["mystnb"]["code_prompt_show"] == "Show the library's code"
+
+
+# --- the code of the real chapters
+
+
+def sources_shown(path):
+    """What a chapter hands to `notebook.source`, without running it: its imports and the statements that only show code."""
+    found = []
+    names = {"notebook": SimpleNamespace(source=found.append)}
+
+    def shows(statement):
+        if isinstance(statement, ast.For):
+            return all(map(shows, statement.body))
+        return isinstance(statement, ast.Expr) and ast.unparse(statement).startswith("notebook.source(")
+
+    for cell in read_cells(path):
+        if cell["cell_type"] != "code" or cell["source"].startswith("%"):
+            continue
+        for statement in ast.parse(cell["source"]).body:
+            constant = isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant)
+            if isinstance(statement, (ast.Import, ast.ImportFrom)) or constant or shows(statement):
+                kept = names["notebook"]
+                exec(compile(ast.Module([statement], []), path.stem, "exec"), names)
+                names["notebook"] = kept  # the chapter imports the real one
+    assert len(found) >= path.read_text().count("\nnotebook.source("), path.stem
+    return found
+
+
+@pytest.mark.parametrize("path", chapters(), ids=lambda path: path.stem)
+def test_every_line_of_code_on_a_page_fits(path):
+    cells = [cell | {"outputs": []} for cell in json.loads(book_flavour(path))["cells"]]
+    for thing in sources_shown(path):
+        shown = f"`{thing.__qualname__}`\n\n```python\n{textwrap.dedent(inspect.getsource(thing)).rstrip()}\n```"
+        cells.append(code("", outputs=[{"data": {"text/markdown": shown}}]))
+    tidy_cells(cells)
+    fit_notebook(cells)
+    pieces = []
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            if not {"remove-cell", "remove-input"} & set(cell["metadata"]["tags"]):
+                pieces.append("".join(cell["source"]))
+            pieces += [found["code"] for output in cell["outputs"] for found in FENCE.finditer(output["data"]["text/markdown"])]
+    long = [line for piece in pieces for line in piece.splitlines() if len(line) > WIDTH]
+    assert len(pieces) > 10 and not long

@@ -13,6 +13,7 @@ from docutils.core import publish_doctree
 import browse
 import site_pages
 from notebooks import SETUP, colab_flavour, names_of
+from pages import make_room
 from project import ROOT, Project, chapters, project
 from site_pages import buttons, description, meta, repaired, scripts
 
@@ -162,3 +163,22 @@ def test_a_report_names_the_page_and_the_run(monkeypatch, tmp_path):
     address = unquote(group["buttons"][0]["url"])
     assert "/issues/new?title=On notebooks/ch01-data" in address
     assert "profile cpu, torch 2.11" in address and "studiolike doctor" in address and "Browser:" in address
+
+
+def test_opening_some_pages_keeps_the_pictures_of_the_others(tmp_path):
+    folder = tmp_path / "screenshots"
+    make_room(folder, ["index"], everything=True)
+    names = (
+        "index-1440-light.png",
+        "index-390-dark-whole.jpg",
+        "notebooks-ch04-adaptation-1440-dark.png",
+        "index-more-390-light.png",
+    )
+    for name in names:
+        (folder / name).write_bytes(b"")
+    make_room(folder, ["index"], everything=False)
+    assert {path.name for path in folder.iterdir()} == set(names[2:])
+    make_room(folder, ["notebooks/ch04-adaptation"], everything=False)
+    assert {path.name for path in folder.iterdir()} == {names[3]}
+    make_room(folder, ["index"], everything=True)
+    assert not list(folder.iterdir())

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import colab
 from notebooks import SETUP
-from project import ROOT
+from project import NOTEBOOKS, ROOT
 
 PACKAGES = ROOT / "tests/colab/packages.txt"
 # what could not be had is no fault of the project; a resolver that found an index and no solution says so
@@ -77,9 +78,37 @@ def test_what_the_set_up_cell_keeps_is_what_colab_has():
     assert heavy <= {re.split(r"[<>=]", entry)[0] for entry in project}
 
 
+def test_ones_own_picture_in_colab_keeps_what_the_notebooks_keep():
+    cell = (ROOT / "book/own-face.md").read_text(encoding="utf-8").split("## In Colab")[1].split("```")[1]
+    kept = re.search(r"grep -iE '\^\(([a-z|]+)\)==' > constraints.txt", cell)[1]
+    assert set(kept.split("|")) == set(re.findall(r'"([a-z-]+)"', re.search(r"for package in \((.*?)\):", SETUP)[1]))
+    assert cell.index("> constraints.txt") < cell.index("pip install -q -c constraints.txt 'studiolike[capture] @ git+")
+
+
 def test_colab_has_the_widgets_and_the_shell_that_the_chapters_may_ask_for():
     colab = installed()
     book = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["book"]
     for name in ("ipywidgets", "matplotlib"):
         least = next(entry for entry in book if entry.startswith(name)).split(">=")[1]
         assert tuple(map(int, colab[name].split(".")[:2])) >= tuple(map(int, least.split(".")[:2])), name
+
+
+def test_the_sliders_that_are_tried_among_colabs_packages_draw_and_are_noticed_when_they_do_not(monkeypatch):
+    import torch
+
+    from studiolike.chapters.live import explore
+
+    source = colab.sliders(NOTEBOOKS / f"{colab.EXPLORED}.ipynb")
+    assert source.startswith("explore(") and "image_grid(sample(g_phone" in source  # names of the first cells alone
+    texels = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert colab.move(explore(lambda psi: texels * psi, "noise", psi=(0.1, 1.0, 0.5)))
+    assert not colab.move(explore(lambda psi: texels, "the same", psi=(0.1, 1.0, 0.5)))
+
+
+def test_the_contract_with_colab_and_the_printed_form_are_tried_every_week():
+    weekly = (ROOT / ".github/workflows/weekly.yml").read_text()
+    assert "run: make colab" in weekly and "run: make pdf" in weekly and "path: _build/studiolike.pdf" in weekly
+    packages = re.search(r"apt-get install --no-install-recommends ([\w -]+)`", (ROOT / "CONTRIBUTING.md").read_text())[1]
+    assert packages in re.sub(r"\s+", " ", weekly)
+    tests = (ROOT / ".github/workflows/tests.yml").read_text()
+    assert "if: always()" in tests and "path: _build/screenshots" in tests

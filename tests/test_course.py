@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 import course
+import grading
 import handouts
 from exercises import POINTS, POSSIBLE, read_exercises
 from notebooks import book_flavour, read_cells
@@ -184,6 +185,68 @@ def test_handed_in_notebooks_fill_the_sheet_without_being_run(made, tmp_path):
     for row in rows.values():
         assert (row["ex-ch04-players"], row["ex-ch04-faceid"], row["ex-ch04-overfit"]) == ("1", "0", "0")
         assert row["ex-ch04-cheat"] == row["ex-ch03-spaces"] == "" and row["sum"] == "1"
+
+
+def answered(made, *said):
+    """A handed-in notebook of chapter 4 whose checks have said so."""
+    notebook = json.loads((made / "student" / "ch04-adaptation.ipynb").read_text())
+    stubs = [cell for cell in notebook["cells"] if "exercise" in cell["metadata"].get("tags", [])]
+    for cell, text in zip(stubs, said, strict=False):
+        cell["outputs"] = [{"output_type": "execute_result", "data": {"text/plain": text}, "metadata": {}, "execution_count": 1}]
+    return json.dumps(notebook)
+
+
+@pytest.mark.parametrize(
+    "path, student",
+    [
+        ("ANNA-ch04-adaptation.ipynb", "ANNA"),
+        ("ANNA-ch04-adaptation (1).ipynb", "ANNA"),
+        ("Copy of ANNA-ch04-adaptation.ipynb", "ANNA"),
+        ("Kopie von ANNA_ch04-adaptation (2).ipynb", "ANNA"),
+        ("Ada Bach/Copy of ch04-adaptation.ipynb", "Ada Bach"),
+        ("Ada Bach/ch04-adaptation (1).ipynb", "Ada Bach"),
+        ("Ada Bach/ch04-adaptation-Copy1.ipynb", "Ada Bach"),
+        ("bach12-ch04-adaptation.ipynb", "bach12"),
+    ],
+)
+def test_a_renamed_copy_is_still_its_students(path, student, tmp_path):
+    assert grading.owner(tmp_path / path, tmp_path) == (student, "ch04")
+
+
+def test_damaged_and_nameless_notebooks_cost_a_line_each_and_not_the_sheet(made, tmp_path, capsys):
+    right, wrong = answered(made, "✓ right"), answered(made, "✗ not yet")
+    (tmp_path / "Ada" / ".ipynb_checkpoints").mkdir(parents=True)
+    for path, text in {
+        "Ada/ch04-adaptation (1).ipynb": right,
+        "Ada/ch04-adaptation.ipynb": wrong,  # read last; the best counts
+        "Ada/.ipynb_checkpoints/ch04-adaptation-checkpoint.ipynb": "{",
+        "Bob-ch04-adaptation.ipynb": right[: len(right) // 2],
+        "Cyd-ch04-adaptation.ipynb": "[]",
+        "Dan-ch04-adaptation.ipynb": '{"cells": [{"source": "x"}]}',
+        "ch04-adaptation.ipynb": right,
+    }.items():
+        (tmp_path / path).write_text(text)
+    (tmp_path / "Eve-ch04-adaptation.ipynb").write_bytes(b"\xff\xfe")
+    sheet = tmp_path / "sheet.csv"
+    assert grading.main([str(tmp_path), "--out", str(sheet)]) == 0
+    rows = {row["name"]: row["sum"] for row in csv.DictReader(io.StringIO(sheet.read_text()))}
+    assert rows.pop(POSSIBLE) and rows == {"Ada": "1"}
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 5 and all(line.startswith("left out, ") for line in told)
+    assert {line.rsplit("/", 1)[1].split("-")[0] for line in told} == {"Bob", "Cyd", "Dan", "Eve", "ch04"}
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path, capsys):
+    assert grading.main([str(tmp_path / "none")]) == 2
+    said = capsys.readouterr()
+    assert "there is no folder" in said.err and not said.out
+
+
+def test_the_printed_command_is_one_that_a_fresh_clone_has(made):
+    makefile = (course.BUILD.parent / "Makefile").read_text()
+    assert re.search(r"^grade: \$\(INSTALLED\)", makefile, re.MULTILINE)
+    for text in ((course.BUILD.parent / "book" / "teach.md").read_text(), (made / "grading.md").read_text()):
+        assert "make grade FOLDER=handed-in" in text and "python book/tools" not in text
 
 
 def test_the_page_for_teachers_gets_all_its_tables():

@@ -59,6 +59,20 @@ def test_the_address_of_the_repository_is_the_same_everywhere():
         assert set(re.findall(r"github\.com/([\w.-]+/studiolike)\b", (ROOT / name).read_text())) == {slug}
 
 
+def test_whoever_is_told_to_install_the_package_is_told_where_it_is():
+    """No package index has it: a bare name would give nothing, or somebody else's package."""
+    from studiolike import errors
+
+    assert errors.REPOSITORY == ABOUT["urls"]["Repository"]
+    assert errors.install_command("capture") in str(errors.MissingExtra("capture", "av"))
+    for name in ("README.md", "book/own-face.md"):
+        assert errors.install_command("capture").removeprefix("pip install ") in text_of(ROOT / name)
+    bare = re.compile(r"pip install\b[^\n`]*?['\" ]studiolike(?:\[[^\]]*\])?(?! @ git\+)['\"`\s]")
+    assert bare.search("pip install 'studiolike[capture]'") and bare.search("pip install studiolike\n")
+    found = [path.relative_to(ROOT).as_posix() for path in tracked() if path != Path(__file__) and bare.search(text_of(path))]
+    assert not found
+
+
 def test_the_version_is_the_same_everywhere():
     import studiolike
 

@@ -1,6 +1,7 @@
 """Chapters are text; the committed notebooks are made from it, one way, always the same bytes."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -110,6 +111,16 @@ def test_both_flavours_have_the_same_code(source):
 def test_the_set_up_cell_does_nothing_where_the_package_is_installed(capsys):
     exec(compile(SETUP, "set-up", "exec"), {})
     assert capsys.readouterr().out == ""
+
+
+def test_the_set_up_cell_lets_threads_wait_quietly_before_torch_is_imported(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    exec(compile(SETUP, "set-up", "exec"), {})
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert SETUP.index("OMP_WAIT_POLICY") < SETUP.index("import torch")
+    for source in SOURCES:  # and nothing before it imports anything
+        code = [cell for cell in json.loads(colab_flavour(source, names_of([source])))["cells"] if cell["cell_type"] == "code"]
+        assert "OMP_WAIT_POLICY" in "".join(code[0]["source"])
 
 
 def test_the_set_up_cell_keeps_the_torch_that_is_there(tmp_path, monkeypatch, capsys):

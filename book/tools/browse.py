@@ -28,6 +28,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pages import make_room
 from project import BUILD
 
 if TYPE_CHECKING:
@@ -369,10 +370,9 @@ def main(arguments: list[str] | None = None) -> int:
     from playwright.sync_api import sync_playwright
 
     folder = BUILD / "screenshots"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     problems: list[str] = []
     names = pages_of(options.site, options.pages)
+    make_room(folder, names, everything=not options.pages)
     # a browser that runs as the superuser, as in a container, must be told that it may
     sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with serve(options.site) as address, sync_playwright() as player:

@@ -26,6 +26,7 @@ import yaml
 import chain
 import ledger
 import rivals
+import run_times
 import social_card
 from execute import package_hash
 from notebooks import names_of
@@ -34,6 +35,7 @@ from pictures_in_pages import Shelf, prepare
 from print_form import print_cells
 from project import BUILD, CLAIMS_BOX, FACTS, NOTEBOOKS, PROFILES, REFERENCES, ROOT, RUN_BOX, BookError, chapters, project
 from reference import reference
+from run_times import duration
 from schedules import fill
 from shown_code import fit_notebook, tidy_cells
 
@@ -55,11 +57,6 @@ def load_records(profile: str, names: list[str]) -> dict[str, dict[str, Any]]:
             raise BookError(f"{name} was not executed in profile {profile}: run make book PROFILE={profile}")
         records[name] = json.loads(path.read_text())
     return records
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a reader says them."""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
 
 
 def run_box(record: dict[str, Any]) -> str:
@@ -135,7 +132,11 @@ def assemble(profile: str, sources: list[Path], target: Path = BUILD / "source",
         (target / "notebooks" / f"{name}.ipynb").write_text(json.dumps(page, indent=1), encoding="utf-8")
     teach = target / "teach.md"
     teach.write_text(fill(teach.read_text(encoding="utf-8"), chapters()), encoding="utf-8")
-    (target / "timings.md").write_text(timings(records, titles), encoding="utf-8")
+    costs = run_times.load()
+    for page in target.glob("*.md"):
+        page.write_text(run_times.fill(page.read_text(encoding="utf-8"), costs), encoding="utf-8")
+    told = timings(records, titles) + run_times.table(titles, costs)
+    (target / "timings.md").write_text(told, encoding="utf-8")
     (target / "reference.md").write_text(reference(), encoding="utf-8")
     (target / FACTS).write_text(json.dumps(facts(records)), encoding="utf-8")
     (target / f"{ledger.PAGE}.md").write_text(ledger.ledger_page(judged), encoding="utf-8")

@@ -2,7 +2,8 @@
 
 Run by ``make colab``, in an environment of its own that holds what Colab has (tests/colab/packages.txt). The set-up cell
 installs the project as it is committed here instead of from the address in the notebook; the chapters then find themselves
-in the smoke profile. The cells run in the IPython shell of that environment, in a process for each chapter.
+in the smoke profile. One chapter's sliders are made and moved as well, for Colab's ipywidgets are older than the book's. The
+cells run in the IPython shell of that environment, in a process for each chapter.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from project import NOTEBOOKS, ROOT
 
 CELLS = 4  # set-up, parameters, imports, and the first that does something
+EXPLORED = "ch02-pretraining"  # whose sliders need nothing but those cells
 PINNED = ("torch", "torchvision", "numpy", "pillow", "scipy", "ipython", "ipywidgets", "matplotlib", "diffusers", "accelerate")
 
 
@@ -33,14 +36,32 @@ def first_cells(notebook: Path) -> list[str]:
     return sources
 
 
+def sliders(notebook: Path) -> str:
+    """Source of the first cell with sliders that compute."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return next(text for cell in cells if (text := "".join(cell["source"])).startswith("explore("))
+
+
+def move(box: Any) -> bool:
+    """Whether what `explore` has made shows a picture, and another one when its last control moves."""
+    picture, control = box.children[0], box.children[-1]
+    before, control.value = bytes(picture.value), control.max
+    return len(before) > 1000 and len(picture.value) > 1000 and bytes(picture.value) != before
+
+
 def run_cells(notebook: Path) -> None:
-    """Run the first cells in this process's IPython; exits with 1 where one fails."""
+    """Run the first cells in this process's IPython, and move the sliders of one chapter; exits with 1 where one fails."""
     from IPython.core.interactiveshell import InteractiveShell
 
     shell = InteractiveShell.instance()
     for number, source in enumerate(first_cells(notebook), 1):
         if not shell.run_cell(source, store_history=True).success:
             raise SystemExit(f"{notebook.name}: code cell {number} fails")
+    if notebook.stem == EXPLORED:
+        done = shell.run_cell(sliders(notebook))
+        if not (done.success and move(done.result)):
+            raise SystemExit(f"{notebook.name}: its sliders draw nothing")
+        print("sliders compute")
 
 
 def versions() -> dict[str, str]:

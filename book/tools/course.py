@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from build import copy_mathjax, duration
+from build import copy_mathjax
 from exercises import POINTS, POSSIBLE, closing, read_exercises
 from handouts import load_times, student_cells, teacher_cells
 from lowering import lower
@@ -27,6 +27,7 @@ from naming import DIRECTIVE, Names
 from notebooks import book_flavour, colab_flavour, names_of, read_cells
 from project import BUILD, PROFILES, BookError, chapters, project
 from questions import Choice, read_choices
+from run_times import duration
 from schedules import Asked, load_plan, one_day, six_weeks, titles_of
 from slides import deck, glued, read_slides
 
@@ -103,7 +104,7 @@ def rubric(asked: Asked, titles: dict[str, str], plan: dict[str, Any]) -> str:
     lines = [
         "# How to grade",
         "",
-        "`grading-sheet.csv` has a column for each exercise. `python book/tools/grading.py FOLDER` fills it with what the checks "
+        "`grading-sheet.csv` has a column for each exercise. `make grade FOLDER=handed-in` fills it with what the checks "
         "have said in the notebooks that students hand in; what is graded by reading stays empty.",
         "Two points of an exercise that is graded by reading are for the argument, the others for a measurement or a proof; an "
         "answer that differs from the solution and says how it could be tested is a good answer.",

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from build import duration
 from exercises import TAG, Exercise, closing
 from naming import DIRECTIVE, split_options
 from notebooks import book_flavour
 from questions import read_choices
+from run_times import duration
 
 Cells = list[dict[str, Any]]
 FOLDED = "A folded solution follows each exercise."  # a chapter's sentence that students' notebooks would belie

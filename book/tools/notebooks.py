@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import chain
+import run_times
 from lowering import lower
 from naming import Names, gather
 from project import NOTEBOOKS, RELEASED, ROOT, BookError, Project, chapters, project
@@ -32,7 +33,10 @@ COLAB_METADATA = {"accelerator": "GPU", "colab": {"gpuType": "T4", "provenance":
 SETUP = """\
 # Set-up, only where studiolike is missing (Colab, Kaggle …): it keeps the machine's own torch.
 import importlib.util
+import os
 
+# Before torch is imported: its threads wait without spinning, which on two busy cores costs more than it gains.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if importlib.util.find_spec("studiolike") is None:
     from importlib.metadata import PackageNotFoundError, version
     from pathlib import Path
@@ -57,7 +61,8 @@ if importlib.util.find_spec("studiolike") is None:
     device = torch.cuda.get_device_name() if gpu else "CPU"
     memory = f", {torch.cuda.get_device_properties(0).total_memory / 2**30:.0f} GB" if gpu else ""
     print(f"studiolike {version('studiolike')} · torch {version('torch')} · {device}{memory} · "
-          f"profile {'gpu' if gpu else 'cpu'}")"""
+          f"profile {'gpu' if gpu else 'cpu'}")
+    print("all cells of this chapter:", "GPU COST" if gpu else "CPU COST")"""
 
 
 def read_cells(source: Path) -> list[dict[str, Any]]:
@@ -110,11 +115,14 @@ def colab_flavour(source: Path, names: Names, cells: list[dict[str, Any]] | None
     about = names.project
     badge = f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({about.colab(source.stem)})"
     page = f"{about.homepage}notebooks/{source.stem}.html"
+    costs = run_times.load()
     setup = SETUP.replace("ADDRESS", about.repository).replace("REF", about.ref)
+    for profile in run_times.READERS:
+        setup = setup.replace(f"{profile.upper()} COST", run_times.expected(source.stem, profile, costs))
     links = [*([badge] if cells is None else []), f"[this chapter in the book]({page})"]
     first = " · ".join(links)
-    if note := results_note(source.stem, names):
-        first += f"\n\n{note}"
+    for note in (run_times.note(source.stem, costs), results_note(source.stem, names)):
+        first += f"\n\n{note}" if note else ""
     head = [
         {"cell_type": "markdown", "metadata": {}, "source": first},
         {"cell_type": "code", "metadata": {"tags": ["setup"]}, "source": setup},

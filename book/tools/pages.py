@@ -1,13 +1,15 @@
 """Checks on the rendered pages that Sphinx does not make: they load nothing from elsewhere, pictures have texts,
-headings go down one step at a time, links inside the site lead somewhere."""
+headings go down one step at a time, links inside the site lead somewhere; and the place for their screenshots."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+SHOT = re.compile(r"(?P<page>.+)-\d+-(light|dark)")  # a screenshot's name: page, width, theme
 SYSTEM = {"genindex.html", "search.html", "py-modindex.html"}
 CSS_URL = re.compile(r"url\(\s*['\"]?(https?:)?//|@import\s+['\"]?(https?:)?//")
 
@@ -91,3 +93,14 @@ def problems(site: Path) -> list[str]:
         if CSS_URL.search(path.read_text(encoding="utf-8", errors="replace")):
             found.append(f"{path.relative_to(site).as_posix()}: loads something from elsewhere")
     return found
+
+
+def make_room(folder: Path, names: list[str], everything: bool) -> None:
+    """Delete the old screenshots of the pages that are opened now, so that none is taken for a new one; others stay."""
+    if everything:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    opened = {name.replace("/", "-") for name in names}
+    for path in list(folder.iterdir()):
+        if (shot := SHOT.match(path.name)) and shot["page"] in opened:
+            path.unlink()

@@ -4,7 +4,8 @@
 
 The chapters give results names (``notebook.glue``) and quote them. The book fills them in from the run that built it; a
 notebook opened elsewhere has not run yet, so its text shows the released run's, marked as such. They go to
-book/released.json, numbers shortened to six digits, with a line that says which run it was.
+book/released.json, numbers shortened to six digits, with a line that says which run it was; what the run cost goes to
+book/timings.json (run_times.py).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import sys
 from typing import Any
 
+import run_times
 from project import BUILD, PROFILES, RELEASED, BookError, chapters
 
 MIME = "application/papermill.record/text/plain"
@@ -61,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         values = collect(options.profile)
+        run_times.keep(options.profile, BUILD, run_times.TIMINGS, [source.stem for source in chapters()])
     except BookError as error:
         print(f"FAILED {error}", file=sys.stderr)
         return 1

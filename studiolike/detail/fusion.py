@@ -74,8 +74,8 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
     """
     if phone.shape != studio.shape or visibility.shape != (len(phone), 1, *phone.shape[-2:]):
         raise InputError(
-            f"phone texture {tuple(phone.shape)}, visibility {tuple(visibility.shape)} and studio texture "
-            f"{tuple(studio.shape)} must have one batch and one size"
+            f"phone texture {tuple(phone.shape)}, visibility {tuple(visibility.shape)} "
+            f"and studio texture {tuple(studio.shape)} must have one batch and one size"
         )
     sigma, maps, level = width * phone.shape[-1], [phone, visibility, studio], phone.new_zeros(())
     if edges:

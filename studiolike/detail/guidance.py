@@ -91,7 +91,8 @@ def gradients(
     if kind not in KINDS:
         raise InputError(f"unknown gradient kind {kind!r}; use one of {', '.join(KINDS)}")
     if texture.shape[-2:] != visibility.shape[-2:] or texture.shape[0] != visibility.shape[0]:
-        raise InputError(f"texture {tuple(texture.shape)} does not fit visibility {tuple(visibility.shape)}")
+        given, seen = tuple(texture.shape), tuple(visibility.shape)
+        raise InputError(f"texture {given} does not fit visibility {seen}")
     light = luminance(srgb_to_linear(texture))
     mean = (mean_luminance(texture, visibility) if reference is None else reference).clamp_min(1e-4)
     signal = torch.log(light + FLOOR * mean) if kind == "log" else light / mean
