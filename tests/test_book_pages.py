@@ -63,6 +63,8 @@ def test_the_run_box_and_the_references_are_filled_in(tmp_path):
         "chapter": "ch01-data",
         "profile": "smoke",
         "cores": 2,
+        "threads": 1,
+        "at_a_time": 2,
         "device": "CPU",
         "seconds": 100.0,
         "peak_memory": 512,
@@ -84,8 +86,25 @@ def test_the_run_box_and_the_references_are_filled_in(tmp_path):
     }
     page = build.page_of(notebook, record, ["- One.", "- Two."], Shelf(tmp_path))
     assert "**1.7 min**, at most **0.5 GB**" in page["cells"][0]["source"]
+    assert "on 2 cores, 2 chapters at a time with 1 thread each, CPU:" in page["cells"][0]["source"]
     assert page["cells"][1]["source"] == "- One.\n- Two."
     assert page["cells"][2]["metadata"]["mystnb"]["image"]["alt"] == "A head"
+
+
+@pytest.mark.parametrize("at_a_time, threads", [(1, None), (2, 1)])
+def test_times_of_chapters_that_ran_together_are_not_called_the_whole(at_a_time, threads):
+    facts = {
+        "profile": "cpu",
+        "cores": 2,
+        "device": "CPU",
+        "python": "3",
+        "torch": "2",
+        "threads": threads,
+        "at_a_time": at_a_time,
+    }
+    records = {name: {**facts, "seconds": 60.0, "peak_memory": 1024} for name in ("ch01-a", "ch02-b")}
+    page = build.timings(records, {"ch01-a": "A", "ch02-b": "B"})
+    assert "| **2.0 min** | **1.0 GB** |" in page and ("sum" in page) == ("1 thread each" in page) == (at_a_time == 2)
 
 
 def test_a_chapter_that_was_not_executed_stops_the_build(tmp_path, monkeypatch):

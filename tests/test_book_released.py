@@ -35,7 +35,8 @@ def book(tmp_path, monkeypatch):
     return write
 
 
-RECORD = {"cores": 2, "device": "CPU", "torch": "2.11", "commit": "abc", "seconds": 20.0, "peak_memory": 1024}
+RECORD = {"cores": 2, "threads": 1, "at_a_time": 2, "device": "CPU", "torch": "2.11", "commit": "abc"}
+RECORD |= {"seconds": 20.0, "peak_memory": 1024}
 
 
 def test_results_are_kept_with_six_digits_and_the_run_they_are_from(book, capsys):
@@ -43,7 +44,7 @@ def test_results_are_kept_with_six_digits_and_the_run_they_are_from(book, capsys
     assert released.main([]) == 0
     values = json.loads((folder / "released.json").read_text())
     assert values == {
-        "released_run": "profile cpu, 2 cores, CPU, torch 2.11, commit abc",
+        "released_run": "profile cpu, 2 cores, 2 chapters at a time with 1 thread each, CPU, torch 2.11, commit abc",
         "ch01_a": "closes both",
         "ch01_b": 0.333333,
         "ch02_n": 7,

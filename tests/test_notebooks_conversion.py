@@ -176,7 +176,7 @@ def test_every_notebook_has_a_source():
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_a_chapter_can_be_given_a_profile(source):
-    from execute import parameters_of
+    from parameters import parameters_of
 
     assert parameters_of(json.loads(book_flavour(source)), source.stem).get("profile") == "auto"
 

@@ -5,6 +5,8 @@ import json
 import pytest
 
 import execute
+import parameters
+import side_by_side
 import validate
 from notebooks import colab_flavour, names_of
 from project import BookError
@@ -42,17 +44,44 @@ def outputs(path):
 @pytest.mark.slow
 def test_a_chapter_runs_with_its_profile_and_is_not_run_twice(tmp_path, capfd):
     source, build = write(tmp_path, "1 + 1"), tmp_path / "_build"
-    record = execute.run_chapter(source, "smoke", {"steps": 3}, build=build)
+    (record,) = execute.run_chapters([source], "smoke", {"steps": 3}, build=build)
     executed = build / "notebooks" / "smoke" / "ch01-title.ipynb"
     assert outputs(executed) == ["profile smoke, 3 steps\n", "2"]
     assert record.seconds > 0 and record.peak_memory > 20 and record.profile == "smoke"
     assert json.loads((build / "records" / "smoke" / "ch01-title.json").read_text())["key"] == record.key
     assert "papermill" not in json.loads(executed.read_text())["metadata"]
 
-    assert execute.run_chapter(source, "smoke", {"steps": 3}, build=build) == record
+    assert execute.run_chapters([source], "smoke", {"steps": 3}, build=build) == [record]
     said = capfd.readouterr()
     assert "nothing changed" in said.out and "over TCP" not in said.err  # ports of this machine are open to everybody on it
-    assert execute.key_of(source.read_text(), "smoke", {"steps": 4}) != execute.key_of(source.read_text(), "smoke", {})
+    different = [({"steps": 4}, None), ({}, None), ({}, 1), ({}, 2)]
+    assert len({execute.key_of(source.read_text(), "smoke", *given) for given in different}) == len(different)
+
+
+@pytest.mark.slow
+def test_two_chapters_run_beside_each_other_with_a_thread_each_and_the_first_that_fails_ends_the_other(
+    tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setattr(side_by_side, "lanes", lambda on_gpu, profile: (2, 1))
+    wait = (
+        "import os, pathlib, time; print(os.environ['OMP_NUM_THREADS']); pathlib.Path('{}').touch(); deadline = time.time() + 60"
+    )
+    meet = wait + "\nwhile not pathlib.Path('{}').exists(): assert time.time() < deadline; time.sleep(0.05)"
+    sources = [write(tmp_path, meet.format(*pair), name) for name, pair in {"ch01-a": "ab", "ch02-b": "ba"}.items()]
+    build = tmp_path / "_build"
+    records = execute.run_chapters(sources, "smoke", {}, build=build)
+    assert [(record.chapter, record.threads, record.at_a_time) for record in records] == [("ch01-a", 1, 2), ("ch02-b", 1, 2)]
+    assert outputs(build / "notebooks" / "smoke" / "ch02-b.ipynb")[1] == "1\n"
+    said = capfd.readouterr()
+    assert "\r" not in said.out + said.err  # no half-drawn bars
+
+    for letter in "ab":  # now the one waits for what the other never does
+        (build / "work" / "smoke" / letter).unlink()
+    write(tmp_path, wait.format("c") + "\n1 / 0", "ch02-b")
+    with pytest.raises(BookError, match="ch02-b: cell .* ZeroDivisionError"):
+        execute.run_chapters(sources, "smoke", {}, build=build, force=True)
+    assert "ch01-a: " not in capfd.readouterr().out.replace("ch01-a: running", "")
+    assert outputs(build / "notebooks" / "smoke" / "ch01-a.ipynb")[1] == "1\n"  # of the last good run
 
 
 @pytest.mark.slow
@@ -62,7 +91,7 @@ def test_a_failing_cell_fails_and_leaves_the_last_good_run(tmp_path):
     good.parent.mkdir(parents=True)
     good.write_text("the last good one")
     with pytest.raises(BookError, match="ch01-title: cell .* ValueError: the light came back"):
-        execute.run_chapter(source, "smoke", {}, build=build)
+        execute.run_chapters([source], "smoke", {}, build=build)
     assert good.read_text() == "the last good one"
     assert not (build / "records" / "smoke" / "ch01-title.json").exists()
     assert (build / "notebooks" / "smoke" / "ch01-title.failed.ipynb").exists()
@@ -72,13 +101,13 @@ def test_a_failing_cell_fails_and_leaves_the_last_good_run(tmp_path):
 def test_a_warning_that_readers_would_see_fails(tmp_path):
     source = write(tmp_path, "import warnings\nwarnings.warn('too dark')")
     with pytest.raises(BookError, match="(?s)ch01-title: a cell warned.*UserWarning: too dark"):
-        execute.run_chapter(source, "smoke", {}, build=tmp_path / "_build")
+        execute.run_chapters([source], "smoke", {}, build=tmp_path / "_build")
 
 
 def test_an_unknown_parameter_fails_before_anything_runs(tmp_path):
     source = write(tmp_path, "1 + 1")
     with pytest.raises(BookError, match="there is no parameter 'step'; it has: profile, steps"):
-        execute.run_chapter(source, "smoke", {"step": 3}, build=tmp_path / "_build")
+        execute.run_chapters([source], "smoke", {"step": 3}, build=tmp_path / "_build")
     assert not (tmp_path / "_build").exists()
 
 
@@ -86,12 +115,12 @@ def test_an_unknown_parameter_fails_before_anything_runs(tmp_path):
 def test_the_parameters_cell_holds_literals_only(line):
     cell = {"metadata": {"tags": ["parameters"]}, "source": f'profile = "cpu"\n{line}'}
     with pytest.raises(BookError, match="name = literal"):
-        execute.parameters_of({"cells": [cell]}, "ch01")
+        parameters.parameters_of({"cells": [cell]}, "ch01")
 
 
 def test_a_chapter_without_parameters_is_refused():
     with pytest.raises(BookError, match="exactly one cell"):
-        execute.parameters_of({"cells": [{"metadata": {}, "source": ""}]}, "ch01")
+        parameters.parameters_of({"cells": [{"metadata": {}, "source": ""}]}, "ch01")
 
 
 def test_the_package_hash_follows_the_package(tmp_path, monkeypatch):
@@ -148,18 +177,23 @@ def test_a_committed_notebook_with_other_code_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_result_that_does_not_repeat_fails_and_one_that_does_passes(tmp_path, monkeypatch, capfd):
-    target = tmp_path / "_build" / "notebooks" / "smoke"
-    target.mkdir(parents=True)
+@pytest.mark.parametrize("at_a_time", [1, 2])
+def test_a_result_that_does_not_repeat_fails_and_one_that_does_passes(tmp_path, monkeypatch, capfd, at_a_time):
+    target, records = (tmp_path / "_build" / name / "smoke" for name in ("notebooks", "records"))
+    for folder in (target, records):
+        folder.mkdir(parents=True)
     sources = []
-    for name, stored in (("ch01-steady", "2\n"), ("ch02-lucky", "3\n")):
-        sources.append(source := write(tmp_path, "print(2)", name))
+    for name, stored in (("ch01-lucky", "3\n"), ("ch02-steady", "2\n")):
+        sources.append(source := write(tmp_path, "import os\nprint(os.environ['OMP_NUM_THREADS'])", name))
         run = executed(source, ["profile smoke, 2 steps\n", stored])
         (target / f"{name}.ipynb").write_text(json.dumps(run))
+        (records / f"{name}.json").write_text(json.dumps({"threads": 2, "seconds": 1.0, "peak_memory": 100.0}))
         source.with_suffix(".ipynb").write_text(colab_flavour(source, names_of([source])))
     monkeypatch.setattr(validate, "BUILD", tmp_path / "_build")
     monkeypatch.setattr(validate, "NOTEBOOKS", tmp_path)
     monkeypatch.setattr(validate, "chapters", lambda only: sources)
+    monkeypatch.setattr(side_by_side, "lanes", lambda on_gpu, profile: (at_a_time, 2))
     assert validate.main(["--profile", "smoke"]) == 1
-    said = capfd.readouterr().out
-    assert "1 failed, 9 passed" in said and "FAILED ch02-lucky.ipynb::Cell 4" in said
+    said = capfd.readouterr()
+    assert "1 failed, 4 passed" in said.out and "FAILED ch01-lucky.ipynb::Cell 4" in said.out
+    assert "5 passed" in said.out and "FAILED ch01-lucky: it does not run" in said.err and "1 of 2 chapters" in said.out

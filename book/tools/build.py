@@ -35,7 +35,7 @@ from pictures_in_pages import Shelf, prepare
 from print_form import print_cells
 from project import BUILD, CLAIMS_BOX, FACTS, NOTEBOOKS, PROFILES, REFERENCES, ROOT, RUN_BOX, BookError, chapters, project
 from reference import reference
-from run_times import duration
+from run_times import duration, on
 from schedules import fill
 from shown_code import fit_notebook, tidy_cells
 
@@ -63,7 +63,7 @@ def run_box(record: dict[str, Any]) -> str:
     """The note on top of a chapter: what running it cost here."""
     return (
         f"```{{admonition}} This page was computed\n:class: run-box\n"
-        f"Profile `{record['profile']}` on {record['cores']} cores, {record['device']}: "
+        f"Profile `{record['profile']}` on {on(record)}: "
         f"**{duration(record['seconds'])}**, at most **{record['peak_memory'] / 1024:.1f} GB** of memory. "
         f"torch {record['torch']}, package `{record['package']}`, commit `{record['commit']}`. "
         f"[All chapters](../timings.md).\n```"
@@ -103,12 +103,14 @@ def timings(records: dict[str, dict[str, Any]], titles: dict[str, str]) -> str:
     )
     total = sum(record["seconds"] for record in records.values())
     peak = max(record["peak_memory"] for record in records.values())
+    together = any(record["at_a_time"] > 1 for record in records.values())
+    overlap = "Chapters ran beside each other, so all of them were there sooner than their times add up to.\n" if together else ""
     return (
-        f"# Run times\n\nMeasured while this book was built: profile `{first['profile']}`, {first['cores']} cores, "
-        f"{first['device']}, Python {first['python']}, torch {first['torch']}.\n\n"
-        "Memory is the largest resident size of the process that ran the chapter.\n\n"
+        f"# Run times\n\nMeasured while this book was built: profile `{first['profile']}`, {on(first)}, "
+        f"Python {first['python']}, torch {first['torch']}.\n\n"
+        f"{overlap}Memory is the largest resident size of the process that ran the chapter.\n\n"
         f"| chapter | time | memory |\n| --- | ---: | ---: |\n{rows}\n"
-        f"| **all** | **{duration(total)}** | **{peak / 1024:.1f} GB** |\n"
+        f"| **{'sum, largest' if together else 'all'}** | **{duration(total)}** | **{peak / 1024:.1f} GB** |\n"
     )
 
 

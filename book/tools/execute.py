@@ -1,17 +1,19 @@
-"""Run the chapters, in order, with papermill; store what they showed, how long they took and how much memory.
+"""Run the chapters with papermill; store what they showed, how long they took and how much memory.
 
     python book/tools/execute.py --profile smoke [--chapters ch03 ch04] [--parameter NAME=VALUE] [--force]
 
 The executed notebooks go to _build/notebooks/PROFILE/, the records to _build/records/PROFILE/. A cell
 that fails fails the run. A parameter that a chapter does not have fails the run before anything is
 executed (papermill alone would only warn). A chapter is run again only if something changed that it
-depends on: its text, the package with its weights, the lock, the parameters, the device.
+depends on: its text, the package with its weights, the lock, the parameters, the device, the number of threads.
+
+Where there are cores and memory for it, two chapters run at a time, the longest first (`side_by_side`); else one after the
+other, in order. The first that fails ends the other.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import hashlib
 import importlib.metadata
 import json
@@ -25,16 +27,23 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from functools import cache
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import side_by_side
 from notebooks import book_flavour
+from parameters import check_parameters, parameter
 from project import BUILD, PROFILES, ROOT, BookError, chapters
 
 
 @dataclass(frozen=True)
 class Record:
-    """What one chapter's run cost, and of what it was made. ``peak_memory`` in MB, of all its processes' largest."""
+    """What one chapter's run cost, and of what it was made.
+
+    ``seconds`` of wall time, on ``threads`` threads (None: as many as torch takes by itself), while up to ``at_a_time`` chapters
+    ran together; ``peak_memory`` in MB, of all its processes' largest.
+    """
 
     chapter: str
     profile: str
@@ -42,47 +51,13 @@ class Record:
     peak_memory: float
     device: str
     cores: int
+    threads: int | None
+    at_a_time: int
     python: str
     torch: str
     commit: str
     package: str
     key: str
-
-
-# --- parameters
-
-
-def parameters_of(notebook: dict[str, Any], name: str) -> dict[str, Any]:
-    """Names and default values in the cell tagged ``parameters``.
-
-    Raises:
-        BookError: there is no such cell, or more than one, or it holds more than ``name = literal`` lines.
-    """
-    cells = [cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", [])]
-    if len(cells) != 1:
-        raise BookError(f"{name}: exactly one cell must be tagged 'parameters', there are {len(cells)}")
-    found = {}
-    for statement in ast.parse("".join(cells[0]["source"])).body:
-        try:
-            if isinstance(statement, ast.AnnAssign):
-                target, value = statement.target, ast.literal_eval(statement.value)
-            else:
-                (target,), value = statement.targets, ast.literal_eval(statement.value)
-            found[target.id] = value
-        except (AttributeError, ValueError, TypeError):
-            raise BookError(f"{name}: the parameters cell may hold only lines of the form name = literal") from None
-    return found
-
-
-def check_parameters(notebook: dict[str, Any], name: str, given: dict[str, Any]) -> None:
-    """Every given parameter must exist in the chapter.
-
-    Raises:
-        BookError: one does not.
-    """
-    known = parameters_of(notebook, name)
-    for unknown in sorted(set(given) - set(known)):
-        raise BookError(f"{name}: there is no parameter '{unknown}'; it has: {', '.join(known) or 'none'}")
 
 
 # --- what a run depends on
@@ -110,8 +85,12 @@ def device_name() -> str:
     return f"CPU ({platform.machine()})"
 
 
-def key_of(notebook: str, profile: str, parameters: dict[str, Any]) -> str:
-    """Hash of all that can change what a chapter shows."""
+def on_gpu() -> bool:
+    return not device_name().startswith("CPU")
+
+
+def key_of(notebook: str, profile: str, parameters: dict[str, Any], threads: int | None = None) -> str:
+    """Hash of all that can change what a chapter shows. Other threads add in another order, so the last digits differ."""
     parts = [
         notebook,
         profile,
@@ -121,6 +100,7 @@ def key_of(notebook: str, profile: str, parameters: dict[str, Any]) -> str:
         (ROOT / "requirements.lock").read_text(),
         platform.python_version(),
         os.environ.get("STUDIOLIKE_WEIGHTS", ""),
+        str(threads),
     ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -133,40 +113,60 @@ def _commit() -> str:
 # --- running
 
 
-def _work(source: str, target: str, folder: str, parameters: dict[str, Any], result: str) -> None:
+class _Lines:
+    """Where the bar of a chapter writes that is not alone: whole lines, for two bars on one line would not be readable."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            print(text.strip(), flush=True)
+
+    def flush(self) -> None:
+        pass
+
+
+def _bar(name: str, alone: bool) -> bool | dict[str, Any]:
+    """What papermill shows of its progress; beside another chapter, a line every half a minute."""
+    words = "{desc}: {n_fmt} of {total_fmt} cells, {elapsed}"
+    rare = {"mininterval": 30, "maxinterval": 60, "miniters": 1, "leave": False, "delay": 1}
+    return True if alone else {"desc": name, "file": _Lines(), "bar_format": words, **rare}
+
+
+def _work(task: Task) -> None:
     """In a process of its own, so that the peak memory of its children is this chapter's alone."""
     import papermill
     import tqdm.auto  # noqa: F401 read the environment now: papermill's own bar stays
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
+    side_by_side.follow()
     # the kernel inherits this: chapters' bars would fill pages with half-drawn lines
     os.environ["TQDM_DISABLE"] = "1"
     os.environ.setdefault(
         "OMP_WAIT_POLICY", "PASSIVE"
     )  # a reader's machine is seldom idle, and threads that spin stand in the way
+    side_by_side.set_threads(task.threads)
     error = ""
     start = time.perf_counter()
     try:
-        papermill.execute_notebook(
-            source,
-            target,
-            parameters,
-            kernel_name="python3",
-            cwd=folder,
-            log_output=False,
-            progress_bar=True,
-            start_timeout=120,
-            # files of this user instead of ports, which everybody on the machine can reach and of which a kernel warns
-            config=Config(KernelManager={"transport": "ipc" if os.name == "posix" else "tcp"}),
-        )
+        with side_by_side.talking() as words:
+            papermill.execute_notebook(
+                str(task.raw),
+                str(task.half),
+                task.parameters,
+                kernel_name="python3",
+                cwd=str(task.raw.parent),
+                log_output=False,
+                progress_bar=_bar(task.name, task.at_a_time == 1),
+                start_timeout=120,
+                config=Config(KernelManager=words),
+            )
     except PapermillExecutionError as failure:
         error = f"cell {failure.exec_count} failed with {failure.ename}: {failure.evalue}\n\n{failure.source}"
     except Exception as failure:  # a dead kernel, a full disk: told to the parent, which stops
         error = f"{type(failure).__name__}: {failure}"
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    Path(result).write_text(json.dumps({"error": error, "seconds": seconds, "peak_memory": peak}))
+    task.result.write_text(json.dumps({"error": error, "seconds": seconds, "peak_memory": peak}))
 
 
 def warnings_in(notebook: dict[str, Any]) -> str:
@@ -199,99 +199,171 @@ def _tidy(path: Path) -> str:
     return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def run_chapter(source: Path, profile: str, parameters: dict[str, Any], *, build: Path = BUILD, force: bool = False) -> Record:
-    """Execute one chapter and store its notebook and record; nothing to do if they are up to date.
+@dataclass(frozen=True)
+class Task:
+    """One chapter that has to run: its text, what it runs with, and its files."""
+
+    name: str
+    profile: str
+    text: str
+    parameters: dict[str, Any]
+    threads: int | None
+    at_a_time: int
+    build: Path
+
+    @property
+    def key(self) -> str:
+        return key_of(self.text, self.profile, self.parameters, self.threads)
+
+    @property
+    def target(self) -> Path:
+        return self.build / "notebooks" / self.profile / f"{self.name}.ipynb"
+
+    @property
+    def record(self) -> Path:
+        return self.build / "records" / self.profile / f"{self.name}.json"
+
+    def _file(self, end: str) -> Path:
+        return self.build / "work" / self.profile / f"{self.name}.{end}"
+
+    @property
+    def raw(self) -> Path:
+        return self._file("in.ipynb")
+
+    @property
+    def half(self) -> Path:
+        return self._file("out.ipynb")
+
+    @property
+    def result(self) -> Path:
+        return self._file("result.json")
+
+    def expected(self) -> side_by_side.Job:
+        """By its last run, if there was one, of whatever state of the project."""
+        if not self.record.exists():
+            return side_by_side.usual(self.name)
+        stored = json.loads(self.record.read_text())
+        return side_by_side.Job(self.name, stored["seconds"], stored["peak_memory"])
+
+
+def up_to_date(task: Task) -> Record | None:
+    """The record of a chapter that has run just like this, and is said to have; None: it has to run."""
+    if not (task.target.exists() and task.record.exists()):
+        return None
+    stored = json.loads(task.record.read_text())
+    if stored["key"] != task.key:
+        return None
+    print(f"{task.name}: nothing changed since it ran ({stored['seconds']:.0f} s then)", flush=True)
+    return Record(**stored)
+
+
+def begin(task: Task) -> BaseProcess:
+    """Start a chapter; the process ends with it."""
+    for path in (task.target, task.record, task.raw):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    task.raw.write_text(task.text, encoding="utf-8")
+    for path in (task.half, task.result):
+        path.unlink(missing_ok=True)
+    print(f"{task.name}: running, profile {task.profile}", flush=True)
+    worker = multiprocessing.get_context("spawn").Process(target=_work, args=(task,))
+    worker.start()
+    return worker
+
+
+def end(task: Task, worker: BaseProcess) -> Record:
+    """Keep what a chapter showed, whose process has ended.
 
     Raises:
-        BookError: a cell failed, a parameter is unknown, or the kernel died. The half-executed notebook is
-            kept as ``NAME.failed.ipynb`` beside the good ones.
+        BookError: a cell failed or warned, or the kernel died. The half-executed notebook is kept as
+            ``NAME.failed.ipynb`` beside the good ones.
     """
-    name, text = source.stem, book_flavour(source)
-    notebook = json.loads(text)
-    parameters = {"profile": profile} | parameters
-    check_parameters(notebook, name, parameters)
-    target = build / "notebooks" / profile / f"{name}.ipynb"
-    record_path = build / "records" / profile / f"{name}.json"
-    key = key_of(text, profile, parameters)
-    if not force and target.exists() and record_path.exists():
-        stored = json.loads(record_path.read_text())
-        if stored["key"] == key:
-            print(f"{name}: nothing changed since it ran ({stored['seconds']:.0f} s then)", flush=True)
-            return Record(**stored)
-
-    folder = build / "work" / profile
-    for path in (target.parent, record_path.parent, folder):
-        path.mkdir(parents=True, exist_ok=True)
-    raw, half, result = (folder / f"{name}.{end}" for end in ("in.ipynb", "out.ipynb", "result.json"))
-    raw.write_text(text, encoding="utf-8")
-    result.unlink(missing_ok=True)
-    print(f"{name}: running, profile {profile}", flush=True)
-    worker = multiprocessing.get_context("spawn").Process(
-        target=_work, args=(str(raw), str(half), str(folder), parameters, str(result))
-    )
-    worker.start()
     worker.join()
-    if not result.exists():
-        raise BookError(f"{name}: the process that ran it died (exit code {worker.exitcode})")
-    outcome = json.loads(result.read_text())
+    if not task.result.exists():
+        raise BookError(f"{task.name}: the process that ran it died (exit code {worker.exitcode})")
+    outcome = json.loads(task.result.read_text())
+    failed = task.target.with_name(f"{task.name}.failed.ipynb")
     if outcome["error"]:
-        failed = target.with_name(f"{name}.failed.ipynb")
-        if half.exists():
-            os.replace(half, failed)
-        raise BookError(f"{name}: {outcome['error']}\n\nSee {failed.relative_to(build.parent)}")
+        if task.half.exists():
+            os.replace(task.half, failed)
+        raise BookError(f"{task.name}: {outcome['error']}\n\nSee {failed.relative_to(task.build.parent)}")
     record = Record(
-        name,
-        profile,
+        task.name,
+        task.profile,
         round(outcome["seconds"], 1),
         round(outcome["peak_memory"]),
         device_name(),
-        os.cpu_count() or 1,
+        side_by_side.cores(),
+        task.threads,
+        task.at_a_time,
         platform.python_version(),
         importlib.metadata.version("torch"),
         _commit(),
         package_hash()[:12],
-        key,
+        task.key,
     )
-    warned = warnings_in(json.loads(half.read_text(encoding="utf-8")))
+    notebook = json.loads(task.half.read_text(encoding="utf-8"))
+    warned = warnings_in(notebook)
     if warned:
-        raise BookError(f"{name}: a cell warned, and readers would see it:\n\n{warned}")
-    of_cells = record_path.parent / "cells" / record_path.name
+        raise BookError(f"{task.name}: a cell warned, and readers would see it:\n\n{warned}")
+    of_cells = task.record.parent / "cells" / task.record.name
     of_cells.parent.mkdir(exist_ok=True)
-    of_cells.write_text(json.dumps(cell_seconds(json.loads(half.read_text(encoding="utf-8")))) + "\n")
-    half.write_text(_tidy(half), encoding="utf-8")
-    os.replace(half, target)
-    target.with_name(f"{name}.failed.ipynb").unlink(missing_ok=True)
-    record_path.write_text(json.dumps(asdict(record), indent=1) + "\n")
-    print(f"{name}: {record.seconds:.0f} s, {record.peak_memory:.0f} MB", flush=True)
+    of_cells.write_text(json.dumps(cell_seconds(notebook)) + "\n")
+    task.half.write_text(_tidy(task.half), encoding="utf-8")
+    os.replace(task.half, task.target)
+    failed.unlink(missing_ok=True)
+    task.record.write_text(json.dumps(asdict(record), indent=1) + "\n")
+    print(f"{task.name}: {record.seconds:.0f} s, {record.peak_memory:.0f} MB", flush=True)
     return record
 
 
-def _parameter(text: str) -> tuple[str, Any]:
-    name, _, value = text.partition("=")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
+def run_chapters(
+    sources: list[Path], profile: str, parameters: dict[str, Any], *, build: Path = BUILD, force: bool = False
+) -> list[Record]:
+    """Execute chapters and store notebooks and records; nothing to do for those that are up to date.
+
+    Raises:
+        BookError: a parameter is unknown, told before anything runs; or a chapter failed, see `end`.
+    """
+    at_a_time, threads = side_by_side.lanes(on_gpu(), profile)
+    tasks = {}
+    for source in sources:
+        text, given = book_flavour(source), {"profile": profile} | parameters
+        check_parameters(json.loads(text), source.stem, given)
+        tasks[source.stem] = Task(source.stem, profile, text, given, threads, at_a_time, build)
+    records = {}
+    for name, task in tasks.items():
+        if not force and (record := up_to_date(task)):
+            records[name] = record
+    jobs = [task.expected() for name, task in tasks.items() if name not in records]
+
+    def ended(job: side_by_side.Job, worker: BaseProcess) -> None:
+        records[job.name] = end(tasks[job.name], worker)
+
+    side_by_side.run(jobs, lambda job: begin(tasks[job.name]), ended, at_a_time)
+    return [records[name] for name in tasks]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Run the chapters in order with papermill.")
+    parser = argparse.ArgumentParser(description="Run the chapters with papermill.")
     parser.add_argument("--profile", choices=PROFILES, default="cpu")
     parser.add_argument("--chapters", nargs="*", default=[], help="beginnings of names; all chapters if none is given")
-    parser.add_argument("--parameter", "-p", action="append", type=_parameter, default=[], metavar="NAME=VALUE")
+    parser.add_argument("--parameter", "-p", action="append", type=parameter, default=[], metavar="NAME=VALUE")
     parser.add_argument("--force", action="store_true", help="run also what is up to date")
     options = parser.parse_args(arguments)
+    began = time.perf_counter()
     try:
-        chosen, given = chapters(options.chapters), dict(options.parameter)
-        for source in chosen:  # all checks before the first long run
-            check_parameters(json.loads(book_flavour(source)), source.stem, {"profile": options.profile} | given)
-        records = [run_chapter(source, options.profile, given, force=options.force) for source in chosen]
+        chosen = chapters(options.chapters)
+        records = run_chapters(chosen, options.profile, dict(options.parameter), force=options.force)
     except BookError as error:
         print(f"\nFAILED {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nstopped; chapters that had ended are kept", file=sys.stderr)
+        return 130
     print(
-        f"{len(records)} chapters, {sum(record.seconds for record in records):.0f} s altogether, "
-        f"at most {max((record.peak_memory for record in records), default=0):.0f} MB"
+        f"{len(records)} chapters, {sum(record.seconds for record in records):.0f} s if one adds them up, "
+        f"at most {max((record.peak_memory for record in records), default=0):.0f} MB; "
+        f"this run took {time.perf_counter() - began:.0f} s"
     )
     return 0
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import run_times
 from project import BUILD, PROFILES, RELEASED, BookError, chapters
+from side_by_side import told
 
 MIME = "application/papermill.record/text/plain"
 
@@ -53,7 +54,8 @@ def collect(profile: str) -> dict[str, float | int | str]:
         values |= new
         records.append(json.loads(record.read_text()))
     last = records[-1]
-    run = f"profile {profile}, {last['cores']} cores, {last['device']}, torch {last['torch']}, commit {last['commit']}"
+    machine = told(last["cores"], last["threads"], last["at_a_time"])
+    run = f"profile {profile}, {machine}, {last['device']}, torch {last['torch']}, commit {last['commit']}"
     return {"released_run": run} | dict(sorted(values.items()))
 
 

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from project import BUILD, PROFILES, ROOT, BookError, chapters
+from side_by_side import told
 
 TIMINGS = ROOT / "book" / "timings.json"
-KEPT = ("seconds", "peak_memory", "device", "cores", "torch", "commit")  # of a record; memory in MB
+KEPT = ("seconds", "peak_memory", "device", "cores", "threads", "at_a_time", "torch", "commit")  # of a record; memory in MB
 READERS = {"cpu": "without a GPU", "gpu": "on a GPU"}  # the profiles that a notebook chooses by itself
 MEMORY = "<!-- memory -->"  # in a page: what running the chapters takes
 OWN_MEMORY = "<!-- memory of one's own capture -->"
@@ -33,6 +34,11 @@ def duration(seconds: float) -> str:
 
 def gigabytes(megabytes: float) -> str:
     return f"{megabytes / 1024:.1f} GB"
+
+
+def on(record: dict[str, Any]) -> str:
+    """The machine of a run, and how much of it a chapter had; what was kept of an old run does not say the latter."""
+    return f"{told(record['cores'], record.get('threads'), record.get('at_a_time', 1))}, {record['device']}"
 
 
 def load(path: Path = TIMINGS) -> Costs:
@@ -51,8 +57,8 @@ def keep(profile: str, build: Path = BUILD, path: Path = TIMINGS, names: list[st
         record = build / "records" / profile / f"{name}.json"
         if not record.exists():
             raise BookError(f"{name} was not executed in profile {profile}: run make book PROFILE={profile}")
-        told = json.loads(record.read_text())
-        found[name] = {key: told[key] for key in KEPT}
+        whole = json.loads(record.read_text())
+        found[name] = {key: whole[key] for key in KEPT}
     every = load(path) | {profile: found}
     every = {name: every[name] for name in PROFILES if name in every}
     path.write_text(json.dumps(every, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -67,13 +73,13 @@ def expected(chapter: str, profile: str, costs: Costs) -> str:
     one = costs.get(profile, {}).get(chapter)
     if one is None:
         return "nobody has measured its time and memory yet"
-    return f"{duration(one['seconds'])} and {gigabytes(one['peak_memory'])} of memory on {one['cores']} cores, {one['device']}"
+    return f"{duration(one['seconds'])} and {gigabytes(one['peak_memory'])} of memory on {on(one)}"
 
 
 def note(chapter: str, costs: Costs) -> str:
     """The line in a notebook's head: what will it take, before somebody runs it?"""
-    told = "; ".join(f"{where} (profile `{name}`): {expected(chapter, name, costs)}" for name, where in READERS.items())
-    return f"*All cells of this chapter, {told}.*"
+    each = "; ".join(f"{where} (profile `{name}`): {expected(chapter, name, costs)}" for name, where in READERS.items())
+    return f"*All cells of this chapter, {each}.*"
 
 
 def table(titles: dict[str, str], costs: Costs) -> str:
@@ -95,7 +101,7 @@ def table(titles: dict[str, str], costs: Costs) -> str:
 
 
 def _machines(of: dict[str, dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(f"{one['cores']} cores, {one['device']}" for one in of.values()))
+    return list(dict.fromkeys(on(one) for one in of.values()))
 
 
 def fill(text: str, costs: Costs) -> str:
@@ -110,8 +116,10 @@ def fill(text: str, costs: Costs) -> str:
         raise BookError("book/timings.json has nothing of the profile cpu: run make book, then book/tools/released.py")
     most = max(cpu, key=lambda name: cpu[name]["peak_memory"])
     total = duration(sum(one["seconds"] for one in cpu.values()))
+    together = any(one.get("at_a_time", 1) > 1 for one in cpu.values())  # then they were there sooner than that
+    took = f"the times of all chapters add up to {total}" if together else f"all chapters took {total}"
     all_of_it = (
-        f"On {' and '.join(_machines(cpu))}, all chapters took {total}; the most memory, "
+        f"On {' and '.join(_machines(cpu))}, {took}; the most memory, "
         f"{gigabytes(cpu[most]['peak_memory'])}, was taken by {{ref}}`{most[:4]}`"
     )
     capture = gigabytes(cpu["ch07-your-capture"]["peak_memory"])
