@@ -31,7 +31,7 @@ help: ## show this list
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-book: $(INSTALLED) $(WEB) ## run every chapter in order and render the book into _build/html (PROFILE=, CHAPTERS=)
+book: $(INSTALLED) $(WEB) ## run every chapter and render the book into _build/html (PROFILE=, CHAPTERS=)
 	$(RUN) book/tools/execute.py --profile $(PROFILE) --chapters $(CHAPTERS)
 	$(RUN) book/tools/build.py --profile $(PROFILE) --chapters $(CHAPTERS)
 

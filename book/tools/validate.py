@@ -82,6 +82,18 @@ def prepare(profile: str, only: list[str]) -> dict[str, tuple[Path, dict[str, An
     return found
 
 
+class _Talking:
+    """Has nbval talk to its kernels like this."""
+
+    def __init__(self, words: dict[str, str]) -> None:
+        self.words = words
+
+    def pytest_configure(self) -> None:
+        import nbval.kernel
+
+        nbval.kernel.KernelManager = functools.partial(nbval.kernel.KernelManager, **self.words)
+
+
 def _check(path: Path, threads: int | None, log: Path | None) -> None:
     """In a process of its own: nbval on one notebook; to a file, if one is named."""
     side_by_side.follow()
@@ -93,7 +105,6 @@ def _check(path: Path, threads: int | None, log: Path | None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ["TQDM_DISABLE"] = "1"  # as in execute.py: no bars, whose number of lines depends on the machine's mood
     side_by_side.set_threads(threads)
-    import nbval.kernel
     import pytest
 
     os.chdir(path.parent)
@@ -101,8 +112,7 @@ def _check(path: Path, threads: int | None, log: Path | None) -> None:
     arguments = ["--nbval", "--nbval-cell-timeout", "600", "--nbval-sanitize-with", settings, "--timeout", "0"]
     arguments += ["-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(path.parent), str(path)]
     with side_by_side.talking() as words:
-        nbval.kernel.KernelManager = functools.partial(nbval.kernel.KernelManager, **words)
-        code = int(pytest.main(arguments))
+        code = int(pytest.main(arguments, plugins=[_Talking(words)]))
     sys.exit(code)
 
 
