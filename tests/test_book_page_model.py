@@ -11,8 +11,8 @@ import torch
 import onnx_export
 import page_model
 from project import ROOT
-from studiolike import avatar, capture, io, layout, outline
-from studiolike.avatar.shape import LOWER_LIP
+from studiolike import avatar, capture, io, layout, outline, weights
+from studiolike.avatar.shape import LOWER_LIP, UPPER_LIP
 from studiolike.capture.pose import to_view
 from studiolike.detail import Detailer, complete, make_scheduler
 from studiolike.pipeline import StudioPipeline
@@ -216,3 +216,61 @@ def test_the_page_gives_a_photos_head_the_shape_that_the_package_gives_it_and_fi
         ours, found = avatar.own_head(shape).vertices.numpy(), np.fromfile(tmp_path / f"head{k}.raw", "<f4").reshape(-1, 3)
         assert np.abs(found - ours).max() < 0.001  # cm
         assert np.abs(ours - base).max() > 0.1
+
+
+OPENED = """
+import fs from "node:fs";
+const { unwrap } = await import(process.argv[2] + "/photo.js");
+const { readGeometry } = await import(process.argv[2] + "/layout.js");
+const { Picture } = await import(process.argv[2] + "/landmarks.js");
+const folder = process.argv[3], { width, height, points } = JSON.parse(fs.readFileSync(folder + "/job.json"));
+const geometry = readGeometry(new Uint8Array(fs.readFileSync(folder + "/geometry.bin")).buffer);
+const picture = new Picture(width, height, new Uint8Array(fs.readFileSync(folder + "/photo.raw")));
+const warnings = points.map((places) => unwrap(picture, places, () => 1, 64, geometry).warnings);
+fs.writeFileSync(folder + "/warnings.json", JSON.stringify(warnings));
+"""
+
+
+def test_the_page_says_of_an_open_mouth_what_the_package_says(tmp_path):
+    from skimage.data import astronaut
+
+    closed = capture.astronaut_landmarks().points.copy()
+    closed[LOWER_LIP] = closed[UPPER_LIP] + (0, 0.5, 0)
+    opened = closed.copy()
+    opened[LOWER_LIP] += (0, 15, 0)
+    photo = astronaut()
+    (tmp_path / "job.json").write_text(json.dumps({"width": 512, "height": 512, "points": [closed.tolist(), opened.tolist()]}))
+    (tmp_path / "photo.raw").write_bytes(np.dstack([photo, np.full(photo.shape[:2], 255, np.uint8)]).tobytes())
+    run_script(OPENED, tmp_path)
+    ours = [capture.capture_photo(photo, 64, points).quality["warnings"] for points in (closed, opened)]
+    ours = [[said for said in warnings if "mouth" in said] for warnings in ours]
+    assert ours[0] == [] and len(ours[1]) == 1
+    theirs = json.loads((tmp_path / "warnings.json").read_text())
+    assert theirs == [[f"{said[0].upper()}{said[1:]}." for said in warnings] for warnings in ours]
+
+
+PLACED = """
+import fs from "node:fs";
+const { inLayout } = await import(process.argv[2] + "/photo.js");
+const { readGeometry } = await import(process.argv[2] + "/layout.js");
+const folder = process.argv[3], job = JSON.parse(fs.readFileSync(folder + "/job.json"));
+const geometry = readGeometry(new Uint8Array(fs.readFileSync(folder + "/geometry.bin")).buffer);
+const found = job.map(({ width, height, points }) => inLayout({ picture: { width, height }, points }, geometry));
+fs.writeFileSync(folder + "/found.json", JSON.stringify(found));
+"""
+
+
+def test_the_page_tells_a_texture_from_a_photo_by_where_the_face_is(tmp_path):
+    from skimage.data import astronaut
+
+    photo = astronaut()
+    shot, mean = capture.capture_photo(photo, 256, capture.astronaut_landmarks()), weights.studio_mean()[0]
+    textures = [shot.texture[0], shot.texture[0] * (shot.visibility[0] > 0.3), mean]  # the second has black holes
+    pictures = [(texture.permute(1, 2, 0) * 255).round().byte().numpy() for texture in textures]
+    close = [photo[30:170, 150:290], photo[:220, 114:334]]  # square pictures of the face alone
+    given = [(picture.shape, capture.landmarks(picture)) for picture in [*pictures, photo, *close]]
+    given.append(((256, 512), given[0][1] * (2, 1, 1)))  # where it should be, but this is no texture's form
+    job = [{"width": shape[1], "height": shape[0], "points": points.tolist()} for shape, points in given]
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    run_script(PLACED, tmp_path)
+    assert json.loads((tmp_path / "found.json").read_text()) == [True] * 3 + [False] * 4

@@ -102,7 +102,6 @@ export async function shipped(face, size) {
 }
 
 export function ownTexture(image, name, size) {
-  if (image.width !== image.height) throw new Error(`A texture is square; ${name} has ${image.width} × ${image.height} pixels. Is it a photo?`);
   const data = pixels(image, size), visibility = new Float32Array(size * size);
   for (let k = 0; k < visibility.length; k++) {
     visibility[k] = Math.max(data[4 * k], data[4 * k + 1], data[4 * k + 2]) > 2 ? data[4 * k + 3] / 255 : 0;

@@ -10,14 +10,27 @@ import { depthBuffer, fitPose, headBuffer, headSurface } from "./surface.js";
 const GRAZING = 0.15, SQUARE = 0.6, DEPTH_SLACK = 0.025, RIM = [0.008, 0.03], HAIR = 0.15, OPAQUE = 4, OPEN_MOUTH = 0.15;
 const MAX_YAW = 60, MAX_PITCH = 50, MIN_FACE_PIXELS = 48, MIN_CHEEK = 0.15;
 const LARGEST_PHOTO = 3072; // pixels of the longer side; more is not in a texture of 512
+const AT_PLACE = 0.06; // widths of the face that landmarks of a texture are from their places in the mean, at most; most have half of it
 const INNER_LIPS = [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191];
 
 const clamp = (x) => Math.min(Math.max(x, 0), 1);
 
-export async function unwrapPhoto(model, image, size) {
+/** A bitmap as a `Picture` with the landmarks of its only face. */
+export async function findFace(model, image) {
   const scale = Math.min(1, LARGEST_PHOTO / Math.max(image.width, image.height));
   const picture = Picture.from({ width: Math.round(image.width * scale), height: Math.round(image.height * scale) }, image);
-  const points = await findLandmarks(model, picture);
+  return { picture, points: await findLandmarks(model, picture) };
+}
+
+/** Whether a face is where the layout has it: then the picture is a texture. */
+export function inLayout({ picture, points }, { places }) {
+  if (picture.width !== picture.height) return false;
+  const across = places.map(([u]) => u), wide = Math.max(...across) - Math.min(...across);
+  const off = points.map(([x, y], k) => Math.hypot(x / picture.width - places[k][0], y / picture.height - places[k][1]));
+  return off.reduce((a, b) => a + b, 0) / off.length < AT_PLACE * wide;
+}
+
+export async function unwrapPhoto(model, { picture, points }, size) {
   return unwrap(picture, points, await findPerson(model, picture, points), size, await loadGeometry());
 }
 
@@ -31,7 +44,14 @@ export function unwrap(picture, points, person, size, shape) {
   refuseHidden(visibility, surface);
   const texture = fillUnobserved(sample(picture, surface, visibility, posed), visibility.map((v) => Math.min(OPAQUE * v, 1)), size).map(clamp);
   const warnings = Math.abs(pose.yaw) > 35 ? ["The head is turned, so the far cheek is only partly seen."] : [];
+  if (mouthOpening(points) > OPEN_MOUTH) warnings.push("The mouth is open; what shows between the lips was left out.");
   return { name: "Your photo", texture, visibility, size, points, outward, warnings };
+}
+
+/** Gap between the inner lips in mouth widths. */
+function mouthOpening(points) {
+  const gap = (a, b) => Math.hypot(...points[a].map((v, c) => v - points[b][c]));
+  return gap(13, 14) / Math.max(gap(78, 308), 1e-6);
 }
 
 function refusePose(pose, points, { width, height }) {
@@ -58,8 +78,7 @@ function refuseHidden(visibility, { size, triangle }) {
 function visibilityMap(surface, points, pose, { width, height }, person, shape) {
   const { size, triangle, x, y, depth, facing } = surface, seen = new Float32Array(size * size);
   const face = depthBuffer(points, shape.triangles), head = headBuffer(surface), slack = DEPTH_SLACK * pose.facePixels;
-  const gap = (a, b) => Math.hypot(...points[a].map((v, c) => v - points[b][c]));
-  const mouth = gap(13, 14) / Math.max(gap(78, 308), 1e-6) > OPEN_MOUTH ? INNER_LIPS.map((k) => shape.places[k]) : null;
+  const mouth = mouthOpening(points) > OPEN_MOUTH ? INNER_LIPS.map((k) => shape.places[k]) : null;
   for (let k = 0; k < seen.length; k++) {
     if (mouth && within(mouth, (k % size + 0.5) / size, (Math.floor(k / size) + 0.5) / size)) continue;
     const squarely = clamp((facing[k] - GRAZING) / (SQUARE - GRAZING)), shown = person(x[k], y[k]);

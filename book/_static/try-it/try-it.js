@@ -3,7 +3,7 @@
 import { PhotoError } from "./landmarks.js";
 import { loadGeometry } from "./layout.js";
 import { Model, at, difference, fetched, ownTexture, painted, pixels, planes, shipped } from "./model.js";
-import { unwrapPhoto } from "./photo.js";
+import { findFace, inLayout, unwrapPhoto } from "./photo.js";
 import { readShape, withShape } from "./record.js";
 import { headShape, headVertices } from "./shape.js";
 
@@ -60,11 +60,11 @@ function build() {
     button.addEventListener("click", () => choose(() => person(face), button));
     choices.append(button);
   }
-  const photo = (chosen) => choose(async () => photographed(await createImageBitmap(chosen)));
+  const own = (source) => (chosen) => choose(() => source(chosen));
   choices.append(make("div", { className: "try-own" },
-    file("Your own texture …", (chosen) => choose(() => texture(chosen))),
-    file("Your own photo …", photo),
-    file("Camera …", photo, true)));
+    file("Your own texture …", own(texture)),
+    file("Your own photo …", own(photo)),
+    file("Camera …", own(photo), true)));
   cut.addEventListener("input", () => slide(Number(cut.value)));
   const follow = (event) => {
     const box = pair.getBoundingClientRect();
@@ -147,17 +147,42 @@ async function person(face) {
   return { ...textures, places, told: face.told };
 }
 
-/** Face and head of a photo, whose landmarks and outline tell the shape. */
-async function photographed(image) {
-  const face = await unwrapPhoto(model, image, manifest.resolution), geometry = await loadGeometry();
+/** Face and head of a photo in which a face was found; landmarks and outline tell the shape. */
+async function photographed(found) {
+  const face = await unwrapPhoto(model, found, manifest.resolution), geometry = await loadGeometry();
   return { ...face, ...shaped(headShape(face.points, face.outward, geometry), geometry), unread: " Ears and neck are never read from a photo." };
 }
 
-/** Face and head of a texture, whose record may tell the shape. */
+/** A chosen file as a bitmap. */
+async function decoded(chosen) {
+  try {
+    return await createImageBitmap(chosen);
+  } catch {
+    throw new PhotoError(`${chosen.name} is no picture that this browser can read: choose a JPEG or a PNG.`);
+  }
+}
+
+/** Face and head of a texture, whose record may tell the shape. What is no texture is read as a photo, which is said. */
 async function texture(chosen) {
-  const face = ownTexture(await createImageBitmap(chosen), chosen.name, manifest.resolution), geometry = await loadGeometry();
+  const image = await decoded(chosen), geometry = await loadGeometry();
   const shape = readShape(new Uint8Array(await chosen.arrayBuffer()), geometry);
-  return shape ? { ...face, ...shaped(shape, geometry) } : { ...face, told: manifest.base };
+  if (shape && image.width === image.height) return { ...ownTexture(image, chosen.name, manifest.resolution), ...shaped(shape, geometry) };
+  const said = `${chosen.name} is no texture in the head layout, so it was read as a photo.`;
+  try {
+    const found = await findFace(model, image);
+    if (inLayout(found, geometry)) return { ...ownTexture(image, chosen.name, manifest.resolution), told: manifest.base };
+    const face = await photographed(found);
+    return { ...face, warnings: [said, ...face.warnings] };
+  } catch (error) {
+    throw error instanceof PhotoError ? new PhotoError(`${said} ${error.message}`) : error;
+  }
+}
+
+/** Face and head of a photo; what looks like a texture is one only for whoever says so. */
+async function photo(chosen) {
+  const found = await findFace(model, await decoded(chosen)), face = await photographed(found);
+  const said = "This picture looks like a texture in the head layout: if it is one, choose it as your own texture.";
+  return inLayout(found, await loadGeometry()) ? { ...face, warnings: [...face.warnings, said] } : face;
 }
 
 const shaped = (shape, geometry) => ({
@@ -219,14 +244,14 @@ window.selfTest = async () => {
   if (!manifest?.model) return `${manifest ? "NOT TESTED: " : ""}${trouble.textContent}`;
   try {
     await (ready ?? begin("wasm"));
-    return unwrapPhoto ? await testPhoto() : "";
+    return await testPhoto() || await testKinds();
   } catch (error) { return error.message; }
 };
 
 /** The astronaut's photo as this page reads it, against what the package reads: landmarks, texture, head; "" or what is wrong. */
 async function testPhoto() {
   const image = await fetched("photo.png"), { points } = await (await fetch(at("photo.json"))).json();
-  const face = await photographed(image), places = await placesOf("photo-head.bin"), before = last;
+  const face = await photographed(await findFace(model, image)), places = await placesOf("photo-head.bin"), before = last;
   const mean = meanDistance(face.points.flatMap((p) => [p[0], p[1], 0]), points.flatMap((p) => [p[0], p[1], 0]));
   const off = meanDistance(face.places, places), ours = await shipped({ texture: "photo-texture.png", visibility: "photo-seen.png" }, manifest.resolution);
   const [seen, colours] = ["visibility", "texture"].map((name) => difference(face[name], ours[name]).mean);
@@ -238,6 +263,21 @@ async function testPhoto() {
   for (const [name, other] of [["a photo's", face], ["the base", { ...face, places: null }], ["a face's", before.face]]) {
     show(other, before.result);
     if (!await takes(other.places ?? baseHead)) return `the page does not show ${name} head`;
+  }
+  return "";
+}
+
+/** Whether a photo, a texture and what is neither are told apart when they are chosen as a texture; "" or what is wrong. */
+async function testKinds() {
+  const chosen = async (name) => new File([await (await fetch(at(name))).blob()], name);
+  const face = await texture(await chosen("photo.png"));
+  if (!face.points || !/no texture.*read as a photo/.test(face.warnings.join(" "))) return "a photo is taken for a texture";
+  for (const { texture: name } of manifest.faces) {
+    if ((await texture(await chosen(name))).points) return `the texture ${name} is taken for a photo`;
+  }
+  for (const wrong of [new File(["no picture"], "notes.txt"), new File([], "empty.png")]) {
+    const said = await texture(wrong).catch((error) => error.message);
+    if (!`${said}`.startsWith(`${wrong.name} is no picture`)) return `${wrong.name} is answered by: ${said}`;
   }
   return "";
 }
