@@ -53,7 +53,8 @@ grade: $(INSTALLED) ## fill a grading sheet from the notebooks that students han
 # it showed; nbval runs the committed notebook and compares with that. So a chapter that no longer
 # runs fails, and so does one whose results depend on luck. Then the pages are made of that, with the
 # model in its page, and opened in Chromium, if there is one: a page that a reader could not use fails
-# too. After `make book PROFILE=smoke` chapters and pages are there, and neither is made again.
+# too. After `make book PROFILE=smoke` chapters and pages are there, and neither is made again. Two chapters run at a
+# time, and two pages are open, where there are cores and memory for it.
 test: $(INSTALLED) $(NODE) $(WEB) ## the unit tests, every chapter twice in the smoke profile, its pages in a browser (ARGS= for pytest)
 	$(RUN) -m pytest -n 2 $(ARGS)
 	$(RUN) book/tools/execute.py --profile smoke
