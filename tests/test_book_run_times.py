@@ -10,6 +10,7 @@ from project import ROOT, BookError, chapters
 
 SOURCES = chapters()
 RECORD = {"seconds": 197.0, "peak_memory": 2048, "device": "CPU", "cores": 2, "torch": "2.11", "commit": "abc", "key": "x"}
+RECORD |= {"threads": None, "at_a_time": 1}
 
 
 def ran(folder, profile, **changes):
@@ -37,6 +38,15 @@ def test_the_page_has_a_column_for_every_profile_with_figures_and_names_those_wi
     both = run_times.table({"ch01": "Data"}, ran(tmp_path, "gpu", device="Tesla T4", seconds=30))
     assert "`cpu`, 2 cores, CPU | `gpu`, 2 cores, Tesla T4 |" in both and "3.3 min, 2.0 GB | 30 s, 2.0 GB |" in both
     assert "yet" not in both and run_times.table({"ch01": "Data"}, {}) == ""
+
+
+def test_times_of_chapters_that_ran_together_say_so_and_are_added_up(tmp_path):
+    together = ran(tmp_path, "cpu", threads=1, at_a_time=2)
+    assert run_times.expected("ch01", "cpu", together).endswith("on 2 cores, 2 chapters at a time with 1 thread each, CPU")
+    costs = {"ch07-your-capture": together["cpu"]["ch01"]}
+    assert "the times of all chapters add up to 3.3 min" in run_times.fill(run_times.MEMORY, {"cpu": costs})
+    alone = {"ch07-your-capture": RECORD}
+    assert "On 2 cores, CPU, all chapters took 3.3 min" in run_times.fill(run_times.MEMORY, {"cpu": alone})
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
