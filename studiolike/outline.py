@@ -100,7 +100,7 @@ def movement(outward: Tensor, resolution: int) -> Tensor:
 
 @lru_cache(4)
 def room(resolution: int) -> Tensor:
-    """By how many cm each place of the base head may be moved, ``(1, N, N)``: face, ears and neck by none, what is near by little."""
+    """By how many cm each place of the base head may be moved, ``(1, N, N)``: face, ears and neck not at all."""
     place = layout.position_map(resolution)
     below = ((place[1:2] - FADE[0]) / (FADE[1] - FADE[0])).clamp(0, 1)
     around = max(1, round(AROUND * resolution))

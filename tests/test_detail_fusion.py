@@ -15,11 +15,11 @@ SIZE = 128
 
 @pytest.fixture(scope="module")
 def truth():
-    """A face under even light, sRGB: detail of one and of many texels, skin from dark to light."""
+    """A face under even light, sRGB: detail of one texel in all channels and of many in each, skin from dark to light."""
     rng = torch.Generator().manual_seed(0)
-    rough = torch.rand(2, 3, SIZE, SIZE, generator=rng)
+    rough = torch.rand(2, 1, SIZE, SIZE, generator=rng)
     wide = F.interpolate(torch.rand(2, 3, 6, 6, generator=rng), (SIZE, SIZE), mode="bicubic", align_corners=True).clamp(0, 1)
-    return linear_to_srgb(0.1 + 0.3 * wide + 0.15 * rough)
+    return linear_to_srgb((0.2 + 0.3 * wide) * (0.75 + 0.5 * rough))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,9 @@ def test_a_smooth_light_on_the_studio_texture_is_taken_off_again(truth, light):
 
 
 def test_a_capture_without_another_light_changes_nothing(truth):
-    assert torch.allclose(fuse(truth, SEEN, truth), truth, atol=2e-3)
+    away = (..., slice(8, -8), slice(8, -8))  # its borders are no seam, as a head's are
+    assert torch.allclose(fuse(truth, SEEN, truth, edges=False), truth, atol=2e-3)
+    assert torch.allclose(fuse(truth, SEEN, truth)[away], truth[away], atol=1e-2)
 
 
 def test_detail_finer_than_the_width_comes_from_the_phone_and_what_is_coarser_does_not(truth, light):
@@ -178,7 +180,7 @@ def shadowed(texture, depth=0.3):
 def skin():
     """Skin with shallow detail and brows that are darker by more than any shadow."""
     rng = torch.Generator().manual_seed(1)
-    fine = 1 + 0.12 * torch.randn(1, 3, SIZE, SIZE, generator=rng).clamp(-2, 2)
+    fine = 1 + 0.12 * torch.randn(1, 1, SIZE, SIZE, generator=rng).clamp(-2, 2).expand(-1, 3, -1, -1)
     brows = sum(region_mask(f"{side}_brow", SIZE) for side in ("left", "right"))
     return linear_to_srgb(0.35 * fine * (1 - 0.85 * brows)), brows[None] > 0.5
 

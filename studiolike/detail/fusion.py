@@ -22,6 +22,8 @@ Nor is a highlight the person's. Shine on lips and skin is thin, and brighter th
 log I by more than G itself does, and a little more, is cut off. On lips, which are wet, little is allowed; on skin more, for
 the ridges of wrinkles are a person's too; in eyes and brows nothing is cut.
 
+What is noise in the phone's detail is left out beforehand, see `noise`.
+
 No filter follows a step to the texel, so along it a thin outline is left, bright on one side and dark on the other. There the
 result is not believed at all, and filled in from what is believed beside it (normalised convolution again).
 """
@@ -40,6 +42,7 @@ from ..errors import InputError
 from ..evaluation.masked import channel_means, masked_blur
 from ..image import blur, in_strips, linear_to_srgb, srgb_to_linear
 from ..layout import FEATURES, region_mask
+from .noise import balance, quieted
 
 # Of the low pass, a standard deviation as a share of the side. It decides whose the middle band is. By PSNR on the split "val"
 # a third of this is best, because the phone's middle band holds shadows too; but there too lies what makes a person: at a third
@@ -66,7 +69,7 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
             result is ``studio``.
         studio: ``(B, 3, H, W)`` sRGB in [0, 1], for example G_studio's picture, enlarged.
         width: standard deviation of the low pass, as a share of the side.
-        edges: whether highlights are cut, and the low pass follows the edges of shadows on skin.
+        edges: whether highlights are cut, noise is kept out, and the low pass follows the edges of shadows on skin.
     Returns:
         ``(B, 3, H, W)`` sRGB in [0, 1].
     Raises:
@@ -77,18 +80,19 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
             f"phone texture {tuple(phone.shape)}, visibility {tuple(visibility.shape)} "
             f"and studio texture {tuple(studio.shape)} must have one batch and one size"
         )
-    sigma, maps, level = width * phone.shape[-1], [phone, visibility, studio], phone.new_zeros(())
+    sigma, maps, level, factor = width * phone.shape[-1], [phone, visibility, studio], phone.new_zeros(()), phone.new_ones(())
     if edges:
         masks = torch.cat([step_mask(phone.shape[-1]), shine_mask(phone.shape[-1])], 1)
         maps.append(masks.to(phone).expand(len(phone), -1, -1, -1))
-        level = _level(*(x[..., ::4, ::4] for x in (phone, visibility, studio)))
+        factor, level = _whole(*(x[..., ::4, ::4] for x in (phone, visibility, studio)))
 
     def part(phone: Tensor, visibility: Tensor, studio: Tensor, *masks: Tensor) -> tuple[Tensor]:
-        before, wanted = _log(phone), _log(studio)
+        before, wanted = _log(phone, factor), _log(studio)
         # squared: texels seen at a grazing angle have unsure colours, and should not spread them
         weight = visibility.square()
         if masks:
             features, shiny = masks[0].split((1, 2), 1)
+            before = quieted(before, srgb_to_linear(phone) + FLOOR / factor, weight, features)
             before = before - _shine(before, wanted, weight, sigma, shiny)
         change = wanted - before
         light = masked_blur(change, weight, sigma)
@@ -109,9 +113,9 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
     return in_strips(part, maps, rows, halo=rows)[0]
 
 
-def _log(texture: Tensor) -> Tensor:
-    """Log light of an sRGB texture."""
-    return (srgb_to_linear(texture) + FLOOR).log()
+def _log(texture: Tensor, factor: Tensor | float = 1.0) -> Tensor:
+    """Log light of an sRGB texture, which is made lighter by a factor first."""
+    return (srgb_to_linear(texture) * factor + FLOOR).log()
 
 
 def _shine(phone: Tensor, studio: Tensor, weight: Tensor, sigma: float, shiny: Tensor) -> Tensor:
@@ -133,9 +137,12 @@ def _steady(light: Tensor, near: float) -> Tensor:
     return torch.exp(-((high + low) / EDGE).square())
 
 
-def _level(phone: Tensor, visibility: Tensor, studio: Tensor) -> Tensor:
-    """The mean change ``(B, 1, 1, 1)`` of a texture, around which the levels of its light lie; the same for all its strips."""
-    return channel_means((_log(studio) - _log(phone)).mean(1, keepdim=True), visibility.square())
+def _whole(phone: Tensor, visibility: Tensor, studio: Tensor) -> tuple[Tensor, Tensor]:
+    """What is the same for all strips of a texture: `noise.balance`, and the mean change ``(B, 1, 1, 1)`` around which the levels
+    of its light lie."""
+    weight = visibility.square()
+    factor = balance(srgb_to_linear(phone), srgb_to_linear(studio), weight)
+    return factor, channel_means((_log(studio) - _log(phone, factor)).mean(1, keepdim=True), weight)
 
 
 def bilateral(x: Tensor, weight: Tensor, guide: Tensor, sigma: float) -> Tensor:
