@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from studiolike.adaptation import AdaptStage, CodeSampler, EncodedCaptures, EncodedPairs
 from studiolike.adaptation.sampling import CODES
-from studiolike.chain import CHAIN
 from studiolike.config import PROFILES, GeneratorConfig, IdentityConfig, PretrainConfig, Profile, profile
 from studiolike.detail import Detailer, make_scheduler
 from studiolike.detail.train import DetailStage
@@ -33,6 +32,7 @@ from studiolike.stylegan2 import Discriminator, Encoder, GameStage, Generator, W
 from studiolike.stylegan2.rebase import fit_mapping
 from studiolike.tone import ToneNet, ToneStage
 from studiolike.training import Stage, fit
+from studiolike.weights import CHAIN
 
 PRECISIONS = {"no": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 PROCESSES = {"paper": 4}  # that share a batch; the other profiles are for one device

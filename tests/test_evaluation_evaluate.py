@@ -27,6 +27,7 @@ from studiolike.evaluation import (
 from studiolike.evaluation.table import HIGHER_IS_BETTER
 from studiolike.features import IdentityNet
 from studiolike.image import linear_to_srgb, srgb_to_linear
+from studiolike.weights import Choice
 
 SIDE = 32
 
@@ -266,6 +267,7 @@ def test_the_chain_is_judged_at_the_size_that_its_detailer_was_trained_at(data, 
         """Changes nothing, with a detailer for smaller textures than any profile has."""
 
         device = torch.device("cpu")
+        choice = Choice("mine", "few")
         detailer = SimpleNamespace(config=SimpleNamespace(resolution=SIDE))
 
         def __call__(self, texture, visibility, resolution, **settings):
@@ -281,3 +283,6 @@ def test_the_chain_is_judged_at_the_size_that_its_detailer_was_trained_at(data, 
     table = recipes.evaluate_chain(profile("gpu"), tmp_path, Chain(), split="val", subjects=2, progress=False)
     assert set(asked) == {SIDE} and len(asked) > 1
     assert len(table.values["chain"]["psnr/observed"]) == 2 * 3
+    assert "Weights of the chain: mine, protocol few." in table.caption()
+    again = EvaluationTable.from_json(table.to_json(tmp_path / "table.json"))
+    assert (again.weights, again.protocol) == ("mine", "few") and again.caption() == table.caption()

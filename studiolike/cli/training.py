@@ -58,6 +58,8 @@ class Evaluate:
     runs: Path = Path("runs")
     weights: str | None = None
     """few, open, a folder written by save_pretrained, or a run of studiolike train; default: the released weights"""
+    protocol: Literal["few", "open"] | None = None
+    """of all networks that learnt from studio textures; default: open, or few if that is all that a run has"""
     split: Literal["test", "val"] = "test"
     """test for what is reported, val for choosing settings"""
     subjects: int | None = None
@@ -74,7 +76,7 @@ class Evaluate:
         from ..pipeline import StudioPipeline
 
         settings, device = profile(self.profile), find_device(self.device)
-        pipe = StudioPipeline.chosen(self.weights, device)
+        pipe = StudioPipeline.chosen(self.weights, device, protocol=self.protocol)
         if self.photos:
             from ..evaluation.photos import photo_identity
 

@@ -108,6 +108,7 @@ class EvaluationTable:
         kid: per method, against ``kid_reference``.
         networks: which network measured which metric; two tables with different networks must not be mixed.
         resolution: side at which everything was compared. device: where it was measured.
+        weights: name of the chain's, if a chain was measured. protocol: which its networks were trained under, if that is known.
     """
 
     rows: np.ndarray
@@ -120,6 +121,8 @@ class EvaluationTable:
     networks: dict[str, str] = field(default_factory=dict)
     resolution: int = 0
     device: str = ""
+    weights: str = ""
+    protocol: str = ""
 
     @property
     def methods(self) -> list[str]:
@@ -303,7 +306,9 @@ class EvaluationTable:
         return (
             f"{len(self.rows)} captures of {len(np.unique(self.subject))} subjects at {self.resolution}², "
             f"mean [95 % interval over subjects, each on its own], measured on {self.device or 'cpu'}. "
-            f"Networks: {networks or 'none'}." + (f" KID (± over subsets) against {self.kid_reference}." if self.kid else "")
+            + (f"Weights of the chain: {self.weights}, protocol {self.protocol or 'unknown'}. " if self.weights else "")
+            + f"Networks: {networks or 'none'}."
+            + (f" KID (± over subsets) against {self.kid_reference}." if self.kid else "")
         )
 
     def to_json(self, path: str | Path) -> Path:
@@ -320,6 +325,8 @@ class EvaluationTable:
             "networks": self.networks,
             "resolution": self.resolution,
             "device": self.device,
+            "weights": self.weights,
+            "protocol": self.protocol,
             "summary": {m: {k: dataclasses.asdict(e) for k, e in c.items()} for m, c in self.summary().items()},
         }
         with atomic(path) as temporary:
@@ -340,6 +347,7 @@ class EvaluationTable:
             values = {m: {k: np.asarray(v, dtype=float) for k, v in c.items()} for m, c in plain["values"].items()}
             measured = {m: KID(**k) for m, k in plain["kid"].items()}
             rest = {k: plain[k] for k in ("kid_reference", "networks", "resolution", "device")}
+            rest |= {k: plain.get(k, "") for k in ("weights", "protocol")}  # older files do not tell
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is not an evaluation table; make one with  studiolike evaluate") from error
         return cls(rows=rows, subject=subject, severity=severity, tone=tone, values=values, kid=measured, **rest)

@@ -54,7 +54,7 @@ def evaluate_chain(
     def chain(texture: Tensor, visibility: Tensor) -> Tensor:
         return pipe(texture, visibility, resolution=size, seed=seed).texture  # as `convert` does it
 
-    return evaluate(
+    table = evaluate(
         bound(StudioReference.from_set(data)) | {"chain": chain},
         data,
         rows,
@@ -65,3 +65,6 @@ def evaluate_chain(
         seed=seed,
         progress=progress,
     )
+    if pipe.choice is not None:
+        table.weights, table.protocol = pipe.choice.name, pipe.choice.protocol or ""
+    return table
