@@ -263,6 +263,15 @@ def test_a_short_look_agrees_with_the_whole_evaluation_and_reads_the_validation_
 def test_the_chain_is_judged_at_the_size_that_its_detailer_was_trained_at(data, net, monkeypatch, tmp_path):
     asked = []
 
+    class Far(torch.nn.Module):
+        """A distance that is 7 wherever something was seen."""
+
+        name = "far"
+
+        def forward(self, a, b):
+            asked.append(a.shape[-1])
+            return torch.full((len(a),), 7.0)
+
     class Chain:
         """Changes nothing, with a detailer for smaller textures than any profile has."""
 
@@ -280,9 +289,11 @@ def test_the_chain_is_judged_at_the_size_that_its_detailer_was_trained_at(data, 
 
     monkeypatch.setattr("studiolike.recipes.evaluation.make_set", make_set)
     monkeypatch.setattr("studiolike.recipes.evaluation.weights", SimpleNamespace(load=lambda name: net))
+    monkeypatch.setattr("studiolike.features.lpips_where_present", Far)
     table = recipes.evaluate_chain(profile("gpu"), tmp_path, Chain(), split="val", subjects=2, progress=False)
     assert set(asked) == {SIDE} and len(asked) > 1
     assert len(table.values["chain"]["psnr/observed"]) == 2 * 3
+    assert (table.values["chain"]["lpips/observed"] >= 7).all() and "lpips: far@" in table.caption()
     assert "Weights of the chain: mine, protocol few." in table.caption()
     again = EvaluationTable.from_json(table.to_json(tmp_path / "table.json"))
     assert (again.weights, again.protocol) == ("mine", "few") and again.caption() == table.caption()

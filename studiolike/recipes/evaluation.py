@@ -29,7 +29,7 @@ def evaluate_chain(
     seed: int = 0,
     progress: bool = True,
 ) -> EvaluationTable:
-    """Chain against the simple rivals, on subjects of one split of ``config``.
+    """Chain against the simple rivals, on subjects of one split of ``config``; with LPIPS where its trunk is present.
 
     Args:
         pipe: the chain, on the device to measure on; default the released weights on the CPU.
@@ -40,8 +40,10 @@ def evaluate_chain(
         seed: of the diffusion noise and of KID's subsets.
     """
     from ..evaluation import StudioReference, bound, evaluate
+    from ..features import lpips_where_present
     from ..pipeline import StudioPipeline
 
+    lpips = lpips_where_present()  # a damaged file is told now, not after the data are made
     pipe = pipe or StudioPipeline.released()
     size = pipe.detailer.config.resolution
     config = dataclasses.replace(config or profile.data, detail_resolution=size)
@@ -59,6 +61,7 @@ def evaluate_chain(
         data,
         rows,
         eval_net=weights.load("identity_eval"),
+        lpips=lpips,
         reference_subjects=None if split == "test" else torch.zeros(0, dtype=torch.long),
         batch=16,
         device=pipe.device,
