@@ -127,7 +127,7 @@ class FewShotLaboratory:
         self.settings, self.data, self.device = settings, data, device
         names = ("g_phone", "d_phone", "encoder", "identity")
         self.g_phone, self.d_phone, self.encoder, self.identity = (weights.load(n, device=device) for n in names)
-        self.judge = weights.load("identity_eval")  # no loss has seen it
+        self.judge = weights.load("identity_eval", device=device)  # no loss has seen it
         self.reference = StudioReference.from_set(data)
         self.bank = CodeBank.open(weights.weights_dir() / "bank.safetensors")
         shown = permitted(data, "few", watch=True)  # reading any other studio texture through this raises
@@ -213,7 +213,13 @@ class FewShotLaboratory:
         methods = {name: (lambda *_, made=made: made) for name, made in results.items()}
         methods = (bound(self.reference) if rivals else {}) | methods
         nobody = torch.zeros(0, dtype=torch.long)
-        options = {"eval_net": self.judge, "batch": len(rows), "regions": regions, "reference_subjects": nobody}
+        options = {
+            "eval_net": self.judge,
+            "batch": len(rows),
+            "regions": regions,
+            "reference_subjects": nobody,
+            "device": self.device,
+        }
         return evaluate(methods, self.data, rows, **options)
 
     def one_person(self, lights: int = 6, seed: int = 7_000_000) -> PhoneCapture:
