@@ -36,6 +36,9 @@ PAPER, OURS = (
     ("adv", "percp", "face_id", "recons"),
     ("recons_detail", "low_light", "invariance", "other_light"),
 )  # terms of the generator
+STRONG = 50  # times L_faceID: far too much of it
+TOO_STRONG = f"L_faceID × {STRONG}"  # what a run with it is called
+RECITED = 4  # studio textures that a careless discriminator learns by heart
 
 
 # --------------------------------------------------------------------------- what "after 8" touches
@@ -237,10 +240,10 @@ class FewShotLaboratory:
             "no other captures": {"other_light": 0.0},
             "no L_faceID": {"identity": 0.0},
             "no L_faceID, L_percp": {"identity": 0.0, "perceptual": 0.0},
-            "L_faceID × 50": {"identity": 50 * self.live.identity},
+            TOO_STRONG: {"identity": STRONG * self.live.identity},
         }
 
     def careless(self) -> dict[str, object]:
-        """Settings under which D recites: four textures, no augmentation, nothing frozen, and no term but L_adv."""
+        """Settings under which D recites: `RECITED` textures, no augmentation, nothing frozen, and no term but L_adv."""
         terms = ("identity", "perceptual", "recons", "recons_detail", "low_light", "invariance", "other_light")
-        return dict.fromkeys(terms, 0.0) | {"studio": self.studio[:4], "augment": 0.0, "freeze_d": 0}
+        return dict.fromkeys(terms, 0.0) | {"studio": self.studio[:RECITED], "augment": 0.0, "freeze_d": 0}
