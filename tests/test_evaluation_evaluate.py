@@ -297,3 +297,16 @@ def test_the_chain_is_judged_at_the_size_that_its_detailer_was_trained_at(data, 
     assert "Weights of the chain: mine, protocol few." in table.caption()
     again = EvaluationTable.from_json(table.to_json(tmp_path / "table.json"))
     assert (again.weights, again.protocol) == ("mine", "few") and again.caption() == table.caption()
+
+
+def test_a_table_of_one_person_has_dashes_where_there_is_no_interval(data, net):
+    table = evaluate(
+        {"nothing": lambda t, v: t, "mean": lambda t, v: t.mean((2, 3), keepdim=True).expand_as(t)},
+        data,
+        data.captures("val")[:2],
+        eval_net=net,
+        reference_subjects=torch.zeros(0),
+    )
+    for text in (table.markdown(), table.versus("mean"), table.tones()):
+        assert "inf" not in text and "nan" not in text
+    assert "[–]" in table.markdown() and "[–]" in table.tones()

@@ -256,7 +256,7 @@ class EvaluationTable:
             for metric in metrics:
                 estimate = summary[method][metric]
                 bold = "**" if best[metric] == method else ""
-                interval = f" [{estimate.low:.{digits}g}, {estimate.high:.{digits}g}]" if estimate.n else ""
+                interval = estimate.interval(f".{digits}g")
                 cells.append(f"{bold}{estimate.mean:.{digits}g}{bold}{interval}" if estimate.n else "–")
             cells += [str(kid[method]) if method in kid else "–"] if kid else []
             lines.append("| " + " | ".join([method, *cells]) + " |")
@@ -281,7 +281,7 @@ class EvaluationTable:
             for rival in rivals:
                 told = judged[rival, metric]
                 bold = "**" if told.word == BETTER else ""
-                cells.append(f"{bold}{told}{bold} ({told.difference.mean:+.2g})")
+                cells.append(f"{bold}{told}{bold} ({known(told.difference.mean, '+.2g')})")
             lines.append(f"| {(labels or {}).get(metric, self.label(metric))} | " + " | ".join(cells) + " |")
         foot = (
             f"In brackets: mean paired difference, {method} − rival. Words: sign-flip test over subjects at 5 %, the "
@@ -297,7 +297,7 @@ class EvaluationTable:
         lines.append("|---|" + "---|" * (len(names) + 1))
         for method, means in found.items():
             cells = [f"{means[k]:.3g}" if k in means else "–" for k in names]
-            lines.append(f"| {method} | " + " | ".join(cells) + f" | {self.tone_gap(method, metric, groups):.2f} |")
+            lines.append(f"| {method} | " + " | ".join(cells) + f" | {known(self.tone_gap(method, metric, groups), '.2f')} |")
         return with_minus("\n".join(lines)) + "\n\nSubjects in three groups of skin tone (terciles), tone 1 the lightest.\n"
 
     def caption(self) -> str:
@@ -351,6 +351,11 @@ class EvaluationTable:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is not an evaluation table; make one with  studiolike evaluate") from error
         return cls(rows=rows, subject=subject, severity=severity, tone=tone, values=values, kid=measured, **rest)
+
+
+def known(value: float, spec: str) -> str:
+    """A number, or a dash where there was nothing to measure."""
+    return "–" if math.isnan(value) else f"{value:{spec}}"
 
 
 def _safe(x):

@@ -34,7 +34,7 @@ def evaluate_chain(
     Args:
         pipe: the chain, on the device to measure on; default the released weights on the CPU.
         split: "test" for what is reported; "val" for choosing settings, without KID, which needs other people's textures.
-        subjects: how many of the split, default all.
+        subjects: how many of the split, at least 1, default all.
         config: the data to measure on, default the profile's own; its textures are made in the size that the
             detailer was trained at: what is finer would be the phone's, whoever is judged.
         seed: of the diffusion noise and of KID's subsets.
@@ -49,12 +49,12 @@ def evaluate_chain(
     config = dataclasses.replace(config or profile.data, detail_resolution=size)
     data = make_set(config, Path(runs) / "data", detailed=True, test=True, progress=progress)
     rows = data.captures(split)
-    if subjects:
+    if subjects is not None:
         people = data.subjects(split)[:subjects]
         rows = rows[torch.isin(torch.as_tensor(data.subject)[rows], people)]
 
     def chain(texture: Tensor, visibility: Tensor) -> Tensor:
-        return pipe(texture, visibility, resolution=size, seed=seed).texture  # as `convert` does it
+        return pipe(texture, visibility, resolution=size, seed=seed).texture  # as `convert`, but in the tone that is read
 
     table = evaluate(
         bound(StudioReference.from_set(data)) | {"chain": chain},
