@@ -184,7 +184,7 @@ figures.show(
 # $$ (eq-ch01-light)
 #
 # The factor 4 makes $E = 1$ where nothing is blocked and white light of strength 1 comes from everywhere.
-# The second term is a hard key light, a lamp or the sun in direction $\omega_K$ with strength $K$ and cast shadow $S$ (0 in the shadow, 1 outside); it is present in about three captures of five.
+# The second term is a hard key light, a lamp or the sun in direction $\omega_K$ with strength $K$ and cast shadow $S$ (0 in the shadow, 1 outside); it is present in {glue:text}`ch01_key:.0f` % of the captures.
 # The studio has one light for everybody, a uniform dome, and one exposure.
 #
 # The second figure has six subjects, evenly spaced in skin tone, once in the studio and once by phone.
@@ -458,12 +458,12 @@ notebook.table_of(
 # One photograph proves nothing about all photographs, and numbers inside a range do not make a picture real.
 # By eye, the differences are:
 #
-# - **Coverage.** A face mesh reaches as far as the face, and half of our captures are cut to that oval; the other half, films from two or three sides, also see ears, hair and neck. A real photo lies between: beside the oval it shows hair and the sides of the head, on a shape that landmarks do not tell.
+# - **Coverage.** A face mesh reaches as far as the face, and {glue:text}`ch01_single:.0f` % of our captures are cut to that oval; the others, films from two or three sides, also see ears, hair and neck. A real photo lies between: beside the oval it shows hair and the sides of the head, on a shape that landmarks do not tell.
 # - **Features.** Real eyes, brows and lips are sharper, more varied and better attached to the face than painted ones. The synthetic eye is the weakest part.
 # - **Shape and expression.** Our heads are neutral. A smile moves skin, opens lips, bares teeth and makes folds; the generator knows nothing of it.
 # - **Skin.** Ours has pores, marks and blotches in layers, but no real person's history; at high resolution it looks painted.
 # - **Things.** A few captures wear glasses or loose strands of hair. No make-up beyond lipstick, jewellery, head-wear (only its shadow), headset or microphone.
-# - **Light.** Half of it comes from measured environments with their suns, half from a few broad lobes and one key, all infinitely far away. No bounce from clothes, no lamp near the face, one hard source at a time.
+# - **Light.** Of the captures {glue:text}`ch01_places:.0f` % have the light of measured environments with their suns, the others that of a few broad lobes and one key, all infinitely far away. No bounce from clothes, no lamp near the face, one hard source at a time.
 # - **Camera.** One error model for all phones. Beauty filters, local tone mapping and motion blur are missing, and the astronaut was photographed with studio light.
 #
 # ## Who is in the data
@@ -586,6 +586,7 @@ notebook.tell("ch01", portraits.face_share())
 notebook.tell("ch01", domains.registration_numbers(registered))
 notebook.tell("ch01", portraits.skin_numbers(data, measured, groups))
 notebook.tell("ch01", domains.capture_numbers(data, uneven))
+notebook.tell("ch01", domains.habits())
 notebook.tell("ch01", domains.shortcut_numbers(grades))
 notebook.tell("ch01", domains.diversity_numbers(apart, line_up))
 sd_lights, sd_people = lab.light_against_people(many, everybody)
@@ -801,7 +802,7 @@ ch01.check_exponent(exponent)
 # ```{exercise-start} Research: a third camera
 # :label: ex-ch01-views
 # ```
-# Half of our captures are one photograph, and a quarter of the films miss one side.
+# Many of our captures are one photograph, and some films miss one side.
 # How much would the observed share of the ears rise if the phone went right around the head?
 # Which region stays a hole, and why does more filming not help there?
 # ```{exercise-end}

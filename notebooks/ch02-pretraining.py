@@ -259,8 +259,8 @@ figures.show(
 # Once, between warm-up and game, we therefore choose the basis of W anew, along the $n$ principal components of the codes {cite}`harkonen2020ganspace`, which changes no picture; an exercise shows why it is needed.
 # {glue:text}`ch02_explained:.1f` % of the variance of the codes can be said so, by one row for all layers.
 #
-# **One step.** The two stages that trained the released network run here as well, from scratch and for a few steps each: the warm-up, and the game, which begins at the vertical line of the first figure.
-# It is the same code, only stopped early.
+# **One step.** Both stages of pre-training run here, from scratch and for a few steps each: the warm-up, and the game, which begins at the vertical line of the first figure.
+# It is the code that trained the released network, only stopped early.
 
 # %%
 for part in (losses.discriminator_loss, losses.generator_loss, losses.r1_penalty):
@@ -294,8 +294,8 @@ figures.show(
 
 # %% [markdown]
 # The live network has seen {glue:text}`ch02_live` images.
-# The released one, started {glue:text}`ch02_card_start`, has seen {glue:text}`ch02_card_images` in {glue:text}`ch02_card_minutes:.0f` minutes on {glue:text}`ch02_card_device`.
-# Its data were: {glue:text}`ch02_card_data`.
+# The released one learnt from {glue:text}`ch02_card_history`.
+# The last {glue:text}`ch02_card_images` images took {glue:text}`ch02_card_minutes:.0f` minutes on {glue:text}`ch02_card_device`.
 # Those facts come from its card, which travels with the weights.
 # The losses of a GAN say little: they measure a contest, not quality.
 # From here on we look at the released network.
@@ -617,7 +617,6 @@ figures.show(
 
 # %% tags=["remove-cell"]
 # The numbers that the text quotes.
-start = card.get("started_from")
 first = codes_of(encoder, g_phone, real, seen, passes=1)
 nobody = decode(g_phone, g_phone.expand(g_phone.w_mean[None])).expand_as(real)
 rebuilt = decode(g_phone, all_codes[known])
@@ -639,10 +638,7 @@ notebook.tell(
         "card_images": card["images"],
         "card_minutes": card["seconds"] / 60,
         "card_device": card["device"].replace(" 1 threads", " one thread"),
-        "card_data": card["data"],
-        "card_start": f"from weights that had seen {start['images']} images before"
-        if start
-        else "from scratch",
+        "card_history": pretraining.history(card),
         "psnr_known": psnr(rebuilt, all_texture[known], all_visibility[known]).mean(),
         "psnr_unseen": psnr(redone, real, seen).mean(),
         "psnr_first": psnr(decode(g_phone, first), real, seen).mean(),

@@ -182,7 +182,7 @@ figures.show(
 #
 # We take people of the split "val", whom no network has learnt from, one capture each.
 # To learn what happens in unobserved regions, we need to know what is there.
-# So we *hide one side*: every texel with $u < 0.38$ counts as unobserved, as if the phone had never gone around to that side.
+# So we *hide one side*: every texel with $u <$ {glue:text}`ch03_hidden_below:g` counts as unobserved, as if the phone had never gone around to that side.
 # Its texels are kept aside as truth.
 # An inversion sees the third row of the figure and nothing else; the last row is only measured against.
 
@@ -204,8 +204,8 @@ figures.show(
 # %% [markdown]
 # The inversions differ in the space, the weight of the prior, and how long they run.
 # "Encoder" is where they all start.
-# "W+" is our default, "W+ tight" has thirty times its prior, "W+ free" none, and "W+ long" none either, and four times the steps; "W+ features" adds the feature distance.
-# Adam {cite}`kingma2015adam`, in the whitened coordinates where its steps are alike along every axis, is the rival: from the same codes, and from the mean code with ten times as many steps.
+# "W+" is our default, "W+ tight" has {glue:text}`ch03_tight_times` times its prior, "W+ free" none, and "W+ long" none either, and {glue:text}`ch03_long_times` times the steps; "W+ features" adds the feature distance.
+# Adam {cite}`kingma2015adam`, in the whitened coordinates where its steps are alike along every axis, is the rival: from the same codes, and from the mean code with {glue:text}`ch03_adam_times` times as many steps.
 # "Mean code" is no inversion at all: everybody gets $\bar w$.
 # What does not beat it has not looked at the capture.
 #
@@ -239,7 +239,7 @@ figures.show(
 # {glue:text}`ch03_steps` quasi-Newton steps in W+ bring them to {glue:text}`ch03_newton:.1f` dB, as many of Adam to {glue:text}`ch03_adam:.1f` dB; the last step still gains {glue:text}`ch03_last_step:.2f` dB.
 # Nor does a figure of decibels show how likely the codes are: the encoder's have a prior energy of {glue:text}`ch03_start_energy:.1f`, quasi-Newton steps end at {glue:text}`ch03_newton_energy:.1f`, Adam's at {glue:text}`ch03_adam_energy:.1f`.
 # Directions that no pixel sees cost nothing to undo, but only a method that knows the curvature takes steps long enough to do it.
-# Adam from the mean code, for ten times as many steps, ends at {glue:text}`ch03_adam_long:.1f` dB; our descent {glue:text}`ch03_reached` steps.
+# Adam from the mean code, for {glue:text}`ch03_adam_times` times as many steps, ends at {glue:text}`ch03_adam_long:.1f` dB; our descent {glue:text}`ch03_reached` steps.
 #
 # ## Before and after translation
 #
@@ -272,7 +272,7 @@ notebook.table_of(["measure", *codes], drawn.measures_rows(measures))
 #
 # - W+ without prior minus W, before translation: {glue:text}`ch03_freedom` dB, so {glue:text}`ch03_freedom_words`.
 # - W+ with the default prior minus W+ without, after translation: {glue:text}`ch03_prior_effect` dB, so {glue:text}`ch03_prior_words`. And {glue:text}`ch03_tight_words`: {glue:text}`ch03_tight_effect` dB.
-# - Four times the steps without a prior reach {glue:text}`ch03_recon_long:.1f` dB before translation; after it, that {glue:text}`ch03_longer_words` compared with the default ({glue:text}`ch03_longer` dB).
+# - Without a prior, {glue:text}`ch03_long_times` times the steps reach {glue:text}`ch03_recon_long:.1f` dB before translation; after it, that {glue:text}`ch03_longer_words` compared with the default ({glue:text}`ch03_longer` dB).
 # - The whole descent, compared with the encoder's code it started from, {glue:text}`ch03_descent_words` after translation ({glue:text}`ch03_descent` dB).
 # - The feature distance changes {glue:text}`ch03_features_before` dB before translation and {glue:text}`ch03_features_after` dB after it, and the perceptual distance to the true studio texture from {glue:text}`ch03_pixels_perceptual:.3f` to {glue:text}`ch03_features_perceptual:.3f`, at the price of one more network in every step.
 # - The default code {glue:text}`ch03_information_words` the mean code after translation ({glue:text}`ch03_information` dB).
@@ -295,7 +295,7 @@ figures.show(
 
 # %% [markdown]
 # The right plot says where the freedom is spent.
-# A sample has energy 1 in every row; the free codes have {glue:text}`ch03_energy_free:.1f` on average, after four times the steps {glue:text}`ch03_energy_long:.1f`, those with the default prior {glue:text}`ch03_energy_wplus:.1f`, those in W {glue:text}`ch03_energy_w:.1f`.
+# A sample has energy 1 in every row; the free codes have {glue:text}`ch03_energy_free:.1f` on average, after {glue:text}`ch03_long_times` times the steps {glue:text}`ch03_energy_long:.1f`, those with the default prior {glue:text}`ch03_energy_wplus:.1f`, those in W {glue:text}`ch03_energy_w:.1f`.
 # G_studio was fine-tuned on the encoder's codes, of captures that were disturbed a little before the encoder saw them ({ref}`ch04`).
 # Codes further out explain light and person by directions that it never met, which is why the chain stops at the encoder.
 # Compared with stopping there, the default descent {glue:text}`ch03_descent_words` after translation.
@@ -435,7 +435,7 @@ figures.show(
 #
 # | statement | whose | measured here | verdict |
 # | --- | --- | --- | --- |
-# | W+ gives near-perfect reconstruction | the authors state it | {glue:text}`ch03_recon_free:.1f` dB without prior, {glue:text}`ch03_recon_long:.1f` dB after four times the steps; we ask for {glue:text}`ch03_limit:.0f` | {glue:text}`ch03_perfect` at this size of network and of data |
+# | W+ gives near-perfect reconstruction | the authors state it | {glue:text}`ch03_recon_free:.1f` dB without prior, {glue:text}`ch03_recon_long:.1f` dB after {glue:text}`ch03_long_times` times the steps; we ask for {glue:text}`ch03_limit:.0f` | {glue:text}`ch03_perfect` at this size of network and of data |
 # | W+ without prior ≥ W+ with prior ≥ W, before translation | our inference | {glue:text}`ch03_recon_free:.1f`, {glue:text}`ch03_recon_wplus:.1f`, {glue:text}`ch03_recon_w:.1f` dB | {glue:text}`ch03_ranking` |
 # | The best inversion before translation is not the best after it | our inference | winners: {glue:text}`ch03_best_before` and {glue:text}`ch03_best_after` | they {glue:text}`ch03_differs` |
 # | The prior helps after translation | our inference | {glue:text}`ch03_prior_effect` dB | {glue:text}`ch03_prior_words` |

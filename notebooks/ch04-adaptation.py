@@ -94,7 +94,7 @@ from IPython.display import Markdown, display
 from studiolike import adaptation, recipes, weights
 from studiolike.chapters import adaptation as shown
 from studiolike.chapters import figures, notebook
-from studiolike.experiments.few_shot import FewShotLaboratory, two_readings
+from studiolike.experiments.few_shot import RECITED, FewShotLaboratory, two_readings
 from studiolike.stylegan2 import losses
 
 settings = recipes.chapter_profile(profile)
@@ -193,7 +193,7 @@ for function in (losses.discriminator_loss, losses.r1_penalty):
 # ## Which layers train: two readings of "after 8"
 #
 # The authors freeze everything up to 8×8, because identity lives in the coarse layers.
-# Whether the 8×8 block itself trains, we do not know: here `train_from` is one integer, and 8 trains the blocks of 16×16 and above.
+# Whether the 8×8 block itself trains, we do not know: here `train_from` is one integer, and {glue:text}`ch04_train_from` trains the blocks of {glue:text}`ch04_trained_from`² and above.
 #
 # There is a trap.
 # A block computes *features*, from which the next block goes on, and its `toRGB` layer paints them in colour.
@@ -365,24 +365,28 @@ for name in ("losses", "terms"):
 #
 # A face network may be partly sensitive to light.
 # As far as it is, its embedding of G_phone(w) contains some of the capture's light, and a loss that insists on that embedding insists on the light.
-# The run with fifty times $L_\text{faceID}$ moved {glue:text}`ch04_strong_moved:.2f` times as far from G_phone(w) as the run with all terms, and {glue:text}`ch04_strong_light` it.
+# The run with {glue:text}`ch04_strong_times` times $L_\text{faceID}$ moved {glue:text}`ch04_strong_moved:.2f` times as far from G_phone(w) as the run with all terms, and {glue:text}`ch04_strong_light` it.
 #
 # ### What goes wrong: the discriminator recites
 #
-# Give it four studio textures instead of all, no augmentation and no frozen layers, and leave out every other term.
+# Give it {glue:text}`ch04_recited` studio textures instead of all, no augmentation and no frozen layers, and leave out every other term.
 
 # %%
 watch = settings.live_images // 2
 careless = lab.train(watch, **lab.careless())[1]
 logs = {f"ours, {len(lab.studio)} textures": log}
-logs["4 textures,\nno augmentation, no freezing"] = careless
+logs[f"{RECITED} textures,\nno augmentation, no freezing"] = careless
 figures.show(
     shown.opinions_figure(logs, watch + lab.live.batch),
     "The discriminator's mean logit for its training textures, for held-out studio "
     "textures and for generated ones: left our settings, right the careless ones. As "
     "far as the first line lies above the second, it knows its textures by heart.",
 )
-facts = {"gap_ours": shown.gap(log), "gap_careless": shown.gap(careless)}
+facts = {
+    "recited": RECITED,
+    "gap_ours": shown.gap(log),
+    "gap_careless": shown.gap(careless),
+}
 notebook.tell("ch04", facts)
 
 # %% [markdown]

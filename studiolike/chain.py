@@ -27,18 +27,15 @@ from .detail.model import upsample
 from .errors import InputError, WeightsError
 from .image import from_signed, to_signed
 from .inversion import Curvature, Inversion, invert, observed_psnr, resize_observed
-from .protocols import PROTOCOLS
 from .stylegan2 import Encoder, Generator, encode
 from .tone import ToneNet
 from .tone.translation import face_alone, paint, with_mirrored
+from .weights import CHAIN
 
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin
 
 RESOLUTION = 512  # texels of the result, unless another size is asked for
-
-CHAIN = ("g_phone", "encoder", "curvature", "g_studio", "tone", "detailer")  # its networks, by their released names
-INDEX = "model_index.json"  # of a folder that `StudioPipeline.save_pretrained` wrote
 
 
 @dataclass
@@ -81,6 +78,7 @@ class Chain:
         scheduler: a diffusers scheduler with v-prediction, for the detailer.
         curvature: of g_phone, for quasi-Newton steps in `invert`; None: Adam's, of which many more are needed.
         tone: reads how light somebody's skin is; None: G_studio's texture stays as light as it is.
+        choice: whose these networks are, where `released` or `chosen` has loaded them.
     """
 
     g_phone: Generator
@@ -90,6 +88,7 @@ class Chain:
     scheduler: SchedulerMixin | None = None
     curvature: Curvature | None = None
     tone: ToneNet | None = None
+    choice: weights.Choice | None = field(default=None, init=False)
 
     @classmethod
     def released(cls, device: str | torch.device = "cpu", protocol: str = "open", *, detailing: bool = True) -> Self:
@@ -100,38 +99,39 @@ class Chain:
         Raises:
             WeightsError: they are missing or damaged. ProtocolError: unknown protocol.
         """
-        networks = {name: weights.load(name, protocol=protocol, device=device) for name in needed(detailing)}
-        return cls(**networks, scheduler=make_scheduler() if detailing else None)
+        return cls._load(weights.choose(protocol=protocol), device, detailing)
 
     @classmethod
-    def chosen(cls, which: str | Path | None = None, device: str | torch.device = "cpu", *, detailing: bool = True) -> Self:
+    def chosen(
+        cls,
+        which: str | Path | None = None,
+        device: str | torch.device = "cpu",
+        *,
+        protocol: str | None = None,
+        detailing: bool = True,
+    ) -> Self:
         """The chain of the weights that a user names.
 
         Args:
-            which: None: the released weights of the protocol "open". A protocol. A run of ``studiolike train`` (or its
-                ``networks`` folder; "open" goes before "few"); what it has not trained is the released network.
+            which, protocol: see `weights.choose`; all networks are of one protocol, and what a run has not trained is the
+                released network of that protocol.
             detailing: as in `released`.
         Raises:
-            WeightsError: nothing of that kind is there, or it is damaged.
+            WeightsError: nothing of that kind is there, or it is damaged. ProtocolError: see `weights.choose`.
         """
-        if which is None or which in PROTOCOLS:
-            return cls.released(device, protocol=which or "open", detailing=detailing)
-        folder = Path(which)
-        places = [(root, protocol) for protocol in PROTOCOLS for root in (folder, folder / "networks")]
-        own = {
-            name: (root, protocol)
-            for root, protocol in places
-            for name in CHAIN
-            if (weights.folder_of(name, protocol, root) / weights.FILE).is_file()
+        return cls._load(weights.choose(which, protocol), device, detailing)
+
+    @classmethod
+    def _load(cls, choice: weights.Choice, device: str | torch.device, detailing: bool) -> Self:
+        if choice.protocol is None:
+            raise WeightsError(f"'{choice.root}' was written by save_pretrained, which only StudioPipeline reads")
+        networks = {
+            name: weights.load(name, root=choice.root_of(name), protocol=choice.protocol, device=device)
+            for name in needed(detailing)
         }
-        if not own:
-            raise WeightsError(
-                f"no weights in '{which}': name a folder with {INDEX} (written by save_pretrained), a run of "
-                f"studiolike train, or one of {', '.join(PROTOCOLS)}"
-            )
-        found = {name: own.get(name, (None, "open")) for name in needed(detailing)}
-        networks = {name: weights.load(name, root=r, protocol=p, device=device) for name, (r, p) in found.items()}
-        return cls(**networks, scheduler=make_scheduler() if detailing else None)
+        made = cls(**networks, scheduler=make_scheduler() if detailing else None)
+        made.choice = choice
+        return made
 
     @property
     def device(self) -> torch.device:

@@ -21,13 +21,12 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from . import io
+from . import io, weights
 from .capture.video import is_video
 from .device import find_device
 from .errors import InputError, OutputError, StudioError, WeightsError
 from .files import PersonInput, protect, read_person, shown
 from .io import PICTURES, READABLE, check_output, check_size
-from .protocols import PROTOCOLS
 from .record import read_record, record, write_marked
 
 if TYPE_CHECKING:
@@ -142,7 +141,12 @@ def check(command: Convert) -> None:
 
 
 def settings_of(command: Convert) -> dict[str, Any]:
-    """What a result depends on besides its input; written into it, and compared when a folder goes on."""
+    """What a result depends on besides its input; written into it, and compared when a folder goes on.
+
+    Raises:
+        WeightsError, ProtocolError: see `weights.choose`.
+    """
+    choice = weights.choose(command.weights, command.protocol)
     return {
         "size": command.size,
         "detail_steps": command.detail_steps,
@@ -154,7 +158,8 @@ def settings_of(command: Convert) -> dict[str, Any]:
         "seed": command.seed,
         "kind": command.kind,
         # the last name alone: a result goes to other people, and whose home its networks lie in is not their business
-        "weights": None if command.weights is None else Path(command.weights).name,
+        "weights": choice.name if choice.root else None,
+        "protocol": choice.protocol,
     }
 
 
@@ -211,12 +216,12 @@ def run(command: Convert, note: Callable[[str], None] = lambda _: None) -> Outco
 
 def load(command: Convert, device: torch.device) -> Chain:
     """The chain that a command names, and of it only what the command needs: the rest would take longer than a conversion."""
-    from .chain import INDEX, Chain
+    from .chain import Chain
 
     kind = Chain
-    if command.weights is not None and (command.weights / INDEX).is_file():  # such a folder only diffusers reads
+    if weights.choose(command.weights, command.protocol).protocol is None:  # such a folder only diffusers reads
         from .pipeline import StudioPipeline as kind  # type: ignore[assignment]
-    return kind.chosen(command.weights, device, detailing=command.detail_steps > 0)
+    return kind.chosen(command.weights, device, protocol=command.protocol, detailing=command.detail_steps > 0)
 
 
 def unfinished(jobs: list[Job], settings: dict[str, Any], out: Path) -> list[Job]:
@@ -247,12 +252,6 @@ def unfinished(jobs: list[Job], settings: dict[str, Any], out: Path) -> list[Job
     return waiting
 
 
-def protocol_of(weights: Path | None) -> str | None:
-    """Protocol of the weights that a user names; None: their own."""
-    name = "open" if weights is None else str(weights)
-    return name if name in PROTOCOLS else None
-
-
 def convert(pipe, command: Convert, job: Job, person: PersonInput, settings: dict[str, Any], reading: float) -> dict:
     """One face through the pipeline and onto the disk; returns its report."""
     began = time.perf_counter()
@@ -269,7 +268,7 @@ def convert(pipe, command: Convert, job: Job, person: PersonInput, settings: dic
     )
     texture = result.texture[0].cpu()
     sources = result.origin[0].cpu()
-    made = record(seen(person)[0], sources, settings, protocol_of(command.weights))
+    made = record(seen(person)[0], sources, settings, settings["protocol"])
     shape = person.shape if command.shape else None
     write_marked(texture, job.target, made, shape)
     report = {"input": str(job.inputs[0]), "out": str(job.target), **person.facts, "record": made}

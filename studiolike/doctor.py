@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import platform
 import shutil
+from collections.abc import Callable
 from importlib import metadata, util
+from pathlib import Path
+
+from .errors import StudioError, WeightsError, install_command
+from .protocols import PROTOCOLS
 
 CORE = ("torch", "diffusers", "accelerate", "safetensors", "numpy", "scipy", "scikit-image", "torchmetrics")
 EXTRAS = {  # extra → (distribution, module, what for)
@@ -62,7 +68,6 @@ def _device() -> tuple[str, str]:
 def report() -> str:
     """The whole report as text."""
     from . import __version__, weights
-    from .errors import StudioError, install_command
 
     device, fitting = _device()
     lines = [f"studiolike {__version__} · Python {platform.python_version()} · {platform.system()} {platform.machine()}"]
@@ -77,13 +82,43 @@ def report() -> str:
         state = f"missing {', '.join(missing)}: {install_command(extra)}" if missing else "complete"
         lines.append(f"{extra:8s} {state}")
     for name in weights.NETWORKS | weights.FOREIGN:
-        try:
-            folder = weights.folder_of(name)
-            if not (folder / weights.FILE).is_file():
-                raise weights.WeightsError("missing: run  make weights  or reinstall the package")
-            weights.verify(folder)
-            size = (folder / weights.FILE).stat().st_size / 2**20
-            lines.append(f"weights  {name:16s} {size:5.1f} MB ok")
-        except StudioError as error:
-            lines.append(f"weights  {name:16s} {error}")
+        for protocol in PROTOCOLS if name in weights.PER_PROTOCOL else ("open",):
+            folder = weights.folder_of(name, protocol)
+            label = f"{protocol}/{name}" if name in weights.PER_PROTOCOL else name
+            lines.append(_weights_line(label, folder / weights.FILE, lambda path: weights.verify(path.parent)))
+    for name in ("bank.safetensors", "pairs.safetensors", weights.EXEMPLARS, weights.STUDIO_MEAN):
+        path = weights.weights_dir() / name
+        if name == weights.EXEMPLARS and not path.is_file():
+            path = weights.PACKAGED / name
+        lines.append(_weights_line(name, path, _whole))
     return "\n".join(lines)
+
+
+def _weights_line(name: str, path: Path, verify: Callable[[Path], None]) -> str:
+    """One file of the released weights: its size, or what is wrong with it."""
+    try:
+        if not path.is_file():
+            raise WeightsError("missing: run  make weights  or reinstall the package")
+        verify(path)
+        return f"weights  {name:20s} {path.stat().st_size / 2**20:5.1f} MB ok"
+    except StudioError as error:
+        return f"weights  {name:20s} {error}"
+
+
+def _whole(path: Path) -> None:
+    """Raise `WeightsError` for a file that is not all there, by what its format says of its length; nothing is decoded."""
+    content = path.read_bytes()
+    try:
+        if path.suffix == ".safetensors":
+            start = 8 + int.from_bytes(content[:8], "little")
+            tensors = json.loads(content[8:start])
+            ends = [part["data_offsets"][1] for name, part in tensors.items() if name != "__metadata__"]
+            whole = len(content) == start + max(ends)
+        elif path.suffix == ".webp":
+            whole = content[:4] == b"RIFF" and len(content) == 8 + int.from_bytes(content[4:8], "little")
+        else:
+            whole = content[1:4] == b"PNG" and content[-8:-4] == b"IEND"
+    except (ValueError, KeyError, TypeError):  # no header where it should be
+        whole = False
+    if not whole:
+        raise WeightsError(f"{path} is damaged: reinstall the package")

@@ -19,12 +19,12 @@ from typing import Any, Self
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
 
-from .chain import INDEX, Chain
+from . import weights
+from .chain import Chain
 from .detail import Detailer
 from .errors import InputError, WeightsError
 from .inversion import Curvature
 from .io import atomic, usual_permissions
-from .protocols import PROTOCOLS
 from .stylegan2 import Encoder, Generator
 from .tone import ToneNet
 
@@ -60,19 +60,29 @@ class StudioPipeline(Chain, DiffusionPipeline):
         )
 
     @classmethod
-    def chosen(cls, which: str | Path | None = None, device: str | torch.device = "cpu", *, detailing: bool = True) -> Self:
+    def chosen(
+        cls,
+        which: str | Path | None = None,
+        device: str | torch.device = "cpu",
+        *,
+        protocol: str | None = None,
+        detailing: bool = True,
+    ) -> Self:
         """As `Chain.chosen`, and from a folder that `save_pretrained` wrote.
 
         Raises:
-            WeightsError: nothing of that kind is there, or it is damaged.
+            WeightsError: nothing of that kind is there, or it is damaged. ProtocolError: see `weights.choose`.
         """
-        if which is None or which in PROTOCOLS or not (Path(which) / INDEX).is_file():
-            return super().chosen(which, device, detailing=detailing)
+        choice = weights.choose(which, protocol)
+        if choice.protocol is not None:
+            return cls._load(choice, device, detailing)
         left_out = {} if detailing else {"detailer": None, "scheduler": None}
         try:
-            return cls.from_pretrained(str(which), **left_out).to(device)
+            made = cls.from_pretrained(str(which), **left_out).to(device)
         except Exception as error:  # diffusers raises many kinds
             raise WeightsError(f"cannot load {which}: {str(error).splitlines()[0]}") from error
+        made.choice = choice
+        return made
 
     def save_pretrained(self, save_directory: str | os.PathLike, **options: Any) -> None:
         """Write all networks, and the line of code that the generic loader asks for (see the top of this file)."""

@@ -59,7 +59,7 @@ def record(visibility: Tensor, sources: Tensor, settings: dict[str, Any], protoc
 
     Args:
         visibility: ``(1, N, N)`` in [0, 1] of the input. sources: ``(3, M, M)``, `detail.origin` of the result. settings: what
-            else it was made with, among them ``guided``. protocol: of the weights; None: somebody's own.
+            else it was made with, among them ``guided``. protocol: of the weights; None: nobody knows.
     Returns:
         ``version``, ``protocol``, ``seen`` (see `shares`, three digits), ``borrowed`` (whether anything is), and the settings.
     """

@@ -148,6 +148,7 @@ def _save(path: Path, stage: Stage, images: int, seconds: float, settings: dict)
         "images": images,
         "seconds": seconds,
         "settings": json.dumps(settings, sort_keys=True, default=str),
+        "precision": stage.accelerator.mixed_precision,
         "modules": {k: unwrap(m).state_dict() for k, m in stage.modules.items()},
         "optimizers": {k: o.state_dict() for k, o in stage.optimizers.items()},
         "stage": stage.state_dict(),
@@ -164,13 +165,18 @@ def _load(path: Path, stage: Stage, settings: dict) -> tuple[int, float]:
         raise WeightsError(f"{path} is damaged; delete it to start this run afresh") from error
     if state["settings"] != json.dumps(settings, sort_keys=True, default=str):
         raise WeightsError(f"{path} was made with other settings; choose another run folder or delete it")
+    precision, scaler = stage.accelerator.mixed_precision, stage.accelerator.scaler
+    # checkpoints that are older than the entry tell only whether they have a scaler
+    before = state.get("precision", precision if (scaler is None) == (not state["scaler"]) else "another precision")
+    if before != precision:
+        raise WeightsError(f"{path} was trained in {before}, not in {precision}; choose --set.precision or another run folder")
     for key, module in stage.modules.items():
         stage.accelerator.unwrap_model(module).load_state_dict(state["modules"][key])
     for key, optimizer in stage.optimizers.items():
         optimizer.load_state_dict(state["optimizers"][key])
     stage.load_state_dict(state["stage"])
-    if stage.accelerator.scaler is not None:  # a fresh one would begin with steps that overflow and are skipped
-        stage.accelerator.scaler.load_state_dict(state["scaler"])
+    if scaler is not None:  # a fresh one would begin with steps that overflow and are skipped
+        scaler.load_state_dict(state["scaler"])
     return state["images"], state["seconds"]
 
 
@@ -198,6 +204,12 @@ def processes(device: str | None = None) -> PartialState:
     return state
 
 
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise `InputError` for a precision in which this device does not train."""
+    if precision == "fp16" and device.type == "cpu":
+        raise InputError("fp16 needs a GPU; on the CPU use  --set.precision no  or  --set.precision bf16")
+
+
 def prepare(stage: Stage, *, device: str | None = None, precision: str = "no", seed: int = 0, **options: Any) -> Accelerator:
     """Hand a stage's networks and optimisers to `accelerate`: the part of `fit` before the first step.
 
@@ -210,8 +222,7 @@ def prepare(stage: Stage, *, device: str | None = None, precision: str = "no", s
     """
     AcceleratorState._reset_state(reset_partial_state=True)  # one process may run several stages in a row
     where = processes(device).device
-    if precision == "fp16" and where.type == "cpu":
-        raise InputError("fp16 needs a GPU; on the CPU use  --set.precision no  or  --set.precision bf16")
+    check_precision(precision, where)
     stage.accelerator = accelerator = Accelerator(mixed_precision=precision, cpu=where.type == "cpu", **options)
     if stage.batch % accelerator.num_processes:
         raise InputError(
@@ -271,7 +282,7 @@ def fit(
         precision: "no", "fp16" or "bf16".
         after: of a stage that trained the same networks before; images and seconds are counted on from there.
     Raises:
-        WeightsError: a damaged checkpoint, or one of other settings.
+        WeightsError: a damaged checkpoint, or one of other settings or of another precision.
     """
     run_dir = Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -353,7 +364,7 @@ def fit(
         round(elapsed(), 1),
         seed,
         device_name(accelerator.device),
-        settings,
+        {"precision": accelerator.mixed_precision} | settings,
         {k: float(v) for k, v in final.items()},
     )
     if main:

@@ -13,13 +13,14 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import OutputError, StudioError, WeightsError
-from .protocols import check
+from .errors import OutputError, ProtocolError, StudioError, WeightsError
+from .protocols import PROTOCOLS, check
 
 if TYPE_CHECKING:  # what only looks for files must not wait for torch
     import torch
@@ -47,6 +48,8 @@ FOREIGN: dict[str, tuple[str, str, str]] = {
 }
 FILE = "diffusion_pytorch_model.safetensors"
 PER_PROTOCOL = ("g_studio", "tone", "detailer")  # learnt from studio textures: one of each for every protocol
+CHAIN = ("g_phone", "encoder", "curvature", "g_studio", "tone", "detailer")  # what a phone texture goes through, or starts from
+INDEX = "model_index.json"  # of a folder that `StudioPipeline.save_pretrained` wrote
 PACKAGED = Path(__file__).parent / "weights"
 
 
@@ -75,6 +78,73 @@ def folder_of(name: str, protocol: str = "open", root: Path | None = None) -> Pa
     check(protocol)
     root = Path(PACKAGED if name in FOREIGN else root or weights_dir())
     return root / protocol / name if name in PER_PROTOCOL else root / name
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The networks of a chain that a user's words name.
+
+    Attributes:
+        name: what to call them, without the way there: "released", or a folder's name.
+        protocol: what those of `PER_PROTOCOL` were trained under, all alike; None: a folder of save_pretrained does not tell.
+        root: folder with a folder per network; None: they are the released ones. own: which of `CHAIN` lie there; the others
+            are the released ones of the same protocol.
+    """
+
+    name: str
+    protocol: str | None
+    root: Path | None = None
+    own: frozenset[str] = frozenset()
+
+    def root_of(self, name: str) -> Path | None:
+        """Where a network lies, as `load` wants it."""
+        return self.root if name in self.own else None
+
+
+def choose(which: str | Path | None = None, protocol: str | None = None) -> Choice:
+    """Find the networks that a user names; nothing is loaded.
+
+    Args:
+        which: None: the released weights. A protocol: those of that protocol. A folder of save_pretrained. A run of
+            ``studiolike train``, its folder ``networks``, or a protocol's folder in that.
+        protocol: of the networks of `PER_PROTOCOL`; default what ``which`` says; "open" goes before "few" where both are there.
+    Raises:
+        WeightsError: nothing of that kind is there. ProtocolError: unknown protocol, or ``which`` says another one.
+    """
+    if protocol is not None:
+        check(protocol)
+    said = None if which is None else Path(which).name
+    if which is None or str(which) in PROTOCOLS:
+        _agree(which, said, protocol)
+        return Choice("released", said or protocol or "open")
+    folder = Path(which)
+    if (folder / INDEX).is_file():
+        if protocol is not None:
+            raise ProtocolError(f"'{which}' was written by save_pretrained, as one chain: leave the protocol out")
+        return Choice(folder.resolve().name, None, folder, frozenset(CHAIN))
+    if said in PROTOCOLS and any((folder / name / FILE).is_file() for name in PER_PROTOCOL):
+        _agree(which, said, protocol)
+        folder, protocol = folder.parent, said
+    for root in (folder / "networks", folder):
+        trained = {p: {name for name in CHAIN if (folder_of(name, p, root) / FILE).is_file()} for p in reversed(PROTOCOLS)}
+        if not any(trained.values()):
+            continue
+        there = [p for p, names in trained.items() if names & set(PER_PROTOCOL)]
+        if protocol is not None and there and protocol not in there:
+            raise WeightsError(f"'{which}' has no networks of protocol {protocol}: it has those of {there[0]}")
+        chosen = protocol or (there or ["open"])[0]
+        place = root.resolve()
+        return Choice((place.parent if place.name == "networks" else place).name, chosen, root, frozenset(trained[chosen]))
+    raise WeightsError(
+        f"no weights in '{which}': name a folder with {INDEX} (written by save_pretrained), a run of "
+        f"studiolike train, or one of {', '.join(PROTOCOLS)}"
+    )
+
+
+def _agree(which: str | Path | None, said: str | None, protocol: str | None) -> None:
+    """Raise `ProtocolError` where two protocols are named."""
+    if said is not None and protocol not in (None, said):
+        raise ProtocolError(f"'{which}' is of protocol {said}, and protocol {protocol} is asked for: leave one of them out")
 
 
 def load(

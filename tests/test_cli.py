@@ -96,6 +96,28 @@ def test_bad_input_gives_one_line_and_code_2(case, tmp_path, capsys):
     assert sorted(p.name for p in tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("count", ["0", "-3"])
+def test_nobody_cannot_be_evaluated(count, capsys):
+    code, _, err = run(capsys, "evaluate", "--subjects", count)
+    assert code == 2 and f"--subjects {count} is not possible" in err
+
+
+def test_doctor_sees_every_file_of_the_released_weights_and_which_is_cut_off(tmp_path, capsys, monkeypatch):
+    import shutil
+
+    monkeypatch.setenv("STUDIOLIKE_WEIGHTS", str(tmp_path / "weights"))
+    shutil.copytree(weights.PACKAGED, tmp_path / "weights")
+    victims = ["bank.safetensors", "pairs.safetensors", weights.EXEMPLARS, weights.STUDIO_MEAN, f"few/tone/{weights.FILE}"]
+    assert "damaged" not in run(capsys, "doctor")[1]
+    for name in victims:
+        path = tmp_path / "weights" / name
+        path.write_bytes(path.read_bytes()[:-100])
+    _, out, _ = run(capsys, "doctor")
+    assert [line.split()[1] for line in out.splitlines() if "damaged" in line] == ["few/tone", *victims[:4]]
+    (tmp_path / "weights" / victims[0]).unlink()
+    assert "bank.safetensors     missing" in run(capsys, "doctor")[1]
+
+
 def test_damaged_released_weights_are_named(tmp_path, capsys, monkeypatch, texture_file):
     import shutil
 

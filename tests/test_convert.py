@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from studiolike import __version__, cli, convert, io, layout
+from studiolike import __version__, cli, convert, io, layout, weights
 from studiolike.cli import main
 from studiolike.detail import origin
 from studiolike.errors import InputError, OutputError
@@ -179,7 +179,11 @@ def test_a_result_says_what_was_seen_and_what_was_borrowed_and_so_does_json(endi
     seen[..., :24] = 0
     io.write_image(seen, io.visibility_path(source))
     out = tmp_path / f"y.{ending}"
-    for options, borrowed, protocol in (((), True, "open"), (("--no-borrow", "--weights", "few"), False, "few")):
+    for options, borrowed, protocol in (
+        ((), True, "open"),
+        (("--no-borrow", "--weights", "few"), False, "few"),
+        (("--no-borrow", "--protocol", "few"), False, "few"),
+    ):
         code, told, _ = run(capsys, source, "-o", out, "--json", "--overwrite", *options)
         made = read_record(out)
         assert code == 0 and made == json.loads(told)["results"][0]["record"]
@@ -187,8 +191,9 @@ def test_a_result_says_what_was_seen_and_what_was_borrowed_and_so_does_json(endi
         assert (
             made["seen"]["face_seen"] == pytest.approx(1 - made["seen"]["face_unseen"], abs=0.002) and made["seen"]["face_unseen"]
         )
+    (tmp_path / weights.INDEX).touch()  # of save_pretrained, which does not tell
     run(capsys, source, "-o", out, "--overwrite", "--weights", str(tmp_path))
-    assert read_record(out)["protocol"] is None
+    assert read_record(out)["protocol"] is None and read_record(out)["weights"] == tmp_path.name
     io.visibility_path(source).unlink()
     run(capsys, source, "-o", out, "--overwrite")
     assert read_record(out)["borrowed"] is False  # all was seen, so nothing had to be
@@ -266,9 +271,14 @@ def test_settings_are_refused_before_any_work(options, message, tmp_path, capsys
     assert not mirror.calls and [p.name for p in tmp_path.iterdir()] == ["x.png"]
 
 
-def test_a_result_names_own_weights_without_the_folders_that_they_lie_in():
-    command = cli.Convert(input=(Path("x.png"),), weights=Path("somewhere/private/my-run"))
-    assert convert.settings_of(command)["weights"] == "my-run"
+def test_a_result_names_own_weights_without_the_folders_that_they_lie_in(tmp_path):
+    for folder in ("private/my-run/networks/few/tone", "private/my-run/networks/open/tone"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / weights.FILE).touch()
+    for place in ("my-run", "my-run/networks", "my-run/networks/few"):
+        command = cli.Convert(input=(Path("x.png"),), weights=tmp_path / "private" / place)
+        made = convert.settings_of(command)
+        assert made["weights"] == "my-run" and made["protocol"] == ("few" if place.endswith("few") else "open")
 
 
 def test_the_truth_is_measured_against_and_its_numbers_are_shown_without_json(tmp_path, capsys, mirror):

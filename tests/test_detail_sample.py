@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from studiolike.detail import Detailer, detail, fuse, make_scheduler
-from studiolike.detail.model import CONDITIONS, RELIEF, bands, from_bands, precondition, upsample
+from studiolike.detail.model import CONDITIONS, RELIEF, haar, precondition, unhaar, upsample
 from studiolike.detail.sample import FINE
 from studiolike.errors import InputError
 from studiolike.image import linear_to_srgb, srgb_to_linear
@@ -184,9 +184,9 @@ def test_impossible_requests_are_refused_in_one_line(model):
 
 def test_bands_are_orthonormal_and_a_flat_grey_is_one_luma_coefficient():
     x = torch.rand(2, 3, 8, 6, generator=seeded())
-    assert torch.allclose(from_bands(bands(x)), x, atol=1e-5)
-    assert torch.allclose(bands(x).square().sum(), x.square().sum(), rtol=1e-5)
-    grey = bands(torch.ones(1, 3, 4, 4))
+    assert torch.allclose(unhaar(haar(x)), x, atol=1e-5)
+    assert torch.allclose(haar(x).square().sum(), x.square().sum(), rtol=1e-5)
+    grey = haar(torch.ones(1, 3, 4, 4))
     assert torch.allclose(grey[:, 0], torch.full((1, 2, 2), 12**0.5)) and grey[:, 1:].abs().max() < 1e-6
 
 

@@ -10,7 +10,7 @@ from fakes import FakeSet
 
 from studiolike.config import DetailConfig
 from studiolike.detail import DetailStage, detail, fuse, make_scheduler
-from studiolike.detail.model import CONDITIONS, RELIEF, bands, upsample, uv_channels
+from studiolike.detail.model import CONDITIONS, RELIEF, haar, upsample, uv_channels
 from studiolike.detail.train import clean_from_velocity, min_snr_weight, velocity
 from studiolike.errors import InputError, ProtocolError
 from studiolike.image import from_signed
@@ -75,7 +75,7 @@ def test_the_residual_s_scale_and_the_power_of_its_bands_are_measured(stage):
     assert clean.shape == (256, 3, 16, 16) and conditions.shape == (256, CONDITIONS + RELIEF, 16, 16)
     assert 0.8 < float(clean.square().mean().sqrt()) < 1.25
     power = torch.tensor(s.model.config.band_power)
-    found = bands(clean).square().mean((0, 2, 3))
+    found = haar(clean).square().mean((0, 2, 3))
     assert len(power) == 12 and ((found / power).log().abs() < 0.7).all()
     assert power[0] > 10 * power[3], "coarse luma is most of it"
     assert s.average.config.residual_scale == s.model.config.residual_scale != 1

@@ -27,6 +27,7 @@ from studiolike.evaluation import (
 from studiolike.evaluation.table import HIGHER_IS_BETTER
 from studiolike.features import IdentityNet
 from studiolike.image import linear_to_srgb, srgb_to_linear
+from studiolike.weights import Choice
 
 SIDE = 32
 
@@ -267,10 +268,20 @@ def test_a_short_look_agrees_with_the_whole_evaluation_and_reads_the_validation_
 def test_the_chain_is_judged_at_the_size_that_its_detailer_was_trained_at(data, net, monkeypatch, tmp_path):
     asked = []
 
+    class Far(torch.nn.Module):
+        """A distance that is 7 wherever something was seen."""
+
+        name = "far"
+
+        def forward(self, a, b):
+            asked.append(a.shape[-1])
+            return torch.full((len(a),), 7.0)
+
     class Chain:
         """Changes nothing, with a detailer for smaller textures than any profile has."""
 
         device = torch.device("cpu")
+        choice = Choice("mine", "few")
         detailer = SimpleNamespace(config=SimpleNamespace(resolution=SIDE))
 
         def __call__(self, texture, visibility, resolution, **settings):
@@ -283,6 +294,24 @@ def test_the_chain_is_judged_at_the_size_that_its_detailer_was_trained_at(data, 
 
     monkeypatch.setattr("studiolike.recipes.evaluation.make_set", make_set)
     monkeypatch.setattr("studiolike.recipes.evaluation.weights", SimpleNamespace(load=lambda name: net))
+    monkeypatch.setattr("studiolike.features.lpips_where_present", Far)
     table = recipes.evaluate_chain(profile("gpu"), tmp_path, Chain(), split="val", subjects=2, progress=False)
     assert set(asked) == {SIDE} and len(asked) > 1
     assert len(table.values["chain"]["psnr/observed"]) == 2 * 3
+    assert (table.values["chain"]["lpips/observed"] >= 7).all() and "lpips: far@" in table.caption()
+    assert "Weights of the chain: mine, protocol few." in table.caption()
+    again = EvaluationTable.from_json(table.to_json(tmp_path / "table.json"))
+    assert (again.weights, again.protocol) == ("mine", "few") and again.caption() == table.caption()
+
+
+def test_a_table_of_one_person_has_dashes_where_there_is_no_interval(data, net):
+    table = evaluate(
+        {"nothing": lambda t, v: t, "mean": lambda t, v: t.mean((2, 3), keepdim=True).expand_as(t)},
+        data,
+        data.captures("val")[:2],
+        eval_net=net,
+        reference_subjects=torch.zeros(0),
+    )
+    for text in (table.markdown(), table.versus("mean"), table.tones()):
+        assert "inf" not in text and "nan" not in text
+    assert "[–]" in table.markdown() and "[–]" in table.tones()

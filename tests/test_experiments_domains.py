@@ -5,9 +5,12 @@ import torch
 from fakes import FakeSet
 
 from studiolike.chapters import domains as drawn
+from studiolike.chapters.domains import habits
 from studiolike.experiments import domains
 from studiolike.image import resize, srgb_to_linear
 from studiolike.layout import face_mask
+from studiolike.synth.camera import SINGLE
+from studiolike.synth.light import REAL
 
 
 class Captures(FakeSet):
@@ -76,3 +79,9 @@ def test_a_step_that_only_brightens_is_broad_and_noise_is_fine():
     broad, fine = domains.step_changes([grey, grey + 0.1, grey + 0.1 + noise], torch.ones(1, 1, 64, 64)).unbind(1)
     assert broad[0] == pytest.approx(25.5, rel=1e-2) and fine[0] < 1e-2
     assert fine[1] > 3 * broad[1]
+
+
+def test_what_chapter_1_says_of_captures_in_general_is_what_is_drawn():
+    told = habits()
+    assert told["single"] == pytest.approx(100 * SINGLE, abs=3) and told["places"] == pytest.approx(100 * REAL, abs=3)
+    assert 50 < told["key"] < 70

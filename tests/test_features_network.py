@@ -6,6 +6,7 @@ import torch
 from studiolike.errors import InputError
 from studiolike.features import SHAPES, IdentityNet
 from studiolike.features.variation import another_capture, another_light, camera, hide, misalign
+from studiolike.image import blur
 
 TINY = dict(resolution=32, widths=(8, 12, 16, 24), embedding=16)
 
@@ -105,6 +106,16 @@ def test_hiding_only_ever_takes_away():
         assert (hidden <= visibility).all()
         taken += int((hidden < visibility).sum())
     assert taken > 0
+
+
+def test_another_light_moves_the_low_band_more_than_the_finest(texture):
+    smooth = 0.2 + 0.6 * blur(texture, 3.0)
+    fine = smooth + 0.1 * (texture - blur(texture, 1.0))
+    changed = another_light(fine.clamp(0.05, 0.95), torch.Generator().manual_seed(1))
+    change = changed - fine.clamp(0.05, 0.95)
+    low = blur(change, 2.0)
+    finest = change - blur(change, 0.7)
+    assert low.square().mean() > 20 * finest.square().mean() > 0
 
 
 def test_no_strength_changes_nothing(texture):

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from studiolike.errors import InputError, WeightsError
-from studiolike.features import IdentityNet, PerceptualDistance, lpips_pretrained
+from studiolike.features import IdentityNet, PerceptualDistance, lpips_pretrained, lpips_where_present
+from studiolike.features.perceptual import LPIPS_FILE, TRUNKS
 from studiolike.image import blur
 
 
@@ -121,3 +122,28 @@ def test_real_lpips_runs_on_a_local_trunk_and_refuses_a_wrong_one(tmp_path):
     assert distance(texture, other, mask).abs().max() == 0 < distance(texture, other, 1 - mask).min()
     with pytest.raises(WeightsError, match="does not hold"):
         lpips_pretrained("squeeze", path, sha256=store({"features.0.weight": torch.zeros(1)}))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lpips_is_there_where_its_trunk_is_and_nowhere_else(tmp_path, monkeypatch):
+    pytest.importorskip("lpips")
+    models = pytest.importorskip("torchvision.models")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv(LPIPS_FILE, raising=False)
+    assert lpips_where_present() is None
+    name = TRUNKS["squeeze"][0]
+    cached = tmp_path / "hub" / "checkpoints" / name
+    cached.parent.mkdir(parents=True)
+    torch.save(models.squeezenet1_1(weights=None).state_dict(), cached)
+    with pytest.raises(WeightsError, match="damaged or another file"):
+        lpips_where_present()
+    digest = hashlib.sha256(cached.read_bytes()).hexdigest()
+    monkeypatch.setitem(TRUNKS, "squeeze", (name, digest[:8]))
+    assert lpips_where_present().name == "LPIPS-0.1/squeeze"
+    named = cached.rename(tmp_path / name)
+    assert lpips_where_present() is None
+    monkeypatch.setenv(LPIPS_FILE, str(named))
+    assert lpips_where_present().name == "LPIPS-0.1/squeeze"
+    monkeypatch.setenv(LPIPS_FILE, str(tmp_path / "weights.pth"))
+    with pytest.raises(WeightsError, match="must be one of alexnet"):
+        lpips_where_present()

@@ -1,6 +1,7 @@
 """The whole chain with the released weights: it runs, repeats, saves and loads like any diffusers pipeline."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -122,19 +123,64 @@ def test_optimisation_from_the_encoder_s_codes_reconstructs_better(pipe, phone):
     assert found.psnr_observed > observed_psnr(start, to_signed(low), seen) + 3
 
 
-def test_a_run_is_chosen_by_its_folder_and_what_it_has_not_trained_is_the_released_network(pipe, tmp_path):
-    card = {"images": 1, "seconds": 1, "device": "cpu", "data": "synthetic heads"}
+CARD = {"images": 1, "seconds": 1, "device": "cpu", "data": "synthetic heads"}
+
+
+def first(net):
+    return next(net.parameters())
+
+
+def equal(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.fixture(scope="module")
+def run(pipe, tmp_path_factory):
+    """Folders of runs: one with a G_studio of both protocols, one of "few" alone, and the networks that they trained."""
+    root, trained = tmp_path_factory.mktemp("runs"), {}
     for protocol, factor in (("few", 2), ("open", 3)):
         other = copy.deepcopy(pipe.g_studio)
         with torch.no_grad():
-            next(other.parameters()).mul_(factor)
-        weights.release(other, "g_studio", card, tmp_path / "run" / "networks", protocol)
-        wanted = next(other.half().float().parameters())  # "open" goes before "few"
-        for folder in (tmp_path / "run", tmp_path / "run" / "networks"):
-            chosen = StudioPipeline.chosen(folder)
-            assert torch.equal(next(chosen.g_studio.parameters()), wanted)
-            assert torch.equal(next(chosen.g_phone.parameters()), next(pipe.g_phone.parameters()))
-            assert torch.equal(next(chosen.detailer.parameters()), next(pipe.detailer.parameters()))
+            first(other).mul_(factor)
+        for name in ("both", protocol):
+            weights.release(other, "g_studio", CARD, root / name / "networks", protocol)
+        trained[protocol] = other.half().float()
+    return root, trained
+
+
+@pytest.mark.parametrize(
+    ("folder", "asked", "protocol"),
+    [
+        ("both", None, "open"),
+        ("both/networks", None, "open"),
+        ("both", "few", "few"),
+        ("both/networks", "few", "few"),
+        ("both/networks/few", None, "few"),
+        ("both/networks/few", "few", "few"),
+        ("both/networks/open", None, "open"),
+        ("few", None, "few"),
+        ("few/networks", None, "few"),
+    ],
+)
+def test_the_networks_of_a_run_are_of_one_protocol_and_what_it_lacks_is_the_released_one(pipe, run, folder, asked, protocol):
+    root, trained = run
+    chosen = StudioPipeline.chosen(root / folder, protocol=asked)
+    assert torch.equal(first(chosen.g_studio), first(trained[protocol]))
+    assert torch.equal(first(chosen.g_phone), first(pipe.g_phone))
+    for name in ("tone", "detailer"):
+        assert equal(getattr(chosen, name), weights.load(name, protocol=protocol)), name
+    assert (chosen.choice.name, chosen.choice.protocol) == (folder.split("/")[0], protocol)
+
+
+def test_what_a_run_cannot_give_is_refused(run, tmp_path, saved):
+    root, _ = run
+    with pytest.raises(WeightsError, match="has no networks of protocol open: it has those of few"):
+        weights.choose(root / "few", "open")
+    for which in (root / "both" / "networks" / "few", "few"):
+        with pytest.raises(ProtocolError, match="protocol few, and protocol open is asked for"):
+            weights.choose(which, "open")
+    with pytest.raises(ProtocolError, match="as one chain"):
+        weights.choose(saved, "few")
     with pytest.raises(WeightsError, match="no weights in"):
         StudioPipeline.chosen(tmp_path)
 
@@ -155,7 +201,7 @@ def test_a_chain_without_its_detailer_gives_the_same_texture_and_refuses_steps(p
 
 
 def test_a_protocol_chooses_among_the_released_weights(pipe):
-    few = StudioPipeline.chosen("few")
+    few = StudioPipeline.chosen(Path("few"))  # as the command line passes it
     for name in weights.PER_PROTOCOL:
         both = zip(getattr(pipe, name).parameters(), getattr(few, name).parameters(), strict=True)
         assert any(a.shape != b.shape or not torch.equal(a, b) for a, b in both), name
@@ -165,6 +211,8 @@ def test_a_protocol_chooses_among_the_released_weights(pipe):
     assert all(torch.equal(a, b) for a, b in zip(chosen.g_studio.parameters(), pipe.g_studio.parameters(), strict=True))
     with pytest.raises(ProtocolError, match="unknown protocol"):
         StudioPipeline.released(protocol="many")
+    for which, protocol in (("few", None), (None, "few"), ("few", "few")):
+        assert weights.choose(which, protocol) == few.choice == weights.Choice("released", "few")
 
 
 def test_what_was_never_observed_does_not_change_the_result(pipe, phone):

@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
 from accelerate.optimizer import AcceleratedOptimizer
 from torch import nn
 
-from studiolike import training
+from studiolike import recipes, training
+from studiolike.config import profile
 from studiolike.device import find_device
 from studiolike.errors import InputError, WeightsError
 from studiolike.run_record import read_log
@@ -189,6 +191,32 @@ def test_other_settings_and_damaged_checkpoints_are_refused(tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"nonsense")
     with pytest.raises(WeightsError, match="damaged"):
         fit(Regression(), 16, tmp_path, device="cpu", progress=False, settings={"lr": 1})
+
+
+def test_a_run_goes_on_in_the_precision_in_which_it_began(tmp_path, monkeypatch):
+    def again(**options):
+        return fit(Regression(), 16, tmp_path, device="cpu", progress=False, **options)
+
+    record = fit(Regression(), 8, tmp_path, device="cpu", progress=False, precision="bf16")
+    assert record.settings["precision"] == "bf16"
+    with pytest.raises(WeightsError, match="was trained in bf16, not in no"):
+        again()
+    path = tmp_path / "checkpoint.pt"
+    older = torch.load(path, weights_only=True)
+    del older["precision"]  # as before there was the entry
+    torch.save(older, path)
+    with monkeypatch.context() as patch, pytest.raises(WeightsError, match="trained in another precision"):
+        scaled(patch, 2.0)
+        again()
+    assert again(precision="bf16").images == 16
+
+
+def test_fp16_without_a_gpu_is_refused_before_data_are_made(tmp_path):
+    settings = replace(profile("smoke"), precision="fp16")
+    for stage in ("identity", "phone", "adapt", "detail", "all"):
+        with pytest.raises(InputError, match="fp16 needs a GPU"):
+            recipes.train(stage, settings, tmp_path, device="cpu", progress=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_compiled_function_gives_the_same_values_and_gradients():

@@ -19,7 +19,7 @@ from studiolike.errors import InputError
 from studiolike.stylegan2 import GameStage, phone_networks
 from studiolike.stylegan2 import train as train_of_phone
 from studiolike.stylegan2.generator import SynthesisLayer
-from studiolike.training import Stage, fit, prepare, step_seed
+from studiolike.training import PATIENCE, Stage, fit, prepare, step_seed
 
 BATCH, STEPS = 8, 3
 
@@ -243,4 +243,6 @@ if __name__ == "__main__":
         "steps": lambda: {name: one_step(name, BATCH, number) for name in STAGE_NAMES},
     }
     torch.save(tasks[sys.argv[1]](), folder / f"{number}.pt")
+    # how long a process really waits for the others, whatever `processes` was told
+    assert torch.distributed.group.WORLD._get_backend(torch.device("cpu")).options._timeout == PATIENCE
     torch.distributed.destroy_process_group()

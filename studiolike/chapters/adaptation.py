@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..evaluation import EvaluationTable, faceid, higher_is_better, variance_ratio
 from ..evaluation.verdict import seeded_verdicts
 from ..experiments import record
-from ..experiments.few_shot import OURS, PAPER, Block, FewShotLaboratory, Source
+from ..experiments.few_shot import OURS, PAPER, STRONG, TOO_STRONG, Block, FewShotLaboratory, Source
 from . import figures, notebook
 from .notebook import table_of
 
@@ -32,7 +32,7 @@ TERMS = {
     "invariance": "ours: light-invariance",
     "other_light": "ours: other captures",
 }
-PICTURED = ("no L_adv", "no pairs", "no L_faceID, L_percp", "L_faceID × 50")  # of the short runs, those that a picture can tell
+PICTURED = ("no L_adv", "no pairs", "no L_faceID, L_percp", TOO_STRONG)  # of the short runs, those that a picture can tell
 WEIGHTS = {
     "adv": "adversarial",
     "percp": "perceptual",
@@ -102,7 +102,8 @@ def readings(blocks: Sequence[Block]) -> dict[str, float | int]:
     ]
     table_of(head, lines, "Last four columns: size of the change ÷ size of what was there; 0.00 is no change.")
     last = [b for b in blocks if not b.trained][-1]
-    return {"shared_row": last.shared, "leak": last.by_row[1]}
+    first = next(b for b in blocks if b.trained)
+    return {"train_from": last.size, "trained_from": first.size, "shared_row": last.shared, "leak": last.by_row[1]}
 
 
 def sources(lab: FewShotLaboratory, found: Mapping[str, Source]) -> dict[str, float | str]:
@@ -243,7 +244,8 @@ def effects(table: EvaluationTable, results: Mapping[str, Tensor], truth: Tensor
     figures.show(
         figures.texture_grid(list(zip(*(x[:3:2] for x in columns.values()), strict=True)), (), titles),
         "Two unseen people, one per row. First column: G_phone, where every run starts. Then short runs: with all terms; "
-        "without the discriminator; without the terms on pairs; without both ties to G_phone; with fifty times L_faceID. Last "
+        "without the discriminator; without the terms on pairs; without both ties to G_phone; with "
+        f"{STRONG} times L_faceID. Last "
         "column: the truth. Differences are small after so few steps: compare light and skin colour with the second column.",
     )
     moved = {name: float((x - results[start]).abs().mean()) for name, x in results.items()}
@@ -252,9 +254,9 @@ def effects(table: EvaluationTable, results: Mapping[str, Tensor], truth: Tensor
         [[name, *(f"{table.estimate(name, m).mean:.3f}" for m in EFFECTS), f"{moved[name]:.3f}"] for name in results],
         "Texels are numbers from 0 to 1.",
     )
-    strong = table.verdicts("L_faceID × 50", [runs[0]], ["asymmetry"])[runs[0], "asymmetry"]
+    strong = table.verdicts(TOO_STRONG, [runs[0]], ["asymmetry"])[runs[0], "asymmetry"]
     light = ("leaves less light than", "leaves more light than", "cannot be told in left-over light from")
-    return {"strong_moved": moved["L_faceID × 50"] / moved[runs[0]], "strong_light": strong.say(*light)}
+    return {"strong_times": STRONG, "strong_moved": moved[TOO_STRONG] / moved[runs[0]], "strong_light": strong.say(*light)}
 
 
 # --- light

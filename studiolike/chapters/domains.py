@@ -13,7 +13,9 @@ from ..experiments.domains import Diversity, LineUp, OneExponent, Registration, 
 from ..image import linear_to_srgb, luminance, srgb_to_lab
 from ..layout import face_mask, region_mask
 from ..synth import PhoneCapture, TextureSet
+from ..synth.camera import draw_cameras
 from ..synth.dataset import SPLIT_SEEDS, SPLITS, STRETCH
+from ..synth.light import draw_lighting
 from ..synth.phone import STAGES
 from . import figures
 
@@ -248,6 +250,18 @@ def capture_numbers(data: TextureSet, uneven: Tensor) -> dict[str, float]:
         "severity_high": float(data.severity.quantile(0.9)),
         "rank": float(spearmanr(data.severity.numpy(), uneven.numpy()).statistic),
     }
+
+
+def habits(count: int = 4096) -> dict[str, float]:
+    """How often, in % of many drawn captures, there is a hard key light, a place that was measured, a single photograph."""
+    seeds = torch.arange(count)
+    light, cameras = draw_lighting(seeds), draw_cameras(seeds, torch.device("cpu"))
+    shares = {
+        "key": (light.key_colour > 0).any(1),
+        "places": light.place >= 0,
+        "single": cameras.single,
+    }
+    return {name: 100 * float(share.float().mean()) for name, share in shares.items()}
 
 
 def shortcut_numbers(grades: dict[str, tuple[float, float]]) -> dict[str, float | str]:

@@ -8,7 +8,23 @@ import torch
 from torch import Tensor
 
 from ..evaluation.verdict import FAILS, HOLDS, SMALLER, claim_word
-from ..experiments.inversion import AFTER, BEHIND, DEFAULT, ENCODER, ENERGY, GIVEN, MEAN, PERCEPTUAL, Measures, NoiseTrap, Race
+from ..experiments.inversion import (
+    ADAM_LONGER,
+    AFTER,
+    BEHIND,
+    DEFAULT,
+    ENCODER,
+    ENERGY,
+    GIVEN,
+    HIDDEN,
+    LONGER,
+    MEAN,
+    PERCEPTUAL,
+    TIGHT,
+    Measures,
+    NoiseTrap,
+    Race,
+)
 from ..inversion import WPrior
 from . import figures
 
@@ -79,6 +95,10 @@ def race_numbers(result: Race, steps: int) -> dict[str, float | str]:
     )
     energies = result.runs[DEFAULT].history["prior"]
     return {
+        "hidden_below": HIDDEN,
+        "tight_times": TIGHT,
+        "long_times": LONGER,
+        "adam_times": ADAM_LONGER,
         "start": float(climb[0]),
         "newton": float(climb[-1]),
         "last_step": float(climb[-1] - climb[-2]),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 
 
 # --- training
+
+
+def history(card: Mapping[str, Any]) -> str:
+    """What a network has learnt from, leg by leg, as its card tells: "6000 images of …", in the order of training."""
+    legs, leg = [], card
+    while leg:
+        begun_with_game = leg.get("settings", {}).get("pretrain", {}).get("warm_up") == 0
+        legs.append(f"{leg['images']} images of {leg['data']}" + (" (the game alone)" if begun_with_game else ""))
+        leg = leg.get("started_from")
+    return "; and then from ".join(reversed(legs))
 
 
 def training_figure(log: dict[str, Sequence[float]], warm_up: int, images: int) -> Figure:

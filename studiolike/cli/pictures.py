@@ -86,6 +86,8 @@ class Convert:
     """also write one HTML page for a person: before and after, the head to turn, what was seen and what was invented"""
     weights: Path | None = None
     """default: the released weights; or a protocol with released weights, a folder of save_pretrained, a run of train"""
+    protocol: Literal["few", "open"] | None = None
+    """of all networks that learnt from studio textures; default: open, or few if that is all that a run has"""
     detail_steps: int = 0
     """of the diffusion sampler, up to 1000; 0: fusion alone"""
     guided: bool = True

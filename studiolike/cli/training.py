@@ -9,6 +9,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from ..config import Profile, profile
+from ..errors import InputError
 from .options import OptionalOut, check_seed, chosen_profile
 
 
@@ -58,10 +59,12 @@ class Evaluate:
     runs: Path = Path("runs")
     weights: str | None = None
     """few, open, a folder written by save_pretrained, or a run of studiolike train; default: the released weights"""
+    protocol: Literal["few", "open"] | None = None
+    """of all networks that learnt from studio textures; default: open, or few if that is all that a run has"""
     split: Literal["test", "val"] = "test"
     """test for what is reported, val for choosing settings"""
     subjects: int | None = None
-    """default: all subjects of the split"""
+    """how many of the split, default all; with one there are no intervals"""
     photos: Path | None = None
     """folder of real photographs: measure on these instead whether the result is still that person"""
     device: str | None = None
@@ -73,8 +76,10 @@ class Evaluate:
         from ..device import find_device
         from ..pipeline import StudioPipeline
 
+        if self.subjects is not None and self.subjects < 1:
+            raise InputError(f"--subjects {self.subjects} is not possible: use at least 1, and 2 for intervals")
         settings, device = profile(self.profile), find_device(self.device)
-        pipe = StudioPipeline.chosen(self.weights, device)
+        pipe = StudioPipeline.chosen(self.weights, device, protocol=self.protocol)
         if self.photos:
             from ..evaluation.photos import photo_identity
 

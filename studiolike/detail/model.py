@@ -90,13 +90,13 @@ def haar_matrix() -> Tensor:
     return torch.kron(F.normalize(colour, dim=1), haar / 2)
 
 
-def bands(x: Tensor) -> Tensor:
+def haar(x: Tensor) -> Tensor:
     """``(B, 3, H, W)``, even sides, → its ``(B, 12, H/2, W/2)`` luma and chroma Haar bands; orthonormal."""
     return torch.einsum("ij,bjhw->bihw", haar_matrix().to(x), F.pixel_unshuffle(x, 2))
 
 
-def from_bands(x: Tensor) -> Tensor:
-    """The inverse of `bands`."""
+def unhaar(x: Tensor) -> Tensor:
+    """The inverse of `haar`."""
     return F.pixel_shuffle(torch.einsum("ji,bjhw->bihw", haar_matrix().to(x), x), 2)
 
 
@@ -129,7 +129,7 @@ class Detailer(ModelMixin, ConfigMixin):
         groups: GroupNorm groups; must divide every width.
         resolution: side of the textures that it was trained with, and that it works at.
         residual_scale: standard deviation of the residuals in the training data; divides them to unit variance.
-        band_power: variance of the scaled residual in each of the 12 `bands`; ones switch the linear guess off.
+        band_power: variance of the scaled residual in each of the 12 `haar`; ones switch the linear guess off.
         gradient_kind: ``"log"`` or ``"raw"``, see `guidance.gradients`.
         gradient_scale: unit of the gradient channels before compression, per texel.
         border: texels by which holes grow.
@@ -207,8 +207,8 @@ class Detailer(ModelMixin, ConfigMixin):
         alphas = _alphas_cumprod().to(noisy.device, torch.float32)[time].view(-1, 1, 1, 1)
         power = noisy.new_tensor(self.config.band_power).view(1, -1, 1, 1)
         scale_in, skip, scale_out = precondition(alphas.sqrt(), (1 - alphas).sqrt(), power)
-        state = bands(noisy)
+        state = haar(noisy)
         x = torch.cat([state * scale_in, F.pixel_unshuffle(conditions, 2)], 1)
         x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
         learned = self.unet(x, time).sample.to(noisy.dtype)
-        return from_bands(skip * state + scale_out * learned)[..., :height, :width]
+        return unhaar(skip * state + scale_out * learned)[..., :height, :width]

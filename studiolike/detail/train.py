@@ -26,7 +26,7 @@ from ..errors import InputError
 from ..io import write_image
 from ..tone.translation import translate
 from ..training import Stage, was_skipped
-from .model import Detailer, bands, make_scheduler, upsample
+from .model import Detailer, haar, make_scheduler, upsample
 from .sample import detail
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class DetailStage(Stage):
         rng = torch.Generator().manual_seed(seed)
         drawn = torch.cat([self.draw(8, rng)[0] for _ in range(8)]) * self.model.config.residual_scale
         scale = keep.get("residual_scale", round(max(float(drawn.square().mean().sqrt()), 1e-3), 5))
-        power = bands(drawn / scale).square().mean((0, 2, 3)).clamp_min(1e-3)
+        power = haar(drawn / scale).square().mean((0, 2, 3)).clamp_min(1e-3)
         power = keep.get("band_power", [round(p, 5) for p in power.tolist()])
         self.model.register_to_config(residual_scale=scale, band_power=tuple(power))
 

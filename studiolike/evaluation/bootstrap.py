@@ -14,8 +14,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its confidence interval; ``n`` captures of ``subjects`` subjects. Prints as ``mean [low,
-    high]``."""
+    """A mean with its confidence interval; ``n`` captures of ``subjects`` subjects. Prints as ``mean [low, high]``, with a dash
+    for what there is not."""
 
     mean: float
     low: float
@@ -25,7 +25,12 @@ class Estimate:
 
     def __format__(self, spec: str) -> str:
         spec = spec or ".3g"
-        return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+        return f"{self.mean:{spec}}{self.interval(spec)}" if self.n else "–"
+
+    def interval(self, spec: str = ".3g") -> str:
+        """The interval, or that there is none, with a space before it."""
+        known = np.isfinite(self.low) and np.isfinite(self.high)
+        return f" [{self.low:{spec}}, {self.high:{spec}}]" if known else " [–]"
 
     def __str__(self) -> str:
         return f"{self:.3g}"

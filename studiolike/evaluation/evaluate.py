@@ -30,6 +30,7 @@ from .table import EvaluationTable
 
 Method = Callable[[Tensor, Tensor], Tensor]
 REGIONS = ("observed", "holes", "face")
+REFERENCE = "held-out studio textures (val)"  # what KID compares with by default
 
 
 def region(name: str, visibility: Tensor) -> Tensor:
@@ -57,7 +58,6 @@ def evaluate(
     judge: PerceptualDistance | None = None,
     lpips: nn.Module | None = None,
     reference_subjects: Tensor | None = None,
-    reference_name: str = "held-out studio textures (val)",
     device: str | torch.device = "cpu",
     seed: int = 0,
     progress: bool = False,
@@ -88,6 +88,7 @@ def evaluate(
         raise InputError("nothing to evaluate: give at least one capture row and one method")
     resolution = resolution or data.resolution
     subject = torch.as_tensor(data.subject, dtype=torch.long)[rows]
+    reference = REFERENCE if reference_subjects is None else "other studio textures"
     reference_subjects = torch.as_tensor(
         data.subjects("val") if reference_subjects is None else reference_subjects, dtype=torch.long
     )
@@ -149,7 +150,7 @@ def evaluate(
         tone,
         values,
         scores,
-        reference_name if scores else "",
+        reference if scores else "",
         networks,
         resolution,
         device_name(device),

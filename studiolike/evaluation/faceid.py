@@ -15,13 +15,15 @@ from ..features import IdentityNet
 
 @torch.no_grad()
 def faceid(net: IdentityNet, output: Tensor, target: Tensor, visibility: Tensor | None = None) -> dict[str, Tensor]:
-    """Embedding distance of two textures.
+    """Embedding distance of two textures, which are brought to the network's device.
 
     Args:
         output, target: ``(B, 3, H, W)`` in [0, 1].
         visibility: ``(B, 1, H, W)``; only these texels of *both* are looked at.
     Returns:
-        ``mse`` and ``cosine``, each ``(B,)``.
+        ``mse`` and ``cosine``, each ``(B,)``, on the device of ``output``.
     """
-    a, b = net.embed(output, visibility), net.embed(target, visibility)
-    return {"mse": (a - b).square().mean(1), "cosine": (a * b).sum(1)}
+    device = next(net.parameters()).device
+    mask = None if visibility is None else visibility.to(device)
+    a, b = (net.embed(x.to(device), mask) for x in (output, target))
+    return {"mse": (a - b).square().mean(1).to(output.device), "cosine": (a * b).sum(1).to(output.device)}

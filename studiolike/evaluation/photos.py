@@ -22,7 +22,6 @@ from .chips import chip_view
 from .face_judge import distance, photo_distance
 from .face_net import SAME_PERSON, FaceNet
 
-PICTURES = {".png", ".jpg", ".jpeg", ".webp"}
 COLUMNS = {
     "phone": "photo – phone",
     "quotient": "photo – quotient",
@@ -41,7 +40,11 @@ def photo_rows(pipe, folder: Path) -> Iterator[tuple[str, dict[str, float] | str
     """
     quotient = bound(StudioReference(weights.studio_mean()[0]))["quotient"]
     size = pipe.detailer.config.resolution  # the chain's own, whatever size the profile would train
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES):
+    for path in sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")):
+        if path.suffix.lower() not in io.READABLE:
+            if path.suffix.lower() != ".json":  # landmarks
+                yield path.name, "not a picture"
+            continue
         stored = [p for p in (path.with_suffix(".json"), folder.parent / "landmarks" / f"{path.stem}.json") if p.is_file()]
         try:
             image = io.read_image(path)

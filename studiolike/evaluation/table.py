@@ -118,6 +118,7 @@ class EvaluationTable:
         kid: per method, against ``kid_reference``.
         networks: which network measured which metric; two tables with different networks must not be mixed.
         resolution: side at which everything was compared. device: where it was measured.
+        weights: name of the chain's, if a chain was measured. protocol: which its networks were trained under, if that is known.
     """
 
     rows: np.ndarray
@@ -130,6 +131,8 @@ class EvaluationTable:
     networks: dict[str, str] = field(default_factory=dict)
     resolution: int = 0
     device: str = ""
+    weights: str = ""
+    protocol: str = ""
 
     @property
     def methods(self) -> list[str]:
@@ -270,7 +273,7 @@ class EvaluationTable:
             for metric in metrics:
                 estimate = summary[method][metric]
                 bold = "**" if best[metric] == method else ""
-                interval = f" [{estimate.low:.{digits}g}, {estimate.high:.{digits}g}]" if estimate.n else ""
+                interval = estimate.interval(f".{digits}g")
                 cells.append(f"{bold}{estimate.mean:.{digits}g}{bold}{interval}" if estimate.n else "–")
             cells += [str(kid[method]) if method in kid else "–"] if kid else []
             lines.append("| " + " | ".join([method, *cells]) + " |")
@@ -295,7 +298,7 @@ class EvaluationTable:
             for rival in rivals:
                 told = judged[rival, metric]
                 bold = "**" if told.word == BETTER else ""
-                cells.append(f"{bold}{told}{bold} ({told.difference.mean:+.2g})")
+                cells.append(f"{bold}{told}{bold} ({known(told.difference.mean, '+.2g')})")
             lines.append(f"| {(labels or {}).get(metric, self.label(metric))} | " + " | ".join(cells) + " |")
         foot = (
             f"In brackets: mean paired difference, {method} − rival. Words: sign-flip test over subjects at 5 %, the "
@@ -311,7 +314,7 @@ class EvaluationTable:
         lines.append("|---|" + "---|" * (len(names) + 1))
         for method, means in found.items():
             cells = [f"{means[k]:.3g}" if k in means else "–" for k in names]
-            lines.append(f"| {method} | " + " | ".join(cells) + f" | {self.tone_gap(method, metric, groups):.2f} |")
+            lines.append(f"| {method} | " + " | ".join(cells) + f" | {known(self.tone_gap(method, metric, groups), '.2f')} |")
         return with_minus("\n".join(lines)) + "\n\nSubjects in three groups of skin tone (terciles), tone 1 the lightest.\n"
 
     def caption(self) -> str:
@@ -320,7 +323,9 @@ class EvaluationTable:
         return (
             f"{len(self.rows)} captures of {len(np.unique(self.subject))} subjects at {self.resolution}², "
             f"mean [95 % interval over subjects, each on its own], measured on {self.device or 'cpu'}. "
-            f"Networks: {networks or 'none'}." + (f" KID (± over subsets) against {self.kid_reference}." if self.kid else "")
+            + (f"Weights of the chain: {self.weights}, protocol {self.protocol or 'unknown'}. " if self.weights else "")
+            + f"Networks: {networks or 'none'}."
+            + (f" KID (± over subsets) against {self.kid_reference}." if self.kid else "")
         )
 
     def to_json(self, path: str | Path) -> Path:
@@ -337,6 +342,8 @@ class EvaluationTable:
             "networks": self.networks,
             "resolution": self.resolution,
             "device": self.device,
+            "weights": self.weights,
+            "protocol": self.protocol,
             "summary": {m: {k: dataclasses.asdict(e) for k, e in c.items()} for m, c in self.summary().items()},
         }
         with atomic(path) as temporary:
@@ -357,9 +364,15 @@ class EvaluationTable:
             values = {m: {k: np.asarray(v, dtype=float) for k, v in c.items()} for m, c in plain["values"].items()}
             measured = {m: KID(**k) for m, k in plain["kid"].items()}
             rest = {k: plain[k] for k in ("kid_reference", "networks", "resolution", "device")}
+            rest |= {k: plain.get(k, "") for k in ("weights", "protocol")}  # older files do not tell
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is not an evaluation table; make one with  studiolike evaluate") from error
         return cls(rows=rows, subject=subject, severity=severity, tone=tone, values=values, kid=measured, **rest)
+
+
+def known(value: float, spec: str) -> str:
+    """A number, or a dash where there was nothing to measure."""
+    return "–" if math.isnan(value) else f"{value:{spec}}"
 
 
 def _safe(x):

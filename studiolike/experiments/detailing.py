@@ -255,7 +255,7 @@ class DetailLaboratory:
 @torch.no_grad()
 def scores(lab: DetailLaboratory, results: Mapping[str, Tensor]) -> dict[str, dict[str, np.ndarray]]:
     """Every result measured against the truth: ``scores[name][metric]`` is ``(B,)``; see `METRICS`."""
-    distance, judge, wanted = perceptual_judge(), weights.load("identity_eval"), field_of(lab.truth)
+    distance, judge, wanted = perceptual_judge(), weights.load("identity_eval", device=lab.device), field_of(lab.truth)
     found = {}
     for name, result in results.items():
         values = (

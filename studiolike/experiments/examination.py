@@ -67,7 +67,7 @@ class Examination:
     """
 
     def __init__(self, settings: Profile, data: TextureSet, device: str = "cpu"):
-        self.settings, self.data = settings, data
+        self.settings, self.data, self.device = settings, data, device
         self.rows, self.people = data.captures("test"), data.subjects("test")
         self.reference = StudioReference.from_set(data)
         self.pipes = {protocol: StudioPipeline.released(device, protocol=protocol) for protocol in ("few", "open")}
@@ -93,7 +93,8 @@ class Examination:
             "chain (open)": lambda texture, visibility: self.run(texture, visibility, "open").texture,
         }
         self._kept.clear()
-        table = evaluation.evaluate(methods, self.data, self.rows, eval_net=weights.load("identity_eval"), batch=16)
+        net = weights.load("identity_eval", device=self.device)
+        table = evaluation.evaluate(methods, self.data, self.rows, eval_net=net, batch=16, device=self.device)
         table.to_json(path)
         return table
 
@@ -102,7 +103,7 @@ class Examination:
         return self._kept[-1].texture
 
     def _fusion(self, texture: Tensor, visibility: Tensor) -> Tensor:
-        return closed_form(texture, visibility, self._kept[-1].studio_lr, None)
+        return closed_form(texture, visibility, self._kept[-1].studio_lr.to(texture), None)
 
     @property
     def result(self) -> Tensor:

@@ -36,6 +36,9 @@ PAPER, OURS = (
     ("adv", "percp", "face_id", "recons"),
     ("recons_detail", "low_light", "invariance", "other_light"),
 )  # terms of the generator
+STRONG = 50  # times L_faceID: far too much of it
+TOO_STRONG = f"L_faceID × {STRONG}"  # what a run with it is called
+RECITED = 4  # studio textures that a careless discriminator learns by heart
 
 
 # --------------------------------------------------------------------------- what "after 8" touches
@@ -127,7 +130,7 @@ class FewShotLaboratory:
         self.settings, self.data, self.device = settings, data, device
         names = ("g_phone", "d_phone", "encoder", "identity")
         self.g_phone, self.d_phone, self.encoder, self.identity = (weights.load(n, device=device) for n in names)
-        self.judge = weights.load("identity_eval")  # no loss has seen it
+        self.judge = weights.load("identity_eval", device=device)  # no loss has seen it
         self.reference = StudioReference.from_set(data)
         self.bank = CodeBank.open(weights.weights_dir() / "bank.safetensors")
         shown = permitted(data, "few", watch=True)  # reading any other studio texture through this raises
@@ -213,7 +216,13 @@ class FewShotLaboratory:
         methods = {name: (lambda *_, made=made: made) for name, made in results.items()}
         methods = (bound(self.reference) if rivals else {}) | methods
         nobody = torch.zeros(0, dtype=torch.long)
-        options = {"eval_net": self.judge, "batch": len(rows), "regions": regions, "reference_subjects": nobody}
+        options = {
+            "eval_net": self.judge,
+            "batch": len(rows),
+            "regions": regions,
+            "reference_subjects": nobody,
+            "device": self.device,
+        }
         return evaluate(methods, self.data, rows, **options)
 
     def one_person(self, lights: int = 6, seed: int = 7_000_000) -> PhoneCapture:
@@ -231,10 +240,10 @@ class FewShotLaboratory:
             "no other captures": {"other_light": 0.0},
             "no L_faceID": {"identity": 0.0},
             "no L_faceID, L_percp": {"identity": 0.0, "perceptual": 0.0},
-            "L_faceID × 50": {"identity": 50 * self.live.identity},
+            TOO_STRONG: {"identity": STRONG * self.live.identity},
         }
 
     def careless(self) -> dict[str, object]:
-        """Settings under which D recites: four textures, no augmentation, nothing frozen, and no term but L_adv."""
+        """Settings under which D recites: `RECITED` textures, no augmentation, nothing frozen, and no term but L_adv."""
         terms = ("identity", "perceptual", "recons", "recons_detail", "low_light", "invariance", "other_light")
-        return dict.fromkeys(terms, 0.0) | {"studio": self.studio[:4], "augment": 0.0, "freeze_d": 0}
+        return dict.fromkeys(terms, 0.0) | {"studio": self.studio[:RECITED], "augment": 0.0, "freeze_d": 0}

@@ -24,6 +24,9 @@ from ..synth import TextureSet
 from .painting import codes_of, decode, place
 
 HIDDEN = 0.38  # u below which the experiment hides a capture
+TIGHT = 30  # times the prior of the default, in "W+ tight"
+LONGER = 4  # times the steps of the default, in "W+ long"
+ADAM_LONGER = 10  # times as many, of Adam from the mean code
 MEAN, ENCODER, DEFAULT = "mean code", "encoder", "W+"
 GIVEN, AFTER = "phone, given side, dB ↑", "studio, given side, dB ↑"
 BEHIND, PERCEPTUAL, ENERGY = "phone, hidden side, dB ↑", "studio, perceptual ↓", "prior energy"
@@ -96,10 +99,10 @@ def variants(base: InversionConfig) -> dict[str, InversionConfig]:
     """The inversions that are compared, by name: other spaces, priors, lengths, distances."""
     return {
         "W": replace(base, space="w"),
-        "W+ tight": replace(base, prior=30 * base.prior),
+        "W+ tight": replace(base, prior=TIGHT * base.prior),
         DEFAULT: base,
         "W+ free": replace(base, prior=0.0),
-        "W+ long": replace(base, prior=0.0, steps=4 * base.steps),
+        "W+ long": replace(base, prior=0.0, steps=LONGER * base.steps),
         "W+ features": replace(base, features=0.1),
     }
 
@@ -109,8 +112,8 @@ class Race:
     """All inversions of one set of captures.
 
     Attributes:
-        runs: by name, `variants`. adam: as many steps of Adam from the encoder's codes. adam_long: ten times as many from the
-            mean code. start: the encoder's codes. seconds: of the encoder. step: seconds of one step of any method.
+        runs: by name, `variants`. adam: as many steps of Adam from the encoder's codes. adam_long: `ADAM_LONGER` times as many
+            from the mean code. start: the encoder's codes. seconds: of the encoder. step: seconds of one step of any method.
     """
 
     runs: dict[str, Inversion]
@@ -138,7 +141,7 @@ def race(inverter: Inverter, texture: Tensor, kept: Tensor, base: InversionConfi
     guessed = time.perf_counter() - began
     runs = {name: inverter(texture, kept, wanted, start) for name, wanted in variants(base).items()}
     adam = invert(inverter.g_phone, texture, kept, base, start=start)
-    long = replace(base, steps=10 * base.steps)
+    long = replace(base, steps=ADAM_LONGER * base.steps)
     began = time.perf_counter()
     adam_long = invert(inverter.g_phone, texture, kept, long)
     step = (time.perf_counter() - began) / long.steps  # a step costs one gradient, with either method
@@ -176,12 +179,12 @@ def measure(
 ) -> Measures:
     """What every code is worth: of G_phone's pictures ``painted`` and G_studio's ``translated``, by method."""
     x, truth, device = captures.texture, captures.truth, place(judge)
-    lpips, prior = perceptual_judge(), WPrior.from_generator(g_phone)
+    distance, prior = perceptual_judge(), WPrior.from_generator(g_phone)
     sides = {"given side": captures.kept, "hidden side": captures.hidden}
     values = {f"phone, {side}, dB ↑": {n: psnr(p, x, m) for n, p in painted.items()} for side, m in sides.items()}
     sides["holes"] = captures.holes
     values |= {f"studio, {side}, dB ↑": {n: psnr(t, truth, m) for n, t in translated.items()} for side, m in sides.items()}
-    values[PERCEPTUAL] = {n: perceptual(lpips, t, truth) for n, t in translated.items()}
+    values[PERCEPTUAL] = {n: perceptual(distance, t, truth) for n, t in translated.items()}
     values["studio, identity cosine ↑"] = {
         n: faceid(judge, t.to(device), truth.to(device))["cosine"].cpu() for n, t in translated.items()
     }

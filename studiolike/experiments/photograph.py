@@ -75,7 +75,7 @@ class Photograph:
         self.points = self.stored.points
         self.shot = capture.capture_photo(self.photo, size, self.stored)
         self.pipe = StudioPipeline.released(device, protocol="open")
-        self.judge = weights.load("identity_eval")
+        self.judge = weights.load("identity_eval", device=device)
 
     def run(self, texture: Tensor, visibility: Tensor) -> StudioOutput:
         """The chain as a user gets it."""

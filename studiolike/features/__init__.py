@@ -1,7 +1,7 @@
 """Which face is this, and how alike do two look: the networks behind L_faceID, L_percp and the evaluation."""
 
 from .network import SHAPES, IdentityNet
-from .perceptual import PerceptualDistance, PretrainedLPIPS, lpips_pretrained
+from .perceptual import PerceptualDistance, PretrainedLPIPS, lpips_pretrained, lpips_where_present
 from .train import Captures, CosineMargin, IdentityStage, train_identity
 from .verification import Verification, roc, verification
 
@@ -15,6 +15,7 @@ __all__ = [
     "PretrainedLPIPS",
     "Verification",
     "lpips_pretrained",
+    "lpips_where_present",
     "roc",
     "train_identity",
     "verification",

@@ -10,6 +10,7 @@ so that the range does not depend on depth.
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from pathlib import Path
 
@@ -156,6 +157,35 @@ def lpips_pretrained(
     except (KeyError, RuntimeError, ValueError, EOFError) as error:
         raise WeightsError(f"{trunk_path} does not hold torchvision's {net} weights: {where}") from error
     return PretrainedLPIPS(metric.requires_grad_(False).eval(), f"LPIPS-0.1/{net}")
+
+
+LPIPS_FILE = "STUDIOLIKE_LPIPS"  # environment variable: a trunk that lies elsewhere
+
+
+def lpips_where_present() -> PretrainedLPIPS | None:
+    """The real LPIPS if one of its trunks lies on this machine: the file that $STUDIOLIKE_LPIPS names, or torch's hub cache.
+
+    Returns:
+        None where there is neither, or where the packages that it needs are not installed and nobody asked for it.
+    Raises:
+        MissingExtra: the variable is set and a package is missing. WeightsError: the file is damaged, or has not the name
+            under which torchvision publishes a trunk.
+    """
+    named = os.environ.get(LPIPS_FILE)
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    for net, (filename, _) in TRUNKS.items():
+        path = Path(named) if named else cache / filename
+        if path.name != filename or not (named or path.is_file()):
+            continue
+        try:
+            return lpips_pretrained(net, path)
+        except MissingExtra:
+            if named:
+                raise
+            return None
+    if named:
+        raise WeightsError(f"${LPIPS_FILE} names {named}: the file must be one of {', '.join(f for f, _ in TRUNKS.values())}")
+    return None
 
 
 def _lpips_package(net: str, spatial: bool) -> nn.Module:

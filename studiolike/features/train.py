@@ -231,8 +231,6 @@ def train_identity(
     data,
     run_dir: str | Path,
     *,
-    train_subjects: Tensor | None = None,
-    val_subjects: Tensor | None = None,
     seed: int = 0,
     device: str | None = None,
     resume: bool = True,
@@ -242,16 +240,15 @@ def train_identity(
     """Train the network of a role, ``"identity"`` (for losses) or ``"identity_eval"`` (for measuring).
 
     Args:
-        data: a `TextureSet`; its "phone" subjects are trained on and its "val" subjects grade, unless other
-            rows of its studio textures are handed in.
+        data: a `TextureSet`; its "phone" subjects are trained on and its "val" subjects grade.
         run_dir: where `fit` keeps the run; the network itself is returned, on the CPU and in eval mode.
     Raises:
         InputError: unknown role, or fewer than two subjects. WeightsError: see `fit`.
     """
     config = profile.identity
     net = IdentityNet.named(role, resolution=config.resolution)
-    train = Captures(data, data.subjects("phone") if train_subjects is None else train_subjects, config.resolution)
-    held_out = data.subjects("val") if val_subjects is None else val_subjects
+    train = Captures(data, data.subjects("phone"), config.resolution)
+    held_out = data.subjects("val")
     val = Captures(data, held_out, config.resolution, studio=True) if len(held_out) >= 2 else None
     torch.manual_seed(seed)  # the classifier's prototypes
     stage = IdentityStage(net, config, train, val)

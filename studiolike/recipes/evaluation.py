@@ -29,39 +29,45 @@ def evaluate_chain(
     seed: int = 0,
     progress: bool = True,
 ) -> EvaluationTable:
-    """Chain against the simple rivals, on subjects of one split of ``config``.
+    """Chain against the simple rivals, on subjects of one split of ``config``; with LPIPS where its trunk is present.
 
     Args:
         pipe: the chain, on the device to measure on; default the released weights on the CPU.
         split: "test" for what is reported; "val" for choosing settings, without KID, which needs other people's textures.
-        subjects: how many of the split, default all.
+        subjects: how many of the split, at least 1, default all.
         config: the data to measure on, default the profile's own; its textures are made in the size that the
             detailer was trained at: what is finer would be the phone's, whoever is judged.
         seed: of the diffusion noise and of KID's subsets.
     """
     from ..evaluation import StudioReference, bound, evaluate
+    from ..features import lpips_where_present
     from ..pipeline import StudioPipeline
 
+    lpips = lpips_where_present()  # a damaged file is told now, not after the data are made
     pipe = pipe or StudioPipeline.released()
     size = pipe.detailer.config.resolution
     config = dataclasses.replace(config or profile.data, detail_resolution=size)
     data = make_set(config, Path(runs) / "data", detailed=True, test=True, progress=progress)
     rows = data.captures(split)
-    if subjects:
+    if subjects is not None:
         people = data.subjects(split)[:subjects]
         rows = rows[torch.isin(torch.as_tensor(data.subject)[rows], people)]
 
     def chain(texture: Tensor, visibility: Tensor) -> Tensor:
-        return pipe(texture, visibility, resolution=size, seed=seed).texture  # as `convert` does it
+        return pipe(texture, visibility, resolution=size, seed=seed).texture  # as `convert`, but in the tone that is read
 
-    return evaluate(
+    table = evaluate(
         bound(StudioReference.from_set(data)) | {"chain": chain},
         data,
         rows,
         eval_net=weights.load("identity_eval"),
+        lpips=lpips,
         reference_subjects=None if split == "test" else torch.zeros(0, dtype=torch.long),
         batch=16,
         device=pipe.device,
         seed=seed,
         progress=progress,
     )
+    if pipe.choice is not None:
+        table.weights, table.protocol = pipe.choice.name, pipe.choice.protocol or ""
+    return table

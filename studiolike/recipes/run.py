@@ -7,10 +7,13 @@ from pathlib import Path
 from ..config import Profile
 from ..errors import ProfileError
 from ..protocols import PROTOCOLS, check
+from ..training import check_precision, processes
 from .by_protocol import BY_PROTOCOL
 from .context import Context
 from .shared import SHARED
 from .sizes import check_size
+
+IN_FULL = ("codes", "exemplars", "tone")  # steps that do not ask for the profile's precision
 
 
 def train(
@@ -35,7 +38,8 @@ def train(
 
     Raises:
         ProfileError: unknown stage, a release of what was trained on ``studio``, or ``warm`` and networks of another size.
-        InputError: ``studio`` does not fit. WeightsError: a run folder of other settings. ProtocolError: unknown protocol.
+        InputError: ``studio`` does not fit, or fp16 without a GPU. WeightsError: a run folder of other settings. ProtocolError:
+            unknown protocol.
     """
     known = (*SHARED, *BY_PROTOCOL)
     if stage != "all" and stage not in known:
@@ -50,6 +54,8 @@ def train(
         check(protocol)
     if warm:
         check_size(profile)  # now, not after the hours of the stages before
+    if stage not in IN_FULL:
+        check_precision(profile.precision, processes(device).device)
     context = Context(profile, Path(runs) / profile.name, release, warm, device, seed, progress, studio)
     for name in tuple(SHARED) if stage == "all" else (stage,) if stage in SHARED else ():
         SHARED[name](context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -16,6 +16,16 @@ from ..training import fit
 from .context import Context
 from .quality import encoder_quality, phone_quality
 
+if TYPE_CHECKING:
+    from ..synth import TextureSet
+
+
+def captures_of(context: Context) -> TextureSet:
+    """The set as a step may see it that serves both protocols: their captures, and no studio texture that one of them closes.
+
+    Watched over, for what is measured beside a training."""
+    return permitted(context.data, "few", watch=True)
+
 
 def train_identity_networks(context: Context) -> None:
     """Two networks of different seed and shape: one for the losses, one that only measures."""
@@ -25,7 +35,7 @@ def train_identity_networks(context: Context) -> None:
         net = train_identity(
             context.profile,
             role,
-            permitted(context.data, "few", watch=True),
+            captures_of(context),
             context.runs / role,
             **context.options | {"seed": context.seed + seed},
         )
@@ -37,7 +47,7 @@ def train_phone(context: Context) -> None:
     from ..inversion import Curvature
     from ..stylegan2 import phone_networks, pretrain
 
-    profile, data = context.profile, context.data
+    profile, data = context.profile, captures_of(context)
     nets = phone_networks(profile, context.seed)
     released = {
         "encoder": "encoder",
@@ -70,7 +80,7 @@ def train_encoder(context: Context, encoder: nn.Module, g_phone: nn.Module, extr
     """The end of stage 1: the encoder of the game, trained on with G at rest."""
     from ..inversion import EncoderStage
 
-    config, data = context.profile.encoder, context.data
+    config, data = context.profile.encoder, captures_of(context)
     # the encoder of the game tells one G_phone from another; G's mapping network was fit a moment ago, not loaded
     settings = {"encoder": dataclasses.asdict(config), "data": data.manifest["spec"], "start": fingerprint(encoder)}
     stage = EncoderStage(config, encoder, g_phone, data)
@@ -88,7 +98,7 @@ def train_encoder(context: Context, encoder: nn.Module, g_phone: nn.Module, extr
 
 def train_codes(context: Context) -> None:
     """The code bank: some captures of the pre-training set, and those of the few pairs, inverted once for the chapters."""
-    data, profile = context.data, context.profile
+    data, profile = captures_of(context), context.profile
     g_phone, d_phone = context.network("g_phone"), context.network("d_phone")
     rows, wanted = data.captures("phone"), profile.adapt.bank
     if wanted and wanted < len(rows):  # spread over the subjects, not the first few of them
@@ -103,7 +113,7 @@ def train_codes(context: Context) -> None:
     if context.release and context.processes.is_main_process:
         from ..evaluation import StudioReference
 
-        weights.write_studio_mean(StudioReference.from_set(permitted(data, "few")).mean)
+        weights.write_studio_mean(StudioReference.from_set(permitted(context.data, "few")).mean)
 
 
 EXEMPLARS, EXEMPLAR_SIZE = 16, 512  # more people bring nothing, by the perceptual distance in the holes of the split "val"

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..adaptation.captures import disturb
 from ..averages import average_of, update_average
 from ..detail.guidance import gradients, normalise
-from ..detail.model import CONDITIONS, Detailer, bands, make_scheduler, uv_channels
+from ..detail.model import CONDITIONS, Detailer, haar, make_scheduler, uv_channels
 from ..detail.train import FLOOR, min_snr_weight, velocity
 from ..errors import InputError
 from ..image import fill_unobserved, resize, to_signed
@@ -97,7 +97,7 @@ class DiffusionStage(Stage):
             raise InputError("no pairs to train on; widen the data set or the rows")
         differences = [self._truth(part) - mean for part in self.rows[torch.linspace(0, len(self.rows) - 1, 32).long()].split(8)]
         scale = round(float(torch.cat(differences).square().mean().sqrt().clamp_min(1e-3)), 5)
-        power = bands(torch.cat(differences) / scale).square().mean((0, 2, 3)).clamp_min(1e-3)
+        power = haar(torch.cat(differences) / scale).square().mean((0, 2, 3)).clamp_min(1e-3)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = Detailer(
