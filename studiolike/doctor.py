@@ -8,6 +8,8 @@ import platform
 import shutil
 from importlib import metadata, util
 
+from .errors import MissingExtra, StudioError, optional
+
 CORE = ("torch", "diffusers", "accelerate", "safetensors", "numpy", "scipy", "scikit-image", "torchmetrics")
 EXTRAS = {  # extra → (distribution, module, what for)
     "book": (
@@ -17,9 +19,10 @@ EXTRAS = {  # extra → (distribution, module, what for)
         ("matplotlib", "matplotlib", "figures"),
         ("ipywidgets", "ipywidgets", "sliders that compute"),
     ),
-    "capture": (("av", "av", "video; photos need no extra"),),
+    "capture": (("av", "av", "video; photos need no extra"), ("pi-heif", "pi_heif", "HEIC photos")),
     "dev": (("pytest", "pytest", "the tests"), ("nbval", "nbval", "notebook tests")),
 }
+LOADED = ("capture",)  # light enough to be imported here: only then is a library seen that is there but broken
 
 
 def memory_gb() -> float:
@@ -35,6 +38,17 @@ def _version(distribution: str) -> str | None:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _trouble(module: str, extra: str) -> str:
+    """What is wrong with an optional library, empty if nothing is."""
+    if extra in LOADED:
+        try:
+            optional(module, extra)
+        except MissingExtra as error:
+            return error.trouble
+        return ""
+    return "" if util.find_spec(module) else "is missing"
 
 
 def _cuda_driver() -> bool:
@@ -62,7 +76,6 @@ def _device() -> tuple[str, str]:
 def report() -> str:
     """The whole report as text."""
     from . import __version__, weights
-    from .errors import StudioError
 
     device, fitting = _device()
     lines = [f"studiolike {__version__} · Python {platform.python_version()} · {platform.system()} {platform.machine()}"]
@@ -71,8 +84,9 @@ def report() -> str:
     lines.append(f"profile  {fitting} fits this machine (choose with --profile or PROFILE=)")
     lines.append("core     " + " · ".join(f"{name} {_version(name) or 'MISSING: pip install studiolike'}" for name in CORE))
     for extra, packages in EXTRAS.items():
-        missing = [f"{name} ({use})" for name, module, use in packages if util.find_spec(module) is None]
-        state = f"missing {', '.join(missing)}: pip install 'studiolike[{extra}]'" if missing else "complete"
+        troubles = [(f"{name} ({use})", _trouble(module, extra)) for name, module, use in packages]
+        told = ", ".join(f"{name} {trouble}" for name, trouble in troubles if trouble)
+        state = f"{told}: pip install 'studiolike[{extra}]'" if told else "complete"
         lines.append(f"{extra:8s} {state}")
     for name in weights.NETWORKS | weights.FOREIGN:
         try:
