@@ -80,8 +80,9 @@ def measure(image: np.ndarray, pose: Pose, texture: Tensor, visibility: Tensor, 
 
     Keys: ``face_pixels`` (width of the face seen from the front), ``yaw``, ``pitch``, ``roll`` in degrees,
     ``seen_left``, ``seen_right`` (parts of the face halves), ``oversampling`` (texels per pixel, median),
-    ``sharpness`` in [0, 1], ``focus`` (the same of the photo, whatever the texture's size), ``exposure`` (median linear luminance), ``bright`` (90th percentile of sRGB
-    luma), ``clipped`` (burnt-out part of the seen face).
+    ``sharpness`` in [0, 1], ``focus`` (the same of the photo, whatever the texture's size), ``exposure``
+    (median linear luminance), ``bright`` (90th percentile of sRGB luma), ``clipped`` (burnt-out part of
+    the seen face).
     """
     seen = visibility[0] > 0.3
     luma = luminance(texture)[0]
