@@ -11,7 +11,7 @@ from collections.abc import Callable
 from importlib import metadata, util
 from pathlib import Path
 
-from .errors import StudioError, WeightsError, install_command
+from .errors import MissingExtra, StudioError, WeightsError, install_command, optional
 from .protocols import PROTOCOLS
 
 CORE = ("torch", "diffusers", "accelerate", "safetensors", "numpy", "scipy", "scikit-image", "torchmetrics")
@@ -23,9 +23,10 @@ EXTRAS = {  # extra → (distribution, module, what for)
         ("matplotlib", "matplotlib", "figures"),
         ("ipywidgets", "ipywidgets", "sliders that compute"),
     ),
-    "capture": (("av", "av", "video; photos need no extra"),),
+    "capture": (("av", "av", "video; photos need no extra"), ("pi-heif", "pi_heif", "HEIC photos")),
     "dev": (("pytest", "pytest", "the tests"), ("nbval", "nbval", "notebook tests")),
 }
+LOADED = ("capture",)  # light enough to be imported here: only then is a library seen that is there but broken
 
 
 def memory_gb() -> float:
@@ -41,6 +42,17 @@ def _version(distribution: str) -> str | None:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _trouble(module: str, extra: str) -> str:
+    """What is wrong with an optional library, empty if nothing is."""
+    if extra in LOADED:
+        try:
+            optional(module, extra)
+        except MissingExtra as error:
+            return error.trouble
+        return ""
+    return "" if util.find_spec(module) else "is missing"
 
 
 def _cuda_driver() -> bool:
@@ -78,8 +90,9 @@ def report() -> str:
     if not all(map(_version, CORE)):
         lines.append(f"         what is missing comes with  {install_command()}")
     for extra, packages in EXTRAS.items():
-        missing = [f"{name} ({use})" for name, module, use in packages if util.find_spec(module) is None]
-        state = f"missing {', '.join(missing)}: {install_command(extra)}" if missing else "complete"
+        troubles = [(f"{name} ({use})", _trouble(module, extra)) for name, module, use in packages]
+        told = ", ".join(f"{name} {trouble}" for name, trouble in troubles if trouble)
+        state = f"{told}: {install_command(extra)}" if told else "complete"
         lines.append(f"{extra:8s} {state}")
     for name in weights.NETWORKS | weights.FOREIGN:
         for protocol in PROTOCOLS if name in weights.PER_PROTOCOL else ("open",):

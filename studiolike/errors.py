@@ -4,6 +4,11 @@ Every message is one line that says what is wrong and what to do about it; the c
 and exits with code 2, without a traceback.
 """
 
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
 REPOSITORY = "https://github.com/studiolike/studiolike"  # a package cannot read its pyproject.toml; a test compares
 
 
@@ -46,11 +51,33 @@ class MissingExtra(StudioError):
     Args:
         extra: name of the optional dependency group, for example ``"capture"``.
         package: the library that could not be imported.
+        cause: what its import raised, if it is there but broken.
     """
 
-    def __init__(self, extra: str, package: str):
-        super().__init__(f"this needs {package}: install it with  {install_command(extra)}")
-        self.extra, self.package = extra, package
+    def __init__(self, extra: str, package: str, cause: Exception | None = None):
+        reason = " ".join(f"{type(cause).__name__}: {cause}".split())[:160]
+        self.trouble = f"cannot be loaded ({reason})" if cause else "is missing"
+        told = f", which {self.trouble}" if cause else ""
+        super().__init__(f"this needs {package}{told}: install it with  {install_command(extra)}")
+        self.extra, self.package, self.cause = extra, package, cause
+
+
+def optional(module: str, extra: str, package: str | None = None) -> ModuleType:
+    """An optional library, imported.
+
+    A library that is there but broken raises what it pleases (a missing system library, a clash of versions), not only
+    ``ImportError``; the user needs one answer to all of them.
+
+    Args:
+        module: what is imported. extra: the optional dependency group that brings it. package: its name for people.
+    Raises:
+        MissingExtra: with the cause.
+    """
+    try:
+        return importlib.import_module(module)
+    except Exception as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name == module
+        raise MissingExtra(extra, package or module, None if missing else error) from error
 
 
 class FetchError(StudioError):

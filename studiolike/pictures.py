@@ -19,8 +19,9 @@ from typing import cast
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from .errors import InputError
-from .hdr import HLG, PQ, to_srgb
+from .colour_tags import ColourTag, check_tag, read_tag
+from .errors import InputError, MissingExtra, optional
+from .hdr import to_srgb
 
 MAX_PIXELS = 100_000_000  # larger pictures are refused: a guard against decompression bombs
 MAX_JPEG_PIXELS = 178_000_000  # a JPEG is reduced while it is decoded; Pillow itself refuses more than this
@@ -169,10 +170,10 @@ def _reason(first: bytes, error: Exception) -> str:
 
 def _register_heif(path: Path) -> None:
     try:
-        import pi_heif
-    except ImportError as error:
+        pi_heif = optional("pi_heif", "")
+    except MissingExtra as error:
         raise InputError(
-            f"{path} is a HEIC photo, and the library for it is missing: install it with  pip install pi-heif , "
+            f"{path} is a HEIC photo, and the library for it {error.trouble}: install it with  pip install pi-heif , "
             "or export the photo as JPEG"
         ) from error
     pi_heif.register_heif_opener(thumbnails=False)
@@ -186,46 +187,82 @@ def _decode(path: Path, source: Path | buffers.BytesIO, reduce_to: int | None) -
     if image is None:  # Pillow knows no float TIFF of several channels
         if head(path)[:4] not in (b"II*\0", b"MM\0*"):
             raise Image.UnidentifiedImageError(path.name)
-        return _decode_tiff(path), None
+        return _decode_tiff(path, reduce_to), None
     with image:
         pixels = image.width * image.height
         if pixels > (MAX_JPEG_PIXELS if image.format in ("JPEG", "MPO") else MAX_PIXELS):
             raise InputError(f"{path} is {image.width}×{image.height}; scale it below {MAX_PIXELS // 10**6} megapixels")
         if pixels == 0:
             raise InputError(f"{path} has no pixels: its size is given as {image.width}×{image.height}")
-        factor = 1
-        while reduce_to and (image.width // factor) * (image.height // factor) > reduce_to:
-            factor += 1
+        factor = _factor(image.width, image.height, reduce_to)
         if factor > 1 and image.format in ("JPEG", "MPO"):
             width = image.width
             image.draft(None, (image.width // factor, image.height // factor))
             factor = max(1, round(factor * image.width / width))
-        nclx = image.info.get("nclx_profile") or {}
-        profile = image.info.get("icc_profile")
+        colours = _colours(image, path)
         image.load()
-        if factor > 1 and image.mode in ("P", "PA"):
-            image = image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
         if factor > 1:
             exif = image.getexif()
-            image = image.reduce(factor)
+            image = _averageable(image).reduce(factor)
             image.info["exif"] = exif.tobytes()
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I") or image.mode == "F":
-            return _deep_grey(image, path, profile), None
+            return _deep_grey(image, path, colours), None
         opacity = None
         if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
             image = image.convert("RGBA")
             opacity = np.asarray(image.getchannel("A"))
             image = image.convert("RGB")  # drops the opacity, keeps the colours
-        image = _in_srgb(image, profile)
-    rgb = np.asarray(image)
-    if nclx.get("transfer_characteristics") in (HLG, PQ):
-        rgb = to_srgb(rgb, nclx["transfer_characteristics"], nclx.get("color_primaries", 9))
-    return rgb, opacity
+        return _levels(image, colours), opacity
 
 
-def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """RGB in sRGB: an embedded profile is converted, relative colorimetric; a damaged one is ignored as viewers do."""
+def _factor(width: int, height: int, reduce_to: int | None) -> int:
+    factor = 1
+    while reduce_to and (width // factor) * (height // factor) > reduce_to:
+        factor += 1
+    return factor
+
+
+def _averageable(image: Image.Image) -> Image.Image:
+    """The picture in a mode whose numbers may be averaged: no palette, no single bits, no colour that means transparent."""
+    if "transparency" in image.info and image.mode in ("1", "L", "P", "RGB") or image.mode == "PA":
+        return image.convert("RGBA")
+    wanted = {"P": "RGB", "1": "L"}.get(image.mode, "I" if image.mode.startswith("I;") else image.mode)
+    return image if wanted == image.mode else image.convert(wanted)
+
+
+def _colours(image: Image.Image, path: Path) -> ImageCms.ImageCmsProfile | ColourTag | None:
+    """What a file says about its colours: its ICC profile, else its numbers of H.273, None for those of sRGB."""
+    profile = _profile(image.info.get("icc_profile"))
+    if profile:
+        return profile
+    nclx = image.info.get("nclx_profile")  # of HEIC
+    if nclx:
+        tag: ColourTag | None = ColourTag(nclx.get("color_primaries", 2), nclx.get("transfer_characteristics", 2))
+    else:
+        tag = read_tag(path, image.format)
+    if tag:
+        check_tag(tag, path)
+    return tag
+
+
+def _profile(content: bytes | None) -> ImageCms.ImageCmsProfile | None:
+    """An ICC profile; a damaged one is ignored, as viewers do."""
+    try:
+        return ImageCms.ImageCmsProfile(buffers.BytesIO(content)) if content else None
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+
+
+def _levels(image: Image.Image, colours: ImageCms.ImageCmsProfile | ColourTag | None) -> np.ndarray:
+    """uint8 ``(H, W, 3)`` in sRGB."""
+    if isinstance(colours, ColourTag):
+        return to_srgb(np.asarray(_in_srgb(image, None)), colours.transfer, colours.primaries)
+    return np.asarray(_in_srgb(image, colours))
+
+
+def _in_srgb(image: Image.Image, profile: ImageCms.ImageCmsProfile | None) -> Image.Image:
+    """RGB, brought to sRGB by its profile, relative colorimetric, if it has one that fits its mode."""
     if image.mode == "1":
         image = image.convert("L")
     elif image.mode in ("P", "YCbCr", "HSV", "RGBX"):
@@ -236,12 +273,11 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         return cast(Image.Image, ImageCms.profileToProfile(image, lab, ImageCms.createProfile("sRGB"), outputMode="RGB"))
     if profile:
         try:
-            source = ImageCms.ImageCmsProfile(buffers.BytesIO(profile))
             # a profile of sRGB itself would only add rounding
-            if "srgb" not in (ImageCms.getProfileDescription(source) or "").lower():
+            if "srgb" not in (ImageCms.getProfileDescription(profile) or "").lower():
                 converted = ImageCms.profileToProfile(
                     image,
-                    source,
+                    profile,
                     ImageCms.createProfile("sRGB"),
                     renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
                     outputMode="RGB",
@@ -253,7 +289,7 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert("RGB")
 
 
-def _deep_grey(image: Image.Image, path: Path, profile: bytes | None) -> np.ndarray:
+def _deep_grey(image: Image.Image, path: Path, colours: ImageCms.ImageCmsProfile | ColourTag | None) -> np.ndarray:
     """Grey of 16 bits or of float numbers as ``(H, W, 3)`` float32."""
     grey = np.asarray(image)
     if grey.dtype == np.uint16 or image.format == "PNG" or image.mode.startswith("I;16"):
@@ -264,8 +300,8 @@ def _deep_grey(image: Image.Image, path: Path, profile: bytes | None) -> np.ndar
         grey = grey.astype(np.float32) / 65535
     else:
         raise InputError(f"{path} holds 32-bit or signed whole numbers, whose white is not known; save it as 16-bit PNG")
-    ramp = _in_srgb(Image.fromarray(np.arange(256, dtype=np.uint8)[None]), profile)
-    curves = np.asarray(ramp)[0].astype(np.float32) / 255
+    ramp = _levels(Image.fromarray(np.arange(256, dtype=np.uint8)[None]), colours)
+    curves = ramp[0].astype(np.float32) / 255
     if np.array_equal(curves[:, 0] * 255, np.arange(256, dtype=np.float32)):
         return np.repeat(grey[..., None], 3, axis=2)
     levels = np.linspace(0, 1, 256, dtype=np.float32)
@@ -284,7 +320,7 @@ def _unit_range(values: np.ndarray, path: Path) -> np.ndarray:
     return values.clip(0, 1)
 
 
-def _decode_tiff(path: Path) -> np.ndarray:
+def _decode_tiff(path: Path, reduce_to: int | None) -> np.ndarray:
     import tifffile  # comes with scikit-image
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it tells every odd tag; the user gets one line
@@ -310,9 +346,12 @@ def _decode_tiff(path: Path) -> np.ndarray:
     rgb = np.repeat(rgb[..., None], 3, axis=2) if rgb.ndim == 2 else rgb
     if rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:  # a damaged file may claim anything
         raise InputError(f"{path} is damaged (pixels of shape {rgb.shape}); copy it again")
+    factor = _factor(rgb.shape[1], rgb.shape[0], reduce_to)
+    if factor > 1:
+        rgb = np.stack([np.asarray(Image.fromarray(np.ascontiguousarray(rgb[..., k])).reduce(factor)) for k in range(3)], axis=2)
     if profile is None:
         return rgb
-    return np.asarray(_in_srgb(Image.fromarray((rgb * 255 + 0.5).astype(np.uint8)), bytes(profile.value)))
+    return _levels(Image.fromarray((rgb * 255 + 0.5).astype(np.uint8)), _profile(bytes(profile.value)))
 
 
 def _without_texts(content: bytes) -> bytes:

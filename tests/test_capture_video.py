@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from test_capture_fusion import frame_points
-from test_pictures import chart, page_rows, patches
+from test_pictures import broken_library, chart, page_rows, patches, signal
 
 from studiolike import hdr
+from studiolike.avatar.movie import check_movie
 from studiolike.capture import ContactSheet, capture_photos, capture_video, is_video, read_frames
 from studiolike.capture import video as video_module
 from studiolike.cli import main
+from studiolike.doctor import report
 from studiolike.errors import CaptureError, InputError, MissingExtra
 
 av = pytest.importorskip("av")
@@ -63,26 +65,6 @@ def clip(
 
 def shades(count: int) -> list[np.ndarray]:
     return [np.full((200, 200, 3), (60 + 10 * k % 160, 90, 120), np.uint8) for k in range(count)]
-
-
-def signal(transfer: int) -> np.ndarray:
-    """The chart as a phone codes it in HLG or PQ with BT.2020: found by searching the inverse of each curve."""
-    linear = video_linear(chart())
-    wide = np.maximum(linear @ np.linalg.inv(np.array(hdr.TO_SRGB[hdr.REC2020])).T, 0) * hdr.REFERENCE_WHITE
-    steps = np.linspace(0, 1, 1 << 16)
-    if transfer == hdr.PQ:
-        coded = np.interp(wide, hdr.pq_to_light(steps), steps)
-    else:  # BT.2100: undo the system gamma on the luminance, then the curve channel by channel
-        luminance = (wide @ hdr.LUMA_2020)[..., None]
-        scene = wide / hdr.HLG_PEAK * np.maximum(luminance / hdr.HLG_PEAK, 1e-9) ** (1 / hdr.HLG_GAMMA - 1)
-        curve = np.where(steps <= 0.5, steps**2 / 3, (np.exp((steps - 0.55991073) / 0.17883277) + 0.28466892) / 12)
-        coded = np.interp(scene, curve, steps)
-    return (coded * 65535).round().astype(np.uint16)
-
-
-def video_linear(levels: np.ndarray) -> np.ndarray:
-    unit = levels / 255
-    return np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
 
 
 def high_range(path, transfer):
@@ -194,6 +176,24 @@ def test_without_its_library_a_video_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(MissingExtra, match=r"studiolike\[capture\]"):
         read_frames(path)
+
+
+def test_a_video_library_that_is_broken_is_named_with_its_cause(tmp_path, monkeypatch):
+    path = clip(tmp_path / "v.mp4", shades(2))
+    broken_library(tmp_path, monkeypatch, "av", "raise ValueError('numpy.dtype size changed')")
+    with pytest.raises(MissingExtra, match=r"cannot be loaded \(ValueError: numpy.dtype size changed\).*studiolike\[capture\]"):
+        read_frames(path)
+    with pytest.raises(MissingExtra, match="PyAV for MP4.*cannot be loaded"):
+        check_movie("turntable.mp4")
+
+
+def test_the_doctor_imports_the_libraries_of_capture_and_tells_what_they_raise(tmp_path, monkeypatch):
+    assert "\ncapture  complete\n" in report()
+    broken_library(tmp_path, monkeypatch, "av", "raise ValueError('numpy.dtype size changed')")
+    broken_library(tmp_path, monkeypatch, "pi_heif", "import nothing_of_this_name")
+    (line,) = [line for line in report().splitlines() if line.startswith("capture")]
+    assert "av (video; photos need no extra) cannot be loaded (ValueError: numpy.dtype size changed)" in line
+    assert "pi-heif (HEIC photos) cannot be loaded (ModuleNotFoundError" in line and "pip install 'studiolike[capture]'" in line
 
 
 def finder(image: np.ndarray) -> list[np.ndarray]:

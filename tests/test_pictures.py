@@ -17,7 +17,7 @@ import tifffile
 import torch
 from PIL import Image, ImageCms
 
-from studiolike import hdr, io, pictures
+from studiolike import colour_tags, hdr, io, pictures
 from studiolike.errors import InputError
 from studiolike.files import read_person
 from studiolike.image import linear_to_srgb, resize, srgb_to_linear
@@ -64,6 +64,30 @@ def in_p3(srgb: np.ndarray) -> np.ndarray:
     return (linear_to_srgb((linear @ matrix.T).clamp(0, 1)).numpy() * 255 + 0.5).astype(np.uint8)
 
 
+def signal(transfer: int, levels: np.ndarray | None = None) -> np.ndarray:
+    """The chart, or other sRGB levels, as a phone codes it in HLG or PQ, uint16: found by searching the inverse of each curve."""
+    linear = video_linear(chart() if levels is None else levels)
+    wide = np.maximum(linear @ np.linalg.inv(np.array(hdr.TO_SRGB[hdr.REC2020])).T, 0) * hdr.REFERENCE_WHITE
+    steps = np.linspace(0, 1, 1 << 16)
+    if transfer == hdr.PQ:
+        coded = np.interp(wide, hdr.pq_to_light(steps), steps)
+    else:  # BT.2100: undo the system gamma on the luminance, then the curve channel by channel
+        luminance = (wide @ hdr.LUMA_2020)[..., None]
+        scene = wide / hdr.HLG_PEAK * np.maximum(luminance / hdr.HLG_PEAK, 1e-9) ** (1 / hdr.HLG_GAMMA - 1)
+        curve = np.where(steps <= 0.5, steps**2 / 3, (np.exp((steps - 0.55991073) / 0.17883277) + 0.28466892) / 12)
+        coded = np.interp(scene, curve, steps)
+    return (coded * 65535).round().astype(np.uint16)
+
+
+def video_linear(levels: np.ndarray) -> np.ndarray:
+    unit = levels / 255
+    return np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
+
+
+def in_8_bits(levels: np.ndarray) -> np.ndarray:
+    return ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
 def save(path: Path, image, **options) -> Path:
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(path, **options)
     return path
@@ -98,14 +122,30 @@ def png_with_texts(path: Path) -> Path:
     content = buffers.BytesIO()
     Image.fromarray(chart()).save(content, "png")
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     raw = content.getvalue()
-    texts = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b"x" * 1_600_000) + chunk(
-        b"zTXt", b"note\0\0" + zlib.compress(b"y" * 3_000_000)
-    )
+    texts = png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b"x" * 1_600_000)
+    texts += png_chunk(b"zTXt", b"note\0\0" + zlib.compress(b"y" * 3_000_000))
     path.write_bytes(raw[:33] + texts + raw[33:])
+    return path
+
+
+def avif(path: Path, pixels: np.ndarray, primaries: int, transfer: int, **options) -> Path:
+    """An AVIF that states other colours than Pillow writes into it."""
+    content = save(path, pixels, quality=95, **options).read_bytes()
+    assert content.count(b"colrnclx") == 1
+    at = content.index(b"colrnclx") + 8
+    path.write_bytes(content[:at] + struct.pack(">2H", primaries, transfer) + content[at + 4 :])
+    return path
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_tagged(path: Path, image, primaries: int, transfer: int, full: int = 1, **options) -> Path:
+    """A PNG with a chunk cICP behind its header."""
+    content = save(path, image, **options).read_bytes()
+    path.write_bytes(content[:33] + png_chunk(b"cICP", bytes((primaries, transfer, 0, full))) + content[33:])
     return path
 
 
@@ -113,6 +153,14 @@ def heic(path: Path, name: str = "turned") -> Path:
     pytest.importorskip("pi_heif")
     path.write_bytes((ROOT / f"tests/pictures/{name}.heic").read_bytes())
     return path
+
+
+def broken_library(folder: Path, monkeypatch, name: str, code: str) -> None:
+    """Puts a library before the installed one that runs ``code`` where it is imported."""
+    (folder / "broken").mkdir(exist_ok=True)
+    (folder / f"broken/{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(folder / "broken")
+    monkeypatch.delitem(sys.modules, name, raising=False)
 
 
 def lab(path: Path) -> Path:
@@ -129,10 +177,15 @@ KINDS = {
     "JPEG or PNG, Display P3 profile": (lambda p: save(p / "a.png", in_p3(chart()), icc_profile=p3_profile()), chart(), 2),
     "HEIC, HEIF": (lambda p: heic(p / "a.heic"), np.rot90(chart(), -1), 4),
     "HEIC in HLG": (lambda p: heic(p / "a.heic", "hlg"), chart(), 6),
+    "HEIC in Display P3 without a profile": (lambda p: heic(p / "a.heic", "p3"), chart(), 5),
     "AVIF": (lambda p: save(p / "a.avif", chart(), quality=95), chart(), 5),
+    "AVIF in Display P3 without a profile": (lambda p: avif(p / "a.avif", in_p3(chart()), hdr.P3, 13), chart(), 6),
+    # 8 bits of a picture made for 10 are coarse in the darkest channel
+    "AVIF in HLG": (lambda p: avif(p / "a.avif", in_8_bits(signal(hdr.HLG)), hdr.REC2020, hdr.HLG), chart(), 8),
     "WebP": (lambda p: save(p / "a.webp", chart(), lossless=True), chart(), 0),
     "BMP": (lambda p: save(p / "a.bmp", chart()), chart(), 0),
     "PNG, 8 bit": (lambda p: save(p / "a.png", chart()), chart(), 0),
+    "PNG that states Display P3": (lambda p: png_tagged(p / "a.png", in_p3(chart()), hdr.P3, 13), chart(), 2),
     "PNG or TIFF, 16-bit grey": (lambda p: save(p / "a.png", Image.fromarray(GREY.astype(np.uint16) * 257)), GREY3, 0),
     "PNG or TIFF, 16-bit RGB": (
         lambda p: tifffile.imwrite(p / "a.tif", chart().astype(np.uint16) * 257, photometric="rgb") or p / "a.tif",
@@ -194,6 +247,43 @@ def test_a_display_p3_profile_is_converted_not_reinterpreted(tmp_path):
     assert np.array_equal(io.read_image(path), chart())
 
 
+def test_a_profile_goes_before_the_numbers_of_h273_and_they_before_nothing(tmp_path):
+    profile = {"icc_profile": p3_profile()}
+    stated_wrongly = png_tagged(tmp_path / "a.png", in_p3(chart()), hdr.REC2020, hdr.PQ, **profile)
+    assert abs(patches(io.read_image(stated_wrongly)) - patches(chart())).max() <= 2
+    stated_wrongly = avif(tmp_path / "a.avif", in_p3(chart()), hdr.REC2020, hdr.PQ, **profile)
+    assert abs(patches(io.read_image(stated_wrongly)) - patches(chart())).max() <= 6
+    damaged = png_tagged(tmp_path / "b.png", in_p3(chart()), hdr.P3, 13, icc_profile=b"no profile at all")
+    assert abs(patches(io.read_image(damaged)) - patches(chart())).max() <= 2
+
+
+def test_grey_of_16_bits_follows_the_curve_that_its_file_states(tmp_path):
+    levels = np.repeat(np.array(((30,), (90,), (200,))), 3, 1)
+    coded = signal(hdr.HLG, levels)[:, :1].repeat(32, 0).repeat(32, 1)
+    image = io.read_image(png_tagged(tmp_path / "a.png", Image.fromarray(coded), hdr.REC2020, hdr.HLG))
+    assert abs(image[[16, 48, 80], 16].astype(int) - levels).max() <= 2
+
+
+@pytest.mark.parametrize("primaries, transfer, full", [(11, 13, 1), (1, 8, 1), (1, 13, 0)])
+def test_stated_colours_that_are_not_converted_are_refused_with_their_numbers(primaries, transfer, full, tmp_path):
+    paths = [png_tagged(tmp_path / "a.png", chart(), primaries, transfer, full)]
+    paths += [avif(tmp_path / "a.avif", chart(), primaries, transfer)] if full else []  # the decoder undoes an AVIF's range
+    for path in paths:
+        with pytest.raises(InputError, match=f"{path.name} states colours .*primaries {primaries}, curve {transfer}"):
+            io.read_image(path)
+
+
+def test_a_file_whose_colour_tag_is_damaged_is_read_as_if_it_had_none(tmp_path):
+    content = save(tmp_path / "a.avif", chart(), quality=95).read_bytes()
+    assert colour_tags.read_tag(tmp_path / "a.avif", "AVIF") == (1, 13, True)
+    for name in (b"pitm", b"ipco", b"ipma", b"colr"):
+        for cut in (content[: content.index(name) + 5], content.replace(name, b"free")):
+            (tmp_path / "b.avif").write_bytes(cut)
+            assert colour_tags.read_tag(tmp_path / "b.avif", "AVIF") is None
+    (tmp_path / "b.png").write_bytes(save(tmp_path / "a.png", chart()).read_bytes()[:20])
+    assert colour_tags.read_tag(tmp_path / "b.png", "PNG") is None
+
+
 def test_a_transparent_photo_stands_on_neutral_grey(tmp_path):
     image = io.read_image(with_hole(tmp_path / "hole.png"))
     assert image[16, 16].tolist() == [128] * 3 and np.array_equal(image[:, 40:], chart()[:, 40:])
@@ -226,6 +316,57 @@ def test_a_heic_photo_without_its_library_is_named_as_such(tmp_path, monkeypatch
     (tmp_path / "me.heic").write_bytes((ROOT / "tests/pictures/turned.heic").read_bytes())
     with pytest.raises(InputError, match="me.heic is a HEIC photo.*pip install pi-heif"):
         io.read_image(tmp_path / "me.heic")
+
+
+def test_a_heic_library_that_is_broken_is_named_with_its_cause(tmp_path, monkeypatch):
+    broken_library(tmp_path, monkeypatch, "pi_heif", "raise OSError('libheif.so.1: no such file')")
+    (tmp_path / "me.heic").write_bytes((ROOT / "tests/pictures/turned.heic").read_bytes())
+    with pytest.raises(InputError, match="me.heic is a HEIC photo.*cannot be loaded .OSError: libheif.so.1.*pip install pi-heif"):
+        io.read_image(tmp_path / "me.heic")
+
+
+FILE_OF_MODE = {
+    "1": ("png", lambda grey: Image.fromarray(grey > 127)),
+    "L": ("png", Image.fromarray),
+    "LA": ("png", lambda grey: Image.merge("LA", (Image.fromarray(grey), Image.new("L", grey.shape[::-1], 255)))),
+    "P": ("png", lambda grey: Image.fromarray(grey).convert("P")),
+    "RGB": ("png", lambda grey: Image.fromarray(grey).convert("RGB")),
+    "RGBA": ("png", lambda grey: Image.fromarray(grey).convert("RGBA")),
+    "I;16": ("png", lambda grey: Image.fromarray(grey.astype(np.uint16) * 257)),
+    "I;16 in TIFF": ("tif", lambda grey: Image.fromarray(grey.astype(np.uint16) * 257)),
+    "F": ("tif", lambda grey: Image.fromarray(grey.astype(np.float32) / 255)),
+    "float RGB": ("tif", lambda grey: np.repeat(grey[..., None].astype(np.float32) / 255, 3, 2)),
+    "16-bit RGB": ("tif", lambda grey: np.repeat(grey[..., None].astype(np.uint16) * 257, 3, 2)),
+    "CMYK": ("tif", lambda grey: Image.fromarray(grey).convert("CMYK")),
+    "LAB": ("tif", lambda grey: grey),
+}
+
+
+@pytest.mark.parametrize("mode", FILE_OF_MODE)
+def test_photos_of_every_mode_are_reduced_by_a_whole_factor(mode, tmp_path):
+    grey = np.zeros((64, 90), np.uint8)
+    grey[:, 45:] = 255
+    ending, make = FILE_OF_MODE[mode]
+    path = tmp_path / f"large.{ending}"
+    if mode == "LAB":
+        profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        save(path, ImageCms.profileToProfile(Image.fromarray(grey).convert("RGB"), *profiles, outputMode="LAB"))
+    elif isinstance(made := make(grey), np.ndarray):
+        tifffile.imwrite(path, made, photometric="rgb")
+    else:
+        save(path, made)
+    image = pictures.photo(path, reduce_to=1500)
+    assert image.shape == (32, 45, 3) and image[16, 10].max() <= 2 and image[16, 35].min() >= 253
+    assert 110 < image[16, 22].mean() < 145  # the middle column is half of each: averaged, not dropped
+
+
+def test_a_colour_that_means_transparent_is_taken_away_before_the_photo_is_reduced(tmp_path):
+    pixels = np.full((64, 64, 3), 255, np.uint8)
+    pixels[:, 31:] = (255, 0, 0)
+    path = save(tmp_path / "key.png", pixels, transparency=(255, 0, 0))
+    image = pictures.photo(path, reduce_to=1100)
+    assert image[16, 20].tolist() == [pictures.BACKGROUND] * 3 and image[16, 15, 0] > image[16, 20, 0] + 30
+    assert np.ptp(image[16, 15].astype(int)) <= 1  # no red bleeds into the white
 
 
 def test_large_photos_are_reduced_in_bounded_memory_and_larger_ones_refused(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ..errors import InputError, MissingExtra
+from ..errors import InputError, optional
 from ..image import to_bytes
 
 MOVIES = {".mp4", ".gif", ".webp", ".png"}
@@ -23,10 +23,7 @@ def check_movie(path: str | os.PathLike) -> None:
     if ending not in MOVIES:
         raise InputError(f"{path}: a turntable can end in {', '.join(sorted(MOVIES))}")
     if ending == ".mp4":
-        try:
-            import av  # noqa: F401
-        except ImportError as error:
-            raise MissingExtra("capture", "PyAV for MP4 (a name that ends in .webp, .gif or .png works without)") from error
+        optional("av", "capture", "PyAV for MP4 (a name that ends in .webp, .gif or .png works without)")
 
 
 def write_movie(frames: Tensor, path: str | os.PathLike, ending: str | None = None) -> Path:

@@ -6,6 +6,8 @@ they were set on a handful of portraits and one full profile.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -23,6 +25,7 @@ TOO_DARK = 0.10  # sRGB luma that at least a tenth of the face must pass
 TOO_BRIGHT, MAX_CLIPPED = 0.985, 0.40  # sRGB luma of burnt-out skin, and how much of the face may be so
 OPEN_MOUTH = 0.15  # lip gap in mouth widths from which teeth show; the canonical mesh has 0.13
 MAX_OVERSAMPLING = 2.0  # texels per pixel
+BLURRED = 0.30  # focus below which the user is told; sharp photographs, hard light among them, have 0.4 to 0.8
 
 
 def refuse_pose(pose: Pose, points: np.ndarray, image: np.ndarray) -> None:
@@ -77,8 +80,9 @@ def measure(image: np.ndarray, pose: Pose, texture: Tensor, visibility: Tensor, 
 
     Keys: ``face_pixels`` (width of the face seen from the front), ``yaw``, ``pitch``, ``roll`` in degrees,
     ``seen_left``, ``seen_right`` (parts of the face halves), ``oversampling`` (texels per pixel, median),
-    ``sharpness`` in [0, 1], ``exposure`` (median linear luminance), ``bright`` (90th percentile of sRGB
-    luma), ``clipped`` (burnt-out part of the seen face).
+    ``sharpness`` in [0, 1], ``focus`` (the same of the photo, whatever the texture's size), ``exposure``
+    (median linear luminance), ``bright`` (90th percentile of sRGB luma), ``clipped`` (burnt-out part of
+    the seen face).
     """
     seen = visibility[0] > 0.3
     luma = luminance(texture)[0]
@@ -94,6 +98,7 @@ def measure(image: np.ndarray, pose: Pose, texture: Tensor, visibility: Tensor, 
         "seen_right": round(right, 3),
         "oversampling": round(1 / max(float(steps.median()), 1e-3), 2) if len(steps) else 0.0,
         "sharpness": round(sharpness(texture, seen), 3),
+        "focus": round(focus(texture, seen, 1 / max(float(steps.median()), 1e-3) if len(steps) else 0.0), 3),
         "exposure": round(float(luminance(srgb_to_linear(texture))[0][seen].median()), 4) if seen.any() else 0.0,
         "bright": round(float(skin.quantile(0.9)), 3),
         "clipped": round(float((skin >= TOO_BRIGHT).float().mean()), 3),
@@ -123,6 +128,18 @@ def sharpness(texture: Tensor, seen: Tensor) -> float:
     return min(kept)
 
 
+def focus(texture: Tensor, seen: Tensor, oversampling: float) -> float:
+    """`sharpness` of the texture, averaged down first until no pixel is spread over more than `MAX_OVERSAMPLING` texels a
+    side: a large texture of a sharp small photo is soft, and that is no blur of the photo.
+
+    Args:
+        texture: ``(3, R, R)``. seen: ``(R, R)`` bool. oversampling: texels per pixel, median.
+    """
+    side = 2 ** max(0, math.ceil(math.log2(max(oversampling / MAX_OVERSAMPLING, 1e-3))))
+    inside = ~F.max_pool2d((~seen)[None].float(), side)[0].bool()
+    return sharpness(F.avg_pool2d(texture, side), inside) if inside.any() else sharpness(texture, seen)
+
+
 def refuse_exposure(facts: dict) -> None:
     """Refuse faces that hold no tone. Raises ``CaptureError``."""
     if facts["bright"] < TOO_DARK:
@@ -146,6 +163,11 @@ def warn(facts: dict, res: int) -> list[str]:
             f"the face is {facts['face_pixels']:.0f} pixels wide, "
             f"so a pixel is spread over {facts['oversampling']:.1f} texels a side at {res}; "
             f"a closer photo, or a texture of {fair}, would be honest"
+        )
+    if facts["focus"] < BLURRED:
+        said.append(
+            f"the photo is blurred (its focus is {facts['focus']:.2f}, sharp ones reach {BLURRED:.2f} and more), and the "
+            "texture is as soft; hold still, in more light, or clean the lens"
         )
     if abs(facts["yaw"]) > TURNED:
         said.append(f"the head is turned by {abs(facts['yaw']):.0f}°, so the far cheek is only partly seen")

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CaptureError, InputError, MissingExtra, StudioError
+from ..errors import CaptureError, InputError, StudioError, optional
 from ..hdr import REC709, to_srgb
 from ..io import read_image
 from ..pictures import container, head
@@ -58,10 +58,7 @@ def read_frames(path: str | os.PathLike, count: int = 24) -> Iterator[np.ndarray
     if count < 1:
         raise InputError(f"{count} frames asked for; at least one is needed")
     first = head(path)
-    try:
-        import av  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra("capture", "av (PyAV)") from error
+    optional("av", "capture", "av (PyAV)")
     return _frames(path, count, first)
 
 
