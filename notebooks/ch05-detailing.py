@@ -146,6 +146,11 @@ figures.show(
 # Where the layout has eyes and brows a steep step is the person's, and $B$ is a Gaussian blur; on the lips, which stand out into the light, it is half of each.
 # A highlight on lips or skin is thin, too, and brighter than any pigment around it: what stands out of $\log I$ clearly more than $G$ itself does is cut off before.
 #
+# Nor is noise the person's.
+# A camera's noise is about as large in a dark channel as in a light one, so where there is little blue light the logarithm of blue is mostly noise.
+# Fine detail of skin is alike in all channels, though: so all get the same, and what a channel has of its own, outside eyes, brows and lips, is left out.
+# That also tells how noisy the rest is, and the shared detail is kept by as much as it stands out of it {cite}`lee1980noise`.
+#
 # A better known way is a screened Poisson equation {cite}`perez2003poisson`: it looks for the texture that has the phone's gradients and stays near to $G$.
 # That comes to {eq}`eq-ch05-fuse` with another low pass, and the figure has both; ours needs no solver, and no rule for the borders of holes.
 # Our blur has a standard deviation of {glue:text}`ch05_width:.1f` texels here: just wide enough for what the generator cannot draw, whose textures have half as many texels along a side, or fewer.
@@ -560,7 +565,7 @@ ch05.check_clean(clean)
 # ```{exercise-start} Explain: two floors
 # :label: ex-ch05-floor
 # ```
-# `gradients` takes the logarithm of $Y + 0.03 \cdot \bar Y$, with $\bar Y$ the mean luminance of the observed texels; `fuse` takes that of the light plus a fixed floor.
+# `gradients` takes the logarithm of $Y + 0.03 \cdot \bar Y$, with $\bar Y$ the mean luminance of the observed texels; `fuse` with `edges=False` takes that of the light plus a fixed floor.
 # Which of the two is exactly unchanged by a darker exposure?
 # What would you gain, and what would you lose, by giving `fuse` the other floor?
 # ```{exercise-end}
@@ -570,8 +575,9 @@ ch05.check_clean(clean)
 # :class: dropdown
 #
 # With a floor that scales with the exposure, $\log(cY + c\,0.03\,\bar Y) = \log c + \log(Y + 0.03\,\bar Y)$, and every gradient is unchanged.
-# With a fixed floor, a darker exposure moves texels towards the floor and shrinks their gradients: that is the small change of the fusion in the table above.
+# With a fixed floor, a darker exposure moves texels towards the floor and shrinks their gradients: part of the small change of the fusion in the table above is of that kind.
 # But in a dark capture sensor noise is large in comparison with the light; a floor that follows the exposure down amplifies it, and a fixed one holds it back.
+# So the chain does a bit of both: with `edges=True` each channel is first brought to the level of $G$, but at most made three times as light (`noise.MOST`), and noise is taken out.
 # ````
 #
 # ```{exercise-start} Explain: the measure that likes blur
