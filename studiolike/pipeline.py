@@ -27,6 +27,7 @@ from .io import atomic, usual_permissions
 from .protocols import PROTOCOLS
 from .stylegan2 import Encoder, Generator
 from .tone import ToneNet
+from .weights import refuse_damaged
 
 
 class StudioPipeline(Chain, DiffusionPipeline):
@@ -73,6 +74,15 @@ class StudioPipeline(Chain, DiffusionPipeline):
             return cls.from_pretrained(str(which), **left_out).to(device)
         except Exception as error:  # diffusers raises many kinds
             raise WeightsError(f"cannot load {which}: {str(error).splitlines()[0]}") from error
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike, **options: Any) -> Self:
+        """As in diffusers. Raises `WeightsError` where a weight is no finite number."""
+        pipe = super().from_pretrained(folder, **options)
+        for name, network in pipe.components.items():
+            if isinstance(network, torch.nn.Module):
+                refuse_damaged(network, f"{name} of {folder}")
+        return pipe
 
     def save_pretrained(self, save_directory: str | os.PathLike, **options: Any) -> None:
         """Write all networks, and the line of code that the generic loader asks for (see the top of this file)."""
