@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from . import io
 from .errors import InputError, OutputError, StudioError
 from .image import resize
 from .io import PICTURES, atomic, check_output, check_size, visibility_path
-from .pictures import MAX_PIXELS
+from .pictures import MAX_PIXELS, head
 from .record import read_record, read_shape, sentence, write_marked
 
 if TYPE_CHECKING:
@@ -181,7 +182,8 @@ def read_person(paths: tuple[Path, ...], kind: str, visibility: Path | None, siz
     path = paths[0]
     alone = len(paths) == 1 and not is_video(path)
     if kind == "texture" and not alone:
-        raise InputError(f"--kind texture is one picture, not {'a video' if is_video(path) else f'{len(paths)} files'}")
+        what = f"{shown(path)} is a video" if is_video(path) else f"these are {len(paths)} files"
+        raise InputError(f"--kind texture is one picture, and {what}")
     beside = visibility or visibility_path(path)
     if kind == "auto":
         kind = "texture" if alone and (beside.is_file() or _resembles_texture(path)) else "photo"
@@ -236,8 +238,9 @@ def read_bounded(path: Path, largest: int = LARGEST_GLB) -> Tensor:
     Raises:
         InputError: as `io.read_texture`.
     """
+    head(path)  # or to open a pipe would wait for ever
     try:
-        with Image.open(path) as picture:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:  # odd sizes and tags: they are checked below
             width, height = picture.size
             if largest < width == height and picture.mode in ("RGB", "L") and width * height <= MAX_PIXELS:
                 small = picture.reduce(-(-width // largest)).convert("RGB").resize((largest, largest), Image.Resampling.BOX)
