@@ -220,7 +220,8 @@ def run(command: Convert, note: Callable[[str], None] = lambda _: None) -> Outco
 def without_use(ignored: list[str]) -> str:
     """A sentence about files that are neither picture nor video."""
     listed = ", ".join(map(shown, ignored[:5])) + (" …" if len(ignored) > 5 else "")
-    return f"{len(ignored)} files are neither picture nor video and are left out: {listed}"
+    counted = "1 file is" if len(ignored) == 1 else f"{len(ignored)} files are"
+    return f"{counted} neither picture nor video and left out: {listed}"
 
 
 def notes_of(reports: list[dict]) -> list[str]:
