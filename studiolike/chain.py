@@ -191,7 +191,8 @@ class Chain:
                 the tone network reads it, see `tone.translation`.
             seed: of the diffusion noise; the same input and seed give the same output.
         Raises:
-            InputError: wrong shape, range or size, or steps of a detailer that was not loaded.
+            InputError: wrong shape, range or size, or steps of a detailer that was not loaded. WeightsError: what the networks
+                give is not finite.
         """
         texture, visibility = check_input(texture, visibility)
         least = self.g_studio.config.resolution
@@ -217,6 +218,10 @@ class Chain:
             result = fuse(*phone, upsample(studio_lr, resolution)) if guided else upsample(studio_lr, resolution)
         if guided and borrow:
             result = complete(result, phone[1], weights.exemplars())
+        if not (torch.isfinite(studio_lr).all() and torch.isfinite(result).all()):
+            raise WeightsError(
+                "the networks give values that are no finite numbers: their weights are damaged, or half precision fails"
+            )
         clock.append(time.perf_counter())
         names = ("encoding", "translation", "detailing")
         seconds = {name: b - a for name, a, b in zip(names, clock, clock[1:], strict=False)}

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
-import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,9 @@ from . import io, weights
 from .capture.video import is_video
 from .device import find_device
 from .errors import InputError, OutputError, StudioError, WeightsError
-from .files import PersonInput, protect, read_person, shown
+from .files import PersonInput, file_key, protect, read_person, refuse_existing, shown, together
 from .io import PICTURES, READABLE, check_output, check_size
+from .pictures import is_picture
 from .record import read_record, record, write_marked
 
 if TYPE_CHECKING:
@@ -69,15 +70,22 @@ def share(word: str | None, environment: Iterable[tuple[str, str]] = ()) -> tupl
         if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
             raise InputError(f"--shard {word} is not possible: 3/8 is the third of eight shares")
         index, count = int(first) - 1, int(last)
+    rank, world = launched(environment)
+    return index * world + rank, count * world
+
+
+def launched(environment: Iterable[tuple[str, str]]) -> tuple[int, int]:
+    """Which of how many processes of one ``accelerate launch`` this is; ``(0, 1)``: it runs alone."""
     variables = dict(environment)
     rank, world = variables.get("RANK", ""), variables.get("WORLD_SIZE", "")
-    if rank.isdecimal() and world.isdecimal() and int(rank) < int(world):
-        index, count = index * int(world) + int(rank), count * int(world)
-    return index, count
+    return (int(rank), int(world)) if rank.isdecimal() and world.isdecimal() and int(rank) < int(world) else (0, 1)
 
 
 def plan(inputs: tuple[Path, ...], out: Path) -> tuple[list[Job], list[str]]:
     """Jobs of a call, and the names in a folder that are left out because they are neither picture nor video.
+
+    What a file is its ending says, or its first bytes if it has none: other endings are a purpose (a backup, a camera's raw
+    data or thumbnail), even where a picture is inside.
 
     Raises:
         InputError: no such file, nothing to do, two inputs of one name. OutputError: the result would replace an input,
@@ -103,12 +111,13 @@ def plan(inputs: tuple[Path, ...], out: Path) -> tuple[list[Job], list[str]]:
         hidden = path.name.startswith(".")  # also ._name, which macOS leaves beside every file on foreign disks
         if hidden or ".visibility" in path.name or not path.is_file():
             continue
-        (found if path.suffix.lower() in READABLE or is_video(path) else ignored).append(path)
+        picture = path.suffix.lower() in READABLE or (not path.suffix and is_picture(path))
+        (found if picture or is_video(path) else ignored).append(path)
     if not found:
         raise InputError(f"no pictures in {shown(folder)}")
     jobs, names = [], {}
     for path in found:
-        name = unicodedata.normalize("NFC", path.stem).casefold()  # many file systems take these for one name
+        name = file_key(path.stem)
         if name in names:
             raise InputError(f"{shown(names[name])} and {shown(path)} would give one result; rename one of them")
         names[name] = path
@@ -174,8 +183,8 @@ def run(command: Convert, note: Callable[[str], None] = lambda _: None) -> Outco
     check(command)
     jobs, ignored = plan(command.input, command.out)
     many = command.input[0].is_dir()
-    if not many and command.out.exists() and not command.overwrite:
-        raise OutputError(f"{shown(command.out)} exists; choose another name, or add --overwrite")
+    if not many:
+        refuse_existing([path for path in (command.out, command.report) if path], command.overwrite)
     if not many and command.shard:
         raise InputError("--shard divides a folder; the input is one face")
     index, count = share(command.shard, os.environ.items())
@@ -188,8 +197,7 @@ def run(command: Convert, note: Callable[[str], None] = lambda _: None) -> Outco
     waiting = jobs if command.overwrite or not many else unfinished(jobs, settings, command.out)
     existing = len(jobs) - len(waiting)
     if ignored:
-        listed = ", ".join(map(shown, ignored[:5])) + (" …" if len(ignored) > 5 else "")
-        note(f"note: {len(ignored)} files are neither picture nor video and are left out: {listed}")
+        note(f"note: {without_use(ignored)}")
     if existing:
         note(f"note: {existing} of {len(jobs)} results exist and are kept (--overwrite makes them anew)")
     pipe, reports, skipped = None, [], {}
@@ -212,6 +220,22 @@ def run(command: Convert, note: Callable[[str], None] = lambda _: None) -> Outco
                 skipped[job.inputs[0]] = " ".join(reason.split())
             bar.update()
     return Outcome(reports, existing, skipped, ignored)
+
+
+def without_use(ignored: list[str]) -> str:
+    """A sentence about files that are neither picture nor video."""
+    listed = ", ".join(map(shown, ignored[:5])) + (" …" if len(ignored) > 5 else "")
+    counted = "1 file is" if len(ignored) == 1 else f"{len(ignored)} files are"
+    return f"{counted} neither picture nor video and left out: {listed}"
+
+
+def notes_of(reports: list[dict]) -> list[str]:
+    """What was noted of the faces of a folder: every kind of note once, as of the first face, and how many faces it is about."""
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for report in reports:
+        for line in report.get("warnings", []):
+            kinds.setdefault(re.sub(r"[0-9.]+", "", line), []).append((Path(report["input"]).name, line))
+    return [f"{len(told)} of {len(reports)} faces, the first one {shown(told[0][0])}: {told[0][1]}" for told in kinds.values()]
 
 
 def load(command: Convert, device: torch.device) -> Chain:
@@ -270,7 +294,6 @@ def convert(pipe, command: Convert, job: Job, person: PersonInput, settings: dic
     sources = result.origin[0].cpu()
     made = record(seen(person)[0], sources, settings, settings["protocol"])
     shape = person.shape if command.shape else None
-    write_marked(texture, job.target, made, shape)
     report = {"input": str(job.inputs[0]), "out": str(job.target), **person.facts, "record": made}
     if len(job.inputs) > 1:
         report["inputs"] = [str(path) for path in job.inputs]
@@ -283,15 +306,30 @@ def convert(pipe, command: Convert, job: Job, person: PersonInput, settings: dic
             "psnr_observed": None if math.isnan(psnr) else round(psnr, 2),  # nothing of the face was seen
             **measure(person.texture, person.visibility, texture[None], truth),
         }
-    seconds = {"reading": reading, **result.seconds, "conversion": time.perf_counter() - began}
+    told = likeness(person, texture, report) if command.report else ""
+    seconds = {"reading": reading, **result.seconds}
+    seconds["measuring"] = time.perf_counter() - began + reading - sum(seconds.values())
     report["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
-    if command.report:
-        from .avatar import write_report
+    with together([job.target, *([command.report] if command.report else [])]) as place:
+        write_marked(texture, place[job.target], made, shape)
+        if command.report:
+            from .avatar import write_report
 
-        name = shown(job.inputs[0].name)
-        maps = person.texture[0], seen(person)[0], texture, sources
-        write_report(command.report, *maps, made, name=name, facts=report, shape=shape)
+            name, facts = shown(job.inputs[0].name), report | {"likeness": told}
+            maps = person.texture[0], seen(person)[0], texture, sources
+            write_report(place[command.report], *maps, made, name=name, facts=facts, shape=shape)
     return report
+
+
+def likeness(person: PersonInput, texture: Tensor, report: dict) -> str:
+    """How near the result ``(3, M, M)`` is to the input, in words; its report may hold the distance already."""
+    from .evaluation import face_judge
+    from .evaluation.report import same_person
+
+    known = report.get("metrics", {}).get("face_distance_to_input")
+    if known is None:
+        known = face_judge.distance(texture[None], person.texture, person.visibility).item()
+    return same_person(known)
 
 
 def seen(person: PersonInput) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import unicodedata
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -14,10 +16,10 @@ from PIL import Image
 from torch import Tensor
 
 from . import io
-from .errors import InputError, OutputError
+from .errors import InputError, OutputError, StudioError
 from .image import resize
 from .io import PICTURES, atomic, check_output, check_size, visibility_path
-from .pictures import MAX_PIXELS
+from .pictures import MAX_PIXELS, head
 from .record import read_record, read_shape, sentence, write_marked
 
 if TYPE_CHECKING:
@@ -33,6 +35,16 @@ def shown(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
+def was_left_out(name: str, reason: str) -> str:
+    """A sentence about a file that could not be used; most reasons begin with its name."""
+    return f"left out {name}: {reason.removeprefix(f'{name} ')}"
+
+
+def file_key(name: str) -> str:
+    """The same for two names that many file systems take for one."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def protect(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
     """Refuse to write over what is read, by whatever name or link, and to write one file twice. Raises `OutputError`."""
     read = {place: path for path in inputs for place in _places(path)}
@@ -44,6 +56,14 @@ def protect(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
             if written.get(place, path) is not path:
                 raise OutputError(f"{shown(path)} would be written twice; choose different names")
             written[place] = path
+
+
+def refuse_existing(outputs: Iterable[Path], overwrite: bool = False) -> None:
+    """Refuse to replace what stands there, unless that is asked for. Raises `OutputError`."""
+    there = [] if overwrite else [shown(path) for path in outputs if os.path.lexists(path)]
+    if there:
+        names = ", ".join(there[:3]) + (f" and {len(there) - 3} more" if len(there) > 3 else "")
+        raise OutputError(f"{names} exist{'s' if len(there) == 1 else ''}; choose another name, or add --overwrite")
 
 
 def _places(path: Path) -> list[object]:
@@ -78,7 +98,7 @@ def capture_person(photos: tuple[Path, ...], size: int, stored=None, sheet: Cont
     given = None if stored is None else [stored] * len(photos)
     names = [shown(photo) for photo in photos]
     result = capture.capture_photos(photos, size, given, whole=whole, names=names, sheet=sheet)
-    left_out = [f"left out {name}: {reason}" for name, reason in result.quality.get("left_out", {}).items()]
+    left_out = [was_left_out(name, reason) for name, reason in result.quality.get("left_out", {}).items()]
     result.quality = {**result.quality, "warnings": [*left_out, *result.quality.get("warnings", [])]}
     return result
 
@@ -92,14 +112,17 @@ def capture_files(
     report: Path | None = None,
     *,
     whole: bool = True,
+    overwrite: bool = False,
 ) -> dict:
     """Unwrap photos of one person, or a video, into ``out`` and its visibility map; returns the quality facts.
 
-    The file of the texture also tells the shape of the head, see `record.read_shape`.
+    The file of the texture also tells the shape of the head, see `record.read_shape`. All files are written, or none.
 
     Of several photos, those that cannot be used are left out and named in ``quality["left_out"]``. ``report`` is a
     contact sheet of all that was looked at; it is written also when nothing could be used.
 
+    Args:
+        overwrite: replace files that exist, which is refused otherwise.
     Raises:
         CaptureError, InputError, OutputError, MissingExtra: see `studiolike.capture`.
     """
@@ -112,19 +135,24 @@ def capture_files(
         check_output(report, ENDINGS)
     written = [out, visibility_path(out), *(path for path in (save_landmarks, report) if path)]
     protect([*photos, *([landmarks] if landmarks else [])], written)
+    refuse_existing(written, overwrite)
     if save_landmarks and (len(photos) > 1 or capture.is_video(photos[0])):
         raise InputError("--save-landmarks stores those of one photo; give one photo")
     stored = capture.load_landmarks(landmarks) if landmarks else None
     sheet = ContactSheet()
     try:
         result = capture_person(photos, size, stored, sheet, whole=whole)
-    finally:
+    except StudioError:
         if report and len(sheet):
             sheet.write(report)
-    if save_landmarks:
-        capture.save_landmarks(result.landmarks, save_landmarks, io.read_image(photos[0]))
-    write_marked(result.texture[0], out, None, result.shape)
-    io.write_image(result.visibility[0], visibility_path(out))
+        raise
+    with together(written) as place:
+        if save_landmarks:
+            capture.save_landmarks(result.landmarks, place[save_landmarks], io.read_image(photos[0]))
+        if report:
+            sheet.write(place[report])
+        write_marked(result.texture[0], place[out], None, result.shape)
+        io.write_image(result.visibility[0], place[visibility_path(out)])
     return result.quality
 
 
@@ -154,7 +182,8 @@ def read_person(paths: tuple[Path, ...], kind: str, visibility: Path | None, siz
     path = paths[0]
     alone = len(paths) == 1 and not is_video(path)
     if kind == "texture" and not alone:
-        raise InputError(f"--kind texture is one picture, not {'a video' if is_video(path) else f'{len(paths)} files'}")
+        what = f"{shown(path)} is a video" if is_video(path) else f"these are {len(paths)} files"
+        raise InputError(f"--kind texture is one picture, and {what}")
     beside = visibility or visibility_path(path)
     if kind == "auto":
         kind = "texture" if alone and (beside.is_file() or _resembles_texture(path)) else "photo"
@@ -180,6 +209,14 @@ def _power_of_two(n: int) -> int:
     return 1 << (n.bit_length() - 1)
 
 
+def doubts(texture: Path) -> list[str]:
+    """Sentences about a file that `export_avatar` would lay on the head though it seems to be no texture."""
+    told = visibility_path(texture).is_file() or read_record(texture) is not None or read_shape(texture) is not None
+    if told or _resembles_texture(texture):
+        return []
+    return [f"{shown(texture)} looks like no texture of a face; to make one of a photo:  studiolike convert"]
+
+
 def _resembles_texture(path: Path) -> bool:
     from .weights import studio_mean
 
@@ -201,8 +238,9 @@ def read_bounded(path: Path, largest: int = LARGEST_GLB) -> Tensor:
     Raises:
         InputError: as `io.read_texture`.
     """
+    head(path)  # or to open a pipe would wait for ever
     try:
-        with Image.open(path) as picture:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:  # odd sizes and tags: they are checked below
             width, height = picture.size
             if largest < width == height and picture.mode in ("RGB", "L") and width * height <= MAX_PIXELS:
                 small = picture.reduce(-(-width // largest)).convert("RGB").resize((largest, largest), Image.Resampling.BOX)
@@ -224,6 +262,7 @@ def export_avatar(
     turntable: Path | None = None,
     relit: Path | None = None,
     before: Path | None = None,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Write a GLB with ``texture`` on the head and an HTML page that turns it, and what else is asked for; all or nothing.
 
@@ -233,6 +272,7 @@ def export_avatar(
             tells it; without it everybody gets the base head. normals: put the skin's relief into the GLB.
         turntable: a moving picture of one full turn, see `avatar.write_movie`.
         relit: a sheet of the head under four lights; with ``before``, beside that texture's.
+        overwrite: replace files that exist, which is refused otherwise.
     Returns:
         The paths that were written.
     Raises:
@@ -253,6 +293,7 @@ def export_avatar(
     if before and not relit:
         raise InputError("--before is the first row of a sheet: name the sheet with --relit")
     protect([path for path in (texture, compare, before) if path], outputs)
+    refuse_existing(outputs, overwrite)
     main = read_bounded(texture)
     images = {shown(texture.stem): main}
     if compare:
@@ -263,20 +304,32 @@ def export_avatar(
 
     shape, made = read_shape(texture) if own_head else None, read_record(texture)
     mesh, note = avatar.own_head(shape), avatar.shape.BASE if shape is None else avatar.shape.OWN
-    with ExitStack() as stack:  # all files get their names together, at the end
-        temporary = {path: stack.enter_context(atomic(path)) for path in outputs}
-        stack.enter_context(_naming_failures(outputs))
-        avatar.write_glb(mesh, main, temporary[out], avatar.normal_map(main) if normals else None, made)
-        avatar.write_viewer(
-            mesh, temporary[page], images, title=shown(out.stem), note=f"{sentence(made)} {note}" if made else note
-        )
+    with together(outputs) as place:
+        avatar.write_glb(mesh, main, place[out], avatar.normal_map(main) if normals else None, made)
+        avatar.write_viewer(mesh, place[page], images, title=shown(out.stem), note=f"{sentence(made)} {note}" if made else note)
         if turntable:
             frames = avatar.turntable(mesh, avatar.viewer.fitting(main, 1024), TURNS, TURN_SIZE)
-            avatar.write_movie(frames, temporary[turntable], turntable.suffix.lower())
+            avatar.write_movie(frames, place[turntable], turntable.suffix.lower())
         if relit:
             small = {name: avatar.viewer.fitting(picture, 1024) for name, picture in rows.items()}
-            io.write_image(avatar.relit_sheet(mesh, small), temporary[relit])
+            io.write_image(avatar.relit_sheet(mesh, small), place[relit])
     return outputs
+
+
+@contextmanager
+def together(outputs: list[Path]) -> Iterator[dict[Path, Path]]:
+    """Where to write each of ``outputs``, so that all get their names together, when the block is left, or none.
+
+    Raises:
+        OutputError: a write that failed, told with the names that the user gave.
+    """
+    if len(outputs) == 1:  # whoever writes a file does it whole or not at all
+        yield {outputs[0]: outputs[0]}
+        return
+    with ExitStack() as stack:
+        temporary = {path: stack.enter_context(atomic(path)) for path in outputs}
+        stack.enter_context(_naming_failures(outputs))
+        yield temporary
 
 
 @contextmanager

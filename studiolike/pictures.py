@@ -92,6 +92,16 @@ def container(first: bytes) -> str | None:
     return next((name for start, name in CONTAINERS.items() if first.startswith(start)), None)
 
 
+def is_picture(path: str | os.PathLike) -> bool:
+    """Whether a file begins as JPEG, PNG, WebP, GIF, HEIC or AVIF do. Never raises."""
+    try:
+        first = head(path)
+    except InputError:
+        return False
+    coded = first[4:8] == b"ftyp" and first[8:12] in HEIF_BRANDS | AVIF_BRANDS
+    return coded or first.startswith((b"\xff\xd8\xff", PNG, b"GIF8")) or (first[:4] == b"RIFF" and first[8:12] == b"WEBP")
+
+
 def _what_it_is(first: bytes) -> str | None:
     """In words what a file is that is no readable picture, as far as its first bytes tell."""
     kind = container(first)

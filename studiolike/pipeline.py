@@ -27,6 +27,7 @@ from .inversion import Curvature
 from .io import atomic, usual_permissions
 from .stylegan2 import Encoder, Generator
 from .tone import ToneNet
+from .weights import refuse_damaged
 
 
 class StudioPipeline(Chain, DiffusionPipeline):
@@ -83,6 +84,15 @@ class StudioPipeline(Chain, DiffusionPipeline):
             raise WeightsError(f"cannot load {which}: {str(error).splitlines()[0]}") from error
         made.choice = choice
         return made
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike, **options: Any) -> Self:
+        """As in diffusers. Raises `WeightsError` where a weight is no finite number."""
+        pipe = super().from_pretrained(folder, **options)
+        for name, network in pipe.components.items():
+            if isinstance(network, torch.nn.Module):
+                refuse_damaged(network, f"{name} of {folder}")
+        return pipe
 
     def save_pretrained(self, save_directory: str | os.PathLike, **options: Any) -> None:
         """Write all networks, and the line of code that the generic loader asks for (see the top of this file)."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from . import __version__, io, layout, outline
+from .errors import InputError
 from .image import resize
+from .pictures import head
 
 SHARES = ("face_seen", "face_partly", "face_unseen", "head_seen")
 SEEN, PARTLY = 0.5, 0.05  # visibility from which a texel counts as seen, and as seen in part
@@ -144,13 +147,14 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(constant)  # NaN is no JSON, and the record may have to be written again
 
     try:
-        with Image.open(path) as picture:
+        head(path)  # or to open a pipe would wait for ever
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
             text = picture.info.get(RECORD)
             if text is None:
                 text = bytes(picture.getexif()[ExifTags.Base.XPComment]).decode(COMMENT)
             made = json.loads(text, parse_constant=refuse)
             return made if isinstance(made, dict) else {}
-    except (OSError, KeyError, ValueError, SyntaxError, AttributeError, TypeError, RecursionError):
+    except (InputError, OSError, KeyError, ValueError, SyntaxError, AttributeError, TypeError, RecursionError):
         return {}
 
 

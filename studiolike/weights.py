@@ -164,7 +164,7 @@ def load(
         root: folder that holds one folder per network; default `weights_dir`. Networks of others always
             come from the package.
     Raises:
-        WeightsError: unknown name, missing or damaged file, weights of another network.
+        WeightsError: unknown name, missing or damaged file, weights of another network or that are no finite numbers.
     """
     import torch
     from safetensors.torch import load_file
@@ -181,7 +181,17 @@ def load(
         model.load_state_dict(load_file(folder / FILE))
     except Exception as error:  # diffusers, safetensors and torch raise many kinds
         raise WeightsError(f"cannot load {folder / FILE}: {str(error).splitlines()[0]}; reinstall the package") from error
+    refuse_damaged(model, folder / FILE)
     return nn.Module.to(model, device, dtype or torch.float32).eval()  # diffusers' own `to` asks for them too
+
+
+def refuse_damaged(model: nn.Module, where: str | Path) -> None:
+    """Raise `WeightsError` where a weight is no finite number: what is computed with it is nothing, and may look like black."""
+    import torch
+
+    name = next((name for name, weight in model.state_dict().items() if not torch.isfinite(weight).all()), None)
+    if name is not None:
+        raise WeightsError(f"{where} has weights that are no finite numbers ({name}): train it again or reinstall the package")
 
 
 def verify(folder: Path) -> None:

@@ -133,7 +133,7 @@ def test_view_writes_everything_or_nothing(tmp_path, skin, monkeypatch):
 
     monkeypatch.setattr(avatar, "write_movie", no_space)
     with pytest.raises(OutputError, match="No space left"):
-        files.export_avatar(source, out / "a.glb", **wanted, normals=False)
+        files.export_avatar(source, out / "a.glb", **wanted, normals=False, overwrite=True)
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
     with pytest.raises(OutputError, match="overwrite the input"):
         files.export_avatar(source, out / "b.glb", relit=source)
@@ -155,11 +155,19 @@ def test_the_report_page_loads_nothing_and_says_what_was_not_seen(tmp_path, skin
     visibility[..., 128:] = 0
     sources = origin(visibility[None])[0]
     made = record(visibility, sources, {"guided": True}, "open")
-    facts = {"warnings": ["<b>dark</b>"], "seconds": {"detailing": 1.5}, "metrics": {"psnr": 20.1}, "yaw": 12.0}
+    facts = {
+        "warnings": ["<b>dark</b>"],
+        "seconds": {"encoding": 0.114, "detailing": 1.5},
+        "likeness": "<b>near",
+        "metrics": {"psnr": 20.1},
+        "yaw": 12.0,
+    }
     path = avatar.write_report(tmp_path / "r.html", skin, visibility, skin, sources, made, name="<i>me</i>", facts=facts)
     text = path.read_text("utf-8")
     assert "&lt;b&gt;dark" in text and "<b>" not in text and "<i>" not in text
     assert f"{made['seen']['face_unseen']:.0%} not at all" in text and "1.50 s" in text and "20.1" in text and "12°" in text
+    assert "1.61 s" in text  # the rows add up as they are shown
+    assert "&lt;b&gt;near" in text
     assert text.count('type="range"') == 2 and "srcdoc=" in text and "connect-src 'none'" in text
     outside = re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
     assert "http://" not in outside and "https://" not in outside

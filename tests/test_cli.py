@@ -182,6 +182,16 @@ def test_view_writes_a_model_and_a_page(tmp_path, capsys, texture_file):
     assert "<title>" in (tmp_path / "a.html").read_text()
 
 
+def test_view_notes_a_photo_that_is_no_texture_and_says_nothing_of_a_texture(tmp_path, capsys, texture_file):
+    from skimage.data import astronaut
+
+    Image.fromarray(astronaut()).resize((64, 64)).save(tmp_path / "me.png")
+    io.write_image(weights.studio_mean()[0], tmp_path / "mean.png")
+    for name, doubtful in (("me", True), ("mean", False)):
+        code, _, err = run(capsys, "view", tmp_path / f"{name}.png", "-o", tmp_path / f"{name}.glb", "--no-normals")
+        assert code == 0 and ("looks like no texture" in err) == doubtful
+
+
 def test_doctor_names_device_profile_and_weights(capsys):
     code, out, _ = run(capsys, "doctor")
     assert code == 0

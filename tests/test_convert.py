@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -246,6 +248,103 @@ def test_shares_of_an_array_job_and_of_launched_processes_are_disjoint_and_compl
             convert.share(word)
 
 
+LAUNCHED = """
+import sys, time
+from pathlib import Path
+from types import SimpleNamespace
+import torch
+from studiolike import convert
+from studiolike.cli import main
+from studiolike.image import resize
+
+def pipe(texture, *_, resolution, **__):
+    while not Path(sys.argv[3]).exists():  # the other process, which leaves everything out, has ended
+        time.sleep(0.05)
+    time.sleep(1.5)  # time enough to be killed by who launched both
+    same = resize(texture, resolution)
+    return SimpleNamespace(texture=same, origin=same, psnr_observed=torch.ones(1), seconds={})
+
+convert.load = lambda *_: pipe
+code = main(["convert", sys.argv[1], "-o", sys.argv[2], "--kind", "texture", "--size", "64", "--device", "cpu"])
+Path(sys.argv[3]).touch()
+sys.exit(code)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are launched otherwise there")
+def test_a_launched_process_that_leaves_files_out_does_not_take_the_others_with_it(tmp_path):
+    for k in range(4):  # of two processes the first has the even files, which are good
+        save_texture(tmp_path / "in" / f"{k}.png", k)
+        if k % 2:
+            (tmp_path / "in" / f"{k}.png").write_bytes(b"no picture")
+    (tmp_path / "child.py").write_text(LAUNCHED)
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(tmp_path / "child.py")]
+        + [str(tmp_path / name) for name in ("in", "out", "ended")],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, "PYTHONPATH": str(Path(convert.__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "2.png"]
+    assert all(f"left out {tmp_path / 'in' / name}" in done.stderr for name in ("1.png", "3.png"))
+
+
+def test_a_file_without_an_ending_is_what_its_content_says_and_other_endings_are_left_out(tmp_path, capsys, mirror):
+    folder = tmp_path / "in"
+    for name in ("whole.jpg", "whole.png", "whole.webp", "whole.gif"):
+        save_texture(folder / name)
+    (folder / "whole.heic").write_bytes((Path(__file__).parent / "pictures/turned.heic").read_bytes())
+    for ending in ("jpg", "png", "webp", "gif", "heic"):
+        (folder / f"whole.{ending}").rename(folder / f"of {ending}")
+    (folder / "of gif.jpg_original").write_bytes((folder / "of jpg").read_bytes())  # a backup, and no second face
+    (folder / "Makefile").write_text("all:")
+    code, out, err = run(capsys, folder, "-o", tmp_path / "out", "--json")
+    told = json.loads(out)
+    assert {Path(found["input"]).name for found in told["results"]} | {Path(path).name for path in told["skipped"]} == {
+        f"of {ending}" for ending in ("jpg", "png", "webp", "gif", "heic")
+    }
+    assert "2 files are neither picture nor video and left out: Makefile, of gif.jpg_original" in err
+
+
+def test_what_was_noted_of_a_folder_and_what_it_left_out_stands_at_the_end(tmp_path, capsys, mirror, monkeypatch):
+    for k in range(4):
+        save_texture(tmp_path / "in" / f"{k}.png", k)
+    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    (tmp_path / "in" / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(60))
+    read = convert.read_person
+    warnings = {"0.png": ["the face is 80 pixels wide"], "2.png": ["the face is 92 pixels wide", "the face is very dark"]}
+
+    def read_person(paths, *given, **more):
+        person = read(paths, *given, **more)
+        person.facts["warnings"] = warnings.get(paths[0].name, [])
+        return person
+
+    monkeypatch.setattr(convert, "read_person", read_person)
+    code, _, err = run(capsys, tmp_path / "in", "-o", tmp_path / "out")
+    told = err.replace("\r", "\n").splitlines()
+    end = told[next(k for k, line in enumerate(told) if "4 of 5 converted now" in line) + 1 :]
+    assert code == 1 and end[:3] == [
+        "note: 2 of 4 faces, the first one 0.png: the face is 80 pixels wide",
+        "note: 1 of 4 faces, the first one 2.png: the face is very dark",
+        "note: 1 file is neither picture nor video and left out: notes.txt",
+    ]
+    path = tmp_path / "in" / "cut.jpg"
+    assert end[3].startswith(f"left out {path}: ") and end[3].count("cut.jpg") == 1 and end[4].startswith("studiolike: 1 files")
+
+
+def test_the_report_says_in_words_how_like_the_face_still_is(tmp_path, capsys, mirror, monkeypatch):
+    from studiolike.evaluation import face_judge
+
+    source, page = save_texture(tmp_path / "x.png"), tmp_path / "page.html"
+    for distance, words in ((0.41, "still one face"), (0.73, "changed too much")):
+        monkeypatch.setattr(face_judge, "distance", lambda *_, d=distance: torch.tensor([d]))
+        assert run(capsys, source, "-o", tmp_path / "y.png", "--report", page, "--overwrite")[0] == 0
+        text = page.read_text()
+        assert f"{distance} apart" in text and words in text and "closer than 0.6" in text
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -326,7 +425,7 @@ def test_a_photo_without_a_face_among_several_is_named_and_the_others_used(tmp_p
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff")
     result = files.capture_person((good, dark, tmp_path / "cut.jpg"), 64)
     told = " ".join(result.quality["warnings"])
-    assert "dark.png: no face was found" in told and "cut.jpg" in told and "good.png" not in told
+    assert "dark.png: no face was found" in told and told.count("cut.jpg") == 1 and "good.png" not in told
     with pytest.raises(CaptureError, match="none of the 2 pictures.*dark.png.*cut.jpg"):
         files.capture_person((dark, tmp_path / "cut.jpg"), 64)
 

@@ -1,5 +1,6 @@
-"""Killed at any moment, again and again, and started anew: the data writer and the batch converter end with the same files."""
+"""Killed at any moment, again and again, and started anew: data writer, batch converter and trainer end with the same files."""
 
+import json
 import multiprocessing
 import os
 import random
@@ -24,7 +25,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reas
 @pytest.fixture(scope="module")
 def server():
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["studiolike.synth.dataset", "studiolike.convert", "studiolike.cli", "studiolike.capture"])
+    preloaded = ("synth.dataset", "convert", "cli", "capture", "training")
+    context.set_forkserver_preload([f"studiolike.{name}" for name in preloaded])
     return context
 
 
@@ -82,6 +84,59 @@ def write_set(out):
     dataset.write_set(spec, out, progress=False)
 
 
+def train(out):
+    """A small network whose steps depend on all that a resume must bring back: weights, the optimiser's moments, the count."""
+    import torch
+
+    from studiolike import training
+
+    torch.set_num_threads(1)
+
+    class Line(training.Stage):
+        name, batch = "line", 2
+
+        def __init__(self):
+            torch.manual_seed(0)
+            self.modules = {"net": torch.nn.Linear(8, 8)}
+            self.optimizers = {"adam": torch.optim.Adam(self.modules["net"].parameters(), lr=0.05)}
+            self.losses = 0.0
+
+        def step(self, images, rng):
+            time.sleep(0.002)
+            x = torch.randn(2, 8, generator=rng)
+            loss = (self.modules["net"](x) - x.flip(-1)).square().mean()
+            self.optimizers["adam"].zero_grad()
+            self.accelerator.backward(loss)
+            self.optimizers["adam"].step()
+            self.losses += loss.item()
+            return {"loss": loss.item(), "losses": self.losses}
+
+        def state_dict(self):
+            return {"losses": self.losses}
+
+        def load_state_dict(self, state):
+            self.losses = state["losses"]
+
+    training.fit(Line(), 240, out, device="cpu", checkpoint_every=16, log_every=8, progress=False)
+
+
+def learnt(folder: Path):
+    """What a run has learnt and logged, without times and speeds."""
+    import torch
+
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    adam = state["optimizers"]["adam"]["state"]
+    return {
+        "images": state["images"],
+        "weights": {name: weight.tolist() for name, weight in state["modules"]["net"].items()},
+        "moments": {name: {k: v.tolist() for k, v in of.items()} for name, of in adam.items()},
+        "stage": state["stage"],
+        "log": [(line["images"], line["loss"], line["losses"]) for line in lines],
+        "record": json.loads((folder / "record.json").read_text())["metrics"],
+    }
+
+
 def contents(folder: Path):
     left = {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
     return {name: data for name, data in left.items() if name not in ("progress.json", "partial.npz")}
@@ -99,7 +154,7 @@ def run(server, work, arguments, patience=None):
     return process.exitcode == 0
 
 
-def torture(server, work, straight, broken):
+def torture(server, work, straight, broken, contents=contents):
     """Kill ``work`` on ``broken`` at random moments until it is done; compare with a run that nobody disturbed."""
     run(server, work, straight)  # the first run also waits for the libraries
     began = time.perf_counter()
@@ -133,6 +188,12 @@ def test_the_batch_converter_ends_with_the_same_files_after_twenty_kills(server,
 def test_the_data_writer_ends_with_the_same_bytes_after_twenty_kills(server, tmp_path):
     torture(server, write_set, (tmp_path / "straight",), (tmp_path / "broken",))
     assert {"manifest.json", "index.npz", "phone.npy", "studio.npy", "visibility.npy"} == contents(tmp_path / "broken").keys()
+
+
+def test_a_trainer_ends_with_the_same_weights_and_the_same_log_after_twenty_kills(server, tmp_path):
+    torture(server, train, (tmp_path / "straight",), (tmp_path / "broken",), learnt)
+    found = learnt(tmp_path / "broken")
+    assert found["images"] == 240 and [line[0] for line in found["log"]] == list(range(8, 241, 8))
 
 
 def test_a_background_job_that_is_deaf_to_ctrl_c_still_ends_when_it_is_told_to():

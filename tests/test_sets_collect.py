@@ -84,9 +84,7 @@ def test_a_texture_is_resampled_and_a_map_that_does_not_fit_is_refused(folders):
     io.write_image(torch.rand(3, 20, 30), folders / "phone" / "wide.png")
     with pytest.raises(InputError, match="square"):
         collect(folders / "set", phone=folders / "phone", size=32, progress=False)
-    assert not (folders / "set" / "manifest.json").exists()
-    with pytest.raises(InputError, match="no texture set"):  # an unfinished set is none
-        TextureSet.open(folders / "set")
+    assert not (folders / "set").exists()  # arrays of half a set are large and of no use
 
 
 def test_impossible_wishes_are_refused(folders):
@@ -99,8 +97,25 @@ def test_impossible_wishes_are_refused(folders):
         with pytest.raises(InputError):
             collect(folders / "set", **options, progress=False)
     collect(folders / "set", studio=folders / "studio", size=32, progress=False)
-    with pytest.raises(OutputError, match="already holds a set"):
+    with pytest.raises(OutputError, match="--overwrite"):
         collect(folders / "set", studio=folders / "studio", size=32, progress=False)
+    (folders / "set" / "progress.json").touch()
+    with pytest.raises(OutputError, match="being made"):
+        collect(folders / "set", studio=folders / "studio", size=32, progress=False, overwrite=True)
+
+
+def test_what_was_in_the_folder_stays_there_after_an_error_and_a_set_is_replaced_by_a_whole_one(folders):
+    first = collect(folders / "set", studio=folders / "studio", size=32, progress=False)
+    (folders / "set" / "notes.txt").write_text("mine")
+    before = {path.name: path.read_bytes() for path in (folders / "set").iterdir()}
+    io.write_image(torch.rand(3, 20, 30), folders / "phone" / "wide.png")
+    with pytest.raises(InputError, match="square"):
+        collect(folders / "set", phone=folders / "phone", size=32, progress=False, overwrite=True)
+    assert {path.name: path.read_bytes() for path in (folders / "set").iterdir()} == before
+    (folders / "phone" / "wide.png").unlink()
+    second = collect(folders / "set", phone=folders / "phone", size=32, progress=False, overwrite=True)
+    assert len(second.phone) == 13 and len(first.phone) == 0 and (folders / "set" / "notes.txt").read_text() == "mine"
+    assert {path.name for path in (folders / "set").iterdir()} == before.keys()
 
 
 def test_the_command_says_what_it_made(folders, capsys):

@@ -77,7 +77,7 @@ def write_report(
         result: ``(3, M, M)`` in [0, 1], sRGB, the studio-like texture. sources: ``(3, M, M)``, its
             `detail.origin`. made: its `record.record`.
         name: of the input, for the title.
-        facts: a report of `convert`: quality, ``warnings``, ``metrics``, ``seconds``; all optional.
+        facts: a report of `convert`: quality, ``warnings``, ``metrics``, ``seconds``, and ``likeness``, a sentence; all optional.
         shape: of the head, see `own_head`; None: the base head.
     Raises:
         InputError: other shapes. OutputError: a path that cannot be written.
@@ -101,7 +101,8 @@ def write_report(
     )
     rows = [(label, form.format(facts[key])) for key, (label, form) in NAMES.items() if key in facts]
     rows += [(key.replace("_", " "), str(value)) for key, value in facts.get("metrics", {}).items()]
-    seconds = [(key, f"{value:.2f} s") for key, value in facts.get("seconds", {}).items()]
+    parts = {key: round(value, 2) for key, value in facts.get("seconds", {}).items()}
+    seconds = [(key, f"{value:.2f} s") for key, value in {**parts, "together": sum(parts.values())}.items()]
     warnings = "".join(f"<li>{html.escape(str(line))}</li>" for line in facts.get("warnings", []))
     page = Template(resources.files(__package__).joinpath("report.html").read_text("utf-8")).substitute(
         title=html.escape(name),
@@ -119,7 +120,8 @@ def write_report(
         legend=_legend(sources),
         warnings=f"<ul>{warnings}</ul>" if warnings else "",
         facts=_table(rows, "Of the capture and the result") if rows else "",
-        seconds=_table(seconds, "Time") if seconds else "",
+        seconds=_table(seconds, "Time, without loading the networks and writing the files") if parts else "",
+        likeness=f"<h2>Likeness</h2>\n<p>{html.escape(facts['likeness'])}</p>" if facts.get("likeness") else "",
         viewer=html.escape(viewer, quote=True),
     )
     with io.atomic(path) as temporary:

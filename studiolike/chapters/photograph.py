@@ -225,7 +225,7 @@ def commands(folder: Path, size: int) -> None:
     print(f"exit code {code} after {time.perf_counter() - started:.1f} s; input taken for a {report['kind']}")
     for name, value in report["metrics"].items():
         print(_wrapped(f"{name}: {value}"))
-    assert cli.main(["view", studio, "-o", str(folder / "avatar.glb")]) == 0
+    assert cli.main(["view", studio, "-o", str(folder / "avatar.glb"), "--overwrite"]) == 0
 
 
 def refusals(said: Mapping[str, str]) -> None:

@@ -70,11 +70,22 @@ class Retarget:
     """store the landmarks that were found (one texture only)"""
     limit: int | None = None
     """at most so many textures of a folder"""
+    overwrite: bool = False
+    """replace files that exist"""
 
     def run(self) -> None:
         from ..sets import retarget_path
 
-        written, notes = retarget_path(self.input, self.out, self.size, self.set, self.landmarks, self.save_landmarks, self.limit)
+        written, notes = retarget_path(
+            self.input,
+            self.out,
+            self.size,
+            self.set,
+            self.landmarks,
+            self.save_landmarks,
+            self.limit,
+            overwrite=self.overwrite,
+        )
         for note in notes:
             say(f"note: {note}")
         say(f"wrote {self.out}" if written == [self.out] else f"wrote {len(written)} textures into {self.out}")
@@ -94,11 +105,20 @@ class Import:
     """texels, a power of two"""
     held_out: float = 0.1
     """part of the subjects that is kept for validation, and again for testing"""
+    overwrite: bool = False
+    """replace the files of a set, or others of their names, that are in the folder"""
 
     def run(self) -> None:
         from ..sets import collect
 
-        data = collect(self.out, studio=self.studio, phone=self.phone, size=self.size, held_out=self.held_out)
+        data = collect(
+            self.out,
+            studio=self.studio,
+            phone=self.phone,
+            size=self.size,
+            held_out=self.held_out,
+            overwrite=self.overwrite,
+        )
         splits = ", ".join(f"{count} {name}" for name, count in data.manifest["splits"].items() if count)
         say(
             f"{data.path}: {len(data.studio)} studio and {len(data.phone)} phone textures at {data.resolution}²; "

@@ -6,6 +6,7 @@ They run in a process of their own, once a picture, so what they import is most 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -53,13 +54,22 @@ class Capture:
     """read hair and the sides of the head too; without, for somebody in a hat or a scarf, the face alone"""
     report: Path | None = None
     """contact sheet of the photos or frames that were used and left out, with reasons: .png or .html"""
+    overwrite: bool = False
+    """replace files that exist"""
 
     def run(self) -> None:
         without_compiler()
         from ..files import capture_files
 
         quality = capture_files(
-            self.photos, self.out, self.size, self.landmarks, self.save_landmarks, self.report, whole=self.hair
+            self.photos,
+            self.out,
+            self.size,
+            self.landmarks,
+            self.save_landmarks,
+            self.report,
+            whole=self.hair,
+            overwrite=self.overwrite,
         )
         for warning in quality.get("warnings", []):
             say(f"note: {warning}")
@@ -115,7 +125,8 @@ class Convert:
         if not self.input:
             raise InputError("name a texture, a photo, a video or a folder to convert")
         without_compiler()
-        from ..convert import run
+        from ..convert import launched, notes_of, run, without_use
+        from ..files import was_left_out
 
         started = time.perf_counter()
         outcome = run(self, (lambda _: None) if self.quiet else say)
@@ -138,6 +149,10 @@ class Convert:
             if self.input[0].is_dir():
                 done, total = len(outcome.reports), len(outcome.reports) + outcome.existing + len(outcome.skipped)
                 say(f"{self.out}: {done} of {total} converted now, {outcome.existing} stood there")
+                for line in notes_of(outcome.reports):
+                    say(f"note: {line}")
+                if outcome.ignored:
+                    say(f"note: {without_use(outcome.ignored)}")
             else:
                 for warning in outcome.reports[0].get("warnings", []):
                     say(f"note: {warning}")
@@ -145,10 +160,12 @@ class Convert:
                     if path:
                         say(f"wrote {path}")
         for path, reason in outcome.skipped.items():
-            say(f"left out {path}: {reason}")
+            say(was_left_out(str(path), reason))
         if outcome.skipped:
             say(f"studiolike: {len(outcome.skipped)} files could not be used and were left out")
-        return 0 if not outcome.skipped else 1 if outcome.reports or outcome.existing else 2
+        if not outcome.skipped or launched(os.environ.items())[1] > 1:
+            return 0  # whoever launched several processes kills the others when one ends with another code
+        return 1 if outcome.reports or outcome.existing else 2
 
 
 @dataclass(frozen=True)
@@ -170,9 +187,11 @@ class View:
     """also write a sheet of the head under four lights"""
     before: Path | None = None
     """first row of that sheet, for example the phone texture"""
+    overwrite: bool = False
+    """replace files that exist"""
 
     def run(self) -> None:
-        from ..files import export_avatar
+        from ..files import doubts, export_avatar
 
         for path in export_avatar(
             self.texture,
@@ -183,5 +202,8 @@ class View:
             turntable=self.turntable,
             relit=self.relit,
             before=self.before,
+            overwrite=self.overwrite,
         ):
             say(f"wrote {path}")
+        for line in doubts(self.texture):
+            say(f"note: {line}")

@@ -9,12 +9,23 @@ from ..image import resize
 from ..layout import region_mask
 from . import face_judge
 from .colour import colour_error
-from .face_net import FaceNet
+from .face_net import SAME_PERSON, FaceNet
 from .faceid import faceid
 from .lighting import asymmetry, low_band_error
 from .lite import EfficientNetLite
 from .perceptual import perceptual, perceptual_judge
 from .psnr import gain_fitted, psnr
+
+
+def same_person(distance: float) -> str:
+    """What ``face_distance_to_input`` says, in words."""
+    said = (
+        f"A public network that compares photographs of faces puts the face before and the face after {distance:.2f} apart, both "
+        f"drawn on one head from the front. Its author takes two photographs closer than {SAME_PERSON} for one person's: "
+    )
+    if distance < SAME_PERSON:
+        return said + "by that rule this is still one face. It judges the skin alone, not the shape, and it errs."
+    return said + "by that rule the face has changed too much. Look at both before you use the result."
 
 
 def measure(texture: Tensor, visibility: Tensor | None, result: Tensor, truth: Tensor | None = None) -> dict[str, float | str]:
@@ -25,7 +36,7 @@ def measure(texture: Tensor, visibility: Tensor | None, result: Tensor, truth: T
         result: studio-like texture ``(1, 3, M, M)``. truth: true studio texture ``(1, 3, M, M)``, if known.
     Returns:
         ``asymmetry_*``: left-right light left over (log units, face); ``identity_cosine_to_input`` by the evaluation network
-        that no loss has seen, and ``face_distance_to_input`` by the one that knows real people (below 0.6: one person); with
+        that no loss has seen, and ``face_distance_to_input`` by the one that knows real people (see `same_person`); with
         the truth also PSNR in dB (face) as it is and after a gain fit, low-band error, perceptual distance, identity cosine
         and colour error (CIEDE2000).
     """

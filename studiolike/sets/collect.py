@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +19,13 @@ from tqdm.auto import tqdm
 
 from .. import io
 from ..errors import InputError, OutputError
+from ..files import refuse_existing
 from ..io import READABLE, atomic, check_size, visibility_path
 from ..synth.dataset import ARRAYS, SPLITS, TextureSet, _bytes, _sha256, _visibility_bytes
 from .loaders import subject_of
 
 FORMAT = "imported-1"
+FILES = (*(f"{name}.npy" for name in ARRAYS), "index.npz", "manifest.json")  # the last one last: a set without it is unfinished
 
 
 def textures_of(folder: Path | None) -> dict[str, list[Path]]:
@@ -61,6 +65,7 @@ def collect(
     size: int = 256,
     held_out: float = 0.1,
     progress: bool = True,
+    overwrite: bool = False,
 ) -> TextureSet:
     """Write folders of textures in the head layout as one `TextureSet`.
 
@@ -70,20 +75,23 @@ def collect(
     severity and tone are unknown (NaN), seeds are −1.
 
     Args:
-        out: new folder. studio, phone: folders of textures; at least one. A texture without a visibility map beside it
-            counts as complete.
+        out: the set's folder; what else is in it stays.
+        studio, phone: folders of textures; at least one. A texture without a visibility map beside it counts as complete.
         size: texels, 32…1024, a power of two.
         held_out: part of the subjects with a studio texture for "val", and as many for "test", in [0, 0.4].
+        overwrite: replace files of a set's names, which is refused otherwise; they stay until the new ones are whole.
     Raises:
-        InputError: no textures, not square, impossible numbers. OutputError: ``out`` holds a set, or cannot be written.
+        InputError: no textures, not square, impossible numbers. OutputError: ``out`` holds such files, or a set that is being
+            made, or cannot be written.
     """
     check_size(size, 32, 1024)
     if studio is None and phone is None:
         raise InputError("name a folder of studio textures (--studio), of phone textures (--phone), or both")
     if not 0 <= held_out <= 0.4:
         raise InputError(f"--held-out {held_out} is not possible: use 0 to 0.4")
-    if (out / "manifest.json").exists() or (out / "progress.json").exists():
-        raise OutputError(f"{out} already holds a set; choose another folder or remove it")
+    if (out / "progress.json").exists():
+        raise OutputError(f"{out} holds a set that is being made; choose another folder")
+    refuse_existing((out / name for name in FILES), overwrite)
     studios, phones = textures_of(studio), textures_of(phone)
     splits = splits_of(set(studios), set(phones), held_out)
     people = sorted(studios) + sorted(set(phones) - set(studios))  # those with a truth first, see above
@@ -94,15 +102,17 @@ def collect(
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}; choose another folder") from error
     try:
-        return _write(out, studios, captures, people, splits, size, held_out, progress)
-    except BaseException as error:  # also Ctrl-C: arrays of half a set are large and of no use
-        for name in (*ARRAYS, "index"):
-            (out / f"{name}{'.npz' if name == 'index' else '.npy'}").unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".set-", dir=out) as folder:  # arrays of half a set are large and of no use
+            _write(Path(folder), studios, captures, people, splits, size, held_out, progress)
+            for name in FILES:
+                os.replace(Path(folder) / name, out / name)
+    except BaseException as error:  # also Ctrl-C
         if made and not any(out.iterdir()):
             out.rmdir()
         if isinstance(error, OSError):
             raise OutputError(f"cannot write {out}: {error.strerror or error}; choose another folder") from error
         raise
+    return TextureSet.open(out)
 
 
 def _write(
@@ -114,7 +124,7 @@ def _write(
     size: int,
     held_out: float,
     progress: bool,
-) -> TextureSet:
+) -> None:
     arrays = {
         name: _new(out / f"{name}.npy", (count, channels, size, size))
         for name, count, channels in (
@@ -158,9 +168,8 @@ def _write(
         "sha256": hashes,
         "subjects": people,
     }
-    with atomic(out / "manifest.json") as temporary:  # last: a set without it is unfinished
+    with atomic(out / "manifest.json") as temporary:
         temporary.write_text(json.dumps(manifest, indent=2) + "\n")
-    return TextureSet.open(out)
 
 
 def _new(path: Path, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Reading the sets from disk, each in its *own* UV layout; `retarget` brings them into the head layout.
 
-A loader takes the set's folder and yields `Sample`: name, texture float32 ``(3, H, W)`` in [0, 1], sRGB; visibility
-float32 ``(1, H, W)`` in [0, 1]; facts. Names begin with the subject, up to the first ``--``, because data is split by
-subject. Archives are read in memory, nothing of them is unpacked to the disk.
+A loader takes the set's folder and yields `Place`: what a texture is called, and how to read it, as it comes. What is read is
+a `Sample`: name, texture float32 ``(3, H, W)`` in [0, 1], sRGB; visibility float32 ``(1, H, W)`` in [0, 1]; facts. Names begin
+with the subject, up to the first ``--``, because data is split by subject. Archives are read in memory, nothing of them is
+unpacked to the disk.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import io as streams
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +41,19 @@ class Sample(NamedTuple):
     texture: Tensor
     visibility: Tensor
     metadata: dict[str, Any]
+
+
+class Place(NamedTuple):
+    """Where a texture of a set lies.
+
+    Attributes:
+        name: as its sample has it. file: the picture, or the archive that it is in. read: reads it, at once: what comes next in
+            an archive may not wait.
+    """
+
+    name: str
+    file: Path
+    read: Callable[[], Sample]
 
 
 def ava_display(linear: Tensor) -> Tensor:
@@ -74,15 +90,25 @@ def _expect(found: list, folder: Path, what: str) -> list:
     return sorted(found)
 
 
-def ava_256(folder: Path) -> Iterator[Sample]:
+def ava_256(folder: Path) -> Iterator[Place]:
     """Ava-256: one mean texture a person, brought from camera to display colours."""
     place = "*--*--*/decoder/uv_image/color_mean.png"
     for path in _expect(list(folder.glob(place)), folder, place):
         date, time, subject = path.parents[2].name.split("--")[:3]
-        yield _sample(f"{subject}--{date}-{time}", ava_display(_picture(path, str(path))), subject=subject, file=str(path))
+        name = f"{subject}--{date}-{time}"
+        yield Place(name, path, partial(_dome, name, path, subject=subject))
 
 
-def multiface(folder: Path) -> Iterator[Sample]:
+def _dome(name: str, path: Path, **facts: Any) -> Sample:
+    """A picture of the dome's cameras."""
+    return _sample(name, ava_display(_picture(path, str(path))), file=str(path), **facts)
+
+
+def _plain(name: str, path: Path, subject: str) -> Sample:
+    return _sample(name, _picture(path, str(path)), subject=subject, file=str(path))
+
+
+def multiface(folder: Path) -> Iterator[Place]:
     """Multiface: ``tex_mean.png``, unpacked or inside each person's ``metadata.tar``."""
     found = [*folder.glob("*/metadata.tar"), *folder.glob("*/tex_mean.png")]
     for path in _expect(found, folder, "*/metadata.tar or */tex_mean.png"):
@@ -90,47 +116,56 @@ def multiface(folder: Path) -> Iterator[Sample]:
         if path.suffix == ".tar":
             if (path.parent / "tex_mean.png").is_file():
                 continue  # unpacked by hand: the picture itself is in the list
-            try:
-                with tarfile.open(path) as archive:
-                    member = next((m for m in archive if m.isfile() and Path(m.name).name == "tex_mean.png"), None)
-                    content = archive.extractfile(member).read() if member else None
-            except (tarfile.TarError, OSError, EOFError) as error:
-                raise InputError(f"{path} is damaged ({error}); delete it and fetch the set again") from error
-            if content is None:
-                raise InputError(f"{path} holds no tex_mean.png; fetch the set again")
-            texture = _picture(content, f"tex_mean.png of {path}")
+            yield Place(person, path, partial(_in_tar, person, path))
         else:
-            texture = _picture(path, str(path))
-        yield _sample(person, texture, subject=person, file=str(path))
+            yield Place(person, path, partial(_plain, person, path, person))
 
 
-def ffhq_uv(folder: Path) -> Iterator[Sample]:
+def _in_tar(person: str, path: Path) -> Sample:
+    try:
+        with tarfile.open(path) as archive:
+            member = next((m for m in archive if m.isfile() and Path(m.name).name == "tex_mean.png"), None)
+            content = archive.extractfile(member).read() if member else None
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise InputError(f"{path} is damaged ({error}); delete it and fetch the set again") from error
+    if content is None:
+        raise InputError(f"{path} holds no tex_mean.png; fetch the set again")
+    return _sample(person, _picture(content, f"tex_mean.png of {path}"), subject=person, file=str(path))
+
+
+def ffhq_uv(folder: Path) -> Iterator[Place]:
     """FFHQ-UV: PNG files anywhere below the folder, or inside zip archives. One map is one subject."""
     found = [path for path in folder.rglob("*") if path.suffix.lower() in (".png", ".zip")]
     for path in _expect(found, folder, "PNG files or zip archives"):
         if path.suffix.lower() == ".png":
-            yield _sample(path.stem, _picture(path, str(path)), subject=path.stem, file=str(path))
+            yield Place(path.stem, path, partial(_plain, path.stem, path, path.stem))
             continue
-        try:
-            with zipfile.ZipFile(path) as archive:
-                for name in sorted(n for n in archive.namelist() if n.lower().endswith(".png")):
-                    yield _sample(
-                        Path(name).stem,
-                        _picture(archive.read(name), f"{name} of {path}"),
-                        subject=Path(name).stem,
-                        file=f"{path}:{name}",
-                    )
-        except (zipfile.BadZipFile, OSError, RuntimeError) as error:
-            raise InputError(f"{path} is damaged ({error}); delete it and fetch the set again") from error
+        with _whole_zip(path), zipfile.ZipFile(path) as archive:
+            for name in sorted(n for n in archive.namelist() if n.lower().endswith(".png")):
+                yield Place(Path(name).stem, path, partial(_in_zip, path, archive, name))
 
 
-def leeperrysmith(folder: Path) -> Iterator[Sample]:
+def _in_zip(path: Path, archive: zipfile.ZipFile, name: str) -> Sample:
+    with _whole_zip(path):
+        content = archive.read(name)
+    return _sample(Path(name).stem, _picture(content, f"{name} of {path}"), subject=Path(name).stem, file=f"{path}:{name}")
+
+
+@contextmanager
+def _whole_zip(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+        raise InputError(f"{path} is damaged ({error}); delete it and fetch the set again") from error
+
+
+def leeperrysmith(folder: Path) -> Iterator[Place]:
     """The head scan by Lee Perry-Smith: one texture."""
     path = folder / "Map-COL.jpg"
-    yield _sample("leeperrysmith", _picture(path, str(path)), subject="leeperrysmith", file=str(path))
+    yield Place("leeperrysmith", path, partial(_plain, "leeperrysmith", path, "leeperrysmith"))
 
 
-def goliath_4(folder: Path) -> Iterator[Sample]:
+def goliath_4(folder: Path) -> Iterator[Place]:
     """Goliath-4: the dome's mean texture of each head; ``metadata["phone_videos"]`` are for ``studiolike capture``.
 
     The same cameras as Ava-256, so the same colours are assumed; it has not been tried on the set itself.
@@ -140,12 +175,11 @@ def goliath_4(folder: Path) -> Iterator[Sample]:
         parts = path.parents[1].name.split("--")
         subject = parts[3] if len(parts) > 3 else parts[-1]
         videos = [str(video) for video in sorted(folder.rglob("rgb.mov")) if subject in str(video) and "Head" in str(video)]
-        yield _sample(
-            f"{subject}--dome", ava_display(_picture(path, str(path))), subject=subject, file=str(path), phone_videos=videos
-        )
+        name = f"{subject}--dome"
+        yield Place(name, path, partial(_dome, name, path, subject=subject, phone_videos=videos))
 
 
-def imagefolder(folder: Path) -> Iterator[Sample]:
+def imagefolder(folder: Path) -> Iterator[Place]:
     """Any pictures of a folder and its sub-folders, in name order, with optional ``.visibility.png`` or ``.mask.png`` maps.
 
     Raises:
@@ -157,17 +191,21 @@ def imagefolder(folder: Path) -> Iterator[Sample]:
 
     found = [path for path in folder.rglob("*") if path.suffix.lower() in READABLE and not is_map(path)]
     for path in _expect(found, folder, "pictures"):
-        sample = _sample(path.stem, _picture(path, str(path)), subject=subject_of(path.stem), file=str(path))
-        beside = [path.with_name(f"{path.stem}.{kind}.png") for kind in ("visibility", "mask")]
-        for mask in (candidate for candidate in beside if candidate.is_file()):
-            seen = _picture(mask, str(mask))[:1]
-            if seen.shape[1:] != sample.texture.shape[1:]:
-                raise InputError(f"{mask} must have the size of {path.name}, {sample.texture.shape[2]}×{sample.texture.shape[1]}")
-            sample = sample._replace(visibility=seen)
-        yield sample
+        yield Place(path.stem, path, partial(_with_map, path))
 
 
-LOADERS: dict[str, Callable[[Path], Iterator[Sample]]] = {
+def _with_map(path: Path) -> Sample:
+    sample = _plain(path.stem, path, subject_of(path.stem))
+    beside = [path.with_name(f"{path.stem}.{kind}.png") for kind in ("visibility", "mask")]
+    for mask in (candidate for candidate in beside if candidate.is_file()):
+        seen = _picture(mask, str(mask))[:1]
+        if seen.shape[1:] != sample.texture.shape[1:]:
+            raise InputError(f"{mask} must have the size of {path.name}, {sample.texture.shape[2]}×{sample.texture.shape[1]}")
+        sample = sample._replace(visibility=seen)
+    return sample
+
+
+LOADERS: dict[str, Callable[[Path], Iterator[Place]]] = {
     "ava-256": ava_256,
     "multiface": multiface,
     "ffhq-uv": ffhq_uv,
@@ -182,6 +220,15 @@ def subject_of(name: str) -> str:
     return name.split("--", 1)[0]
 
 
+def places(folder: Path, name: str = "auto") -> Iterator[Place]:
+    """Where the textures of a set lie; none is read. Arguments and errors as `load`."""
+    if name == "auto":
+        name = read_lock(folder)["set"] if (folder / LOCK).is_file() else "imagefolder"
+    if name not in LOADERS:
+        raise InputError(f"unknown set '{name}'; known: {', '.join(CATALOGUE)}, auto")
+    return LOADERS[name](folder)
+
+
 def load(folder: Path, name: str = "auto") -> Iterator[Sample]:
     """The samples of a set on disk.
 
@@ -191,8 +238,4 @@ def load(folder: Path, name: str = "auto") -> Iterator[Sample]:
     Raises:
         InputError: unknown name, missing or damaged files; raised when the sample is reached.
     """
-    if name == "auto":
-        name = read_lock(folder)["set"] if (folder / LOCK).is_file() else "imagefolder"
-    if name not in LOADERS:
-        raise InputError(f"unknown set '{name}'; known: {', '.join(CATALOGUE)}, auto")
-    return LOADERS[name](folder)
+    return (place.read() for place in places(folder, name))

@@ -28,9 +28,10 @@ from ..capture.detection import find_faces
 from ..capture.landmarks import Finder, StoredLandmarks, load_landmarks, save_landmarks
 from ..capture.unwrap import OPAQUE, Capture, given_or_found
 from ..errors import CaptureError, InputError, OutputError
+from ..files import file_key, protect, refuse_existing, shown, together
 from ..image import fill_unobserved
 from ..io import PICTURES, check_output, check_size, visibility_path
-from .loaders import load
+from .loaders import Place, places
 
 REACH = 0.08  # width of the fade outside the face oval, in parts of the map (the face is 0.63 wide)
 GRID = 160  # the spline is evaluated at so many texels a side; it is smooth, the rest is bicubic
@@ -182,6 +183,8 @@ def retarget_path(
     save: Path | None = None,
     limit: int | None = None,
     progress: bool = True,
+    *,
+    overwrite: bool = False,
 ) -> tuple[list[Path], list[str]]:
     """Bring a file, or all textures of a set's folder, into the head layout and write them.
 
@@ -190,6 +193,7 @@ def retarget_path(
         set_name: which loader reads a folder, see `loaders.load`.
         landmarks, save: stored landmarks of a single picture, and where to store those that were found.
         limit: at most so many textures of a folder.
+        overwrite: replace files that exist, which is refused otherwise.
     Returns:
         The textures written, and a sentence about each one that was left out or is doubtful.
     Raises:
@@ -200,8 +204,11 @@ def retarget_path(
         raise InputError(f"no such file: {source}")
     if source.is_file():
         check_output(out, PICTURES)
-        texture = torch.from_numpy(io.read_image(source, reduce_to=None).copy()).permute(2, 0, 1).float() / 255
         beside = visibility_path(source)
+        written = [out, visibility_path(out), *([save] if save else [])]
+        protect([source, beside, *([landmarks] if landmarks else [])], written)
+        refuse_existing(written, overwrite)
+        texture = torch.from_numpy(io.read_image(source, reduce_to=None).copy()).permute(2, 0, 1).float() / 255
         seen = (
             torch.from_numpy(io.read_image(beside, reduce_to=None)[..., 0].copy())[None].float() / 255
             if beside.is_file()
@@ -210,9 +217,10 @@ def retarget_path(
         if seen is not None and seen.shape[1:] != texture.shape[1:]:
             raise InputError(f"{beside} must have the size of {source.name}")
         result = retarget(texture, size, load_landmarks(landmarks) if landmarks else None, seen)
-        if save:
-            save_landmarks(result.landmarks, save, pixels(texture))
-        _write(result, out)
+        with together(written) as place:
+            if save:
+                save_landmarks(result.landmarks, place[save], pixels(texture))
+            _write(result, place[out], place[visibility_path(out)])
         return [out], [f"{source.name}: {warning}" for warning in result.quality["warnings"]]
     if landmarks or save:
         raise InputError("--landmarks and --save-landmarks belong to one picture, not to a folder")
@@ -222,19 +230,21 @@ def retarget_path(
         raise OutputError(f"{out} is a file; name a folder, as the input is one")
     if out.exists() and out.resolve() == source.resolve():
         raise OutputError(f"{out} is the input itself; name another folder")
+    textures = _targets(source, set_name, out, overwrite)
     written, notes = [], []
     with tqdm(desc="retarget", unit="texture", **({} if progress else {"disable": True})) as bar:
-        for sample in load(source, set_name):
+        for sample in (place.read() for place in places(source, set_name)):
             if limit is not None and len(written) >= limit:
                 break
             bar.update()
-            target = out / f"{sample.name}.png"
+            target = textures[sample.name]
             try:
                 result = retarget(sample.texture, size, visibility=sample.visibility)
             except CaptureError as error:  # one bad texture is no reason to lose the others
                 notes.append(f"left out {sample.name}: {error}")
                 continue
-            _write(result, target)
+            with together([target, visibility_path(target)]) as place:
+                _write(result, *place.values())
             written.append(target)
             notes += [f"{sample.name}: {warning}" for warning in result.quality["warnings"]]
     if not written:
@@ -242,7 +252,22 @@ def retarget_path(
     return written, notes
 
 
-def _write(result: Capture, target: Path) -> None:
-    check_output(target, PICTURES)
-    io.write_image(result.texture[0], target)
-    io.write_image(result.visibility[0], visibility_path(target))
+def _targets(source: Path, set_name: str, out: Path, overwrite: bool) -> dict[str, Path]:
+    """The file that every texture of a folder will be written to, by its name, checked before the first one is read."""
+    found: dict[str, Place] = {}
+    for place in places(source, set_name):
+        other = found.setdefault(file_key(place.name), place)
+        if other is not place:
+            raise InputError(f"{shown(other.file)} and {shown(place.file)} would give one result; rename one of them")
+    targets = {place.name: out / f"{place.name}.png" for place in found.values()}
+    for target in targets.values():
+        check_output(target, PICTURES)
+    written = [path for target in targets.values() for path in (target, visibility_path(target))]
+    protect((place.file for place in found.values()), written)
+    refuse_existing(written, overwrite)
+    return targets
+
+
+def _write(result: Capture, texture: Path, visibility: Path) -> None:
+    io.write_image(result.texture[0], texture)
+    io.write_image(result.visibility[0], visibility)
