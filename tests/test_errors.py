@@ -11,7 +11,9 @@ from studiolike.errors import MissingExtra, optional
 def test_a_missing_library_is_called_missing_and_a_present_one_comes_back(monkeypatch):
     assert optional("json", "capture").loads("1") == 1
     monkeypatch.setitem(sys.modules, "colorsys", None)
-    with pytest.raises(MissingExtra, match=r"^this needs ColorSys: install it with  pip install 'studiolike\[book\]'$") as caught:
+    with pytest.raises(
+        MissingExtra, match=r"^this needs ColorSys: install it with  pip install 'studiolike\[book\] @ git.*'$"
+    ) as caught:
         optional("colorsys", "book", "ColorSys")
     assert caught.value.trouble == "is missing" and caught.value.cause is None
 
