@@ -15,7 +15,7 @@ from studiolike.capture import ContactSheet, capture_photos, capture_video, is_v
 from studiolike.capture import video as video_module
 from studiolike.cli import main
 from studiolike.doctor import report
-from studiolike.errors import CaptureError, InputError, MissingExtra
+from studiolike.errors import CaptureError, InputError, MissingExtra, install_command
 
 av = pytest.importorskip("av")
 av.logging.set_level(av.logging.PANIC)
@@ -193,7 +193,7 @@ def test_the_doctor_imports_the_libraries_of_capture_and_tells_what_they_raise(t
     broken_library(tmp_path, monkeypatch, "pi_heif", "import nothing_of_this_name")
     (line,) = [line for line in report().splitlines() if line.startswith("capture")]
     assert "av (video; photos need no extra) cannot be loaded (ValueError: numpy.dtype size changed)" in line
-    assert "pi-heif (HEIC photos) cannot be loaded (ModuleNotFoundError" in line and "pip install 'studiolike[capture]'" in line
+    assert "pi-heif (HEIC photos) cannot be loaded (ModuleNotFoundError" in line and install_command("capture") in line
 
 
 def finder(image: np.ndarray) -> list[np.ndarray]:

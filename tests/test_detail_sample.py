@@ -86,7 +86,7 @@ def test_the_phone_s_detail_arrives_and_its_light_does_not(silent, size):
     seen, low = torch.ones(1, 1, size, size), low_of(truth)
     result = detail(silent, low, phone, seen, generator=seeded())
     assert error(result, truth) < 0.75 * error(upsample(low, size), truth)
-    assert error(result, truth) < 0.6 * error(phone, truth)
+    assert error(result, truth) < 0.65 * error(phone, truth)
 
 
 def test_above_its_own_size_it_is_fusion_at_the_phone_s_size_that_adds_what_is_finer(silent):
