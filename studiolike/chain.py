@@ -219,7 +219,7 @@ class Chain:
         if guided and borrow:
             result = complete(result, phone[1], weights.exemplars())
         if not (torch.isfinite(studio_lr).all() and torch.isfinite(result).all()):
-            raise WeightsError("the networks give values that are no finite numbers: damaged weights, or half precision")
+            raise WeightsError("no finite numbers from the networks: damaged weights, or half precision")
         clock.append(time.perf_counter())
         names = ("encoding", "translation", "detailing")
         seconds = {name: b - a for name, a, b in zip(names, clock, clock[1:], strict=False)}
