@@ -190,9 +190,20 @@ class Record:
         return (
             f"{len(self.subject)} people of the split `val`, mean ± half the 95 % interval over the {over}. Experiment "
             f"`{self.name}`, profile `{self.profile}`, on {devices}, {minutes:.0f} min of processor time in all. The time "
-            f"is the processor's, of one row with one seed{shared}. Commits {commits}. "
+            f"is the processor's, of one row with one seed{shared}. {self._looked_at()}Commits {commits}. "
             f"Again: `studiolike experiment run {self.name}`."
         )
+
+    def _looked_at(self) -> str:
+        """At which size textures were judged, and whom KID compares with; empty where none were."""
+        low = self.settings.get("data", {}).get("resolution")
+        side = self.settings.get("resolution", low)
+        if side is None:
+            return ""
+        told = f"Textures are judged at {side}² texels"
+        if "kid" in self.measures and low is not None:
+            told += f", by KID at {low}², against people of the pre-training split, whose studio textures `open` has learnt from"
+        return told + ". "
 
     def _time(self, row: str) -> str:
         made = [self.processor(entry) for entry in self.entries if entry.row == row]
