@@ -199,9 +199,9 @@ def test_the_time_of_a_training_that_was_only_loaded_is_what_it_took_and_what_to
     kept.settings = {}
     assert "judged at" not in kept.caption()
     kept.settings = {"resolution": 256, "data": {"resolution": 128}}
-    assert "Textures are judged at 256² texels. " in kept.caption()
-    kept.measures = [*kept.measures, "kid"]
     assert "judged at 256² texels, by KID at 128², against people" in kept.caption()
+    kept.measures = ["low_band"]
+    assert "Textures are judged at 256² texels. " in kept.caption()
 
 
 def test_the_severity_of_a_capture_is_no_result_and_has_no_arrow():
