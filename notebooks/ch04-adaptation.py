@@ -15,6 +15,7 @@
 # This chapter turns a generator of phone textures, $G_\text{phone}$ of {ref}`ch02`, into a generator of studio textures, $G_\text{studio}$.
 # It does so from few examples (*few-shot*): it has the studio textures of {glue:text}`ch04_few` people, of whom there are phone captures too; of everybody else it has phone captures only.
 # It shows each term of the objective beside the code that computes it, and then measures, on people that no training has seen, what the result is worth and where it fails.
+# In short: it removes most of the uneven light and keeps more of the person than methods that learn nothing; it draws skin and hair towards an average; and the authors' terms alone do not carry a network of this size there, so four of ours stand beside them.
 
 # %% [markdown]
 # ## What you will learn
@@ -28,11 +29,13 @@
 # **You need**: {ref}`ch02` (StyleGAN2, and its encoder), {ref}`ch03` (w+ codes), and the idea of fine-tuning: to go on training a finished network on something else.
 # In a few words, what these chapters have defined:
 #
-# - A *texture* is the skin of a head, unrolled onto a square. A phone texture, or *capture*, is what a phone saw of it, in the light of that place; a *studio texture* is complete and evenly lit.
+# - A *texture* is the skin of a head, unrolled onto a square; one of its picture elements is a *texel*. A phone texture, or *capture*, is what a phone saw of it, in the light of that place; a *studio texture* is complete and evenly lit.
 # - A *generator* $G$ draws a texture from a *code* $w^+$, which has one row of numbers for each of its layers. It works from coarse to fine, in blocks of 4×4, 8×8, 16×16 … places, so a row for a coarse block says something about the whole head.
 # - The *encoder* looks at a capture and answers with a code.
 # - A *discriminator* $D$ gives a texture a mark, the *logit*: the larger, the more it takes the texture for a real one.
 # - The *split* "val" is a group of people from whom no network learns. All that is measured here is measured on them.
+# - Numbers of a picture file are *sRGB*; *linear* light is what they stand for, proportional to the energy that arrives; in *logarithmic* light a factor, such as a lamp of half the power, is a difference.
+# - *The chain* is the finished program of all chapters: capture in, studio-like texture out.
 #
 # [Notation and metrics](../notation-and-metrics.md) has every symbol and measure of the book on one page.
 #
@@ -107,7 +110,7 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 # %% [markdown]
 # ## The objective
 #
-# The authors state this objective {cite}`athar2024bridging`, over $\theta(8+)$, the generator's parameters after the 8×8 block; $\lambda_1$ and $\lambda_2$ are weights:
+# The authors state this objective {cite}`athar2024bridging`, over $\theta(8+)$, the generator's parameters after the 8×8 block (to which we add the layers that paint in colour, see below); $\lambda_1$ and $\lambda_2$ are weights:
 #
 # $$
 # \begin{aligned}
@@ -144,6 +147,7 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 #
 # $L_\text{adv}$ knows what studio textures look like *as a set* {cite}`goodfellow2014gan`: it would be content with a beautiful studio texture of the wrong person.
 # Equation {eq}`eq-ch04-objective` prints $L_\text{R1}$ inside a "max over $D$", but a discriminator that *maximised* its own slope would be useless: it minimises it {cite}`mescheder2018r1`.
+# Nor do both players move one and the same $L_\text{adv}$: each descends its own form, the two of {eq}`eq-ch04-adv`.
 #
 # **The ties to the person.** With $d$ a perceptual distance (of what a network sees in two textures, not of their texels), $e$ an identity embedding (a vector of length 1 by which a network tells faces apart, so that the product of two is their cosine), and $P$ pairs of a capture's code $w^+_i$ and a studio texture $x_i$:
 #
@@ -163,10 +167,11 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 # - *Texel by texel*, at all scales. The face counts double, because an eye is a small part of a mean over the texture.
 # - *The low band* (what a wide blur leaves) *in logarithmic light*. A wrong shading is a wrong factor, and in differences of sRGB values a factor counts little where skin is dark.
 #
-# Two need no studio texture, so everybody whose captures $G_\text{phone}$ has learnt from can teach them:
+# Two need no studio texture of the person, so everybody whose captures $G_\text{phone}$ has learnt from can teach them:
 #
 # - *Light-invariance*: two captures of one person, under two lights, must give one texture.
-# - *The other captures*: what G_studio draws from one capture shall have, but for its mean level, the low band of the same person's other captures, corrected by how a capture's low band differs from a studio texture's on average; the pairs tell that.
+# - *The other captures*: what G_studio draws from one capture shall have the low band of the same person's other captures, but for its mean level.
+#   A capture's low band differs from a studio texture's also on average; by how much the pairs tell, and that is taken off first.
 #   Each of these targets is wrong, for it has a light of its own. But that light has nothing to do with this capture's, and a least-squares fit to many targets whose errors are random finds what a fit to clean ones would {cite}`lehtinen2018noise2noise`.
 #
 # The first table below has what the generator descends: each term's weight, and weight times term for an untouched copy of G_phone, so that you can check the first prediction.
@@ -193,16 +198,18 @@ for function in (losses.discriminator_loss, losses.r1_penalty):
 # ## Which layers train: two readings of "after 8"
 #
 # The authors freeze everything up to 8×8, because identity lives in the coarse layers.
-# Whether the 8×8 block itself trains, we do not know: here `train_from` is one integer, and {glue:text}`ch04_train_from` trains the blocks of {glue:text}`ch04_trained_from`² and above.
+# Whether the 8×8 block itself trains, we do not know: here `train_from` is one integer, the side of the last block that rests: {glue:text}`ch04_train_from` trains the blocks of {glue:text}`ch04_trained_from`² and above.
 #
 # There is a trap.
 # A block computes *features*, from which the next block goes on, and its `toRGB` layer paints them in colour.
 # In StyleGAN2 {cite}`karras2020analyzing` this layer reads the row of w+ that also feeds the *next* block's first convolution.
 # "Change the *modules* after 8×8" (the parts of the network, with their parameters) and "change the *rows* of w+ that the blocks after 8×8 read" are therefore not the same thing.
-# The next cell does both to one code, and prints by how much, relative to what was there, the features and the colours of each block change.
+# The next cell does both to one code, by giving it another person's rows and by disturbing the modules' parameters at random, and prints by how much, relative to what was there, the features and the colours of each block change.
 #
 # Its second table comes **from the ledger**: from longer trainings, made once and recorded ([all of them](../ledger.md)), each several times from other random numbers (*seeds*).
-# There, *identity kept* is how far the face is, to a face network, from the one that G_phone draws of the same code, *identity MSE* how far from the true studio texture, *KID* a distance between sets of textures, the *low-band error* that of light and broad colour, and *variance over lights* how much one person's results vary with the light; all are better when small.
+# There, *identity kept* is how far the face is, to a face network that no loss has seen, from the one that G_phone draws of the same code (the mean squared difference of two embeddings), *identity MSE* how far from the true studio texture, *KID* a distance between sets of textures, the *low-band error* that of light and broad colour, and *variance over lights* how much one person's results vary with the light; all are better when small.
+# The ± is half of an interval over the seeds; a verdict compares two rows on the same people, so it can be sure where the ± of two rows overlap.
+# These runs are shorter than the released network's, and on other people and lights: compare them with each other, not with the tables further down.
 
 # %%
 codes = lab.bank.w_plus.to(device)
@@ -248,9 +255,10 @@ shown.ledger("codes")
 
 # %% [markdown]
 # Codes from Z and W have the same numbers in every row; to say who somebody is, rows have to differ.
-# Closest to the codes of unseen captures are those from: {glue:text}`ch04_codes_closest`.
+# The codes closest to those of unseen captures come from {glue:text}`ch04_codes_closest`, here of other people.
 # The nearest draw of Z or W is {glue:text}`ch04_codes_ratio:.2f` times as far away as the nearest of captures (above 1: captures are closer).
 # A generator trained on the far ones is asked, at test time, about places it was never trained on.
+# Whether that costs accuracy is another question, and the table from the ledger answers it; the claims at the end have the verdicts.
 #
 # ## Live: the first steps
 #
@@ -260,7 +268,7 @@ shown.ledger("codes")
 # They are differentiable, so that the generator still learns through them.
 #
 # One step draws codes, lets the discriminator look at their pictures, updates both players from that look, and then the generator's running average, which is calmer than any single step and is what we keep.
-# The discriminator does not take part from the start.
+# The generator does not listen to the discriminator from the start.
 # At first a studio texture and a phone texture are so easy to tell apart that its verdict says nothing about the person; the other terms say much more.
 # So the first part of a run (`warm_up`) is theirs.
 # While the discriminator plays, the learning rates fall to zero (`cool_down`): two players pull the generator to and fro, and smaller and smaller steps let that average out.
@@ -272,9 +280,11 @@ g_live, log = lab.train(settings.live_images)
 figures.show(
     shown.run_figure(log),
     "One short run. Left: the generator's weighted terms, the paper's four and our "
-    "four; those that compare with G_phone start at zero, and L_adv starts when the "
-    "warm-up ends. Right: the discriminator's mean logit; the further the line of the "
-    "training textures rises above that of held-out ones, the more it recites.",
+    "four (the paper's fifth, L_R1, is the discriminator's); those that compare with "
+    "G_phone start at zero, and L_adv starts when the warm-up ends; a run this short "
+    "shows no other trend. Right: the discriminator's mean logit, measured now and then; "
+    "the further the line of the training textures rises above that of held-out ones, "
+    "the more it recites.",
 )
 facts = {"live_images": settings.live_images, "d_frozen": 100 * lab.frozen_share()}
 notebook.tell("ch04", facts)
@@ -285,6 +295,7 @@ notebook.tell("ch04", facts)
 # The released network is the same stage, run longer; its card, the record that comes with the weights, says how.
 # Below it draws the codes of unseen people's captures, beside G_phone and the short run: what differs between G_phone(w) and G_studio(w) (short for their textures of one $w^+$) is what the fine-tuning has learnt.
 # A rule chose which captures are shown: the best, the median and the three worst, by closeness to the truth on the face.
+# Look at two things: how even the light is, and how far skin and hair are from the truth, for what the code does not say is drawn as an average of the few.
 
 # %%
 g_studio = weights.load("g_studio", protocol="few", device=device)
@@ -336,16 +347,18 @@ notebook.tell("ch04", told)
 # On {glue:text}`ch04_subjects` unseen subjects G_studio(w)
 #
 # - in PSNR of the observed region {glue:text}`ch04_psnr_nothing` doing nothing, {glue:text}`ch04_psnr_mean` the mean studio texture, and {glue:text}`ch04_psnr_quotient` the quotient;
-# - in asymmetry, our measure of left-over light, {glue:text}`ch04_light_nothing` doing nothing and {glue:text}`ch04_light_quotient` the quotient;
+# - in asymmetry, our measure of left-over light, {glue:text}`ch04_light_nothing` doing nothing, {glue:text}`ch04_light_mean` the mean studio texture, which has no light at all, and {glue:text}`ch04_light_quotient` the quotient;
 # - in identity {glue:text}`ch04_id_nothing` doing nothing and {glue:text}`ch04_id_mean` the mean studio texture.
 #
 # Read the columns together: PSNR and light alone would crown a method that shows everybody the same face.
 # The few pairs are there for the colour: G_studio's mean colour error is {glue:text}`ch04_colour:.1f`, and of three groups of skin tone the worst served has {glue:text}`ch04_tone_gap:.2f` times the error of the best served (phone textures: {glue:text}`ch04_tone_phone:.2f` times); {ref}`ch06` looks closer.
+# That ratio is about fairness: above the phone textures' own, the method serves some tones less well than doing nothing does, though the error of each may be smaller.
 #
 # ## What each term does: switch it off
 #
 # Short runs of {glue:text}`ch04_short_images` images each ({glue:text}`ch04_short_steps` steps), all from the same start and the same seed.
 # **This is an illustration and not the paper's ablation**: it shows in which direction a term pulls at the beginning, not where a long run ends.
+# One seed and so few steps prove nothing about small differences, and some go the wrong way here; read the figure for what changes in kind.
 # Below it stands what the ledger of experiments has recorded over several seeds.
 
 # %%
@@ -363,8 +376,8 @@ for name in ("losses", "terms"):
 # %% [markdown]
 # ### What goes wrong: an identity loss that is too strong keeps the light
 #
-# A face network may be partly sensitive to light.
-# As far as it is, its embedding of G_phone(w) contains some of the capture's light, and a loss that insists on that embedding insists on the light.
+# G_phone(w) is lit, and a face network sees more than the face: where its embedding changes with the light, a loss that insists on the embedding insists on the light.
+# (A tie that is strong enough holds everything back; by which of the two the light stays, this run cannot say.)
 # The run with {glue:text}`ch04_strong_times` times $L_\text{faceID}$ moved {glue:text}`ch04_strong_moved:.2f` times as far from G_phone(w) as the run with all terms, and {glue:text}`ch04_strong_light` it.
 #
 # ### What goes wrong: the discriminator recites
@@ -390,14 +403,16 @@ facts = {
 notebook.tell("ch04", facts)
 
 # %% [markdown]
-# The gap between D's marks for its training textures and for held-out ones ended at {glue:text}`ch04_gap_careless:.2f` in the careless run and at {glue:text}`ch04_gap_ours:.2f` in ours.
+# The gap between D's marks for its training textures and for held-out ones ended at {glue:text}`ch04_gap_careless:.2f` in the careless run and, after twice as many images, at {glue:text}`ch04_gap_ours:.2f` in ours.
+# (Below zero the held-out ones look even more real, which happens when they are few. The two panels have scales of their own.)
 # The released run's card says {glue:text}`ch04_gap_released:.2f`, and its overfitting measure (0: held-out textures look as real as training ones; 1: they look as false as generated ones) is {glue:text}`ch04_overfit_released:.2f`.
+# Four things differ between the two runs, and this does not say which of them does it.
 # A reciting discriminator teaches the generator to copy those few faces.
 #
 # That the marks for training and held-out textures stay together does not mean that the game is even.
 # At the end of the released run D gives its training textures {glue:text}`ch04_final_train:.1f` and generated ones {glue:text}`ch04_final_fake:.1f`.
 # Put the border between "real" and "generated" half way, and read a mark's distance from it as log odds: then D is {glue:text}`ch04_final_right:.0f` % sure of a typical texture.
-# At 50 % it could only guess, and the game would be in balance; at 100 % it sees through every picture.
+# At 50 % it could only guess, and the game would be in balance; at 100 % it sees through every picture, and its marks no longer say what would be better.
 #
 # ## One person under several lights
 #
@@ -413,7 +428,9 @@ notebook.tell("ch04", facts)
 
 # %% [markdown]
 # G_studio's outputs vary {glue:text}`ch04_ratio:.2f` times as much over the lights as the phone textures do, which is {glue:text}`ch04_ratio_says` than the input; G_phone's reconstructions vary {glue:text}`ch04_ratio_phone:.2f` times as much.
+# (The captures differ in what they show of the head, too; the ratio is taken over what several of them saw.)
 # The mean studio texture has a ratio of zero and shows nobody: the column of identity is there to catch that.
+# It does not catch it everywhere: an embedding feels light as well, so that an evenly lit nobody can score above the person's own badly lit texture.
 #
 # ## Claims of the paper, tested here
 #
@@ -577,8 +594,9 @@ ch04.check_low_light(low_light)
 # ````{solution} ex-ch04-cheat
 # :class: dropdown
 #
-# Identity (cosine) and the perceptual distance on the face expose it.
-# Returning the phone texture scores better on identity, and is exposed by asymmetry and by the variance ratio, which is then exactly one.
+# Identity (cosine) and the colour of the skin expose it: it is the same face in the same colour for everybody.
+# What G_phone draws of the code has the person's colour and features, in the light of the capture, and is exposed by asymmetry and by the variance ratio, which is nearly one.
+# (Even that shows the limits of a column: an embedding feels light, and in bad light the person's own texture may score below nobody's.)
 # No single column is safe; that is why they stand together.
 # ````
 #
@@ -607,8 +625,8 @@ ch04.check_low_light(low_light)
 # ## Summary
 #
 # - The objective is one adversarial pull towards "looks like a studio texture", and three ties to the person; each repairs what the adversarial pull alone would break.
-# - Coarse layers stay frozen by module, because freezing by row of w+ leaks through toRGB.
-# - Training codes should look like test codes: draw them from captures as they come in, through the encoder.
+# - Coarse layers stay frozen, as the authors have it, and by module, because freezing by row of w+ leaks through toRGB. On our heads that keeps G_phone's face; nearer to the true one is a matter of the measure, see the ledger.
+# - Training codes should look like test codes, so ours are of captures as they come in, through the encoder; what our runs can show of its worth stands among the claims.
 # - Two captures of one person must give one texture: that teaches even light without a single studio texture.
 # - Few-shot discriminators recite; watch them with textures they never train on.
 # - Identity and light pull against each other, in the loss and in the evaluation: always print both.
