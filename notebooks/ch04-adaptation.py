@@ -22,7 +22,7 @@
 #
 # - To read the few-shot objective term by term, and to say which player minimises which term.
 # - Why only the layers after 8×8 train, and why "after 8×8" has two meanings in StyleGAN2.
-# - Why it matters from where the training codes are drawn.
+# - Why it could matter from where the training codes are drawn, and what our runs show of it.
 # - To see a discriminator begin to recite its few textures, and to see a term's absence in a picture.
 # - To judge a de-lighting method with measures that cannot all be fooled at once.
 #
@@ -223,7 +223,7 @@ notebook.tell("ch04", shown.whole_network())
 # %% [markdown]
 # Changing the modules after 8² leaves the 8² block exactly as it was.
 # Changing row {glue:text}`ch04_shared_row` and the rows after it leaves the *features* of the 8² block as they were, but its toRGB output changes, by {glue:text}`ch04_leak:.2f` of its size.
-# So freezing by row leaks into a coarse layer, and freezing by module does not; we freeze by module.
+# So freezing by row changes colours of a coarse layer without being asked, and freezing by module does not; we freeze by module, and which colours may change is then our choice (see below).
 #
 # Does freezing keep the person?
 # In the ledger's runs the face of a wholly trained network {glue:text}`ch04_whole_kept` what G_phone draws of the code than the face of one trained after 8², for a face network.
@@ -234,6 +234,7 @@ notebook.tell("ch04", shown.whole_network())
 # Freezing has a price.
 # Light is coarse too: a shadow across half a face is an 8×8 pattern, the toRGB layers of the frozen blocks *paint* it, and later blocks can only paint over it.
 # So we let the toRGB layers of all blocks train (`train_rgb`): the features up to 8×8, where identity lives, stay exactly as they were, and what colour they are painted in may change.
+# The row "toRGB of the others frozen" of the table is the other choice.
 # Whether the authors do that, we do not know.
 #
 # ## Where the codes come from
@@ -296,6 +297,8 @@ notebook.tell("ch04", facts)
 # Below it draws the codes of unseen people's captures, beside G_phone and the short run: what differs between G_phone(w) and G_studio(w) (short for their textures of one $w^+$) is what the fine-tuning has learnt.
 # A rule chose which captures are shown: the best, the median and the three worst, by closeness to the truth on the face.
 # Look at two things: how even the light is, and how far skin and hair are from the truth, for what the code does not say is drawn as an average of the few.
+# The fine curved lines and ripples are the generator's own, an artefact of a game with few textures; {ref}`ch05` keeps only what is coarse of its picture.
+# In the first column, flat colour stands where nothing was seen.
 
 # %%
 g_studio = weights.load("g_studio", protocol="few", device=device)
@@ -350,8 +353,10 @@ notebook.tell("ch04", told)
 # - in asymmetry, our measure of left-over light, {glue:text}`ch04_light_nothing` doing nothing, {glue:text}`ch04_light_mean` the mean studio texture, which has no light at all, and {glue:text}`ch04_light_quotient` the quotient;
 # - in identity {glue:text}`ch04_id_nothing` doing nothing and {glue:text}`ch04_id_mean` the mean studio texture.
 #
+# "Cannot be told" does not mean equal: with so few people, and so many comparisons corrected together, even a difference of some dB may not be certain.
 # Read the columns together: PSNR and light alone would crown a method that shows everybody the same face.
-# The few pairs are there for the colour: G_studio's mean colour error is {glue:text}`ch04_colour:.1f`, and of three groups of skin tone the worst served has {glue:text}`ch04_tone_gap:.2f` times the error of the best served (phone textures: {glue:text}`ch04_tone_phone:.2f` times); {ref}`ch06` looks closer.
+# Identity, too, is to be compared with evenly lit rivals, for the embedding feels the light of a phone texture.
+# The few pairs are meant for the colour, and the table says how far that goes: G_studio's mean colour error is {glue:text}`ch04_colour:.1f`, and of three groups of skin tone the worst served has {glue:text}`ch04_tone_gap:.2f` times the error of the best served (phone textures: {glue:text}`ch04_tone_phone:.2f` times); {ref}`ch06` looks closer.
 # That ratio is about fairness: above the phone textures' own, the method serves some tones less well than doing nothing does, though the error of each may be smaller.
 #
 # ## What each term does: switch it off
@@ -359,7 +364,9 @@ notebook.tell("ch04", told)
 # Short runs of {glue:text}`ch04_short_images` images each ({glue:text}`ch04_short_steps` steps), all from the same start and the same seed.
 # **This is an illustration and not the paper's ablation**: it shows in which direction a term pulls at the beginning, not where a long run ends.
 # One seed and so few steps prove nothing about small differences, and some go the wrong way here; read the figure for what changes in kind.
-# Below it stands what the ledger of experiments has recorded over several seeds.
+# Below it stands what the ledger of experiments has recorded over several seeds: first the paper's terms alone, then ours, each left out.
+# Look there for the row "the authors' terms alone": each of ours is hardly missed by itself; together they are what takes out the light.
+# And do not trust *identity kept* where little was learnt: who stays near to G_phone keeps its face, and its light.
 
 # %%
 runs = {
@@ -374,7 +381,7 @@ for name in ("losses", "terms"):
     shown.ledger(name)
 
 # %% [markdown]
-# ### What goes wrong: an identity loss that is too strong keeps the light
+# ### What goes wrong: a tie that is too strong keeps the light too
 #
 # G_phone(w) is lit, and a face network sees more than the face: where its embedding changes with the light, a loss that insists on the embedding insists on the light.
 # (A tie that is strong enough holds everything back; by which of the two the light stays, this run cannot say.)
@@ -403,8 +410,8 @@ facts = {
 notebook.tell("ch04", facts)
 
 # %% [markdown]
-# The gap between D's marks for its training textures and for held-out ones ended at {glue:text}`ch04_gap_careless:.2f` in the careless run and, after twice as many images, at {glue:text}`ch04_gap_ours:.2f` in ours.
-# (Below zero the held-out ones look even more real, which happens when they are few. The two panels have scales of their own.)
+# The gap between D's marks for its training textures and for held-out ones ended at {glue:text}`ch04_gap_careless:.2f` in the careless run and, at the end of its run, which has twice as many images as are drawn here, at {glue:text}`ch04_gap_ours:.2f` in ours.
+# (Below zero the held-out ones look even more real, which happens when they are few; and both begin with a gap, for the mean of so few marks is uncertain. The two panels have scales of their own.)
 # The released run's card says {glue:text}`ch04_gap_released:.2f`, and its overfitting measure (0: held-out textures look as real as training ones; 1: they look as false as generated ones) is {glue:text}`ch04_overfit_released:.2f`.
 # Four things differ between the two runs, and this does not say which of them does it.
 # A reciting discriminator teaches the generator to copy those few faces.
@@ -428,7 +435,7 @@ notebook.tell("ch04", facts)
 
 # %% [markdown]
 # G_studio's outputs vary {glue:text}`ch04_ratio:.2f` times as much over the lights as the phone textures do, which is {glue:text}`ch04_ratio_says` than the input; G_phone's reconstructions vary {glue:text}`ch04_ratio_phone:.2f` times as much.
-# (The captures differ in what they show of the head, too; the ratio is taken over what several of them saw.)
+# (The captures differ in what they show of the head, too: where only a face came in, hair and neck are G_studio's guess, and differ. The ratio counts what the captures saw.)
 # The mean studio texture has a ratio of zero and shows nobody: the column of identity is there to catch that.
 # It does not catch it everywhere: an embedding feels light as well, so that an evenly lit nobody can score above the person's own badly lit texture.
 #
@@ -624,7 +631,7 @@ ch04.check_low_light(low_light)
 #
 # ## Summary
 #
-# - The objective is one adversarial pull towards "looks like a studio texture", and three ties to the person; each repairs what the adversarial pull alone would break.
+# - The objective is one adversarial pull towards "looks like a studio texture", and three ties to the person; each repairs what the adversarial pull alone would break. Four terms of ours stand beside them, and most of the light leaves through those.
 # - Coarse layers stay frozen, as the authors have it, and by module, because freezing by row of w+ leaks through toRGB. On our heads that keeps G_phone's face; nearer to the true one is a matter of the measure, see the ledger.
 # - Training codes should look like test codes, so ours are of captures as they come in, through the encoder; what our runs can show of its worth stands among the claims.
 # - Two captures of one person must give one texture: that teaches even light without a single studio texture.
