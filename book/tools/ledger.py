@@ -77,13 +77,21 @@ def story(judged: list[Judged], page: str) -> list[str]:
     return lines
 
 
+KEY = (
+    "How to read the figures: ± is half of a 95 % interval over the seeds, × the ratio of the first row to the second. p tests over "
+    "people whether the two rows differ at all, on the same people, so it may be sure where the ± overlap; all p of one claim are "
+    "corrected together. A claim that two rows are *like* each other asks instead that the whole interval of × stays within the "
+    "share that it names, and cannot tell where it does not."
+)
+
+
 def box(chapter: str, judged: list[Judged], page: str = f"../{PAGE}.md") -> str:
     """What a chapter says about the claims that belong to it, as MyST."""
     own = [one for one in judged if any(chapter.startswith(name) for name in one.claim.chapters)]
     if not own:
         return ""
     # what a phone shows without scrolling comes first
-    lines = [*story(own, page), "", "| claim | verdict | origin | what was seen |", "|---|---|---|---|"]
+    lines = [*story(own, page), "", KEY, "", "| claim | verdict | origin | what was seen |", "|---|---|---|---|"]
     for one in own:
         lines.append(f"| {one.claim.claim} | **{one.word}** | {MARKS[one.claim.mark]} | {'; '.join(seen(one))} |")
     return "\n".join(
