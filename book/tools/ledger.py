@@ -78,10 +78,10 @@ def story(judged: list[Judged], page: str) -> list[str]:
 
 
 KEY = (
-    "How to read the figures: ± is half of a 95 % interval over the seeds, × the ratio of the first row to the second. p tests over "
-    "people whether the two rows differ at all, on the same people, so it may be sure where the ± overlap; all p of one claim are "
-    "corrected together. A claim that two rows are *like* each other asks instead that the whole interval of × stays within the "
-    "share that it names, and cannot tell where it does not."
+    "How to read the figures: ± is half of a 95 % interval over the seeds, × the ratio of the first row to the second. "
+    "p tests over people whether the two rows differ at all, on the same people, so it may be sure where the ± overlap; all p of "
+    "one claim are corrected together. A claim that one row is *within* a share of another asks instead that the whole interval "
+    "of × stays within that share, and cannot tell where it does not."
 )
 
 
