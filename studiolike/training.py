@@ -142,11 +142,12 @@ def whole_steps(accelerator: Accelerator) -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _save(path: Path, stage: Stage, images: int, seconds: float, settings: dict) -> None:
+def _save(path: Path, stage: Stage, images: int, seconds: float, settings: dict, scalars: dict[str, float]) -> None:
     unwrap = stage.accelerator.unwrap_model
     state = {
         "images": images,
         "seconds": seconds,
+        "scalars": {k: float(v) for k, v in scalars.items()},  # who is stopped after the last step still has them to record
         "settings": json.dumps(settings, sort_keys=True, default=str),
         "precision": stage.accelerator.mixed_precision,
         "modules": {k: unwrap(m).state_dict() for k, m in stage.modules.items()},
@@ -158,7 +159,7 @@ def _save(path: Path, stage: Stage, images: int, seconds: float, settings: dict)
         torch.save(state, temporary)
 
 
-def _load(path: Path, stage: Stage, settings: dict) -> tuple[int, float]:
+def _load(path: Path, stage: Stage, settings: dict) -> tuple[int, float, dict[str, float]]:
     try:
         state = torch.load(path, map_location=stage.accelerator.device, weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
@@ -177,7 +178,7 @@ def _load(path: Path, stage: Stage, settings: dict) -> tuple[int, float]:
     stage.load_state_dict(state["stage"])
     if scaler is not None:  # a fresh one would begin with steps that overflow and are skipped
         scaler.load_state_dict(state["scaler"])
-    return state["images"], state["seconds"]
+    return state["images"], state["seconds"], state.get("scalars", {})
 
 
 def processes(device: str | None = None) -> PartialState:
@@ -291,9 +292,9 @@ def fit(
     checkpoint, log = run_dir / CHECKPOINT, run_dir / "log.jsonl"
     main = accelerator.is_main_process  # the only one that writes
     seen, before = (after.images, after.seconds) if after else (0, 0.0)
-    resumed = resume and begun(run_dir)
+    resumed, scalars = resume and begun(run_dir), {}
     if resumed:
-        seen, before = _load(checkpoint, stage, settings)
+        seen, before, scalars = _load(checkpoint, stage, settings)
     if main and resumed:
         trim_log(log, seen)
     elif main:
@@ -311,7 +312,6 @@ def fit(
         mininterval=2.0,
         smoothing=0.05,
     )
-    scalars: dict[str, float] = {}
     first, whole = seen, True
 
     def elapsed() -> float:
@@ -344,7 +344,7 @@ def fit(
                 )
                 bar.set_postfix({k: f"{v:.3g}" for k, v in list(scalars.items())[:4]}, refresh=False)
             if main and (seen // checkpoint_every > passed[1] or seen >= images):
-                _save(checkpoint, stage, seen, elapsed(), settings)
+                _save(checkpoint, stage, seen, elapsed(), settings, scalars)
             if main and (seen // preview_every > passed[2] or seen >= images):
                 stage.preview(run_dir / f"preview-{seen:08d}.png")
                 measured = stage.measure()
@@ -352,7 +352,7 @@ def fit(
                     write({"images": seen, "seconds": round(elapsed(), 1), **measured})
     except KeyboardInterrupt:
         if main and whole:  # else the last checkpoint stands
-            _save(checkpoint, stage, seen, elapsed(), settings)
+            _save(checkpoint, stage, seen, elapsed(), settings, scalars)
             bar.write(f"{stage.name} stopped after {seen} images; the same command resumes it from {run_dir}")
         raise
     finally:

@@ -176,6 +176,14 @@ def test_the_log_holds_speed_memory_and_what_the_stage_measures(tmp_path):
     assert measured == [(40, 10.0), (80, 20.0)]
 
 
+def test_a_run_that_was_killed_before_its_record_was_written_still_writes_what_it_measured(tmp_path):
+    whole = fit(Regression(), 40, tmp_path, device="cpu", progress=False)
+    (tmp_path / "record.json").unlink()
+    again = fit(Regression(), 40, tmp_path, device="cpu", progress=False)
+    assert again.metrics == whole.metrics and whole.metrics
+    assert json.loads((tmp_path / "record.json").read_text())["metrics"] == whole.metrics
+
+
 def test_training_learns_and_leaves_a_record(tmp_path):
     stage = Regression()
     record = fit(stage, 1200, tmp_path, device="cpu", progress=False, seed=3)
