@@ -114,7 +114,7 @@ class Chain:
 
         Args:
             which, protocol: see `weights.choose`; all networks are of one protocol, and what a run has not trained is the
-                released network of that protocol.
+                released network of that protocol. A folder of save_pretrained only `StudioPipeline` reads.
             detailing: as in `released`.
         Raises:
             WeightsError: nothing of that kind is there, or it is damaged. ProtocolError: see `weights.choose`.

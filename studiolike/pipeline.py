@@ -61,27 +61,15 @@ class StudioPipeline(Chain, DiffusionPipeline):
         )
 
     @classmethod
-    def chosen(
-        cls,
-        which: str | Path | None = None,
-        device: str | torch.device = "cpu",
-        *,
-        protocol: str | None = None,
-        detailing: bool = True,
-    ) -> Self:
-        """As `Chain.chosen`, and from a folder that `save_pretrained` wrote.
-
-        Raises:
-            WeightsError: nothing of that kind is there, or it is damaged. ProtocolError: see `weights.choose`.
-        """
-        choice = weights.choose(which, protocol)
+    def _load(cls, choice: weights.Choice, device: str | torch.device, detailing: bool) -> Self:
+        """As the chain's, and from a folder that `save_pretrained` wrote."""
         if choice.protocol is not None:
-            return cls._load(choice, device, detailing)
+            return super()._load(choice, device, detailing)
         left_out = {} if detailing else {"detailer": None, "scheduler": None}
         try:
-            made = cls.from_pretrained(str(which), **left_out).to(device)
+            made = cls.from_pretrained(str(choice.root), **left_out).to(device)
         except Exception as error:  # diffusers raises many kinds
-            raise WeightsError(f"cannot load {which}: {str(error).splitlines()[0]}") from error
+            raise WeightsError(f"cannot load {choice.root}: {str(error).splitlines()[0]}") from error
         made.choice = choice
         return made
 

@@ -31,7 +31,7 @@ from ..errors import CaptureError, InputError, OutputError
 from ..files import file_key, protect, refuse_existing, shown, together
 from ..image import fill_unobserved
 from ..io import PICTURES, check_output, check_size, visibility_path
-from .loaders import Place, places
+from .loaders import Place, load, places
 
 REACH = 0.08  # width of the fade outside the face oval, in parts of the map (the face is 0.63 wide)
 GRID = 160  # the spline is evaluated at so many texels a side; it is smooth, the rest is bicubic
@@ -233,7 +233,7 @@ def retarget_path(
     textures = _targets(source, set_name, out, overwrite)
     written, notes = [], []
     with tqdm(desc="retarget", unit="texture", **({} if progress else {"disable": True})) as bar:
-        for sample in (place.read() for place in places(source, set_name)):
+        for sample in load(source, set_name):
             if limit is not None and len(written) >= limit:
                 break
             bar.update()
