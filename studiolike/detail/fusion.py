@@ -87,12 +87,13 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
         factor, level = _whole(*(x[..., ::4, ::4] for x in (phone, visibility, studio)))
 
     def part(phone: Tensor, visibility: Tensor, studio: Tensor, *masks: Tensor) -> tuple[Tensor]:
-        before, wanted = _log(phone, factor), _log(studio)
+        linear = srgb_to_linear(phone)
+        before, wanted = _log(linear * factor), _log(srgb_to_linear(studio))
         # squared: texels seen at a grazing angle have unsure colours, and should not spread them
         weight = visibility.square()
         if masks:
             features, shiny = masks[0].split((1, 2), 1)
-            before = quieted(before, srgb_to_linear(phone) + FLOOR / factor, weight, features)
+            before = quieted(before, linear + FLOOR / factor, weight, features)
             before = before - _shine(before, wanted, weight, sigma, shiny)
         change = wanted - before
         light = masked_blur(change, weight, sigma)
@@ -113,9 +114,9 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
     return in_strips(part, maps, rows, halo=rows)[0]
 
 
-def _log(texture: Tensor, factor: Tensor | float = 1.0) -> Tensor:
-    """Log light of an sRGB texture, which is made lighter by a factor first."""
-    return (srgb_to_linear(texture) * factor + FLOOR).log()
+def _log(linear: Tensor) -> Tensor:
+    """Log light of linear light."""
+    return (linear + FLOOR).log()
 
 
 def _shine(phone: Tensor, studio: Tensor, weight: Tensor, sigma: float, shiny: Tensor) -> Tensor:
@@ -140,9 +141,9 @@ def _steady(light: Tensor, near: float) -> Tensor:
 def _whole(phone: Tensor, visibility: Tensor, studio: Tensor) -> tuple[Tensor, Tensor]:
     """What is the same for all strips of a texture: `noise.balance`, and the mean change ``(B, 1, 1, 1)`` around which the levels
     of its light lie."""
-    weight = visibility.square()
-    factor = balance(srgb_to_linear(phone), srgb_to_linear(studio), weight)
-    return factor, channel_means((_log(studio) - _log(phone, factor)).mean(1, keepdim=True), weight)
+    weight, before, wanted = visibility.square(), srgb_to_linear(phone), srgb_to_linear(studio)
+    factor = balance(before, wanted, weight)
+    return factor, channel_means((_log(wanted) - _log(before * factor)).mean(1, keepdim=True), weight)
 
 
 def bilateral(x: Tensor, weight: Tensor, guide: Tensor, sigma: float) -> Tensor:
