@@ -6,7 +6,7 @@ import torch
 from studiolike import weights
 from studiolike.detail import complete
 from studiolike.detail.exemplars import choose, difference, keys
-from studiolike.detail.fusion import feature_mask
+from studiolike.detail.masks import feature_mask
 from studiolike.errors import InputError, WeightsError
 from studiolike.image import blur, resize
 from studiolike.layout import region_mask

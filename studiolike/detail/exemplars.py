@@ -25,7 +25,8 @@ from ..evaluation.masked import channel_means
 from ..image import blur, in_strips, resize, srgb_to_linear
 from ..tone.hair import hair_likelihood
 from ..tone.network import log_texels, skin_level, skin_mask, texels_of
-from .fusion import COARSE, FLOOR, feature_mask, fuse
+from .fusion import FLOOR, fuse
+from .masks import COARSE, feature_mask
 from .model import upsample
 
 WIDTH = 5 / 128  # of the low pass that stays the generator's, as a share of the side; between 3 and 12 it hardly matters

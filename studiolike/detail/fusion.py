@@ -14,9 +14,13 @@ saw comes from G alone.
 The edge of a cast shadow is finer than any blur, and would stay behind as a relief of its own. So on skin B is a bilateral
 filter: it averages log G − log I over texels near by *and* of like value, follows a steep step, which is then the light's, and
 smooths over wrinkles and pores, which are shallow (Oh et al., SIGGRAPH 2001, took texture and illumination apart in this way;
-the filter is Tomasi & Manduchi's, ICCV 1998, computed level by level as in Durand & Dorsey, SIGGRAPH 2002). Where the layout
-has eyes and brows a steep step is the person's, whatever G thinks of it, and B stays a Gaussian. Of a step on the lips it may be
-either, for they stand out into the light, and the two filters share it.
+the filter is Tomasi & Manduchi's, ICCV 1998, computed level by level as in Durand & Dorsey, SIGGRAPH 2002). At eyes and brows
+a steep step is the person's, whatever G thinks of it, and B stays a Gaussian. Of a step on the lips it may be either, for they
+stand out into the light, and the two filters share it.
+
+Brows are not alike, and seldom lie where the layout has them (`masks.own_brows` finds them). Where G has brows and the person
+none, or the other way round, log G − log I tells nothing of the light, and it would shine around them like a halo. So it is read
+beside brows, not on them: they keep the contrast to the skin that they have in the phone's texture.
 
 Nor is a highlight the person's. Shine on lips and skin is thin, and brighter than any pigment around it: what stands out of
 log I by more than G itself does, and a little more, is cut off. On lips, which are wet, little is allowed; on skin more, for
@@ -31,8 +35,6 @@ result is not believed at all, and filled in from what is believed beside it (no
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -40,8 +42,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..evaluation.masked import channel_means, masked_blur
-from ..image import blur, in_strips, linear_to_srgb, srgb_to_linear
-from ..layout import FEATURES, region_mask
+from ..image import blur, in_strips, linear_to_srgb, resize, srgb_to_linear
+from .masks import COARSE, brow_mask, enlarged, own_brows, shine_mask, step_mask
 from .noise import balance, quieted
 
 # Of the low pass, a standard deviation as a share of the side. It decides whose the middle band is. By PSNR on the split "val"
@@ -51,13 +53,11 @@ WIDTH = 3 / 128
 WHOLE = 1024  # texels along a side above which a texture is fused in strips
 FLOOR = 0.02  # linear light added before the logarithm: sensor noise in the dark stays small
 STEP = 0.4  # log units: steps of the light above this are followed
-LIPS = 0.5  # share of a step on the lips that is the person's
 REACH = 4  # steps of this size to either side of the mean change
 EDGE = 0.4  # log units by which light changes within NEAR: from about here on the phone's detail is the outline of a shadow
 NEAR = 1 / 128  # as a share of the side; what is filled in comes from about as far
+BESIDE = 0.9  # how far brows have no say in the light
 SHINE = 0.3, 0.05  # log units, on skin and on lips, by which the phone's texture may stand out of its surroundings more than G's
-COARSE = 256  # texels along a side at which masks are drawn: polygons are slow to fill, and their borders are soft anyway
-OTHERS = tuple(name for name in FEATURES if name != "lips")
 THIN = 0.5 / 128  # what is thinner than this, as a share of the side, is not light: hairs, the lines of wrinkles
 
 
@@ -82,9 +82,9 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
         )
     sigma, maps, level, factor = width * phone.shape[-1], [phone, visibility, studio], phone.new_zeros(()), phone.new_ones(())
     if edges:
-        masks = torch.cat([step_mask(phone.shape[-1]), shine_mask(phone.shape[-1])], 1)
-        maps.append(masks.to(phone).expand(len(phone), -1, -1, -1))
-        factor, level = _whole(*(x[..., ::4, ::4] for x in (phone, visibility, studio)))
+        steps, shiny, drawn = (mask(phone.shape[-1]).to(phone) for mask in (step_mask, shine_mask, brow_mask))
+        factor, level, brows = _whole(phone, visibility, studio)
+        maps.append(torch.cat([torch.maximum(steps, brows), torch.maximum(drawn, brows), shiny * (1 - brows)], 1))
 
     def part(phone: Tensor, visibility: Tensor, studio: Tensor, *masks: Tensor) -> tuple[Tensor]:
         linear = srgb_to_linear(phone)
@@ -92,10 +92,12 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
         # squared: texels seen at a grazing angle have unsure colours, and should not spread them
         weight = visibility.square()
         if masks:
-            features, shiny = masks[0].split((1, 2), 1)
+            features, brows, shiny = masks[0].split((1, 1, 2), 1)
             before = quieted(before, linear + FLOOR / factor, weight, features)
             before = before - _shine(before, wanted, weight, sigma, shiny)
         change = wanted - before
+        if masks:
+            weight = weight * (1 - BESIDE * brows)
         light = masked_blur(change, weight, sigma)
         if masks:
             guide = masked_blur(change.mean(1, keepdim=True), weight, THIN * phone.shape[-1]) - level
@@ -138,12 +140,17 @@ def _steady(light: Tensor, near: float) -> Tensor:
     return torch.exp(-((high + low) / EDGE).square())
 
 
-def _whole(phone: Tensor, visibility: Tensor, studio: Tensor) -> tuple[Tensor, Tensor]:
-    """What is the same for all strips of a texture: `noise.balance`, and the mean change ``(B, 1, 1, 1)`` around which the levels
-    of its light lie."""
-    weight, before, wanted = visibility.square(), srgb_to_linear(phone), srgb_to_linear(studio)
-    factor = balance(before, wanted, weight)
-    return factor, channel_means((_log(wanted) - _log(before * factor)).mean(1, keepdim=True), weight)
+def _whole(phone: Tensor, visibility: Tensor, studio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What is the same for all strips of a texture: `noise.balance`, the mean change ``(B, 1, 1, 1)`` around which the levels of
+    its light lie, and `masks.own_brows`."""
+    linear, wanted = (srgb_to_linear(texture[..., ::4, ::4]) for texture in (phone, studio))
+    seen = visibility[..., ::4, ::4].square()
+    factor = balance(linear, wanted, seen)
+    level = channel_means((_log(wanted) - _log(linear * factor)).mean(1, keepdim=True), seen)
+    size = min(phone.shape[-1], COARSE)
+    seen = resize(visibility, size)
+    linear = resize(srgb_to_linear(phone) * visibility, size) / seen.clamp_min(1e-6)
+    return factor, level, enlarged(own_brows(_log(linear * factor), seen.square()), phone.shape[-1])
 
 
 def bilateral(x: Tensor, weight: Tensor, guide: Tensor, sigma: float) -> Tensor:
@@ -168,38 +175,6 @@ def bilateral(x: Tensor, weight: Tensor, guide: Tensor, sigma: float) -> Tensor:
             smooth = F.interpolate(smooth, x.shape[-2:], mode="bilinear")
         out += (1 - (place - level).abs()).clamp_min(0) * smooth
     return out
-
-
-@lru_cache(8)
-def feature_mask(size: int) -> Tensor:
-    """Eyes, brows and lips with a soft border, ``(1, 1, size, size)`` in [0, 1]."""
-    return _enlarged(_soft(FEATURES, min(size, COARSE), 1.5 / 128), size)
-
-
-@lru_cache(8)
-def step_mask(size: int) -> Tensor:
-    """How far steep steps are the person's: in eyes and brows, and by `LIPS` on lips; ``(1, 1, size, size)`` in [0, 1]."""
-    small = min(size, COARSE)
-    return _enlarged(torch.maximum(_soft(OTHERS, small, 1.5 / 128), LIPS * _soft(["lips"], small, 1.5 / 128)), size)
-
-
-@lru_cache(8)
-def shine_mask(size: int) -> Tensor:
-    """Where highlights are cut: on skin, which is all but eyes, brows and lips, and on lips; ``(1, 2, size, size)`` in [0, 1]."""
-    small = min(size, COARSE)
-    lips = _soft(["lips"], small, 0.75 / 128)
-    others = _soft(OTHERS, small, 1.5 / 128)
-    return _enlarged(torch.cat([(1 - others) * (1 - lips), lips], 1), size)
-
-
-def _soft(names: Sequence[str], size: int, border: float) -> Tensor:
-    """Regions of the layout, grown by a soft border, ``(1, 1, size, size)`` in [0, 1]; ``border`` as a share of the side."""
-    mask = torch.stack([region_mask(name, size) for name in names]).amax(0)[None]
-    return (4 * blur(mask, size * border)).clamp(0, 1)
-
-
-def _enlarged(mask: Tensor, size: int) -> Tensor:
-    return F.interpolate(mask, (size, size), mode="bilinear") if size != mask.shape[-1] else mask
 
 
 def relief(phone: Tensor, visibility: Tensor, fused: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from ..config import Profile
 from ..detail import detail
 from ..detail.exemplars import WIDTH as LENT_WIDTH
 from ..detail.exemplars import closed_form
-from ..detail.fusion import EDGE, FLOOR, LIPS, NEAR, REACH, SHINE, STEP, THIN, WIDTH
+from ..detail.fusion import BESIDE, EDGE, FLOOR, NEAR, REACH, SHINE, STEP, THIN, WIDTH
+from ..detail.masks import AROUND, DARKER, GREYER, LIPS
 from ..detail.model import upsample
 from ..evaluation import StudioReference
 from ..tone import translate
@@ -32,13 +33,14 @@ FUSION = {
     "floor": FLOOR,
     "shine": SHINE,
     "lips": LIPS,
+    "brows": [BESIDE, AROUND, *DARKER, *GREYER],
     "lent_width": LENT_WIDTH,
 }
 LIGHTS = 4  # of a person, for each seed
 TRANSLATING = ("g_phone", "encoder", "g_studio", "tone")  # what `translate` takes of a protocol, in its order
 LENT = "exemplars.webp"  # whose detail stands where nothing was seen
 NETWORKS = ("g_phone", "encoder", "few/g_studio", "few/tone", "open/g_studio", "open/tone")
-VERSION = 8  # of what the released chain computes: noise is kept out of its fusion
+VERSION = 9  # of what the released chain computes: light is read beside a person's own brows
 LIMITS = (
     "Nothing is trained: these are the released networks on captures that nobody has seen, {lights} lights a person and seed, "
     "new ones for each seed. The people are those of the split `val`, on whom settings were chosen; chapter 6 repeats the "
