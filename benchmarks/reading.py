@@ -40,11 +40,14 @@ def write_sparse(folder: Path, captures: int, resolution: int) -> None:
     (folder / "manifest.json").write_text(json.dumps({"spec": {"resolution": resolution}}))
 
 
-def private_gib() -> float:
-    """Memory of this process that no file backs, in GiB; nan where the system does not tell."""
+def memory_gib(kind: str = "RssAnon") -> float:
+    """Memory of this process in GiB, of a kind of ``/proc/self/status``; nan where the system does not tell.
+
+    ``RssAnon`` is what no file backs, ``VmRSS`` all that is resident.
+    """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 2**20
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"{kind}:")) / 2**20
     except (OSError, StopIteration):
         return float("nan")
 
@@ -52,7 +55,7 @@ def private_gib() -> float:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         write_sparse(Path(name), CAPTURES, RESOLUTION)
-        before = peak = private_gib()
+        before = peak = memory_gib()
         data = TextureSet.open(name)
         order = torch.randperm(CAPTURES, generator=torch.Generator().manual_seed(0))
         speeds = []
@@ -60,7 +63,7 @@ def main() -> None:
             start = time.perf_counter()
             batch = data.phone_batch(rows)
             speeds.append(len(rows) / (time.perf_counter() - start))
-            peak = max(peak, private_gib())  # while the batch lives
+            peak = max(peak, memory_gib())  # while the batch lives
             del batch
     print(
         json.dumps(

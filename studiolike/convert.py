@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from . import io, weights
 from .capture.video import is_video
@@ -28,6 +27,7 @@ from .errors import InputError, OutputError, StudioError, WeightsError
 from .files import PersonInput, file_key, protect, read_person, refuse_existing, shown, together
 from .io import PICTURES, READABLE, check_output, check_size
 from .pictures import is_picture
+from .progress import bar
 from .record import read_record, record, write_marked
 
 if TYPE_CHECKING:
@@ -201,12 +201,14 @@ def run(command: Convert, note: Callable[[str], None] = lambda _: None) -> Outco
     if existing:
         note(f"note: {existing} of {len(jobs)} results exist and are kept (--overwrite makes them anew)")
     pipe, reports, skipped = None, [], {}
-    quiet = command.quiet or not many
-    with tqdm(total=len(jobs), initial=existing, desc="convert", unit="face", **({"disable": True} if quiet else {})) as bar:
+    show = not command.quiet
+    with bar(None, "convert", "face", show=show, total=len(jobs), initial=existing, leave=many) as faces:
         for job in waiting:
             try:
                 began = time.perf_counter()
-                person = read_person(job.inputs, command.kind, command.visibility, command.size, whole=command.hair)
+                person = read_person(
+                    job.inputs, command.kind, command.visibility, command.size, whole=command.hair, progress=show
+                )
                 reading = time.perf_counter() - began
                 if pipe is None:  # only now: a wrong picture is told without waiting for the networks
                     pipe = load(command, device)
@@ -218,7 +220,7 @@ def run(command: Convert, note: Callable[[str], None] = lambda _: None) -> Outco
                     raise
                 reason = str(error) if isinstance(error, StudioError) else f"{type(error).__name__}: {error}"
                 skipped[job.inputs[0]] = " ".join(reason.split())
-            bar.update()
+            faces.update()
     return Outcome(reports, existing, skipped, ignored)
 
 
@@ -288,7 +290,7 @@ def convert(pipe, command: Convert, job: Job, person: PersonInput, settings: dic
         borrow=command.borrow,
         keep_tone=command.keep_tone,
         seed=command.seed,
-        progress=not (command.quiet or command.json or command.input[0].is_dir()),
+        progress=not command.quiet,
     )
     texture = result.texture[0].cpu()
     sources = result.origin[0].cpu()

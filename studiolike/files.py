@@ -20,6 +20,7 @@ from .errors import InputError, OutputError, StudioError
 from .image import resize
 from .io import PICTURES, atomic, check_output, check_size, visibility_path
 from .pictures import MAX_PIXELS, head
+from .progress import bar
 from .record import read_record, read_shape, sentence, write_marked
 
 if TYPE_CHECKING:
@@ -77,12 +78,20 @@ def _places(path: Path) -> list[object]:
     return places
 
 
-def capture_person(photos: tuple[Path, ...], size: int, stored=None, sheet: ContactSheet | None = None, *, whole: bool = True):
+def capture_person(
+    photos: tuple[Path, ...],
+    size: int,
+    stored=None,
+    sheet: ContactSheet | None = None,
+    *,
+    whole: bool = True,
+    progress: bool = False,
+):
     """One person's photos, or one video, as a fused `Capture`; photos that cannot be used are named in its warnings.
 
     Args:
         stored: landmarks of one pose, used for every photo. sheet: gets every picture with what became of it.
-        whole: whether hair and the sides of the head are read as well.
+        whole: whether hair and the sides of the head are read as well. progress: show a bar, of several pictures.
     Raises:
         CaptureError: no photo can be used. InputError: a file that is not readable, alone.
     """
@@ -94,10 +103,11 @@ def capture_person(photos: tuple[Path, ...], size: int, stored=None, sheet: Cont
             raise InputError(f"{shown(videos[0])} is a video: give one video alone, or several photos")
         if stored is not None:
             raise InputError("--landmarks belong to a photo, not to a video")
-        return capture.capture_video(videos[0], size, whole=whole, sheet=sheet)
+        return capture.capture_video(videos[0], size, whole=whole, sheet=sheet, progress=progress)
     given = None if stored is None else [stored] * len(photos)
     names = [shown(photo) for photo in photos]
-    result = capture.capture_photos(photos, size, given, whole=whole, names=names, sheet=sheet)
+    several = progress and len(photos) > 1
+    result = capture.capture_photos(photos, size, given, whole=whole, names=names, sheet=sheet, progress=several)
     left_out = [was_left_out(name, reason) for name, reason in result.quality.get("left_out", {}).items()]
     result.quality = {**result.quality, "warnings": [*left_out, *result.quality.get("warnings", [])]}
     return result
@@ -113,6 +123,7 @@ def capture_files(
     *,
     whole: bool = True,
     overwrite: bool = False,
+    progress: bool = False,
 ) -> dict:
     """Unwrap photos of one person, or a video, into ``out`` and its visibility map; returns the quality facts.
 
@@ -122,7 +133,7 @@ def capture_files(
     contact sheet of all that was looked at; it is written also when nothing could be used.
 
     Args:
-        overwrite: replace files that exist, which is refused otherwise.
+        overwrite: replace files that exist, which is refused otherwise. progress: show a bar, of several pictures.
     Raises:
         CaptureError, InputError, OutputError, MissingExtra: see `studiolike.capture`.
     """
@@ -141,7 +152,7 @@ def capture_files(
     stored = capture.load_landmarks(landmarks) if landmarks else None
     sheet = ContactSheet()
     try:
-        result = capture_person(photos, size, stored, sheet, whole=whole)
+        result = capture_person(photos, size, stored, sheet, whole=whole, progress=progress)
     except StudioError:
         if report and len(sheet):
             sheet.write(report)
@@ -167,7 +178,15 @@ class PersonInput:
     shape: Tensor | None = None
 
 
-def read_person(paths: tuple[Path, ...], kind: str, visibility: Path | None, size: int, *, whole: bool = True) -> PersonInput:
+def read_person(
+    paths: tuple[Path, ...],
+    kind: str,
+    visibility: Path | None,
+    size: int,
+    *,
+    whole: bool = True,
+    progress: bool = False,
+) -> PersonInput:
     """A texture file, a photo, several photos of one person, or a video, made ready for the chain.
 
     With ``kind="auto"`` a single picture is a texture if a visibility map lies beside it or if it resembles the mean face
@@ -200,7 +219,7 @@ def read_person(paths: tuple[Path, ...], kind: str, visibility: Path | None, siz
         raise InputError(f"--visibility belongs to a texture, and {shown(path)} is none; photos bring their own")
     # landmarks of many pictures differ by half a per cent of the face width: finer than that their blend holds nothing
     largest = 2048 if len(paths) <= FEW_PHOTOS and not is_video(path) else 1024
-    result = capture_person(paths, min(max(size, 256), largest), whole=whole)
+    result = capture_person(paths, min(max(size, 256), largest), whole=whole, progress=progress)
     kind = "photo" if alone else "video" if is_video(path) else "photos"
     return PersonInput(result.texture, result.visibility, {"kind": kind, **result.quality}, result.shape)
 
@@ -263,6 +282,7 @@ def export_avatar(
     relit: Path | None = None,
     before: Path | None = None,
     overwrite: bool = False,
+    progress: bool = False,
 ) -> list[Path]:
     """Write a GLB with ``texture`` on the head and an HTML page that turns it, and what else is asked for; all or nothing.
 
@@ -272,7 +292,7 @@ def export_avatar(
             tells it; without it everybody gets the base head. normals: put the skin's relief into the GLB.
         turntable: a moving picture of one full turn, see `avatar.write_movie`.
         relit: a sheet of the head under four lights; with ``before``, beside that texture's.
-        overwrite: replace files that exist, which is refused otherwise.
+        overwrite: replace files that exist, which is refused otherwise. progress: show a bar.
     Returns:
         The paths that were written.
     Raises:
@@ -304,15 +324,19 @@ def export_avatar(
 
     shape, made = read_shape(texture) if own_head else None, read_record(texture)
     mesh, note = avatar.own_head(shape), avatar.shape.BASE if shape is None else avatar.shape.OWN
-    with together(outputs) as place:
+    with together(outputs) as place, bar(None, "view", "file", show=progress, total=len(outputs), leave=False) as written:
         avatar.write_glb(mesh, main, place[out], avatar.normal_map(main) if normals else None, made)
+        written.update()
         avatar.write_viewer(mesh, place[page], images, title=shown(out.stem), note=f"{sentence(made)} {note}" if made else note)
+        written.update()
         if turntable:
-            frames = avatar.turntable(mesh, avatar.viewer.fitting(main, 1024), TURNS, TURN_SIZE)
+            frames = avatar.turntable(mesh, avatar.viewer.fitting(main, 1024), TURNS, TURN_SIZE, progress=progress)
             avatar.write_movie(frames, place[turntable], turntable.suffix.lower())
+            written.update()
         if relit:
             small = {name: avatar.viewer.fitting(picture, 1024) for name, picture in rows.items()}
-            io.write_image(avatar.relit_sheet(mesh, small), place[relit])
+            io.write_image(avatar.relit_sheet(mesh, small, progress=progress), place[relit])
+            written.update()
     return outputs
 
 

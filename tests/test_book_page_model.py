@@ -94,12 +94,16 @@ def test_without_the_runtime_pictures_are_there_and_the_manifest_says_that_there
     assert not list(tmp_path.glob("*.onnx"))
 
 
-def test_the_lock_of_the_pages_packages_names_hashes_and_no_address():
-    folder = ROOT / "book" / "web"
-    wanted = json.loads((folder / "package.json").read_text())["dependencies"]
-    locked = json.loads((folder / "package-lock.json").read_text())["packages"]
+@pytest.mark.parametrize("folder, kind", [("book/web", "dependencies"), ("tests/node", "devDependencies")])
+def test_the_locks_of_packages_for_node_and_pages_name_hashes_and_no_address(folder, kind):
+    wanted = json.loads((ROOT / folder / "package.json").read_text())[kind]
+    locked = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]
     assert {name: locked[f"node_modules/{name}"]["version"] for name in wanted} == wanted
     assert all("resolved" not in entry and entry["integrity"] for name, entry in locked.items() if name)
+
+
+def test_the_notice_names_the_runtime_of_the_page():
+    wanted = json.loads((ROOT / "book/web/package.json").read_text())["dependencies"]
     assert wanted["onnxruntime-web"] in (ROOT / "NOTICE").read_text()
 
 

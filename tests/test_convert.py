@@ -393,7 +393,7 @@ def test_files_of_one_person_are_read_together_and_a_video_stands_alone(tmp_path
     monkeypatch.setattr(
         files,
         "capture_person",
-        lambda paths, size, stored=None, *, whole: (
+        lambda paths, size, stored=None, *, whole, progress: (
             asked.append((paths, size, whole))
             or SimpleNamespace(
                 texture=torch.zeros(1, 3, 64, 64), visibility=torch.ones(1, 1, 64, 64), quality={"frames": 2}, shape=None

@@ -57,7 +57,7 @@ def place(tmp_path, monkeypatch):
     points = np.concatenate([np.random.default_rng(0).random((468, 2)) * 60, np.zeros((468, 1))], 1)
     taken = capture.Capture(torch.rand(1, 3, 32, 32), torch.ones(1, 1, 32, 32), points, {"warnings": []})
 
-    def capture_person(photos, size, stored=None, sheet=None, *, whole=True):
+    def capture_person(photos, size, stored=None, sheet=None, *, whole=True, progress=False):
         sheet.add("x.png", noise)
         return taken
 

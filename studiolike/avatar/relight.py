@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..image import to_bytes
+from ..progress import bar
 from .mesh import HeadMesh
 from .render import Light, render
 
@@ -73,13 +74,15 @@ def lamp(side: float, height: float) -> Light:
     return lambda normals: ambient + strength * ((normals @ direction + wrap) / (1 + wrap)).clamp_min(0)
 
 
-def relit_sheet(mesh: HeadMesh, textures: Mapping[str, Tensor], size: int = 320, yaw: float = 20.0) -> Tensor:
+def relit_sheet(
+    mesh: HeadMesh, textures: Mapping[str, Tensor], size: int = 320, yaw: float = 20.0, *, progress: bool = False
+) -> Tensor:
     """One row per texture: the head in the texture's own colours, then under each of the four lights.
 
     Args:
         mesh: the head.
         textures: ``(3, H, W)`` in [0, 1], sRGB, by the name that is written beside the row.
-        size: edge of each picture in pixels. yaw: degrees, see `render`.
+        size: edge of each picture in pixels. yaw: degrees, see `render`. progress: show a bar.
     Returns:
         ``(3, H, W)`` in [0, 1], the labelled sheet.
     """
@@ -89,6 +92,7 @@ def relit_sheet(mesh: HeadMesh, textures: Mapping[str, Tensor], size: int = 320,
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
     for k, name in enumerate(columns):
         draw.text((SIDE + k * (size + GAP) + size // 2, BAND // 2), name, fill=(30, 30, 30), font=font, anchor="mm")
+    drawn = bar(None, "lights", "picture", show=progress, total=len(textures) * len(columns))
     for row, (name, texture) in enumerate(textures.items()):
         top = BAND + row * (size + GAP)
         shown = name if len(name) <= 12 else name[:11] + "…"
@@ -97,4 +101,6 @@ def relit_sheet(mesh: HeadMesh, textures: Mapping[str, Tensor], size: int = 320,
             picture = render(mesh, texture, yaw, size=size, shading=shading)
             pixels = to_bytes(picture)
             sheet.paste(Image.fromarray(pixels), (SIDE + k * (size + GAP), top))
+            drawn.update()
+    drawn.close()
     return torch.from_numpy(np.array(sheet)).permute(2, 0, 1).float() / 255

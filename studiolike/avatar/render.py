@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..image import linear_to_srgb, srgb_to_linear
+from ..progress import bar
 from ..raster import Hits, doubled_area, rasterise
 from .mesh import HeadMesh
 
@@ -63,13 +64,20 @@ def render(
 
 
 def turntable(
-    mesh: HeadMesh, texture: Tensor, views: int | Iterable[float] = 8, size: int = 256, *, pitch: float = 0.0, **options
+    mesh: HeadMesh,
+    texture: Tensor,
+    views: int | Iterable[float] = 8,
+    size: int = 256,
+    *,
+    pitch: float = 0.0,
+    progress: bool = False,
+    **options,
 ) -> Tensor:
     """Draw several views at one scale.
 
     Args:
         views: how many, evenly spread over the full turn and starting in front; or the yaw angles themselves.
-        options: as for `render`.
+        progress: show a bar. options: as for `render`.
     Returns:
         ``(V, 3, size, size)`` float32 in [0, 1], sRGB.
     """
@@ -78,7 +86,9 @@ def turntable(
         raise InputError("a turntable needs at least one view")
     settings = {"shading": "studio", "background": 0.95, "supersample": 2} | options
     mips = _mip_maps(texture)
-    return torch.stack([_draw(mesh, mips, yaw, pitch, size, **settings) for yaw in angles])
+    return torch.stack(
+        [_draw(mesh, mips, yaw, pitch, size, **settings) for yaw in bar(angles, "turntable", "picture", show=progress)]
+    )
 
 
 def silhouette(mesh: HeadMesh, yaw: float = 0.0, pitch: float = 0.0, size: int = 256, *, supersample: int = 2) -> Tensor:

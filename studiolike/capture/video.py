@@ -19,6 +19,7 @@ from ..errors import CaptureError, InputError, StudioError, optional
 from ..hdr import REC709, to_srgb
 from ..io import read_image
 from ..pictures import container, head
+from ..progress import bar
 from .contact import ContactSheet
 from .detection import find_faces
 from .fusion import fuse
@@ -228,6 +229,7 @@ def capture_photos(
     names: Iterable[str] | None = None,
     finder: Finder = find_faces,
     sheet: ContactSheet | None = None,
+    progress: bool = False,
 ) -> Capture:
     """Unwrap several photos of one person and fuse them; a picture that cannot be used is left out with its reason.
 
@@ -239,6 +241,7 @@ def capture_photos(
         names: what to call the pictures in reasons; by default file names, or ``picture 1``…
         finder: a function that finds landmarks, instead of the networks in the package.
         sheet: gets every picture with what became of it.
+        progress: show a bar.
     Returns:
         The fused capture; ``quality["left_out"]`` maps the name of each picture that was not used to the reason,
         ``quality["frames"]`` counts those that were.
@@ -249,7 +252,7 @@ def capture_photos(
     captures, examined = [], 0
     refused: dict[str, StudioError] = {}
     names = iter(names or ())
-    for number, image in enumerate(images):
+    for number, image in enumerate(bar(images, "capture", "picture", show=progress)):
         examined += 1
         name = next(names, None) or (f"picture {number + 1}" if isinstance(image, np.ndarray) else str(image))
         if landmarks is not None and number >= len(landmarks):
@@ -295,7 +298,9 @@ def capture_video(
     whole: bool = True,
     finder: Finder = find_faces,
     sheet: ContactSheet | None = None,
+    progress: bool = False,
 ) -> Capture:
     """Capture from a short video in which the head turns slowly; arguments and errors as `capture_photos`."""
     names = (f"frame {number + 1}" for number in range(frames))
-    return capture_photos(read_frames(path, frames), res, whole=whole, names=names, finder=finder, sheet=sheet)
+    chosen = bar(read_frames(path, frames), "capture", "frame", show=progress, total=frames)
+    return capture_photos(chosen, res, whole=whole, names=names, finder=finder, sheet=sheet)

@@ -70,6 +70,7 @@ class Capture:
             self.report,
             whole=self.hair,
             overwrite=self.overwrite,
+            progress=True,
         )
         for warning in quality.get("warnings", []):
             say(f"note: {warning}")
@@ -203,6 +204,7 @@ class View:
             relit=self.relit,
             before=self.before,
             overwrite=self.overwrite,
+            progress=True,
         ):
             say(f"wrote {path}")
         for line in doubts(self.texture):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..inversion.distance import resize_observed
+from ..progress import bar
 from .fusion import fuse
 from .model import Detailer, make_scheduler, upsample
 
@@ -83,7 +84,7 @@ def detail(
     base = model.base(small, seen, coarse, guided)
     given = model.conditions(small, seen, coarse, base, guided)
     x = _noise(generator, small.shape, small)
-    wrap = progress if callable(progress) else (_bar if progress else lambda steps: steps)
+    wrap = progress if callable(progress) else lambda steps: bar(steps, "detail", "step") if progress else steps
     for t in wrap(schedule.timesteps):
         x = schedule.step(model(x, t, given), t, x, return_dict=False)[0]
     texture = (base + x * model.config.residual_scale).clamp(0, 1)
@@ -105,9 +106,3 @@ def _schedule(scheduler: SchedulerMixin | str, steps: int, device: torch.device)
         warnings.simplefilter("ignore", DeprecationWarning)
         schedule.set_timesteps(steps, device=device)
     return schedule
-
-
-def _bar(steps):
-    from tqdm.auto import tqdm
-
-    return tqdm(steps, desc="detail", unit="step")
