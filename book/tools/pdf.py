@@ -63,6 +63,7 @@ def write_contents(source: Path, title: str) -> dict[str, str]:
     for part in others:
         kind = r"\numberedchapters" if part.get("numbered") else r"\letteredchapters"
         before[part["chapters"][0]["file"]] = f"\\part{{{part['caption']}}}{kind}"
+    first = first | {"caption": "Contents"}  # Sphinx heads the table of contents with the first part's caption
     parts = [first | {"chapters": [{"file": toc["root"]}, *first["chapters"]]}, *others]
     listed = {"format": "jb-book", "root": CONTENTS, "parts": parts}
     (source / "_toc.yml").write_text(yaml.safe_dump(listed, sort_keys=False))
@@ -105,25 +106,21 @@ def settings(source: Path, before: dict[str, str]) -> dict[str, Any]:
 
 
 PREAMBLE = r"""
-\usepackage[section]{placeins}  % a figure stays in the section that speaks of it
-\setcounter{topnumber}{3}
-\setcounter{totalnumber}{6}
-\renewcommand{\topfraction}{.9}
-\renewcommand{\bottomfraction}{.7}
-\renewcommand{\textfraction}{.07}
-\renewcommand{\floatpagefraction}{.75}
+\widowpenalty=10000 \clubpenalty=10000
 \setcounter{tocdepth}{1}
 \newcommand{\unnumberedchapters}{\setcounter{secnumdepth}{-1}}
 \newcommand{\numberedchapters}{\setcounter{secnumdepth}{1}}
 \newcommand{\letteredchapters}{\setcounter{secnumdepth}{1}\appendix
   \renewcommand{\thefigure}{\thechapter.\arabic{figure}}\renewcommand{\thetable}{\thechapter.\arabic{table}}}
-\usepackage[font=small,labelfont=bf,labelsep=period]{caption}
+\usepackage[font=small,labelfont=bf,labelsep=period,skip=3pt]{caption}
 \usepackage{pdflscape}
 \let\underscore\_ \renewcommand{\_}{\underscore\allowbreak}  % names break in narrow columns
 \newcolumntype{T}{L}  % in narrow columns justified lines tear
 \newcolumntype{\X}[2]{>{\raggedright\arraybackslash}p{\dimexpr\linewidth*#1/#2-2\tabcolsep\relax}}
 \setlength{\tymin}{5em}
 \usepackage{etoolbox}
+% needspace leaves a half-empty page rather than a ragged one, and a long table that then begins overleaf has its foot there
+\AtBeginDocument{\let\needspace\Needspace}
 \AtBeginEnvironment{sphinxadmonition}{\needspace{6\baselineskip}}
 \pretocmd{\section}{\needspace{9\baselineskip}}{}{}
 \pretocmd{\subsection}{\needspace{7\baselineskip}}{}{}
@@ -151,7 +148,7 @@ ELEMENTS = {
     ),
     "fncychap": r"\usepackage[Sonny]{fncychap}",
     "fvset": r"\fvset{fontsize=\footnotesize}",
-    "figure_align": "htbp",
+    "figure_align": "H",  # a figure stands where the text speaks of it
     "makeindex": "",  # the glossary is a chapter, and an index would hold nothing else
     "printindex": "",
     "preamble": PREAMBLE,
