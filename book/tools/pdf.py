@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 import build
-from project import BUILD, PROFILES, ROOT, BookError, chapters, project
+from project import BUILD, PROFILES, ROOT, BookError, chapters, project, tool
 
 FOLDER = BUILD / "pdf"
 PACKAGES = "texlive-xetex texlive-fonts-recommended latexmk fonts-freefont-otf fonts-dejavu-core"
@@ -206,6 +206,7 @@ def faults(log: str) -> list[str]:
     return found + [line for line, points in wide if int(points) >= STICKS_OUT]
 
 
+@tool
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Make one PDF of the executed chapters and the pages.")
     parser.add_argument("--profile", choices=PROFILES, default="cpu")
@@ -218,23 +219,19 @@ def main(arguments: list[str] | None = None) -> int:
     if options.check:
         return 0
     began = time.monotonic()
-    try:
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        source = build.assemble(options.profile, chapters(options.chapters), FOLDER / "source", printed=True)
-        before = write_contents(source, yaml.safe_load((ROOT / "_config.yml").read_text())["title"])
-        print("writing LaTeX with Sphinx", flush=True)
-        found = write_latex(source, settings(source, before), FOLDER / "latex")
-        print("setting it with XeLaTeX", flush=True)
-        made = typeset(FOLDER / "latex")
-        log = (FOLDER / "latex" / "studiolike.log").read_text(errors="replace")
-        if found := [*found, *faults(re.sub(r"(?<=.{79})\n", "", log))]:
-            said = "the PDF is not as it should be:\n" + "\n".join(found)
-            if not options.chapters:
-                raise BookError(said)
-            print(said)
-    except BookError as error:
-        print(f"FAILED {error}", file=sys.stderr)
-        return 1
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    source = build.assemble(options.profile, chapters(options.chapters), FOLDER / "source", printed=True)
+    before = write_contents(source, yaml.safe_load((ROOT / "_config.yml").read_text())["title"])
+    print("writing LaTeX with Sphinx", flush=True)
+    found = write_latex(source, settings(source, before), FOLDER / "latex")
+    print("setting it with XeLaTeX", flush=True)
+    made = typeset(FOLDER / "latex")
+    log = (FOLDER / "latex" / "studiolike.log").read_text(errors="replace")
+    if found := [*found, *faults(re.sub(r"(?<=.{79})\n", "", log))]:
+        said = "the PDF is not as it should be:\n" + "\n".join(found)
+        if not options.chapters:
+            raise BookError(said)
+        print(said)
     target = BUILD / "studiolike.pdf"
     made.replace(target)
     pages = re.search(r"Output written on .*?\((\d+) pages?", log)
