@@ -256,9 +256,12 @@ def test_faults_of_the_setting_are_found_in_the_log():
         "Overfull \\hbox (3.2pt too wide) in paragraph at lines 1--2\n"
         "Overfull \\hbox (40.2pt too wide) in paragraph at lines 3--4\n"
         "LaTeX Warning: Reference `a' on page 1 undefined on input line 5.\n"
+        "LaTeX Warning: Label `b' multiply defined.\n"
     )
     found = pdf.faults(log)
-    assert len(found) == 3 and "→" in found[0] and "Reference `a'" in found[1] and "40.2pt" in found[2]
+    assert (
+        len(found) == 4 and "→" in found[0] and "Label `b'" in found[1] and "Reference `a'" in found[2] and "40.2pt" in found[3]
+    )
 
 
 def test_without_xelatex_one_line_says_what_to_install(monkeypatch, capsys):

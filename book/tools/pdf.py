@@ -201,7 +201,9 @@ def typeset(folder: Path) -> Path:
 def faults(log: str) -> list[str]:
     """What a reader would stumble over, by XeLaTeX's own account."""
     found = sorted(set(re.findall(r"Missing character: .*", log)))
-    found += sorted(set(re.findall(r"LaTeX Warning: (?:Reference|Citation|Hyper reference) .* undefined", log)))
+    found += sorted(
+        set(re.findall(r"LaTeX Warning: (?:(?:Reference|Citation|Hyper reference) .* undefined|Label .* multiply)", log))
+    )
     wide = re.findall(r"(Overfull \\hbox \((\d+)\.\d+pt too wide\).*)", log)
     return found + [line for line, points in wide if int(points) >= STICKS_OUT]
 
