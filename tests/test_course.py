@@ -133,6 +133,10 @@ def test_a_section_without_a_figure_shows_its_table_once_its_results_are_known()
         return deck("ch01-data", read_slides([claims, *more], values), [], [], names_of(chapters()))
 
     assert "<td>2.5</td>" in shown({"x": 2.5}) and "<td>" not in shown({}) and "As told." in shown({})
+    told = {"cell_type": "code", "source": "", "outputs": [{"data": {"text/markdown": "**Told**\n\n| a |\n| --- |\n| 3.5 |"}}]}
+    assert "<td>3.5</td>" in shown({}, told) and "<td>3.5</td>" not in shown({"x": 2.5}, told)
+    points = {"cell_type": "markdown", "source": "## Points\n\nOne. \nTwo.\n- a\n- b\n- c\n\nNot this.\n\n- nor that\n- nor that"}
+    assert "<li>c</li>" in shown({}, points) and not re.search("Not this|nor that", shown({}, points))
     assert "<td>" not in shown({"x": 2.5}, drawn) and "<img" in shown({"x": 2.5}, drawn)
 
 

@@ -63,7 +63,7 @@ def read_slides(cells: list[dict[str, Any]], values: dict[str, Any]) -> list[Sli
         if cell["cell_type"] == "markdown":
             _read_text(text.splitlines(), slides, values)
         elif slides and slides[-1].figure is None:
-            slides[-1].figure = _figure(cell)
+            slides[-1].figure, slides[-1].table = _figure(cell), slides[-1].table or _table(cell)
     return [slide for slide in slides if slide.title not in LEFT_OUT and (slide.text or slide.formula or slide.figure)]
 
 
@@ -76,8 +76,17 @@ def _figure(cell: dict[str, Any]) -> tuple[str, str] | None:
     return None
 
 
+def _table(cell: dict[str, Any]) -> list[str]:
+    """The first table that a cell showed as Markdown."""
+    for output in cell.get("outputs", []):
+        rows = [line for line in "".join(output.get("data", {}).get("text/markdown", "")).splitlines() if line.startswith("|")]
+        if rows:
+            return rows
+    return []
+
+
 def _read_text(lines: list[str], slides: list[Slide], values: dict[str, Any]) -> None:
-    place = 0
+    place, listed = 0, -1  # the line that was last put into a list
     while place < len(lines):
         line = lines[place]
         if head := re.match(r"#{1,3} (.+)", line):
@@ -107,9 +116,12 @@ def _read_text(lines: list[str], slides: list[Slide], values: dict[str, Any]) ->
             place = end
         elif slides and line.strip() and not re.match(r"[%<(+]|!\[", line):
             slide, sentence = slides[-1], told(line, values)
-            wanted = line.startswith("- ") if slide.title in LISTS else slide.whole or len(slide.text) < SENTENCES
+            point = line.startswith("- ")
+            going_on = point and 0 <= listed == place - 1  # a list is not cut short
+            wanted = point if slide.title in LISTS else slide.whole or going_on or len(slide.text) < SENTENCES
             if sentence and wanted:
                 slide.text.append(sentence)
+                listed = place if point else -1
         place += 1
 
 
