@@ -10,7 +10,7 @@ import yaml
 import build
 from pages import problems
 from pictures_in_pages import Shelf
-from project import ROOT, BookError
+from project import ROOT, BookError, tool
 from studiolike.cli import VERBS
 
 GOOD = '<html><body><article><h1 id="a">A</h1><h2>B</h2><img src="_images/x.png" alt="A head"></article></body></html>'
@@ -226,3 +226,14 @@ def test_pages_of_the_same_sources_are_not_made_again_and_others_are(tmp_path, m
     assert build.main(["--chapters", "ch01"]) == 0 and made[-1] is False  # a partial book is no whole one
     (tmp_path / "_build" / "html" / "index.html").unlink()
     assert build.main(["--chapters", "ch01"]) == 0 and made[-2:] == [False, False]
+
+
+def test_a_tool_says_what_is_wrong_in_one_line_without_a_traceback(capsys):
+    @tool
+    def main(arguments=None):
+        if arguments:
+            raise BookError(f"no {arguments[0]}")
+        return 0
+
+    assert main() == 0 and capsys.readouterr().err == ""
+    assert main(["chapter"]) == 1 and capsys.readouterr().err == "FAILED no chapter\n"

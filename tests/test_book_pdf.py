@@ -75,6 +75,20 @@ answer = 42
 ````
 """
 WIDE = "| " + " | ".join(f"column {k}" for k in range(13)) + " |\n" + "|---" * 13 + "|\n" + "| 0.123 ± 0.004 " * 13 + "|"
+FEW = """\
+(experiment-few)=
+## `few`: a heading with a label
+
+| chapter | what |  |
+|---|---|---|
+| 1. Two words |  | 0.1 ± 0.2 |
+
+It says:
+
+```
+code
+```
+"""
 LONG = "| a | b |\n|---|---|\n" + "\n".join(f"| short | {'some words ' * 20} |" for _ in range(20))
 TURNED = "| " + " | ".join(f"averylongword{k}" for k in range(13)) + " |\n" + "|---" * 13 + "|\n" + "| 1 " * 13 + "|"
 
@@ -120,6 +134,8 @@ def cells():
         prose(SOLUTION),
         code("import folded", slider(), slider(), tags=["hide-input"]),
         code("open_code()", shows({"text/markdown": WIDE}), shows({"text/markdown": TURNED}), shows({"text/markdown": LONG})),
+        prose(FEW),
+        prose(f"(experiment-long)=\n## Long\n\n{LONG}"),
         code("tell()", glued("ch01_value", 21.25), tags=["remove-cell"]),
     ]
 
@@ -200,8 +216,23 @@ def test_parts_number_their_chapters_as_the_site_does(tex):
 
 def test_a_wide_table_is_set_small_the_widest_is_turned_and_a_long_one_breaks(tex):
     tables = re.findall(r"((?:\\begin\{landscape\}|\{)\S*)\s+\\begin\{savenotes\}", tex)
-    assert len(tables) == 3 == tex.count(r"\begin{tabul") + tex.count(r"\begin{longtable}") and r"\end{longtable}" in tex
+    assert len(tables) == 5 == tex.count(r"\begin{tabul") + tex.count(r"\begin{longtable}") and r"\end{longtable}" in tex
     assert tables[0].startswith(r"{\scriptsize") and tables[1].startswith(r"\begin{landscape}")
+
+
+def test_columns_of_words_and_intervals_do_not_break_and_empty_cells_are_empty(tex):
+    few = next(table for table in tex.split(r"\begin{savenotes}") if "1. Two words" in table.split(r"\end{savenotes}")[0])
+    assert "0.1\u00a0±\u00a00.2" in few and not re.search(r"AtStartPar\s*(&|\\\\)", few)
+    assert r"{\setlength{\tymin}{10em}" in tex and "0.123\u00a0±" not in tex  # thirteen such columns have no room
+
+
+def test_what_stands_together_is_kept_so_without_leaving_half_a_page(tex, printed):
+    assert re.search(r"\\Needspace\{8\\baselineskip\}\s*\\sphinxAtStartPar\s*It says:", tex)
+    assert len(re.findall(r"\\Needspace\{\d\d\\baselineskip\}\s*\\begin\{sphinxadmonition\}\{note\}\{Predict", tex)) == 1
+    labels = re.findall(r"\\label\{\\detokenize\{([^{}]*experiment-\w+)\}\}", tex)
+    assert len(labels) == 2 == len(set(labels))  # what is put before a heading does not part it from its label
+    before = (printed[0] / "studiolike.tex").read_text().split(r"\begin{document}")[0]
+    assert r"\let\needspace\Needspace" in before and r"\contentsname}{Contents}" in before
 
 
 def test_html_without_a_picture_is_refused():
@@ -225,9 +256,12 @@ def test_faults_of_the_setting_are_found_in_the_log():
         "Overfull \\hbox (3.2pt too wide) in paragraph at lines 1--2\n"
         "Overfull \\hbox (40.2pt too wide) in paragraph at lines 3--4\n"
         "LaTeX Warning: Reference `a' on page 1 undefined on input line 5.\n"
+        "LaTeX Warning: Label `b' multiply defined.\n"
     )
     found = pdf.faults(log)
-    assert len(found) == 3 and "→" in found[0] and "Reference `a'" in found[1] and "40.2pt" in found[2]
+    assert (
+        len(found) == 4 and "→" in found[0] and "Label `b'" in found[1] and "Reference `a'" in found[2] and "40.2pt" in found[3]
+    )
 
 
 def test_without_xelatex_one_line_says_what_to_install(monkeypatch, capsys):

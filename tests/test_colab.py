@@ -105,6 +105,14 @@ def test_the_sliders_that_are_tried_among_colabs_packages_draw_and_are_noticed_w
     assert not colab.move(explore(lambda psi: texels, "the same", psi=(0.1, 1.0, 0.5)))
 
 
+@pytest.mark.parametrize("notebook", sorted(NOTEBOOKS.glob("ch*.ipynb")), ids=lambda path: path.stem[:4])
+def test_every_chapter_is_tried_among_colabs_packages_in_its_smallest_size(notebook):
+    setup, parameters, *_ = colab.first_cells(notebook)
+    chosen = {}
+    exec(parameters, chosen)
+    assert chosen["profile"] == "smoke" and f"git+file://{ROOT}@" in setup and "git+https" not in setup
+
+
 def test_the_contract_with_colab_and_the_printed_form_are_tried_every_week():
     weekly = (ROOT / ".github/workflows/weekly.yml").read_text()
     assert "run: make colab" in weekly and "run: make pdf" in weekly and "path: _build/studiolike.pdf" in weekly

@@ -14,10 +14,11 @@ import course
 import grading
 import handouts
 from exercises import POINTS, POSSIBLE, read_exercises
-from notebooks import book_flavour, read_cells
+from notebooks import book_flavour, names_of, read_cells
 from pages import Page
 from project import BookError, chapters
 from schedules import fill, load_plan
+from slides import deck, read_slides
 
 NAMES = [source.stem for source in chapters()]
 ASKED = {source.stem: read_exercises(read_cells(source), source.stem) for source in chapters()}
@@ -119,6 +120,24 @@ def test_slides_load_nothing_from_elsewhere_and_have_questions_and_prompts(made,
     assert "{glue" not in text and "`ch0" not in text and "```" not in text
     assert ("<img " in text) == (name == "ch03-inversion")
     assert name != "ch03-inversion" or 'alt="A &lt;dot&gt;"' in text
+
+
+def test_a_section_without_a_figure_shows_its_table_once_its_results_are_known():
+    claims = {
+        "cell_type": "markdown",
+        "source": "# T\n\n## Claims\n\nAs told.\n\n| a | b |\n| --- | --- |\n| c | {glue:text}`x:.1f` |",
+    }
+    drawn = {"cell_type": "code", "source": "", "outputs": [{"data": {"image/png": "AAAA"}}]}
+
+    def shown(values, *more):
+        return deck("ch01-data", read_slides([claims, *more], values), [], [], names_of(chapters()))
+
+    assert "<td>2.5</td>" in shown({"x": 2.5}) and "<td>" not in shown({}) and "As told." in shown({})
+    told = {"cell_type": "code", "source": "", "outputs": [{"data": {"text/markdown": "**Told**\n\n| a |\n| --- |\n| 3.5 |"}}]}
+    assert "<td>3.5</td>" in shown({}, told) and "<td>3.5</td>" not in shown({"x": 2.5}, told)
+    points = {"cell_type": "markdown", "source": "## Points\n\nOne. \nTwo.\n- a\n- b\n- c\n\nNot this.\n\n- nor that\n- nor that"}
+    assert "<li>c</li>" in shown({}, points) and not re.search("Not this|nor that", shown({}, points))
+    assert "<td>" not in shown({"x": 2.5}, drawn) and "<img" in shown({"x": 2.5}, drawn)
 
 
 def test_quizzes_ask_and_only_the_key_answers(made):

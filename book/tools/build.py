@@ -33,7 +33,7 @@ from notebooks import names_of
 from pages import problems
 from pictures_in_pages import Shelf, prepare
 from print_form import print_cells
-from project import BUILD, CLAIMS_BOX, FACTS, NOTEBOOKS, PROFILES, REFERENCES, ROOT, RUN_BOX, BookError, chapters, project
+from project import BUILD, CLAIMS_BOX, FACTS, NOTEBOOKS, PROFILES, REFERENCES, ROOT, RUN_BOX, BookError, chapters, project, tool
 from reference import reference
 from run_times import duration, on
 from schedules import fill
@@ -263,28 +263,25 @@ def publish(html: Path, key: str) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+@tool
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Render the book from the executed chapters.")
     parser.add_argument("--profile", choices=PROFILES, default="cpu")
     parser.add_argument("--chapters", nargs="*", default=[])
     options = parser.parse_args(arguments)
-    try:
-        source, strict = assemble(options.profile, chapters(options.chapters)), not options.chapters
-        key = key_of(source, strict)
-        if (BUILD / "html" / "index.html").exists() and KEY.exists() and KEY.read_text() == key:
-            print(f"nothing changed since _build/html was made (profile {options.profile})")
-            return 0
-        html = render(source, strict)
-        complete(html)
-        if found := problems(html):
-            said = "the pages are not as they should be:\n" + "\n".join(found)
-            if strict:
-                raise BookError(said)
-            print(said)
-        publish(html, key)
-    except BookError as error:
-        print(f"FAILED {error}", file=sys.stderr)
-        return 1
+    source, strict = assemble(options.profile, chapters(options.chapters)), not options.chapters
+    key = key_of(source, strict)
+    if (BUILD / "html" / "index.html").exists() and KEY.exists() and KEY.read_text() == key:
+        print(f"nothing changed since _build/html was made (profile {options.profile})")
+        return 0
+    html = render(source, strict)
+    complete(html)
+    if found := problems(html):
+        said = "the pages are not as they should be:\n" + "\n".join(found)
+        if strict:
+            raise BookError(said)
+        print(said)
+    publish(html, key)
     pages = len(list((BUILD / "html").rglob("*.html")))
     print(f"the book is in _build/html/index.html ({pages} pages, profile {options.profile})")
     return 0

@@ -25,7 +25,7 @@ from handouts import load_times, student_cells, teacher_cells
 from lowering import lower
 from naming import DIRECTIVE, Names
 from notebooks import book_flavour, colab_flavour, names_of, read_cells
-from project import BUILD, PROFILES, BookError, chapters, project
+from project import BUILD, PROFILES, BookError, chapters, project, tool
 from questions import Choice, read_choices
 from run_times import duration
 from schedules import Asked, load_plan, one_day, six_weeks, titles_of
@@ -201,17 +201,14 @@ Nothing here needs a network once the package is installed. `make course` writes
 """
 
 
+@tool
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Make the course from the chapters.")
     parser.add_argument(
         "--profile", choices=PROFILES, default="cpu", help="whose run times and figures are used, if there are any"
     )
     options = parser.parse_args(arguments)
-    try:
-        target = make(options.profile, BUILD / "course")
-    except BookError as error:
-        print(f"FAILED {error}", file=sys.stderr)
-        return 1
+    target = make(options.profile, BUILD / "course")
     print(f"{sum(1 for path in target.rglob('*') if path.is_file())} files in {target.relative_to(BUILD.parent)}")
     return 0
 

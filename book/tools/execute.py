@@ -34,7 +34,7 @@ from typing import Any
 import side_by_side
 from notebooks import book_flavour
 from parameters import check_parameters, parameter
-from project import BUILD, PROFILES, ROOT, BookError, chapters
+from project import BUILD, PROFILES, ROOT, BookError, chapters, tool
 
 
 @dataclass(frozen=True)
@@ -343,6 +343,7 @@ def run_chapters(
     return [records[name] for name in tasks]
 
 
+@tool
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run the chapters with papermill.")
     parser.add_argument("--profile", choices=PROFILES, default="cpu")
@@ -354,9 +355,6 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         chosen = chapters(options.chapters)
         records = run_chapters(chosen, options.profile, dict(options.parameter), force=options.force)
-    except BookError as error:
-        print(f"\nFAILED {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("\nstopped; chapters that had ended are kept", file=sys.stderr)
         return 130

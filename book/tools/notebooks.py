@@ -22,7 +22,7 @@ import chain
 import run_times
 from lowering import lower
 from naming import Names, gather
-from project import NOTEBOOKS, RELEASED, ROOT, BookError, Project, chapters, project
+from project import NOTEBOOKS, RELEASED, ROOT, BookError, Project, chapters, project, tool
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -163,17 +163,14 @@ def names_of(sources: list[Path], about: Project | None = None, bibliography: Pa
     return gather(about or project(), texts, bibliography or ROOT / "book" / "references.bib", released_values())
 
 
+@tool
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Write the notebooks from their text sources.")
     parser.add_argument("--check", action="store_true", help="write nothing, fail if a notebook is out of date")
     options = parser.parse_args(arguments)
     sources = chapters()
-    try:
-        names = names_of(sources)
-        wanted = {source.with_suffix(".ipynb"): colab_flavour(source, names) for source in sources}
-    except BookError as error:
-        print(error, file=sys.stderr)
-        return 1
+    names = names_of(sources)
+    wanted = {source.with_suffix(".ipynb"): colab_flavour(source, names) for source in sources}
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     orphans = sorted(set(NOTEBOOKS.glob("*.ipynb")) - set(wanted))
     for path in orphans:

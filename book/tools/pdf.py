@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 import build
-from project import BUILD, PROFILES, ROOT, BookError, chapters, project
+from project import BUILD, PROFILES, ROOT, BookError, chapters, project, tool
 
 FOLDER = BUILD / "pdf"
 PACKAGES = "texlive-xetex texlive-fonts-recommended latexmk fonts-freefont-otf fonts-dejavu-core"
@@ -63,6 +63,7 @@ def write_contents(source: Path, title: str) -> dict[str, str]:
     for part in others:
         kind = r"\numberedchapters" if part.get("numbered") else r"\letteredchapters"
         before[part["chapters"][0]["file"]] = f"\\part{{{part['caption']}}}{kind}"
+    first = first | {"caption": "Contents"}  # Sphinx heads the table of contents with the first part's caption
     parts = [first | {"chapters": [{"file": toc["root"]}, *first["chapters"]]}, *others]
     listed = {"format": "jb-book", "root": CONTENTS, "parts": parts}
     (source / "_toc.yml").write_text(yaml.safe_dump(listed, sort_keys=False))
@@ -105,25 +106,21 @@ def settings(source: Path, before: dict[str, str]) -> dict[str, Any]:
 
 
 PREAMBLE = r"""
-\usepackage[section]{placeins}  % a figure stays in the section that speaks of it
-\setcounter{topnumber}{3}
-\setcounter{totalnumber}{6}
-\renewcommand{\topfraction}{.9}
-\renewcommand{\bottomfraction}{.7}
-\renewcommand{\textfraction}{.07}
-\renewcommand{\floatpagefraction}{.75}
+\widowpenalty=10000 \clubpenalty=10000
 \setcounter{tocdepth}{1}
 \newcommand{\unnumberedchapters}{\setcounter{secnumdepth}{-1}}
 \newcommand{\numberedchapters}{\setcounter{secnumdepth}{1}}
 \newcommand{\letteredchapters}{\setcounter{secnumdepth}{1}\appendix
   \renewcommand{\thefigure}{\thechapter.\arabic{figure}}\renewcommand{\thetable}{\thechapter.\arabic{table}}}
-\usepackage[font=small,labelfont=bf,labelsep=period]{caption}
+\usepackage[font=small,labelfont=bf,labelsep=period,skip=3pt]{caption}
 \usepackage{pdflscape}
 \let\underscore\_ \renewcommand{\_}{\underscore\allowbreak}  % names break in narrow columns
 \newcolumntype{T}{L}  % in narrow columns justified lines tear
 \newcolumntype{\X}[2]{>{\raggedright\arraybackslash}p{\dimexpr\linewidth*#1/#2-2\tabcolsep\relax}}
 \setlength{\tymin}{5em}
 \usepackage{etoolbox}
+% needspace leaves a half-empty page rather than a ragged one, and a long table that then begins overleaf has its foot there
+\AtBeginDocument{\let\needspace\Needspace}
 \AtBeginEnvironment{sphinxadmonition}{\needspace{6\baselineskip}}
 \pretocmd{\section}{\needspace{9\baselineskip}}{}{}
 \pretocmd{\subsection}{\needspace{7\baselineskip}}{}{}
@@ -151,7 +148,7 @@ ELEMENTS = {
     ),
     "fncychap": r"\usepackage[Sonny]{fncychap}",
     "fvset": r"\fvset{fontsize=\footnotesize}",
-    "figure_align": "htbp",
+    "figure_align": "H",  # a figure stands where the text speaks of it
     "makeindex": "",  # the glossary is a chapter, and an index would hold nothing else
     "printindex": "",
     "preamble": PREAMBLE,
@@ -204,11 +201,14 @@ def typeset(folder: Path) -> Path:
 def faults(log: str) -> list[str]:
     """What a reader would stumble over, by XeLaTeX's own account."""
     found = sorted(set(re.findall(r"Missing character: .*", log)))
-    found += sorted(set(re.findall(r"LaTeX Warning: (?:Reference|Citation|Hyper reference) .* undefined", log)))
+    found += sorted(
+        set(re.findall(r"LaTeX Warning: (?:(?:Reference|Citation|Hyper reference) .* undefined|Label .* multiply)", log))
+    )
     wide = re.findall(r"(Overfull \\hbox \((\d+)\.\d+pt too wide\).*)", log)
     return found + [line for line, points in wide if int(points) >= STICKS_OUT]
 
 
+@tool
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Make one PDF of the executed chapters and the pages.")
     parser.add_argument("--profile", choices=PROFILES, default="cpu")
@@ -221,23 +221,19 @@ def main(arguments: list[str] | None = None) -> int:
     if options.check:
         return 0
     began = time.monotonic()
-    try:
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        source = build.assemble(options.profile, chapters(options.chapters), FOLDER / "source", printed=True)
-        before = write_contents(source, yaml.safe_load((ROOT / "_config.yml").read_text())["title"])
-        print("writing LaTeX with Sphinx", flush=True)
-        found = write_latex(source, settings(source, before), FOLDER / "latex")
-        print("setting it with XeLaTeX", flush=True)
-        made = typeset(FOLDER / "latex")
-        log = (FOLDER / "latex" / "studiolike.log").read_text(errors="replace")
-        if found := [*found, *faults(re.sub(r"(?<=.{79})\n", "", log))]:
-            said = "the PDF is not as it should be:\n" + "\n".join(found)
-            if not options.chapters:
-                raise BookError(said)
-            print(said)
-    except BookError as error:
-        print(f"FAILED {error}", file=sys.stderr)
-        return 1
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    source = build.assemble(options.profile, chapters(options.chapters), FOLDER / "source", printed=True)
+    before = write_contents(source, yaml.safe_load((ROOT / "_config.yml").read_text())["title"])
+    print("writing LaTeX with Sphinx", flush=True)
+    found = write_latex(source, settings(source, before), FOLDER / "latex")
+    print("setting it with XeLaTeX", flush=True)
+    made = typeset(FOLDER / "latex")
+    log = (FOLDER / "latex" / "studiolike.log").read_text(errors="replace")
+    if found := [*found, *faults(re.sub(r"(?<=.{79})\n", "", log))]:
+        said = "the PDF is not as it should be:\n" + "\n".join(found)
+        if not options.chapters:
+            raise BookError(said)
+        print(said)
     target = BUILD / "studiolike.pdf"
     made.replace(target)
     pages = re.search(r"Output written on .*?\((\d+) pages?", log)

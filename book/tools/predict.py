@@ -104,7 +104,9 @@ HTML = {
     predict_answer: _tags('<details class="predict-answer"><summary>Answer</summary>', "</details>"),
 }
 LATEX = {
-    predict: _tags("\n\\begin{sphinxadmonition}{note}{Predict}\n", "\n\\end{sphinxadmonition}\n"),
+    predict: _tags(
+        lambda node: f"\n{_room(node)}\\begin{{sphinxadmonition}}{{note}}{{Predict}}\n", "\n\\end{sphinxadmonition}\n"
+    ),
     predict_question: _tags("\\textbf{", "}\n"),
     predict_choices: _tags("\n\\begin{itemize}\n", "\n\\end{itemize}\n"),
     predict_choice: _tags(lambda node: f"\n\\item[{_letter(node)}] ", "\n"),
@@ -112,6 +114,13 @@ LATEX = {
     predict_reply: _tags("", "\n"),
     predict_answer: _tags("", "\n"),
 }
+
+
+def _room(box: nodes.Element) -> str:
+    """LaTeX that begins a page where question and choices would stand on two: about 80 characters are a line."""
+    asked = [*box.findall(predict_question), *box.findall(predict_choice)]
+    lines = sum(1.7 + len(one.astext()) // 80 for one in asked)
+    return f"\\Needspace{{{lines + 6:.0f}\\baselineskip}}\n"  # and frame, heading, where the answer is
 
 
 def _letter(node: nodes.Element) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,11 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 # up to how many characters beside each other a table is set in which size; beyond, lines in its cells break
 SIZES = ((92, ""), (112, r"\footnotesize"))
 SMALL = r"\scriptsize\setlength{\tabcolsep}{3pt}\setlength{\tymin}{2.5em}"
+FEW = 4  # columns that stand beside each other in normal size
+NORMAL = r"\setlength{\tymin}{10em}"  # then no column below this width breaks its lines, and a sentence beside it does
 MOST = 135  # characters that fit beside each other in the smallest size; a table with longer words is turned
 LONGEST_LINE = 22  # characters of a cell; longer ones become paragraphs
+LINE = 90  # characters of a line of text
 LONG = 32  # lines of a table that may not fit on what is left of a page
 
 
@@ -52,7 +56,7 @@ def measure(table: nodes.table) -> Measure:
     rows = [[entry.astext() for entry in row.children] for row in table.findall(nodes.row)]
     columns = list(zip(*rows, strict=True)) if len({len(row) for row in rows}) == 1 else [[text] for row in rows for text in row]
     texts = [max(map(len, column)) for column in columns]
-    words = [max((len(word) for text in column for word in text.split()), default=0) for column in columns]
+    words = [max((len(word) for text in column for word in re.split("[ \n]+", text)), default=0) for column in columns]
     found = Measure(texts, words, 0)
     wide = [max(1, share / 100 * SIZES[0][0]) for share in found.shares]
     found.lines = sum(
@@ -78,9 +82,13 @@ class Fit(SphinxPostTransform):
 
     def run(self, **kwargs: Any) -> None:
         for table in list(self.document.findall(nodes.table)):
+            for entry in table.findall(nodes.entry):
+                if not entry.astext() and not list(entry.findall(nodes.image)):
+                    entry.clear()  # an empty paragraph would be a line high
+            table = _whole(table)
             found = measure(table)
             boxed = any(isinstance(above, nodes.Admonition) for above in _above(table))
-            start, end = f"{{{size_of(found)}", "}"
+            start, end = f"{{{size_of(found) or NORMAL * (len(found.texts) <= FEW)}", "}"
             if found.least > MOST and not boxed:
                 start, end = f"\\begin{{landscape}}{SMALL}", "\\end{landscape}"
             if found.lines > LONG and not boxed:
@@ -93,12 +101,26 @@ class Fit(SphinxPostTransform):
             table.parent.insert(place, nodes.raw("", f"\n{start}\n", format="latex"))
 
 
+def _whole(table: nodes.table) -> nodes.table:
+    """The table with numbers and their intervals on one line, where the page is wide enough for that."""
+    joined = table.deepcopy()
+    for text in list(joined.findall(nodes.Text)):
+        text.parent.replace(text, nodes.Text(text.replace(" ± ", "\u00a0±\u00a0")))
+    if measure(joined).least > MOST:
+        return table
+    table.replace_self(joined)
+    return joined
+
+
 def _room(table: nodes.table) -> None:
     """Room for a long table's first rows: a page that ended between a heading and them would get the table's foot."""
     above, place = table.parent, table.parent.index(table)
     if isinstance(above, nodes.section) and place and isinstance(above[place - 1], nodes.title):
         above, place = above.parent, above.parent.index(above)
-    above.insert(place, nodes.raw("", "\\needspace{18\\baselineskip}\n", format="latex"))
+    # a heading's label is the end of the section before, and must stay beside the heading: else LaTeX would see it twice
+    while place and isinstance(before := above[place - 1], nodes.section | nodes.target):
+        above, place = (before, len(before)) if isinstance(before, nodes.section) else (above, place - 1)
+    above.insert(place, nodes.raw("", "\\Needspace{18\\baselineskip}\n", format="latex"))
 
 
 def _above(node: nodes.Node) -> list[nodes.Node]:
@@ -107,6 +129,22 @@ def _above(node: nodes.Node) -> list[nodes.Node]:
         node = node.parent
         above.append(node)
     return above
+
+
+class Together(SphinxPostTransform):
+    """A line that names or announces code or a table stays on its page. Boxes see to that themselves."""
+
+    default_priority = 840  # before tables have LaTeX around them
+    formats = ("latex",)
+
+    def run(self, **kwargs: Any) -> None:
+        for kind in (nodes.literal_block, nodes.table):
+            for shown in list(self.document.findall(kind)):
+                above, place = shown.parent, shown.parent.index(shown) - 1
+                line = above[place] if place >= 0 else None
+                boxed = any(isinstance(one, nodes.Admonition) for one in _above(shown))
+                if isinstance(line, nodes.paragraph) and len(line.astext()) <= LINE and not boxed:
+                    above.insert(place, nodes.raw("", "\\Needspace{8\\baselineskip}\n", format="latex"))
 
 
 class Before(SphinxPostTransform):
@@ -125,4 +163,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("print_before", {}, "env", dict)
     app.add_post_transform(Before)
     app.add_post_transform(Fit)
+    app.add_post_transform(Together)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

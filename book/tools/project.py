@@ -5,8 +5,11 @@ The address of the repository and the version are read from the project's own fi
 
 from __future__ import annotations
 
+import functools
 import re
+import sys
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +28,20 @@ CHAPTER_NAME = re.compile(r"ch\d\d-[a-z0-9-]+")
 
 class BookError(Exception):
     """Something in the book is not as it should be; the message says what and where."""
+
+
+def tool(main: Callable[[list[str] | None], int]) -> Callable[..., int]:
+    """A tool's ``main``, which says a `BookError` in one line and returns 1, without a traceback."""
+
+    @functools.wraps(main)
+    def run(arguments: list[str] | None = None) -> int:
+        try:
+            return main(arguments)
+        except BookError as error:
+            print(f"FAILED {error}", file=sys.stderr)
+            return 1
+
+    return run
 
 
 @dataclass(frozen=True)

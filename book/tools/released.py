@@ -17,7 +17,7 @@ import sys
 from typing import Any
 
 import run_times
-from project import BUILD, PROFILES, RELEASED, BookError, chapters
+from project import BUILD, PROFILES, RELEASED, BookError, chapters, tool
 from side_by_side import told
 
 MIME = "application/papermill.record/text/plain"
@@ -59,16 +59,13 @@ def collect(profile: str) -> dict[str, float | int | str]:
     return {"released_run": run} | dict(sorted(values.items()))
 
 
+@tool
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Keep the results of a run for the notebooks' text.")
     parser.add_argument("--profile", choices=PROFILES, default="cpu")
     options = parser.parse_args(arguments)
-    try:
-        values = collect(options.profile)
-        run_times.keep(options.profile, BUILD, run_times.TIMINGS, [source.stem for source in chapters()])
-    except BookError as error:
-        print(f"FAILED {error}", file=sys.stderr)
-        return 1
+    values = collect(options.profile)
+    run_times.keep(options.profile, BUILD, run_times.TIMINGS, [source.stem for source in chapters()])
     RELEASED.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"wrote {len(values) - 1} results to book/released.json; now: make notebooks")
     return 0

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from project import BUILD, PROFILES, ROOT, BookError, chapters
+from project import BUILD, PROFILES, ROOT, BookError, chapters, tool
 from side_by_side import told
 
 TIMINGS = ROOT / "book" / "timings.json"
@@ -127,15 +127,12 @@ def fill(text: str, costs: Costs) -> str:
     return text.replace(MEMORY, all_of_it).replace(OWN_MEMORY, own)
 
 
+@tool
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Keep what the chapters cost in a run.")
     parser.add_argument("--profile", choices=PROFILES, default="cpu")
     options = parser.parse_args(arguments)
-    try:
-        keep(options.profile)
-    except BookError as error:
-        print(f"FAILED {error}", file=sys.stderr)
-        return 1
+    keep(options.profile)
     print(f"kept the times of profile {options.profile} in book/timings.json; now: make notebooks")
     return 0
 

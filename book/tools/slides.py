@@ -1,8 +1,8 @@
 """Slides of a chapter: one HTML file that needs nothing but a browser, made from the chapter and, if it ran, from its figures.
 
-A section becomes a slide: its first sentences, its first equation, its first figure. Predict-first questions, prompts for the
-discussion and the summary have slides of their own. Arrow keys, space and the buttons turn pages; printing gives one page a
-slide.
+A section becomes a slide: its first sentences, its first equation, its first figure or table. Predict-first questions,
+prompts for the discussion and the summary have slides of their own. Arrow keys, space and the buttons turn pages; printing
+gives one page a slide.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ RECORD = "application/papermill.record/text/plain"
 
 @dataclass
 class Slide:
-    """A title (Markdown), a text (Markdown), and a figure: base64 of a PNG and its alternative text."""
+    """A title (Markdown), a text, a formula and a table (Markdown), and a figure: base64 of a PNG and its alternative text."""
 
     title: str
     text: list[str] = field(default_factory=list)
     formula: list[str] = field(default_factory=list)
+    table: list[str] = field(default_factory=list)  # shown where there is no figure
     figure: tuple[str, str] | None = None
     whole: bool = False  # keep all of the text, not the first sentences
 
@@ -62,7 +63,7 @@ def read_slides(cells: list[dict[str, Any]], values: dict[str, Any]) -> list[Sli
         if cell["cell_type"] == "markdown":
             _read_text(text.splitlines(), slides, values)
         elif slides and slides[-1].figure is None:
-            slides[-1].figure = _figure(cell)
+            slides[-1].figure, slides[-1].table = _figure(cell), slides[-1].table or _table(cell)
     return [slide for slide in slides if slide.title not in LEFT_OUT and (slide.text or slide.formula or slide.figure)]
 
 
@@ -75,8 +76,17 @@ def _figure(cell: dict[str, Any]) -> tuple[str, str] | None:
     return None
 
 
+def _table(cell: dict[str, Any]) -> list[str]:
+    """The first table that a cell showed as Markdown."""
+    for output in cell.get("outputs", []):
+        rows = [line for line in "".join(output.get("data", {}).get("text/markdown", "")).splitlines() if line.startswith("|")]
+        if rows:
+            return rows
+    return []
+
+
 def _read_text(lines: list[str], slides: list[Slide], values: dict[str, Any]) -> None:
-    place = 0
+    place, listed = 0, -1  # the line that was last put into a list
     while place < len(lines):
         line = lines[place]
         if head := re.match(r"#{1,3} (.+)", line):
@@ -97,11 +107,21 @@ def _read_text(lines: list[str], slides: list[Slide], values: dict[str, Any]) ->
                 end += 1
             slides[-1].formula = slides[-1].formula or lines[place : end + 1]
             place = end
-        elif slides and line.strip() and not re.match(r"[|%<(+]|!\[", line):
+        elif slides and line.startswith("|"):
+            end = place
+            while end + 1 < len(lines) and lines[end + 1].startswith("|"):
+                end += 1
+            rows = [told(row, values) for row in lines[place : end + 1]]
+            slides[-1].table = slides[-1].table or [row or "" for row in rows if all(rows)]
+            place = end
+        elif slides and line.strip() and not re.match(r"[%<(+]|!\[", line):
             slide, sentence = slides[-1], told(line, values)
-            wanted = line.startswith("- ") if slide.title in LISTS else slide.whole or len(slide.text) < SENTENCES
+            point = line.startswith("- ")
+            going_on = point and 0 <= listed == place - 1  # a list is not cut short
+            wanted = point if slide.title in LISTS else slide.whole or going_on or len(slide.text) < SENTENCES
             if sentence and wanted:
                 slide.text.append(sentence)
+                listed = place if point else -1
         place += 1
 
 
@@ -132,7 +152,8 @@ def deck(chapter: str, slides: list[Slide], asked: list[Exercise], prompts: list
     render, pages = _markdown(), []
     for number, slide in enumerate(slides, 1):
         title = render.renderInline(lower(slide.title, names, chapter))
-        body = render.render(lower("\n".join([*_spaced(slide.text), "", *slide.formula]), names, chapter))
+        table = [] if slide.figure else slide.table
+        body = render.render(lower("\n".join([*_spaced(slide.text), "", *slide.formula, "", *table]), names, chapter))
         picture = ""
         if slide.figure:
             picture = f'<img src="data:image/png;base64,{slide.figure[0]}" alt="{html.escape(slide.figure[1])}">'
@@ -164,11 +185,15 @@ PAGE = """<!doctype html>
 :root { color-scheme: light dark; --ink: #1b2429; --paper: #ffffff; --mark: #0b5c7a; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e8eef1; --paper: #14191c; --mark: #6fc3e0; } }
 * { box-sizing: border-box; }
-body { margin: 0; font: 1.35rem/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
+body { margin: 0; font: clamp(1.1rem, 0.9rem + 1vw, 2.4rem)/1.45 system-ui, sans-serif; color: var(--ink);
+  background: var(--paper); }
 section { min-height: 100vh; padding: 4vh 6vw 3.5rem; display: none; }
 section.now { display: block; }
 h1, h2 { color: var(--mark); line-height: 1.2; margin: 0 0 1rem; }
-h1 { margin-top: 20vh; font-size: 2.6rem; }
+h1 { margin-top: 20vh; font-size: 1.9em; }
+h2 { font-size: 1.35em; }
+table { border-collapse: collapse; font-size: 0.75em; line-height: 1.3; }
+th, td { padding: 0.3em 0.7em; text-align: left; vertical-align: top; border-bottom: 1px solid #8888; }
 section.now:has(> img) { display: flex; flex-direction: column; max-height: 100vh; }
 section > * { flex: none; }
 section > img { flex: 0 1 auto; min-height: 30vh; max-width: 100%; margin: 0.5rem auto; object-fit: contain; background: #ffffff;
@@ -176,10 +201,14 @@ section > img { flex: 0 1 auto; min-height: 30vh; max-width: 100%; margin: 0.5re
 .text { overflow-x: auto; }
 a, summary { color: var(--mark); }
 summary { cursor: pointer; }
-nav { position: fixed; right: 1rem; bottom: 1rem; display: flex; gap: 0.5rem; align-items: center; font-size: 1rem; }
+nav { position: fixed; right: 0; bottom: 0; padding: 0.6rem 1rem; background: var(--paper); display: flex; gap: 0.5rem;
+  align-items: center; font-size: 1rem; }
 button { font: inherit; padding: 0.3rem 0.8rem; color: var(--mark); background: var(--paper); border: 1px solid var(--mark);
   border-radius: 4px; }
 :focus-visible { outline: 3px solid var(--mark); outline-offset: 2px; }
+/* a narrow screen scrolls to what a projector shows at once */
+@media (max-width: 700px) { section { padding-bottom: 5rem; } section.now:has(> img) { max-height: none; }
+  section > img { min-height: 0; } nav { left: 0; justify-content: flex-end; } }
 @media print { nav { display: none; } section { display: block; break-after: page; min-height: 0; } }
 </style>
 <noscript><style>section { display: block; } nav { display: none; }</style></noscript>

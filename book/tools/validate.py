@@ -28,7 +28,7 @@ from typing import Any
 
 import side_by_side
 from execute import on_gpu
-from project import BUILD, NOTEBOOKS, PROFILES, ROOT, BookError, chapters
+from project import BUILD, NOTEBOOKS, PROFILES, ROOT, BookError, chapters, tool
 
 
 def reference(committed: dict[str, Any], executed: dict[str, Any], name: str) -> dict[str, Any]:
@@ -116,16 +116,13 @@ def _check(path: Path, threads: int | None, log: Path | None) -> None:
     sys.exit(code)
 
 
+@tool
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run the committed notebooks with nbval, strictly.")
     parser.add_argument("--profile", choices=PROFILES, default="smoke")
     parser.add_argument("--chapters", nargs="*", default=[])
     options = parser.parse_args(arguments)
-    try:
-        found = prepare(options.profile, options.chapters)
-    except BookError as error:
-        print(f"FAILED {error}", file=sys.stderr)
-        return 1
+    found = prepare(options.profile, options.chapters)
     if not found:
         print("there are no chapters to validate")
         return 0
