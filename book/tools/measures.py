@@ -29,7 +29,7 @@ def fill(text: str, root: Path | None = None) -> str:
 
     def scores(found: re.Match[str]) -> str:
         means = [(ANSWERS[name], float(np.nanmean(contest.values(name, found[1])))) for name in known]
-        return ", ".join(f"{called} {mean:.3g}" for called, mean in means) or UNKNOWN
+        return f"({', '.join(f'{called} {mean:.3g}' for called, mean in means) or UNKNOWN})"
 
     people = max((len(contest.records[name].subject) for name in known), default=0)
     told = f'The scores are means over {people} unseen people (split "val"), protocol `few`, as on the page of the rivals.'

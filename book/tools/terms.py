@@ -102,7 +102,7 @@ def link_first_uses(document: nodes.document, words: Words, link: Callable[[Entr
             continue
         text, pieces, end = node.astext(), [], 0
         for match in words.pattern.finditer(text):
-            entry = words.entries[match.lastindex - 1]
+            entry = words.entries[(match.lastindex or 0) - 1]
             if entry not in used:
                 used.add(entry)
                 pieces += [nodes.Text(text[end : match.start()]), link(entry, nodes.Text(match[0]))]
