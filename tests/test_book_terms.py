@@ -9,7 +9,7 @@ import yaml
 
 from browse import find_chromium, serve
 from measures import ANSWERS, fill
-from terms import Entry, Words, forms
+from terms import SENTENCE, Entry, Words, forms
 
 ROOT = Path(__file__).resolve().parents[1]
 GLOSSARY = """\
@@ -164,6 +164,14 @@ def test_the_books_exceptions_are_of_its_glossary_and_have_no_groups():
     exceptions = yaml.safe_load((ROOT / "book" / "terms.yml").read_text())
     assert set(exceptions) <= words
     assert all(re.compile(forms(word, exceptions)).groups == 0 for word in words)
+
+
+def test_tooltips_of_the_books_words_are_plain_and_short():
+    """A tooltip is text: a role or a formula would stand there as it is written. A new line is a new sentence."""
+    told = re.findall(r"^\S.*\n  (.*)$", (ROOT / "book" / "glossary.md").read_text().partition(":sorted:")[2], re.M)
+    first = [SENTENCE.split(text)[0] for text in told]
+    assert len(first) > 100 and all(text.endswith(".") for text in first)
+    assert not [text for text in first if re.search(r"[{}$]", text) or len(text) > 260]
 
 
 def test_a_page_gets_its_scores_from_the_records_and_others_are_left_alone():

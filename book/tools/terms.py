@@ -26,7 +26,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 import predict
 
 EXCEPTIONS = "terms.yml"  # beside the pages
-PLAIN = {"glossary", "reference", "bibliography", "genindex"}  # pages without such links: itself, code, and other people's titles
+PLAIN = {"glossary", "reference", "bibliography", "genindex", "timings"}  # pages without such links: code, and lists of titles
 CLOSED = (
     *(nodes.title, nodes.subtitle, nodes.rubric, nodes.literal_block, nodes.doctest_block, nodes.math, nodes.math_block),
     *(nodes.reference, nodes.raw, nodes.image, nodes.thead, nodes.citation_reference, nodes.footnote_reference),
