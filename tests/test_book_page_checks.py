@@ -117,3 +117,15 @@ def test_pages_are_opened_the_longest_first_what_was_not_tested_is_loud_and_a_pr
     assert told.err.splitlines() == ["FAILED a.html: a problem", "b.html: NOT TESTED: no model"]
     said.pop("a")
     assert browse.main(["--site", str(tmp_path)]) == 0 and "NOT TESTED" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_word_that_tells_its_meaning_to_the_mouse_alone_is_found(page):
+    word = '<article><p>One <a class="term" href="#x" title="A picture element.">texel</a>.</p></article>'
+    script = (Path(__file__).resolve().parents[1] / "book" / "_static" / "terms.js").read_text()
+    page.set_content(word)
+    assert page_checks.words_untold(page, False) == ["a word does not say what it means by keyboard: texel"]
+    page.set_content(f"{word}<script>{script}</script>")
+    assert page_checks.words_untold(page, False) == []
+    page.set_content("<article><p>None.</p></article>")
+    assert page_checks.words_untold(page, True) == []

@@ -3,7 +3,7 @@
     python book/tools/browse.py [--pages ch04 index] [--whole]
 
 On a wide screen and on a phone: no error in the console, nothing loaded from elsewhere, every picture there, formulas
-drawn, no page wider than its screen, nothing cut on a phone or too small for a finger, sliders and questions that answer to
+drawn, no page wider than its screen, nothing cut on a phone or too small for a finger, sliders, questions, words that answer to
 keyboard and touch, a focus that is seen, a head that turns and whose lamp moves, pictures that open large, a search that finds,
 nothing that axe-core calls serious or critical in either theme (`page_checks`). Screenshots, as they are first seen and whole,
 go to _build/screenshots. A page that brings a test of its own (a global ``selfTest`` that promises ``""`` or what is wrong) is
@@ -50,6 +50,7 @@ from page_checks import (
     too_small,
     too_wide,
     unreachable,
+    words_untold,
 )
 from pages import make_room
 from project import BUILD
@@ -164,7 +165,7 @@ def visit(browser: Browser, address: str, name: str, folder: Path, script: str, 
                 problems += axe(page, script, [CONTRAST] if look == "dark" else None)
                 page.keyboard.press("Tab")
                 problems += focus_unseen(page)
-        problems += sliders_stuck(page, touch) + guesses_unanswered(page, touch)
+        problems += sliders_stuck(page, touch) + guesses_unanswered(page, touch) + words_untold(page, touch)
         if touch:
             problems += hard_to_read(page) + too_small(page)
             page.set_viewport_size({"width": NARROWEST, "height": 740})

@@ -25,6 +25,7 @@ import yaml
 
 import chain
 import ledger
+import measures
 import rivals
 import run_times
 import social_card
@@ -136,7 +137,7 @@ def assemble(profile: str, sources: list[Path], target: Path = BUILD / "source",
     teach.write_text(fill(teach.read_text(encoding="utf-8"), chapters()), encoding="utf-8")
     costs = run_times.load()
     for page in target.glob("*.md"):
-        page.write_text(run_times.fill(page.read_text(encoding="utf-8"), costs), encoding="utf-8")
+        page.write_text(measures.fill(run_times.fill(page.read_text(encoding="utf-8"), costs)), encoding="utf-8")
     told = timings(records, titles) + run_times.table(titles, costs)
     (target / "timings.md").write_text(told, encoding="utf-8")
     (target / "reference.md").write_text(reference(), encoding="utf-8")

@@ -203,6 +203,24 @@ def guesses_unanswered(page: Page, touch: bool) -> list[str]:
     return found
 
 
+def words_untold(page: Page, touch: bool) -> list[str]:
+    """The first word of the glossary on the page says what it means, by keyboard or touch."""
+    word, tip = page.locator("article a.term").first, page.locator("[role=tooltip].term-tip")
+    if not page.locator("article a.term").count():
+        return []
+    said = word.get_attribute("title")
+    if touch:
+        word.tap()
+    else:
+        page.keyboard.press("Shift")  # the keyboard was used last
+        word.focus()
+    shown = tip.inner_text() if tip.is_visible() else ""
+    page.keyboard.press("Escape")
+    if said and shown.startswith(said) and not tip.is_visible():
+        return []
+    return [f"a word does not say what it means {'by touch' if touch else 'by keyboard'}: {word.inner_text()}"]
+
+
 def heads_missing(page: Page, script: str) -> list[str]:
     """Every framed head is drawn, faces the reader at first, and turns by keyboard."""
     import numpy as np
