@@ -14,7 +14,7 @@
 # Everything in it is learnt from two kinds of picture of the same heads: what a phone sees, and what a studio sees.
 # Here you build both from their causes, with a *simulator* (the program that makes this book's heads); measure how far apart they are; and meet three ways in which such data fool their users.
 #
-# **What comes out.** On registered pictures, {glue:text}`ch01_enough`.
+# **What comes out.** Where a texel is the same spot on everybody, {glue:text}`ch01_enough` in spanning new faces.
 # Changing the light moves a face's picture {glue:text}`ch01_light_moves` changing the person ({glue:text}`ch01_sd_light:.0f` against {glue:text}`ch01_sd_people:.0f` levels of 255).
 # The map of what was seen tells phone from studio with AUC {glue:text}`ch01_auc_holes_raw:.2f` (0.5 is a coin), without any face; one exponent "gains" {glue:text}`ch01_trap_gain:.1f` dB and removes no shadow; and other captures of the same people take the error of a mere memory from {glue:text}`ch01_leak_subject:.0f` to {glue:text}`ch01_leak_capture:.0f` levels.
 # All people are synthetic, but for one photograph. No network of the method runs yet; one that recognises people serves as a judge.
@@ -30,7 +30,7 @@
 # - read, and write, a data card that says what a data set cannot show.
 #
 # **Prerequisites.** Basic deep learning, and PyTorch tensors.
-# No graphics: what is needed of it is explained where it is used, and {doc}`../before-you-start` has the pictures that go with it.
+# No graphics: {doc}`../before-you-start` has what is needed of it, in pictures.
 #
 # **Words.** A *subject* is a person, here a synthetic one.
 # A *texture* is the unrolled surface of a head, stored as a picture whose pixels are called *texels*; its red, green and blue lie in [0, 1], and a *level* is one step of an 8-bit picture, 1/255 of that range.
@@ -58,13 +58,12 @@
 #
 # ```{predict} 1. One person under twelve lights, and many people under the studio's one light. In which group do the textures differ more, texel by texel?
 # - [ ] The people, by far: skin tones, beards and noses differ more than lamps.
-#   That is what most people expect.
+#   That is what most expect.
 # - [x] Neither by far: another light moves a texel about as much as another person.
 # - [ ] The one person, by far.
 #   Lights differ a lot, but so do skin and hair.
 #
-# Many expect people to differ more than lamps.
-# The section on severity measures both standard deviations, over the same texels, with and without what the camera adds.
+# The section on severity measures both, over the same texels, with and without what the camera adds.
 # ```
 #
 # ```{predict} 2. A classifier sees no picture, only the map of which texels were observed. How well does it tell phone from studio?
@@ -125,10 +124,8 @@ size = settings.chapter.detail_resolution  # of the few that are made on this pa
 everybody = data.studio_batch(torch.arange(len(data.studio)))
 tested = data.captures("val")
 notebook.tell("ch01", {"resolution": data.resolution, "size": size})
-notebook.tell("ch01", {"subjects": len(data.studio), "captures": len(data)})
-notebook.tell(
-    "ch01", {"val_people": len(data.subjects("val")), "val_captures": len(tested)}
-)
+notebook.tell("ch01", {"val_people": len(data.subjects("val"))})
+notebook.tell("ch01", {"val_captures": len(tested)})
 
 # %% [markdown]
 # ## One layout for every head, and what that is worth
@@ -147,8 +144,7 @@ notebook.tell(
 # How much is it worth?
 # Take the fine structure of some studio faces: log luminance (brightness) without what survives a blur over 6 % of the width, so that eyes, brows, nose, lips and marks remain.
 # Span a linear subspace by them, and ask what share of the fine structure of people *not* among them, those of the split "val", it explains: 1 − (sum of squares left over) / (sum of squares).
-# Then do the same after every texture was moved, turned and scaled a little, as it would come out of the crop box of a face detector.
-# Same people, same statistics of pixels; only the correspondence is gone.
+# Then do the same after every texture was moved, turned and scaled a little, as it would come out of the crop box of a face detector: only the correspondence is gone.
 
 # %% tags=["hide-input"]
 notebook.source(
@@ -178,7 +174,7 @@ figures.show(
 # %% [markdown]
 # The face oval is {glue:text}`ch01_face_area:.0f` % of the head's surface and gets {glue:text}`ch01_face_texels:.0f` % of the texels.
 # From {glue:text}`ch01_counts` textures, {glue:text}`ch01_registered:.0f` % of new faces' fine structure is explained if all are registered, and {glue:text}`ch01_jittered:.0f` % if not: {glue:text}`ch01_enough`.
-# This tests the *representation*; no network was trained, and a convolutional one would be hurt less than a linear subspace.
+# No network was trained, and a convolutional one would be hurt less than a linear subspace.
 #
 # ## A head whose causes are known
 #
@@ -211,7 +207,7 @@ figures.show(
 # The second term is a hard key light, a lamp or the sun in direction $\omega_K$ with strength $K$; $V_K$ is 0 in its cast shadow and 1 outside. It is present in {glue:text}`ch01_key:.0f` % of the captures.
 #
 # **The picture before the camera is albedo × $E$, texel by texel, in linear light.**
-# All else that a phone does comes on top, and has a section below.
+# All else that a phone does comes on top, in a section below.
 # The studio has one light for everybody, a uniform dome, one exposure and no camera.
 #
 # The second figure has the six heads, evenly spaced in skin tone, once in the studio and once by phone.
@@ -259,8 +255,8 @@ figures.show(
 # $$ s = \frac{E_{95} - E_5}{E_{95} + E_5} \in [0, 1], $$ (eq-ch01-severity)
 #
 # with the 5th and 95th percentile of its luminance: 0 for perfectly even light, near 1 if one part is black.
-# A real capture cannot know it, because it needs $E$; the synthetic one does.
-# What one can measure on a real photo is the left-right *asymmetry* of the picture.
+# A real capture cannot know it, because it needs $E$.
+# What one can measure there is the left-right *asymmetry* of the picture.
 #
 # The first figure has the first of the six heads under twelve lights, which stand at even ranks of severity among 48 draws.
 # Compare only what is bright and what is dark: each light comes with a phone of its own, so colours (white balance), noise and coverage differ as well.
@@ -376,7 +372,6 @@ figures.show(
 #
 # What is left is light ({glue:text}`ch01_auc_light_masked:.2f`), which we want a discriminator to see.
 # The camera's blur and noise {glue:text}`ch01_camera` ({glue:text}`ch01_auc_camera_masked:.2f`), and masking does nothing about them: the standard error with so few people is {glue:text}`ch01_auc_error:.2f`, and {glue:text}`ch01_camera_moved`.
-# So a discriminator that compares textures directly can win by them too.
 # Chapter 2 puts the mask into the discriminator; chapter 4 needs it most, because there one side has no holes at all.
 #
 # ## What goes wrong, 2: colour management as de-lighting
@@ -406,10 +401,10 @@ views = {
 }
 figures.show(
     figures.texture_grid([list(views.values())], (), list(views)),
-    "One person of val, in the most severe light. The phone texture; the studio texture "
-    "stored linear, which looks dark; the phone texture after the exponent, dark as well; "
-    "the same in sRGB, for the eye, which is the phone texture with another contrast, "
-    "shadow and all; and the studio texture as it should look.",
+    "One person of val, in the most severe light: the phone texture; the studio texture "
+    "stored linear; the phone texture after the exponent, dark as well; the same in sRGB, "
+    "for the eye: the phone texture with another contrast, shadow and all; and the studio "
+    "texture as it should look.",
 )
 
 # %% [markdown]
@@ -435,7 +430,8 @@ figures.show(
     "Each column is one person, not chosen by look: the first three whom the memory finds "
     "with the leak (frame: its answer is the truth), and the first three whom it misses. "
     "Rows: the phone capture that is asked; the answer if the memory holds another "
-    "capture of this person; the answer if it does not; the true studio texture.",
+    "capture of this person; the answer if it does not; the true studio texture. Where "
+    "it misses, both answers are the same wrong person.",
 )
 notebook.table_of(
     ["split", "used for", "subjects", "captures", "first seed"],
@@ -449,8 +445,8 @@ notebook.table_of(
 # That honest number is {glue:text}`ch01_leak_honest` the {glue:text}`ch01_leak_mean:.1f` of doing nothing at all, of one answer for everybody, the mean studio face.
 #
 # The seeds of the splits lie a million apart: a larger set holds a smaller one's people, each in the same split.
-# The set of this page holds nobody of the split "test": those people stand in a set of their own, which only {ref}`ch06` opens.
-# The counts are this page's. Its few-shot set has full size; its pre-training people are few, for speed. The released networks learnt from larger sets, which their cards describe.
+# Only {ref}`ch06` opens the split "test".
+# The released networks learnt from larger sets, which their cards describe: this page's few-shot set has their size, its pre-training people are fewer, for speed.
 #
 # ## A real capture beside them
 #
@@ -489,13 +485,13 @@ notebook.table_of(head, rows)
 # That is weak evidence: our captures spread widely, so almost any photograph would fall among them, and numbers inside a range do not make a picture real.
 # By eye, the differences are:
 #
-# - **Coverage.** Single photographs of ours end at the oval, films go on to ears, hair and neck. A real photo lies between: beside the oval it shows hair and the sides of the head, on a shape that landmarks do not tell.
-# - **Features.** Real eyes, brows and lips are sharper, more varied and better attached to the face than painted ones. The synthetic eye is the weakest part.
-# - **Shape and expression.** Our heads are neutral. A smile moves skin, opens lips, bares teeth and makes folds; the simulator knows nothing of it.
+# - **Coverage.** Photographs of ours end at the oval, films go on to ears, hair and neck. A real photo lies between, on a shape that landmarks do not tell.
+# - **Features.** Real eyes, brows and lips are sharper, more varied and better attached to the face than painted ones, eyes most of all.
+# - **Expression.** Our heads are neutral: no smile that moves skin, opens lips, bares teeth and makes folds.
 # - **Skin.** Ours has pores, marks and blotches in layers, but no real person's history; at high resolution it looks painted.
 # - **Things.** A few captures wear glasses or loose strands of hair. No make-up beyond lipstick, jewellery, head-wear (only its shadow), headset or microphone.
-# - **Light.** Of the captures {glue:text}`ch01_places:.0f` % have the light of measured environments with their suns, the others that of a few broad lobes and one key, all infinitely far away. No bounce from clothes, no lamp near the face, one hard source at a time.
-# - **Camera.** One error model for all phones. Beauty filters, local tone mapping and motion blur are missing. And a portrait studio is not this book's even dome: the astronaut's asymmetry is {glue:text}`ch01_asymmetry_astronaut:.2f`, that of our studio textures {glue:text}`ch01_asymmetry_studio:.2f`.
+# - **Light.** Of the captures {glue:text}`ch01_places:.0f` % have the light of measured environments with their suns, the others that of a few broad lobes and one key, all far away. No bounce from clothes, one hard source at a time.
+# - **Camera.** One error model for all phones, without beauty filters, local tone mapping and motion blur. And a portrait studio is not this book's even dome: the astronaut's asymmetry is {glue:text}`ch01_asymmetry_astronaut:.2f`, that of our studio textures {glue:text}`ch01_asymmetry_studio:.2f`.
 #
 # ## Who is in the data
 #
@@ -503,15 +499,15 @@ notebook.table_of(head, rows)
 # A spectrum matters: mixing "light" and "dark" colours instead would make brown skin grey.
 # How strongly skin scatters is the mean over many measured skins {cite}`jacques2013optical`; how fast melanin's absorption falls with the wavelength is **our choice**, flatter than the textbook law, with which dark skin came out orange.
 #
-# The first figure shows which colours the model can make, and where the people of this page's set lie among the classes that dermatologists use; the second counts them by four traits.
+# The first figure sets the colours of the model and of this page's people against the classes that dermatologists use; the second counts people by four traits.
 #
-# A simulator can vary in colour and still draw one face, so the third figure has two measurements that tell one face in many colours from many faces.
-# Left, every face loses its colours: each channel is set to zero mean and unit variance over the face, so that only shape and pattern are left, and we look how far apart two subjects are.
+# A simulator can vary in colour and still draw one face, so the third figure has two tests of that.
+# Left, every face loses its colours: each channel is set to zero mean and unit variance over the face, and we look how far apart two subjects are.
 # Copies lie at 0, faces that share nothing at √2 = 1.41; a distance $\delta$ is a correlation of $1 - \delta^2/2$.
 # Right, an *identity network*, which turns a texture into a list of numbers (an embedding) that should depend on the person alone, must say whether two captures under *different lights* show one person.
 # The cosine of two embeddings is 1 if they point the same way.
 # The network was trained on other subjects, and no loss in this book ever uses it.
-# It needs more people than the page's set has: the dashed threshold is chosen on {glue:text}`ch01_line_up` people of a larger draw of "val", and graded on {glue:text}`ch01_line_up` others of it, under three lights each.
+# The dashed threshold is chosen on {glue:text}`ch01_line_up` people of the larger draw of "val", and graded on {glue:text}`ch01_line_up` others of it, under three lights each.
 #
 # Last, wipe between the phone textures of {glue:text}`ch01_sheet` subjects and the studio textures of the same people.
 
@@ -561,7 +557,7 @@ interactive.before_after(
 # The median distance of two subjects is {glue:text}`ch01_any:.2f` (a correlation of {glue:text}`ch01_any_r:.2f`), of a subject and its nearest neighbour {glue:text}`ch01_nearest:.2f` ({glue:text}`ch01_nearest_r:.2f`), and of the closest pair {glue:text}`ch01_closest:.2f`, {glue:text}`ch01_copies`.
 # Across lights, the judge tells one person from two {glue:text}`ch01_told`: {glue:text}`ch01_verified:.0f` % is the mean of its two rates of success, on {glue:text}`ch01_genuine` pairs of captures of one person and {glue:text}`ch01_impostor` of two (AUC {glue:text}`ch01_auc:.2f`).
 # So a loss of identity can be measured as a mean over many people, not for a single one.
-# And mind that the network knows how *our* heads differ, and many of them differ by hair, beard and tone more than real relatives do.
+# And the network knows how *our* heads differ: by hair, beard and tone more than real relatives do.
 #
 # ## Data card
 #
@@ -596,7 +592,6 @@ interactive.before_after(
 # | phone textures | 12,000 (as secondary summaries report); private | synthetic; as many as you ask for |
 # | studio textures | from a light dome; private; number unknown to us | synthetic, uniform dome |
 # | people with studio texture in training | "few-shot": a few; number unknown to us | {glue:text}`ch01_few` subjects (splits "studio" and "pairs"), few beside the thousands that the released phone networks learnt from |
-# | subjects | real people | seeds |
 # | truth for a test subject | at best one studio capture | exact, under any number of lights |
 # | visibility maps | unknown to us | exact |
 # | what success means | it works on people | the method does what it says, on heads that we made |
@@ -606,8 +601,7 @@ interactive.before_after(
 # ## Claims of the paper tested here
 #
 # None yet: a stand-in that was built to have a property cannot confirm that property.
-# Two statements of ours can be tested on it, in the last two rows.
-# The table is of one run of this page; it is not in [the ledger](../ledger.md), whose records have several seeds.
+# The last two rows test statements of ours, in one run of this page; [the ledger](../ledger.md) has records of several seeds.
 #
 # | statement | whose | measured here | verdict |
 # | --- | --- | --- | --- |
@@ -816,10 +810,10 @@ ch01.check_exponent(exponent)
 #
 # <!-- run box -->
 #
-# Subjects, lightings, cameras and noise come from named streams of random numbers, one per seed and purpose, so a batch's make-up does not change who is in it.
+# Subjects, lightings, cameras and noise come from named streams of random numbers, so a batch's make-up does not change who is in it.
 # A set is a version of the simulator, seeds and a resolution; its *manifest* names them and the hash (a fingerprint of the bytes) of each file, and a set made twice has the same bytes.
-# That promise holds on one machine with one version of PyTorch: another processor adds floating-point numbers in another order, so a few texels may round to a neighbouring level there.
-# Two runs on one machine give the same figures and numbers; a test of the package runs every chapter twice and compares.
+# That holds on one machine with one version of PyTorch: another processor adds numbers in another order, so a few texels may round to a neighbouring level.
+# A test of the package runs every chapter twice and compares.
 #
 # ## Summary
 #
@@ -828,7 +822,7 @@ ch01.check_exponent(exponent)
 # - Discriminators and metrics find the other three for you. Two can be closed: mask holes, share one encoding. Blur and noise stay, and come back in chapter 5.
 # - Split by subject, or you grade a memory.
 # - Severity is known exactly here, and will be the axis along which the method's limit is measured.
-# - The heads are a stand-in. Keep the list of differences at hand when you read the numbers of the next chapters.
+# - The heads are a stand-in; the list of differences goes with every number of the next chapters.
 #
 # ## References
 #

@@ -283,7 +283,7 @@ def light_numbers(lights: float, with_camera: float, people: float) -> dict[str,
     }
 
 
-def diversity_numbers(apart: Diversity, line_up: LineUp) -> dict[str, float]:
+def diversity_numbers(apart: Diversity, line_up: LineUp) -> dict[str, float | str]:
     """Of `diversity` and `line_up`: distances of colourless faces, and how well one person is told from two."""
     auc = line_up.grade.auc
     told = "nearly always" if auc > 0.97 else "more often than not, and far from always" if auc > 0.65 else "hardly"

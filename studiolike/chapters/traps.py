@@ -42,8 +42,8 @@ def shortcuts_figure(grades: dict[str, tuple[float, float]]) -> Figure:
     place = torch.arange(len(grades))
     for k, (name, colour, hatch) in enumerate((("raw", PLAIN, ""), ("masked", MARKED, "//"))):
         values = [pair[k] for pair in grades.values()]
-        look = {"color": colour, "hatch": hatch, "edgecolor": "white", "label": name}
-        ax.bar_label(ax.barh(place + 0.4 * k, values, 0.38, **look), fmt="%.2f", fontsize=8, padding=2)
+        bars = ax.barh(place + 0.4 * k, values, 0.38, color=colour, hatch=hatch, edgecolor="white", label=name)
+        ax.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
     ax.axvline(0.5, color=figures.INK, linewidth=0.8)
     ax.set_yticks(place + 0.2, [LOOKS[name] for name in grades])
     ax.set(xlim=(0, 1.12), xlabel="AUC, phone against studio, unseen subjects")
@@ -100,17 +100,16 @@ def shortcut_numbers(grades: dict[str, tuple[float, float]], people: int) -> dic
     raw, masked = grades["camera"]
     error = auc_error(masked, people, people)
     moved = abs(masked - raw) > 2 * error
-    return (
-        {f"auc_{name}_raw": pair[0] for name, pair in grades.items()}
-        | {f"auc_{name}_masked": pair[1] for name, pair in grades.items()}
-        | {
-            "closed": "closes both, hole and smear" if closed else "does not close both, hole and smear",
-            "camera": "give the domain away as well" if masked > 0.7 else "give little away at this resolution",
-            "auc_error": error,
-            "auc_people": people,
-            "camera_moved": "the two bars differ by more than that" if moved else "the two bars differ by less than twice that",
-        }
-    )
+    told: dict[str, float | str] = {
+        "closed": "closes both, hole and smear" if closed else "does not close both, hole and smear",
+        "camera": "give the domain away as well" if masked > 0.7 else "give little away at this resolution",
+        "auc_error": error,
+        "auc_people": people,
+        "camera_moved": f"the two bars differ by {'more' if moved else 'less'} than twice that",
+    }
+    for name, (of_raw, of_masked) in grades.items():
+        told |= {f"auc_{name}_raw": of_raw, f"auc_{name}_masked": of_masked}
+    return told
 
 
 def leak_numbers(leak: Leak) -> dict[str, float | str]:
