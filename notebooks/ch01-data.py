@@ -446,7 +446,7 @@ notebook.table_of(
 #
 # The seeds of the splits lie a million apart: a larger set holds a smaller one's people, each in the same split.
 # Only {ref}`ch06` opens the split "test".
-# The released networks learnt from larger sets, which their cards describe: this page's few-shot set has their size, its pre-training people are fewer, for speed.
+# The counts are this page's, cut down for speed, "phone" most; the released networks learnt from larger sets, which their cards describe.
 #
 # ## A real capture beside them
 #
