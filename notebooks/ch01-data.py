@@ -287,7 +287,7 @@ figures.show(
 )
 
 # %% [markdown]
-# Over the twelve lights severity runs from {glue:text}`ch01_s_low:.2f` to {glue:text}`ch01_s_high:.2f`; in the page's set its median is {glue:text}`ch01_severity_median:.2f`, and one capture in ten exceeds {glue:text}`ch01_severity_high:.2f`.
+# The twelve lights run from {glue:text}`ch01_s_low:.2f` to {glue:text}`ch01_s_high:.2f`; in the page's set the median of severity is {glue:text}`ch01_severity_median:.2f`, and one capture in ten exceeds {glue:text}`ch01_severity_high:.2f`.
 # Before the camera (albedo × $E$, exposed) a texel of this one face varies under them by {glue:text}`ch01_sd_light:.0f` levels (standard deviation), in the finished phone textures by {glue:text}`ch01_sd_lights:.0f`; over all people of the set in the studio it varies by {glue:text}`ch01_sd_people:.0f`, at the same places.
 # So light alone moves a texel {glue:text}`ch01_light_moves` everything that makes people different, skin tone included, and light and camera together {glue:text}`ch01_capture_moves` it.
 # Pixel error cannot tell the two apart, which is why identity and light are measured separately in later chapters.
@@ -298,7 +298,7 @@ figures.show(
 # ## What the phone does, step by step
 #
 # The simulator can record the picture after each step: causes, one at a time.
-# Move the slider: the first frame is the albedo, the last one the phone texture; the table says what each step is.
+# Move the slider, from the albedo to the phone texture; the table says what each step is.
 # The bars measure the steps over the observed face in all of the twelve lights, split into *broad* changes, which survive a blur over 3 % of the width, and *fine* ones, which do not.
 
 # %% tags=["hide-input"]
@@ -336,9 +336,9 @@ figures.show(
 # We train the simplest discriminator, logistic regression, four times, on a few numbers each time:
 #
 # - **holes**: how much of the map is observed, and how well; no texture at all;
-# - **smears**: how much fine structure there is in texels that no capture has seen;
+# - **smears**: how much structure finer than 1.2 % of the width there is in texels that no capture has seen;
 # - **light**: how much the left and the right side of the face differ;
-# - **blur and noise**: how much structure finer than 1.2 % of the width there is in the face, in lightness and in colour.
+# - **blur and noise**: how much of that there is in the face, in lightness and in colour.
 #
 # Each is trained twice.
 # **Raw:** with textures as they come, and the visibility map of each (a studio texture is seen everywhere).
