@@ -307,7 +307,7 @@ albedo = linear_to_srgb(heads.albedo_linear[one])
 frames = [albedo] + [stages[name][shown] for name in domains.STEPS]
 labels = [f"{k} · {words[0]}" for k, words in enumerate(domains.STEPS.values(), 1)]
 labels = ["0 · albedo, the truth", *labels]
-alt = "One synthetic subject through the phone, one cause at a time; black texels are holes"
+alt = "One subject through the phone, one cause at a time; black texels are holes"
 display(interactive.image_slider(frames, labels, alt, name="Step"))
 notebook.table_of(["step", "what happens", "why"], domains.step_rows())
 pictures = [albedo.expand_as(many.texture), *(stages[name] for name in domains.STEPS)]
@@ -556,7 +556,7 @@ interactive.before_after(
 #
 # The median distance of two subjects is {glue:text}`ch01_any:.2f` (a correlation of {glue:text}`ch01_any_r:.2f`), of a subject and its nearest neighbour {glue:text}`ch01_nearest:.2f` ({glue:text}`ch01_nearest_r:.2f`), and of the closest pair {glue:text}`ch01_closest:.2f`, {glue:text}`ch01_copies`.
 # Across lights, the judge tells one person from two {glue:text}`ch01_told`: {glue:text}`ch01_verified:.0f` % is the mean of its two rates of success, on {glue:text}`ch01_genuine` pairs of captures of one person and {glue:text}`ch01_impostor` of two (AUC {glue:text}`ch01_auc:.2f`).
-# So a loss of identity can be measured as a mean over many people, not for a single one.
+# So a loss of identity can be measured {glue:text}`ch01_told_use`.
 # And the network knows how *our* heads differ: by hair, beard and tone more than real relatives do.
 #
 # ## Data card

@@ -8,6 +8,7 @@ from studiolike.chapters import domains as drawn
 from studiolike.chapters import portraits, traps
 from studiolike.chapters.domains import habits
 from studiolike.experiments import domains
+from studiolike.features.verification import Verification
 from studiolike.image import resize, srgb_to_linear
 from studiolike.layout import face_mask, region_mask
 from studiolike.synth import PhoneCapture, phone_capture, synthesise_subjects
@@ -182,3 +183,13 @@ def test_all_classes_of_skin_are_said_to_be_found_only_if_each_holds_somebody(da
     for counts, words in ((torch.ones(6), "all 6"), (torch.tensor([3, 0, 1, 1, 1, 1]), "5 of the 6")):
         groups = {"skin (ITA class)": (portraits.ITA_NAMES, counts)}
         assert portraits.skin_numbers(data, measured, groups)["classes"] == words
+
+
+@pytest.mark.parametrize(
+    ("auc", "told", "use"), [(0.99, "nearly", "single"), (0.84, "more often", "mean"), (0.5, "hardly", "not at")]
+)
+def test_what_a_judge_of_identity_is_good_for_follows_from_its_auc(auc, told, use):
+    grade = Verification(auc, 0.1, 0.8, 0.2, 0.5, 0.0, (3, 9))
+    line_up = domains.LineUp(4, grade, torch.ones(3), torch.zeros(9))
+    numbers = drawn.diversity_numbers(domains.Diversity(torch.ones(6), torch.ones(4)), line_up)
+    assert numbers["told"].startswith(told) and use in numbers["told_use"] and numbers["any_r"] == pytest.approx(0.5)

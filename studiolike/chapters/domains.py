@@ -40,8 +40,8 @@ STEPS = {
     ),
     "views": (
         "views blended, holes open",
-        "a *photo* is one view, a *film* two or three sides, each with an exposure of its own; a texel is the mean of the views "
-        "that saw it, and black (a *hole*) if none did",
+        "a *photo* is one view, cut to the face's oval, a *film* two or three, each with an exposure of its own; a texel is the "
+        "mean of the views that saw it, and black (a *hole*) if none did",
         "nobody sees all of a head from one place",
     ),
     "background": (
@@ -286,12 +286,17 @@ def light_numbers(lights: float, with_camera: float, people: float) -> dict[str,
 def diversity_numbers(apart: Diversity, line_up: LineUp) -> dict[str, float | str]:
     """Of `diversity` and `line_up`: distances of colourless faces, and how well one person is told from two."""
     auc = line_up.grade.auc
-    told = "nearly always" if auc > 0.97 else "more often than not, and far from always" if auc > 0.65 else "hardly"
+    told, use = "nearly always", "for single people too"
+    if auc <= 0.97:
+        told, use = "more often than not, and far from always", "as a mean over many people, not for a single one"
+    if auc <= 0.65:
+        told, use = "hardly", "not at all by this judge"
     return {
         "nearest_r": 1 - float(apart.nearest.median()) ** 2 / 2,
         "any_r": 1 - float(apart.any_two.median()) ** 2 / 2,
         "copies": "and so no two are copies" if apart.nearest.min() > 0.2 else "**and so some are close to copies**",
         "told": told,
+        "told_use": use,
         "any": float(apart.any_two.median()),
         "nearest": float(apart.nearest.median()),
         "closest": float(apart.nearest.min()),

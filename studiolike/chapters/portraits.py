@@ -34,7 +34,7 @@ REGION_COLOURS = {
 REGION_LABELS = {"scalp": (128, 26), "face": (78, 212), "ears": (39, 168), "neck": (30, 238)}  # texels of 256
 ITA_EDGES = (55, 41, 28, 10, -30)  # degrees (Del Bino and Bernerd 2013)
 ITA_NAMES = ("very light", "light", "intermediate", "tan", "brown", "dark")
-ITA_LABELS = ((1, 79), (26, 78.3), (26, 69.6), (26, 59), (26, 45), (26, 25))  # b*, L* of the classes' names
+ITA_LABELS = ((1, 79), (25, 77), (25, 68.8), (25, 58.5), (25, 45), (25, 25))  # b*, L* of the classes' names
 AGES = ("18–29", "30–44", "45–59", "60–80")
 
 
@@ -125,7 +125,7 @@ def skin_figure(measured: Tensor) -> Figure:
         right.plot(reach, 50 + reach * slope, color=figures.QUIET, linewidth=0.6)
     bounds = [f"> {ITA_EDGES[0]}°", *(f"> {edge}°" for edge in ITA_EDGES[1:]), f"≤ {ITA_EDGES[-1]}°"]
     for name, bound, (x, y) in zip(ITA_NAMES, bounds, ITA_LABELS, strict=True):
-        right.text(x, y, f"{name} {bound}".replace("-", "−"), fontsize=7.5, color=figures.QUIET)
+        right.text(x, y, f"{name} {bound}".replace("-", "−"), fontsize=7, color=figures.QUIET)
     right.set(xlabel="yellowness b*", ylabel="lightness L*", xlim=(0, 37), ylim=(15, 85), title="against the six ITA classes")
     right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=8)
     return fig
