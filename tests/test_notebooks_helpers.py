@@ -56,6 +56,8 @@ def test_source_shows_the_very_code_of_the_library(monkeypatch):
     notebook.source(notebook.glue)
     text = shown[0].data
     assert text.startswith("`studiolike.chapters.notebook.glue`") and "def glue(name: str" in text and text.endswith("```")
+    notebook.source(notebook.glue, "How a result gets a name")
+    assert shown[1].data.startswith('<details class="long-source"><summary>How a result gets a name</summary>\n\n' + text)
 
 
 def test_a_table_shows_its_head_its_rows_and_its_note(monkeypatch):

@@ -51,12 +51,19 @@ def tell(chapter: str, numbers: Mapping[str, float | int | str]) -> None:
         glue(f"{chapter}_{name}", value)
 
 
-def source(thing: Callable | type) -> None:
-    """Show the library's own code of a function or class, coloured, in the page. Never a second copy of it."""
+def source(thing: Callable | type, title: str = "") -> None:
+    """Show the library's own code of a function or class, coloured, in the page. Never a second copy of it.
+
+    Args:
+        title: one line that says what it is; with it the code waits behind a click.
+    """
     from IPython.display import Markdown, display
 
     code = textwrap.dedent(inspect.getsource(thing)).rstrip()
-    display(Markdown(f"`{thing.__module__}.{thing.__qualname__}`\n\n```python\n{code}\n```"))
+    shown = f"`{thing.__module__}.{thing.__qualname__}`\n\n```python\n{code}\n```"
+    if title:
+        shown = f'<details class="long-source"><summary>{title}</summary>\n\n{shown}\n\n</details>\n'
+    display(Markdown(shown))
 
 
 def table_of(head: Sequence[object], rows: Iterable[Sequence[object]], note: str = "") -> None:

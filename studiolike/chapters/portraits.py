@@ -34,7 +34,7 @@ REGION_COLOURS = {
 REGION_LABELS = {"scalp": (128, 26), "face": (78, 212), "ears": (39, 168), "neck": (30, 238)}  # texels of 256
 ITA_EDGES = (55, 41, 28, 10, -30)  # degrees (Del Bino and Bernerd 2013)
 ITA_NAMES = ("very light", "light", "intermediate", "tan", "brown", "dark")
-ITA_LABELS = ((2, 79), (20, 70.5), (20, 63), (24, 57), (24, 45), (24, 26))  # b*, L* of the classes' names in a figure
+ITA_LABELS = ((1, 79), (25, 77), (25, 68.8), (25, 58.5), (25, 45), (25, 25))  # b*, L* of the classes' names
 AGES = ("18–29", "30–44", "45–59", "60–80")
 
 
@@ -81,7 +81,7 @@ def registration_figure(result: Registration) -> Figure:
     for (name, shares), marker, dash in zip(result.explained.items(), figures.MARKERS, figures.DASHES, strict=False):
         right.errorbar(result.counts, shares.mean(0), shares.std(0), marker=marker, linestyle=dash, capsize=2, label=name)
     right.axhline(0, color=figures.QUIET, linewidth=0.6)
-    right.set(xscale="log", xlabel="number of training textures n", ylabel="explained of new\nfaces' structure (%)")
+    right.set(xscale="log", xlabel="number of training textures", ylabel="explained of new\nfaces' structure (%)")
     right.set(xticks=result.counts, xticklabels=[str(n) for n in result.counts])
     right.minorticks_off()
     right.legend()
@@ -116,17 +116,18 @@ def skin_figure(measured: Tensor) -> Figure:
     left.set_axis_on()
     left.set(xlabel="tone (0 = least melanin)", ylabel="blood fraction")
     left.grid(False)
-    right.plot(yellowness, lightness, color=figures.INK, linewidth=1.2, label="model, blood 0.012")
+    right.plot(yellowness, lightness, color=figures.INK, linewidth=1.2, label="model, blood fraction 0.012")
     dots = {"s": 16, "color": figures.COLOURS["studio"], "linewidths": 0, "alpha": 0.7}
-    right.scatter(measured[:, 2], measured[:, 0], label="studio textures", **dots)
+    right.scatter(measured[:, 2], measured[:, 0], label="one subject", **dots)
     reach = torch.tensor([0.0, 40.0])
     for edge in ITA_EDGES:
         slope = torch.tan(torch.deg2rad(torch.tensor(float(edge))))
         right.plot(reach, 50 + reach * slope, color=figures.QUIET, linewidth=0.6)
-    for name, (x, y) in zip(ITA_NAMES, ITA_LABELS, strict=True):
-        right.text(x, y, name, fontsize=8, color=figures.QUIET)
-    right.set(xlabel="yellowness b*", ylabel="lightness L*", xlim=(0, 32), ylim=(15, 85), title="against the six ITA classes")
-    right.legend(loc="lower left", fontsize=8)
+    bounds = [f"> {ITA_EDGES[0]}°", *(f"> {edge}°" for edge in ITA_EDGES[1:]), f"≤ {ITA_EDGES[-1]}°"]
+    for name, bound, (x, y) in zip(ITA_NAMES, bounds, ITA_LABELS, strict=True):
+        right.text(x, y, f"{name} {bound}".replace("-", "−"), fontsize=7, color=figures.QUIET)
+    right.set(xlabel="yellowness b*", ylabel="lightness L*", xlim=(0, 37), ylim=(15, 85), title="against the six ITA classes")
+    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=8)
     return fig
 
 
@@ -145,12 +146,14 @@ def composition(data: TextureSet, skin_class: Tensor) -> dict[str, tuple[Sequenc
 def skin_numbers(data: TextureSet, measured: Tensor, groups: dict[str, tuple[Sequence[str], Tensor]]) -> dict[str, float | str]:
     """What the text says of a set's people, by name; ``measured`` from `skin_colours`, ``groups`` from `composition`."""
     names, counts = groups["skin (ITA class)"]
+    found = int((counts > 0).sum())
     return {
-        "classes": int((counts > 0).sum()),
+        "classes": f"all {len(names)}" if found == len(names) else f"{found} of the {len(names)}",
         "lightest": float(measured[:, 0].max()),
         "darkest": float(measured[:, 0].min()),
         "smallest": names[int(counts.argmin())],
         "smallest_count": int(counts.min()),
+        "largest_count": int(counts.max()),
         "old": 100 * float((draw_traits(data.seeds).age >= (60 - 18) / 62).float().mean()),
         "subjects": len(data.studio),
         "captures": len(data),

@@ -20,7 +20,7 @@ from ..evaluation.masked import masked_blur, masked_mean
 from ..features.verification import Verification, pair_scores, verification
 from ..image import linear_to_srgb, luminance, resize, srgb_to_lab, srgb_to_linear
 from ..layout import face_mask
-from ..synth import PhoneCapture, TextureSet
+from ..synth import PhoneCapture, TextureSet, phone_capture, synthesise_subjects
 
 
 def fine_log(texture: Tensor, mask: Tensor, sigma: float, dark: float = 0.01) -> Tensor:
@@ -111,31 +111,43 @@ def registration(train: Tensor, held_out: Tensor, *, draws: int = 5, seed: int =
 # --- one cause at a time
 
 
+@torch.no_grad()
+def spread_lights(subject: Tensor, count: int = 12, among: int = 48) -> Tensor:
+    """Seeds ``(count,)`` of lights at even ranks of severity among ``among`` draws, on the head of one seed ``(1,)``."""
+    drawn = torch.arange(among) + 100
+    heads = synthesise_subjects(subject, 64)[torch.zeros(among, dtype=torch.long)]
+    order = phone_capture(heads, drawn).severity.argsort()
+    return drawn[order[torch.linspace(0, among - 1, count).round().long()]]
+
+
 def step_changes(frames: list[Tensor], mask: Tensor) -> Tensor:
-    """How much each step changes a texture: ``(steps, 2)``, broad and fine, root mean square in 8-bit levels.
+    """How much each step changes textures: ``(steps, 2)``, broad and fine, root mean square in 8-bit levels, mean of captures.
 
     Args:
-        frames: the texture ``(3, H, W)`` before the first step and after every step. mask: ``(1, 1, H, W)``.
+        frames: the textures ``(B, 3, H, W)`` before the first step and after every step. mask: ``(B, 1, H, W)``.
     """
     changes = []
     for before, after in zip(frames, frames[1:], strict=False):
-        change = (after - before)[None]
+        change = after - before
         broad = masked_blur(change, mask, 0.03 * mask.shape[-1])
-        changes.append([255 * float(masked_mean(part.square(), mask).sqrt()) for part in (broad, change - broad)])
+        changes.append([255 * float(masked_mean(part.square(), mask).sqrt().mean()) for part in (broad, change - broad)])
     return torch.tensor(changes)
 
 
-def light_against_people(captures: PhoneCapture, studio: Tensor) -> tuple[float, float]:
-    """Standard deviation of a texel, in 8-bit levels: of one person under several lights, and of many people in the studio.
+def light_against_people(lit: Tensor, captures: PhoneCapture, studio: Tensor) -> tuple[float, float, float]:
+    """Standard deviation of a texel, in 8-bit levels, over the texels that all captures share: of one person under several
+    lights before the camera, of the same captures after it, and of many people in the studio.
 
     Args:
-        captures: one subject's, ``(B, …)``. studio: textures ``(S, 3, h, w)`` of many people.
+        lit: albedo times light of one subject's ``captures``, exposed, sRGB ``(B, 3, H, W)``.
+        studio: textures ``(S, 3, h, w)`` of many people.
     """
-    shared = captures.visibility.gt(0.3).float() * face_mask(captures.texture.shape[-1])
-    one = torch.zeros(len(captures.texture), dtype=torch.long)
-    over_lights = variance_over_lights(captures.texture, one, shared)[0][0]
+    shared = captures.visibility.gt(0.3).float() * face_mask(lit.shape[-1])
+    one = torch.zeros(len(lit), dtype=torch.long)
+    over_lights, with_camera = (variance_over_lights(x, one, shared)[0][0] for x in (lit, captures.texture))
     over_people = masked_mean(studio.var(0, keepdim=True), resize(shared.amin(0, keepdim=True), studio.shape[-1]))[0]
-    return 255 * float(over_lights.sqrt()), 255 * float(over_people.sqrt())
+    lights, both, people = (255 * float(variance.sqrt()) for variance in (over_lights, with_camera, over_people))
+    return lights, both, people
 
 
 # --- what goes wrong, 1: shortcuts
@@ -145,6 +157,13 @@ def auc(scores: Tensor, label: Tensor) -> float:
     """Share of pairs (label 1, label 0) in which the first scores higher; ties count half."""
     difference = scores[label == 1][:, None] - scores[label == 0][None]
     return float(((difference > 0).float() + 0.5 * (difference == 0).float()).mean())
+
+
+def auc_error(value: float, first: int, second: int) -> float:
+    """Standard error of an AUC that was measured on two independent groups of these sizes (Hanley and McNeil 1982)."""
+    one, two = value / (2 - value), 2 * value**2 / (1 + value)
+    spread = value * (1 - value) + (first - 1) * (one - value**2) + (second - 1) * (two - value**2)
+    return (max(spread, 0) / (first * second)) ** 0.5
 
 
 def train_and_grade(features: Callable, train: tuple[Tensor, ...], held_out: tuple[Tensor, ...]) -> float:
@@ -224,14 +243,16 @@ class OneExponent:
     """The best y = x^γ between the domains. PSNRs in dB on people it was not fitted on.
 
     Attributes:
-        gamma: fitted. before, after: PSNR of doing nothing and of the exponent, in the encoding of the studio set.
-        decoded: PSNR of the exponent's result once both are sRGB. shown: those results ``(B, 3, H, W)``.
+        gamma: fitted. before, after: PSNR of doing nothing and of the exponent, in the encoding of the studio set: what a
+            loss sees. eye_before, eye_after: the same once both sides are sRGB: what an eye sees.
+        shown: the exponent's results in sRGB ``(B, 3, H, W)``.
     """
 
     gamma: float
     before: float
     after: float
-    decoded: float
+    eye_before: float
+    eye_after: float
     shown: Tensor
 
 
@@ -254,7 +275,7 @@ def one_exponent(data: TextureSet) -> dict[str, OneExponent]:
         gamma = float(gammas[torch.tensor([score(x**g, store(y), mask) for g in gammas]).argmax()])
         shown = tx**gamma if name == "shared" else linear_to_srgb(tx**gamma)
         before, after = score(tx, store(ty), tmask), score(tx**gamma, store(ty), tmask)
-        fits[name] = OneExponent(gamma, before, after, score(shown, ty, tmask), shown)
+        fits[name] = OneExponent(gamma, before, after, score(tx, ty, tmask), score(shown, ty, tmask), shown)
     return fits
 
 
@@ -267,13 +288,19 @@ class Leak:
 
     Attributes:
         asked: rows of captures. answers: by name, the row of the capture that it found most alike.
-        error: by name, mean RMS error of its studio texture, in 8-bit levels. found: share of right people with the leak.
+        error: by name, mean RMS error of its studio texture, in 8-bit levels; "mean" is the mean studio texture of all
+            others, one answer for everybody. hits: bool, where the leak gave the right person.
     """
 
     asked: Tensor
     answers: dict[str, Tensor]
     error: dict[str, float]
-    found: float
+    hits: Tensor
+
+    @property
+    def found(self) -> float:
+        """Share of right people with the leak."""
+        return float(self.hits.float().mean())
 
 
 def fingerprint(texture: Tensor, visibility: Tensor) -> Tensor:
@@ -292,11 +319,10 @@ def split_leak(data: TextureSet) -> Leak:
     own = data.subject[asked][:, None] == data.subject[memory][None]
     found = {"capture": memory[match.argmax(1)], "subject": memory[match.masked_fill(own, -2).argmax(1)]}
     truth = data.studio_batch(data.subject[asked])
-    error = {
-        name: 255 * float((data.studio_batch(data.subject[k]) - truth).square().mean((1, 2, 3)).sqrt().mean())
-        for name, k in found.items()
-    }
-    return Leak(asked, found, error, float((data.subject[found["capture"]] == data.subject[asked]).float().mean()))
+    said = {name: data.studio_batch(data.subject[k]) for name, k in found.items()}
+    said["mean"] = (truth.sum(0) - truth) / (len(truth) - 1)
+    error = {name: 255 * float((answer - truth).square().mean((1, 2, 3)).sqrt().mean()) for name, answer in said.items()}
+    return Leak(asked, found, error, data.subject[found["capture"]] == data.subject[asked])
 
 
 # --- how different are the people?
@@ -304,7 +330,7 @@ def split_leak(data: TextureSet) -> Leak:
 
 @dataclass(frozen=True)
 class Diversity:
-    """Distances between colourless faces: 0 for copies.
+    """Distances between colourless faces: 0 for copies, √2 where nothing is shared (√(2 − 2r) at a correlation r).
 
     Attributes:
         any_two: of all pairs. nearest: ``(S,)`` of every subject to the one most alike.
