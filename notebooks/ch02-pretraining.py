@@ -6,9 +6,9 @@
 # You will build StyleGAN2 up from its equations, train it for a moment, and then examine the trained network as a sceptic would.
 #
 # **What comes out.** At this sample size, samples of the released generator {glue:text}`ch02_told` textures of people that it never saw (KID {glue:text}`ch02_kid:.4f`; two halves of these people's own: {glue:text}`ch02_kid_floor:.4f`).
-# The hair of samples has {glue:text}`ch02_hair_variety` real hair. Are they copies? {glue:text}`ch02_copies` of {glue:text}`ch02_copies_of` look suspicious: {glue:text}`ch02_copy_verdict`.
+# Are they copies? {glue:text}`ch02_copies` of {glue:text}`ch02_copies_of` look suspicious: {glue:text}`ch02_copy_verdict`.
 # Reconstructions of such people reach {glue:text}`ch02_psnr_unseen:.1f` dB where they were observed, and have {glue:text}`ch02_rebuilt_grain`.
-# That looking through masks teaches whole faces: {glue:text}`ch02_whole_verdict` by mean faces; person by person, what is painted into holes is {glue:text}`ch02_truth_words`.
+# Does looking through masks teach whole faces? By mean faces: {glue:text}`ch02_whole_verdict`. Person by person, what is painted into holes is {glue:text}`ch02_truth_words`.
 #
 # **The cast.**
 #
@@ -38,7 +38,7 @@
 # Secondary summaries report 12,000 of them.
 # Resolution, configuration and augmentation are not known to us, so those are our choices.
 #
-# **What is ours.** Four things in this chapter are in nothing that we could read of the paper: the visibility map at the discriminator, because our textures have holes; its bands, because grain would escape it; and the encoder that learns along with a change of basis, because we train for hours on a processor and not for days on many.
+# **What is ours.** Four things in this chapter are in nothing that we could read of the paper: the visibility map at the discriminator, because our textures have holes; its bands, because grain would escape it; and the encoder that learns along, with its change of basis, because we train for hours on one processor.
 # What remains without them is a plain StyleGAN2.
 #
 # ### Predict before you run
@@ -343,7 +343,7 @@ notebook.tell("ch02", pretraining.live_words(log))
 # After {glue:text}`ch02_live` images the logits of real textures lie {glue:text}`ch02_live_gap:.1f` above those of generated ones: {glue:text}`ch02_live_words`.
 # The released network learnt from {glue:text}`ch02_card_history`; a texture is shown many times.
 # The last {glue:text}`ch02_card_images` showings took {glue:text}`ch02_card_minutes:.0f` minutes on {glue:text}`ch02_card_device`.
-# Those facts come from its card, which travels with the weights.
+# So says its card, which travels with the weights.
 # The losses of a GAN say little: they measure a contest, not quality.
 # From here on we look at the released network.
 #
@@ -400,26 +400,22 @@ _, truth, _ = lab.completed(data, held_out, device)
 errors = samples.hole_errors(redone, real, from_signed(truth).cpu(), seen, ever)
 first = decode(g_phone, codes_of(encoder, g_phone, real, seen, passes=1))
 nobody = decode(g_phone, g_phone.expand(g_phone.w_mean[None])).expand_as(real)
-psnr_known, psnr_unseen = psnr(rebuilt, all_texture, all_visibility), psnr(redone, real, seen)
+quality = psnr(rebuilt, all_texture, all_visibility), psnr(redone, real, seen)
 facts = {
     "psnr_first": psnr(first, real, seen).mean(),
     "psnr_mean": psnr(nobody, real, seen).mean(),
-    **pretraining.reconstruction_numbers(psnr_known, psnr_unseen, owners),
+    **pretraining.reconstruction_numbers(quality, owners),
     **pretraining.cloud_numbers(cloud, all_codes.mean(1), all_codes),
     **pretraining.whole_words(means),
     **pretraining.truth_words(errors, owners[1]),
-    **pretraining.hair_words(
-        samples.likeness(all_texture, all_visibility, "scalp"),
-        samples.likeness(painted, all_visibility, "scalp"),
-        [samples.likeness(x, all_visibility, "face")[0] for x in (all_texture, painted)],
-    ),
+    **pretraining.variety_words(all_texture, painted, all_visibility),
 }
 notebook.tell("ch02", facts)
 
 # %% [markdown]
 # **Where it was observed.** Reconstructions reach {glue:text}`ch02_psnr_known:.1f` dB for training captures and {glue:text}`ch02_psnr_unseen:.1f` dB for unseen people (after the first look {glue:text}`ch02_psnr_first:.1f` dB), {glue:text}`ch02_learned`.
 # The *mean code* $\bar w$, the same picture for everybody, reaches {glue:text}`ch02_psnr_mean:.1f` dB; what is above that the encoder has learned to see.
-# The clouds: over all directions together the random one is {glue:text}`ch02_wider:.1f` times as wide as the encoder's, in the two directions drawn {glue:text}`ch02_wider_shown:.1f` times; 1 would be a match.
+# The clouds: over all directions together the random one is {glue:text}`ch02_wider:.1f` times as wide as the encoder's, in the two directions drawn, which were chosen as its widest, {glue:text}`ch02_wider_shown:.1f` times; 1 would be a match.
 #
 # **Where it was not.** We look at texels that at least a tenth and fewer than half of the captures saw; there $\bar x$ and $\bar s$ lie {glue:text}`ch02_apart:.1f` levels apart (root mean square).
 # The mean reconstruction lies {glue:text}`ch02_rebuilt_seen:.1f` from $\bar x$ and {glue:text}`ch02_rebuilt_smeared:.1f` from $\bar s$ (95 % interval of the difference, by bootstrap over people: {glue:text}`ch02_rebuilt_gap`); the mean of random samples {glue:text}`ch02_to_seen:.1f` and {glue:text}`ch02_to_smeared:.1f` ({glue:text}`ch02_to_gap`).
@@ -430,6 +426,7 @@ notebook.tell("ch02", facts)
 # In texels that this capture did not see but others did, reconstructions of held-out people lie {glue:text}`ch02_truth_rebuilt:.1f` levels from it and smears {glue:text}`ch02_truth_smeared:.1f` (95 % interval of the difference: {glue:text}`ch02_truth_gap`): person by person, what is painted is {glue:text}`ch02_truth_words`.
 #
 # **Variety.** The broad forms of hair of two captures correlate by {glue:text}`ch02_hair_real:.2f` on average (95 % interval {glue:text}`ch02_hair_real_range`), those of two samples by {glue:text}`ch02_hair_drawn:.2f` ({glue:text}`ch02_hair_drawn_range`), so the hair of samples is {glue:text}`ch02_hair`; on the face it is {glue:text}`ch02_faces_real:.2f` and {glue:text}`ch02_faces_drawn:.2f`.
+# A correlation compares place by place, and does not see a *kind* of hair that returns a little shifted: count the kinds among the samples above, and among the captures.
 #
 # Two more limits should be said aloud.
 # Where *no* capture ever saw a texel, the discriminator has no opinion, and what the generator paints there is an accident of its architecture.
@@ -691,7 +688,7 @@ notebook.tell("ch02", pretraining.grain_numbers(*grainy.values(), loud))
 #
 # | statement | whose | measured here | verdict |
 # | --- | --- | --- | --- |
-# | A StyleGAN2 learns the distribution of phone textures | the authors state it | KID {glue:text}`ch02_kid:.4f`, floor {glue:text}`ch02_kid_floor:.4f` | at this sample size samples {glue:text}`ch02_told` held-out textures; their hair is {glue:text}`ch02_hair` |
+# | A StyleGAN2 learns the distribution of phone textures | the authors state it | KID {glue:text}`ch02_kid:.4f`, floor {glue:text}`ch02_kid_floor:.4f` | at this sample size samples {glue:text}`ch02_told` held-out textures |
 # | It was trained on 12,000 textures | reported by summaries | not needed here | not testable: their data are private |
 # | Coarse layers hold identity | the authors state it | rows up to 8² move it by {glue:text}`ch02_identity_coarse:.2f`, the others by {glue:text}`ch02_identity_fine:.2f` of a full replacement | held mostly by {glue:text}`ch02_whose`; see chapter 4 for the test that counts |
 # | An encoder may learn along | our choice, for little compute | {glue:text}`ch02_psnr_unseen:.1f` dB on unseen people, mean code {glue:text}`ch02_psnr_mean:.1f` | used from here on |

@@ -89,11 +89,11 @@ def test_swapping_rows_moves_less_than_swapping_all(made, data):
     swaps = lab.swapped_rows(made[0], many, IdentityNet.named("identity_eval", resolution=64))
     blocks = list(made[0].blocks)
     assert [list(rows) for rows in swaps.rows.values()][:4] == [[0], [1, 2], [3, 4], [5, 6, 7]]  # each row in one block
-    assert list(swaps.rows)[4:] == ["rows 1 to 3", "rows 4 to 8", "rows 1 to 4", "rows 5 to 8"]
+    assert list(swaps.rows)[4:] == ["rows 1–3", "rows 4–8", "rows 1–4", "rows 5–8"]
     assert all(len(values) == len(blocks) + 4 and all(v > 0 for v in values) for values in swaps.moved.values())
     numbers = drawn.rows_numbers(swaps, blocks)
     assert numbers["light_early"] == max(swaps.moved["broad light"][:2]) and numbers["cut"] == 3 and numbers["rows"] == 8
-    to_coarse, to_fine = (swaps.of(name, "identity")[1] for name in ("rows 1 to 3", "rows 4 to 8"))
+    to_coarse, to_fine = (swaps.of(name, "identity")[1] for name in ("rows 1–3", "rows 4–8"))
     assert numbers["identity_to_fine"] == 100 * to_fine and 0 <= to_coarse <= 1
     assert drawn.rows_figure(swaps, len(blocks)).axes
 
@@ -189,9 +189,8 @@ def test_pictures_that_share_their_hair_are_alike_there():
     shared = different[:1].expand(8, -1, -1, -1) + 0.05 * torch.rand(8, 3, 32, 32, generator=rng)
     few, many = (samples.likeness(x, seen, "scalp") for x in (different, shared))
     assert many[0] > 0.9 > 0.3 > few[0] and many[1] <= many[0] <= many[2]
-    words = drawn.hair_words(few, many, (0.0, 0.0))
-    assert words["hair_variety"] == "less variety than"
-    assert drawn.hair_words(few, few, (0.0, 0.0))["hair_variety"] == "about the variety of"
+    assert drawn.hair_words(few, many, (0.0, 0.0))["hair"] == "more alike than captures"
+    assert drawn.hair_words(few, few, (0.0, 0.0))["hair"] == "about as alike as captures"
 
 
 def smeared_set(paints):
@@ -209,6 +208,7 @@ def test_a_mean_over_what_was_seen_is_not_one_over_smears():
     means = smeared_set((0.55, 0.55))
     assert means.apart("seen", "seen") == 0 < means.apart("seen", "smeared")
     told = drawn.whole_words(means)
+    assert told["whole"] == "both means are nearer to what was seen"
     assert told["whole_verdict"] == "supported" and told["rebuilt_seen"] < told["rebuilt_smeared"]
     assert drawn.whole_words(smeared_set((0.14, 0.14)))["whole_verdict"] == "contradicted"
     assert drawn.whole_words(smeared_set((0.55, 0.14)))["whole_verdict"] == "cannot tell"
@@ -221,9 +221,9 @@ def test_texels_that_hardly_any_capture_saw_do_not_decide():
 
 
 def test_verdicts_follow_their_numbers():
-    told = drawn.reconstruction_numbers(torch.full((6,), 25.0), torch.full((6,), 24.0), (range(6), range(6)))
+    told = drawn.reconstruction_numbers((torch.full((6,), 25.0), torch.full((6,), 24.0)), (range(6), range(6)))
     assert "learned by heart" in told["learned"] and told["psnr_known"] == 25
-    told = drawn.reconstruction_numbers(torch.full((6,), 24.0), torch.full((6,), 25.0), (range(6), range(6)))
+    told = drawn.reconstruction_numbers((torch.full((6,), 24.0), torch.full((6,), 25.0)), (range(6), range(6)))
     assert "no worse" in told["learned"]
     truth = {"rebuilt": torch.tensor([1.0, 2.0, torch.nan]), "smeared": torch.tensor([4.0, 5.0, torch.nan])}
     assert drawn.truth_words(truth, torch.arange(3).numpy())["truth_words"].startswith("nearer")

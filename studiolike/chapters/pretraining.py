@@ -97,8 +97,8 @@ def training_figure(log: dict[str, Sequence[float]], warm_up: int, images: int) 
         for (key, label), dash, marker in zip(curves.items(), figures.DASHES, figures.MARKERS, strict=False):
             ax.plot(log["images"], log[key], linestyle=dash, marker=marker, label=label)
         ax.axvline(warm_up, color=figures.QUIET, linewidth=0.8)
-        ax.set(xlabel="images seen", title=title, xlim=(0, images))
-        ax.legend()
+        ax.set(xlabel="images seen", ylabel=title, xlim=(0, images))
+        legend_above(ax)
     return fig
 
 
@@ -108,7 +108,7 @@ def clouds_figure(cloud: Tensor, codes: dict[str, Tensor]) -> Figure:
     fig, (ax,) = figures.plot(3.0)
     for k, (name, points) in enumerate({"mapping network": cloud, **codes}.items()):
         flat = ((points - cloud.mean(0)) @ axes).cpu()
-        look = {"s": 10, "marker": figures.MARKERS[k], "color": (SAMPLES, TRAINING, HELD_OUT)[k], "alpha": 0.7}
+        look = {"s": 10, "marker": figures.MARKERS[k], "color": (SAMPLES, TRAINING, HELD_OUT)[k], "alpha": 0.8 if k else 0.3}
         ax.scatter(flat[:, 0], flat[:, 1], label=name, **look)
     ax.set(xlabel="first principal axis of the mapping network's w", ylabel="second")
     legend_above(ax)
@@ -139,9 +139,9 @@ def verdict_of(low: float, high: float, words: tuple[str, str, str]) -> str:
     return words[0] if high < 0 else words[1] if low > 0 else words[2]
 
 
-def reconstruction_numbers(known: Tensor, unseen: Tensor, owners: tuple[np.ndarray, np.ndarray]) -> dict[str, float | str]:
+def reconstruction_numbers(quality: tuple[Tensor, Tensor], owners: tuple[np.ndarray, np.ndarray]) -> dict[str, float | str]:
     """PSNRs of training captures and of unseen people, their difference with an interval over people, and what it says."""
-    a, b = (clustered_mean(x.numpy(), owner) for x, owner in zip((known, unseen), owners, strict=True))
+    a, b = (clustered_mean(x.numpy(), owner) for x, owner in zip(quality, owners, strict=True))
     gap, half = a.mean - b.mean, math.hypot((a.high - a.low) / 2, (b.high - b.low) / 2)
     words = ("unseen people do no worse", "this is what the encoder has learned by heart", "no sign of learning by heart")
     return {
@@ -155,12 +155,14 @@ def reconstruction_numbers(known: Tensor, unseen: Tensor, owners: tuple[np.ndarr
 def whole_words(means: MeanFaces) -> dict[str, str | float]:
     """What `mean_faces` says: is what the network paints on average nearer to what was seen, or to smears?"""
     names = {"rebuilt": "the mean reconstruction", "painted": "the mean sample"}
-    told = ("nearer to what was seen", "nearer to the smears", "about as near to the one as to the other")
+    told = ("nearer to what was seen", "nearer to the smears", "not surely nearer to either")
     found = {name: verdict_of(*means.gaps[name], told) for name in names}
     right = sum(words == told[0] for words in found.values())
     wrong = sum(words == told[1] for words in found.values())
     return {
-        "whole": " and ".join(f"{names[name]} is {words}" for name, words in found.items()),
+        "whole": f"both means are {found['rebuilt']}"
+        if len(set(found.values())) == 1
+        else " and ".join(f"{names[name]} is {words}" for name, words in found.items()),
         "whole_verdict": "supported"
         if right == 2
         else "contradicted"
@@ -205,10 +207,13 @@ def hair_words(real: tuple[float, float, float], drawn: tuple[float, float, floa
         "faces_real": faces[0],
         "faces_drawn": faces[1],
         "hair": verdict_of(drawn[1] - real[2], drawn[2] - real[1], told),
-        "hair_variety": verdict_of(
-            drawn[1] - real[2], drawn[2] - real[1], ("more variety than", "less variety than", "about the variety of")
-        ),
     }
+
+
+def variety_words(texture: Tensor, painted: Tensor, visibility: Tensor) -> dict[str, Any]:
+    """`hair_words` of captures and of as many samples, both seen through the captures' maps."""
+    hair, faces = ([samples.likeness(x, visibility, region) for x in (texture, painted)] for region in ("scalp", "face"))
+    return hair_words(*hair, [mean for mean, _, _ in faces])
 
 
 def rows_figure(swaps: Swaps, blocks: int) -> Figure:

@@ -184,7 +184,7 @@ def groups_of_rows(g_phone: Generator) -> dict[str, range]:
         last = rows.stop if rows.stop == end else rows.stop - 1  # a toRGB row belongs to the next block's convolution
         groups[f"{name}²"] = range(rows.start, last)
     halves = (range(cut), range(cut, end), range(cut + 1), range(cut + 1, end))
-    return groups | {f"rows {half.start + 1} to {half.stop}": half for half in halves}
+    return groups | {f"rows {half.start + 1}–{half.stop}": half for half in halves}
 
 
 @torch.no_grad()
