@@ -15,7 +15,7 @@
 # - A *capture* is one phone texture $x$ (a head's colour, unrolled onto a square) with its *visibility map* $v$, which is 0 in the *holes* that no camera saw.
 # - The *generator* $G$ makes a texture from a *code*; the *discriminator* $D$ looks at a texture through a map and gives it a mark; the *encoder* $E$ looks at a capture and answers with a code. What $G$ makes of random codes are *samples*, what it makes of $E$'s codes *reconstructions*.
 # - *Released* networks come with the package, trained beforehand; the *live* one is trained on this page, for {glue:text}`ch02_live` images.
-# - *Training captures* are {glue:text}`ch02_captures` of those that the released networks learned from. All numbers about quality are over {glue:text}`ch02_held_out` *held-out* captures, of people (split "val") that no network learned from. All heads are synthetic, a declared stand-in: what you see shows that the method works where the truth is known, and no more.
+# - *Training captures* are {glue:text}`ch02_captures` of those that the released networks learned from. Unless it says otherwise, numbers about quality are over {glue:text}`ch02_held_out` *held-out* captures, of people (split "val") that no network learned from. All heads are synthetic, a declared stand-in: what you see shows that the method works where the truth is known, and no more.
 #
 # <!-- run box -->
 
