@@ -76,5 +76,5 @@ def test_networks_that_were_not_trained_from_noise_are_named_in_contributing():
 def test_a_network_s_history_has_every_leg_in_order():
     first = {"images": 3, "data": "old heads", "started_from": None}
     last = {"images": 2, "data": "heads", "settings": {"pretrain": {"warm_up": 0}}, "started_from": first}
-    assert history(last) == "3 images of old heads; and then from 2 images of heads (the game alone)"
-    assert history({"images": 2, "data": "heads"}) == "2 images of heads"
+    assert history(last) == "3 showings (old heads), and then from 2 showings (heads), in the game alone"
+    assert history({"images": 2, "data": "heads"}) == "2 showings (heads)"

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import Profile
+from ..evaluation.masked import masked_blur
 from ..image import luminance, resize, to_signed
 from ..layout import region_mask
 from ..stylegan2 import Discriminator, Generator, discriminator, generator, losses, ops
@@ -23,6 +24,8 @@ from ..stylegan2.rebase import Frame, centre, fit_mapping, rebase_generator
 from ..synth import TextureSet
 from .domains import auc
 from .painting import decode, place, sample
+
+LIGHT, DARK = 3 / 128, 0.02  # of `completed`: width of the blur as a share of the side; added before logarithms
 
 # --- a picture is a sum over resolutions
 
@@ -152,15 +155,47 @@ def betrayal(d_phone: Discriminator, texture: Tensor, visibility: Tensor) -> tup
 # --- which rows hold what
 
 
+@dataclass(frozen=True)
+class Swaps:
+    """What moves when rows of a code are replaced by another person's.
+
+    Attributes:
+        rows: by name, which rows were replaced. moved: by what was looked at, for each of them, how far it moves as a share
+            of what replacing *all* rows does; a median over pairs. These are lengths, so several need not add up to 1.
+        nearer: likewise, in what share of pairs the result is nearer to the giver of these rows than to the other person.
+    """
+
+    rows: dict[str, range]
+    moved: dict[str, list[float]]
+    nearer: dict[str, list[float]]
+
+    def of(self, name: str, what: str) -> tuple[float, float]:
+        """``moved`` and ``nearer`` of one group of rows."""
+        place = list(self.rows).index(name)
+        return self.moved[what][place], self.nearer[what][place]
+
+
+def groups_of_rows(g_phone: Generator) -> dict[str, range]:
+    """Rows of each block's convolutions, then those up to the last convolution at 8², those up to its toRGB, and the rest."""
+    end, cut = g_phone.num_ws, g_phone.rows(8).stop - 1
+    groups = {}
+    for name in g_phone.blocks:
+        rows = g_phone.rows(int(name))
+        last = rows.stop if rows.stop == end else rows.stop - 1  # a toRGB row belongs to the next block's convolution
+        groups[f"{name}²"] = range(rows.start, last)
+    halves = (range(cut), range(cut, end), range(cut + 1), range(cut + 1, end))
+    return groups | {f"rows {half.start + 1}–{half.stop}": half for half in halves}
+
+
 @torch.no_grad()
-def swapped_blocks(g_phone: Generator, codes: Tensor, judge: nn.Module) -> dict[str, list[float]]:
-    """Replace the rows of one block by another person's: how far three things move, as a share of replacing all rows.
+def swapped_rows(g_phone: Generator, codes: Tensor, judge: nn.Module) -> Swaps:
+    """Replace each of `groups_of_rows` by another person's.
 
     Args:
         codes: ``(B, L, D)`` of different people; the first half are paired with the last half.
         judge: an identity network that no loss uses.
     Returns:
-        By name, one median per block: the identity embedding, light and colour averaged down to 8², the detail above it.
+        How far three things move: the identity embedding, luminance averaged down to 8², and its detail above that.
     """
     size, half = g_phone.config.resolution, min(len(codes) // 2, 32)
     face = region_mask("face", size)[None]
@@ -171,21 +206,22 @@ def swapped_blocks(g_phone: Generator, codes: Tensor, judge: nn.Module) -> dict[
         broad = resize(light, 8)
         detail = light - F.interpolate(broad, size, mode="bilinear")
         identity = judge.embed(image.to(place(judge))).cpu()
-        return {"identity": identity, "broad light and colour": broad.flatten(1), "fine detail": detail.flatten(1)}
+        return {"identity": identity, "broad light": broad.flatten(1), "detail above 8²": detail.flatten(1)}
 
     mine, other = codes[:half], codes[-half:]
     before, after = describe(mine), describe(other)
-    shares: dict[str, list[float]] = {name: [] for name in before}
-    for name in g_phone.blocks:
-        rows = list(g_phone.rows(int(name)))
-        rows = rows if int(name) == size else rows[:-1]  # a toRGB row belongs to the next block's convolution
+    groups = groups_of_rows(g_phone)
+    moved: dict[str, list[float]] = {name: [] for name in before}
+    nearer: dict[str, list[float]] = {name: [] for name in before}
+    for rows in groups.values():
         swapped = mine.clone()
-        swapped[:, rows] = other[:, rows]
+        swapped[:, list(rows)] = other[:, list(rows)]
         now = describe(swapped)
-        for key, values in shares.items():
-            moved = (now[key] - before[key]).norm(dim=1) / (after[key] - before[key]).norm(dim=1).clamp_min(1e-6)
-            values.append(float(moved.median()))
-    return shares
+        for key in moved:
+            went, left = (now[key] - before[key]).norm(dim=1), (after[key] - now[key]).norm(dim=1)
+            moved[key].append(float((went / (after[key] - before[key]).norm(dim=1).clamp_min(1e-6)).median()))
+            nearer[key].append(float((left < went).float().mean()))
+    return Swaps(groups, moved, nearer)
 
 
 # --- what goes wrong: a discriminator that sees the holes, and one that is blind to grain
@@ -210,17 +246,31 @@ class Contest:
 
     @property
     def in_holes(self) -> float:
-        """Share of the squared gradient in texels that nobody saw."""
+        """Share of the squared gradient in texels that the capture did not see."""
         return float((self.gradient * (self.visibility == 0)).sum() / self.gradient.sum().clamp_min(1e-20))
+
+    @property
+    def steps(self) -> tuple[float, float]:
+        """Mean step across the rim of the holes, in levels, in the real pictures and in the others: a seam shows in it."""
+        seen = self.visibility > 0
+        rim = (seen[..., 1:] != seen[..., :-1]).float()
+
+        def step(x: Tensor) -> float:
+            return 127.5 * float(((x[..., 1:] - x[..., :-1]).abs().mean(1, keepdim=True) * rim).sum() / rim.sum().clamp_min(1))
+
+        return step(self.real), step(self.fake)
 
 
 def completed(data: TextureSet, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Captures, the same captures with every hole filled by the person's true skin in the capture's mean colour, and their
-    visibility; both signed."""
+    """Captures, the same captures with every hole filled by the person's true skin, and their visibility; both signed.
+
+    The skin is lit by the light beside the hole: a blur, over observed texels, of what the capture is brighter than the skin.
+    Far from all of them it is lit by the capture's mean light.
+    """
     texture, visibility = data.phone_batch(rows, device)
-    studio, seen = data.studio_batch(data.subject[rows], device), (visibility > 0).float()
-    gain = (texture * seen).sum((2, 3), keepdim=True) / (studio * seen).sum((2, 3), keepdim=True).clamp_min(1e-6)
-    filled = torch.where(visibility > 0, texture, (studio * gain).clamp(0, 1))
+    skin = torch.log(data.studio_batch(data.subject[rows], device) + DARK)
+    light = masked_blur(torch.log(texture + DARK) - skin, visibility, LIGHT * data.resolution)
+    filled = torch.where(visibility > 0, texture, (torch.exp(skin + light) - DARK).clamp(0, 1))
     return to_signed(texture), to_signed(filled), visibility
 
 
@@ -232,7 +282,7 @@ def without_grain(data: TextureSet, rows: Tensor, device: torch.device) -> tuple
 
 
 def hole_contest(data: TextureSet, settings: Profile, device: torch.device, *, masked: bool) -> Contest:
-    """Real captures against perfectly completed ones, for a discriminator that sees plain pictures or (v ⊙ x, v)."""
+    """Real captures against completed ones, for a discriminator that sees plain pictures or (v ⊙ x, v)."""
     judge = _small(data.resolution, 512, 32, 4 if masked else 3).to(device)
     return _contest(judge, completed, data, settings, device, settings.contest_images, settings.pretrain.lr, masked)
 
