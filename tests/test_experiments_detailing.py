@@ -44,10 +44,11 @@ def test_a_correlation_of_a_field_with_itself_is_one_where_it_counts(scene):
     assert torch.allclose(detailing.correlation(field, field + 9 * (1 - half), half), torch.ones(2), atol=1e-3)
 
 
-def test_a_texture_that_lies_a_texel_aside_is_like_the_truth_after_a_blur_and_found_where_it_lies(lab):
+def test_a_texture_that_lies_a_texel_aside_is_like_the_truth_after_a_blur_and_found_where_it_lies(lab, monkeypatch):
+    monkeypatch.setattr(lab, "truth", torch.rand(len(lab.truth), 3, 256, 256, generator=torch.Generator().manual_seed(0)))
     mask, moved = lab.trust * lab.counts, lab.truth.roll((1, -2), (2, 3))
     apart = detailing.likeness(moved, lab.truth, mask, 0).mean()
-    assert apart + 0.1 < detailing.likeness(moved, lab.truth, mask).mean()
+    assert apart + 0.05 < detailing.likeness(moved, lab.truth, mask, 3 / 256).mean()
     here, best, far = lab.aside(moved)
     assert torch.allclose(here.mean(), apart, atol=1e-5) and (best > 0.99).all() and torch.allclose(far, torch.tensor(5.0).sqrt())
     told = drawn.registered(lab)

@@ -19,8 +19,7 @@ from ..experiments import record
 from ..experiments.detailing import EARNS, METRICS, DetailLaboratory, HandLit, error_of, in_holes, judged, mean_in
 from ..image import blur, resize
 from ..pipeline import StudioPipeline
-from . import figures
-from .notebook import table_of
+from . import figures, notebook
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,12 +36,12 @@ OUTLINE = {"colors": figures.COLOURS["phone"], "linewidths": 0.45, "levels": [0.
 def worth(found: Mapping[str, Mapping[str, np.ndarray]], judged: Mapping[tuple[str, str], Verdict]) -> None:
     """Two tables: the means of every result, and the verdicts on the guided detailer against each of its rivals."""
     head = [f"{metric} {'↑' if up else '↓'}" for metric, (up, _) in METRICS.items()]
-    table_of(
+    notebook.table_of(
         ["result", *head],
         [[name, *(f"{np.nanmean(s[m]):.{d}f}" for m, (_, d) in METRICS.items())] for name, s in found.items()],
     )
     rivals = dict.fromkeys(rival for rival, _ in judged)
-    table_of(
+    notebook.table_of(
         ["guided − rival", *METRICS],
         [[rival, *(_cell(judged[rival, m]) for m in METRICS)] for rival in rivals],
         "The mean difference, and in brackets its 95 % interval over the people.",
@@ -153,7 +152,7 @@ def samples(lab: DetailLaboratory, seeds: int = 3) -> dict[str, float | str | in
     rows = [[*drawn[name], spread[name] / brightest] for name in drawn]
     fig = figures.texture_grid(rows, list(drawn), [*(f"seed {s}" for s in range(seeds)), "spread"])
     for ax in fig.axes[seeds :: seeds + 1]:
-        ax.contour(lab.visibility[k, 0].cpu(), **OUTLINE)
+        ax.contour(lab.visibility[k, 0].numpy(), **OUTLINE)
     figures.show(
         fig,
         f"Three samples each, in {steps} steps, with the phone (guided) and without (unguided), for the capture with the largest "
@@ -161,7 +160,7 @@ def samples(lab: DetailLaboratory, seeds: int = 3) -> dict[str, float | str | in
         "line is the rim of what the phone saw. Compare the rows of the last column within it, and each with what is outside.",
     )
     where = {"observed": lab.trust[k] * lab.head, "holes": lab.hidden[k]}
-    table_of(
+    notebook.table_of(
         ["mean spread, of values from 0 to 1", *where],
         [[name, *(f"{mean_in(s, w):.4f}" for w in where.values())] for name, s in spread.items()],
     )
@@ -198,7 +197,7 @@ def borrowed(lab: DetailLaboratory) -> dict[str, float | str]:
     )
     found = in_holes(lab, {"fusion": lab.fused, "+ borrowed": lent})
     lines = [[name, *(f"{np.nanmean(values):.3g}" for values in row.values())] for name, row in found.items()]
-    table_of(["in the holes", "PSNR, dB ↑", "perceptual ↓"], lines, "PSNR after a gain fit.")
+    notebook.table_of(["in the holes", "PSNR, dB ↑", "perceptual ↓"], lines, "PSNR after a gain fit.")
     words = judged(found, "+ borrowed", lab.people)
     return {f"lent_{metric.lower()}": words["fusion", metric].word for metric in ("PSNR", "perceptual")} | {
         "exemplars": len(exemplars)
@@ -219,7 +218,7 @@ def steps_figure(found: Mapping[int, tuple[float, float]]) -> Figure:
 
 def colour_passed(found: Mapping[str, list[float]]) -> dict[str, float]:
     """What of a change of exposure or white balance arrives in the results, as a table and in per cent at most."""
-    table_of(
+    notebook.table_of(
         ["what is done to the phone texture", "its mean change", "of the fusion", "of the result"],
         [[name, *(f"{v:.4f}" for v in values)] for name, values in found.items()],
     )
@@ -254,7 +253,9 @@ def leaks(lab: DetailLaboratory, scene: HandLit) -> dict[str, float | str]:
         [name, *("–" if math.isnan(x) else f"{x:.4f}" for x in pair), "–" if math.isnan(pair[1]) else f"{pair[1] / pair[0]:.2f}"]
         for name, pair in error.items()
     ]
-    table_of(["where", "error of fusion ↓", "with the detailer ↓", "ratio"], lines, "Mean absolute error of sRGB values, 0 to 1.")
+    notebook.table_of(
+        ["where", "error of fusion ↓", "with the detailer ↓", "ratio"], lines, "Mean absolute error of sRGB values, 0 to 1."
+    )
     ratios = {name: pair[1] / pair[0] for name, pair in error.items() if not math.isnan(pair[1])}
     change = drawn["smooth light"] - fused["smooth light"]
     maps = [x.abs().mean(1)[scene.face[:, 0] > 0] for x in (off["smooth light"], flat)]
@@ -305,7 +306,7 @@ def _leaks_figure(
     outlines = {n: mask for n, mask in enumerate([None, scene.edges[k, 0], lab.rims[hole, 0]]) if mask is not None}
     for n, mask in outlines.items():
         for column in (2, 4):
-            fig.axes[5 * n + column].contour(mask.cpu(), **OUTLINE)
+            fig.axes[5 * n + column].contour(mask.numpy(), **OUTLINE)
     figures.show(
         fig,
         "What leaks when the coarse texture is ideal. One head under a smooth and a hard light, and a capture with holes: the "
