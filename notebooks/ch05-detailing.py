@@ -18,7 +18,7 @@
 # **What comes out**, on {glue:text}`ch05_people` people:
 #
 # - The log gradients of a phone texture agree with the skin's own at a correlation of {glue:text}`ch05_log_smooth:.2f` in smooth light, and of {glue:text}`ch05_log_hard:.2f` in hard light, whose shadows' edges stay in.
-# - The perceptual distance to the truth is {glue:text}`ch05_mean_g_studio:.3f` for the coarse texture, {glue:text}`ch05_mean_fusion:.3f` after fusion and {glue:text}`ch05_mean_guided:.3f` after the diffusion model. Of its last step these people tell: *{glue:text}`ch05_last_step`*; {glue:text}`ch05_ledger_people` people with {glue:text}`ch05_ledger_seeds` captures each: *{glue:text}`ch05_ledger_step`*.
+# - The perceptual distance to the truth is {glue:text}`ch05_mean_g_studio:.3f` for the coarse texture, {glue:text}`ch05_mean_fusion:.3f` after fusion and {glue:text}`ch05_mean_guided:.3f` after the diffusion model. Is the last step better? On these people *{glue:text}`ch05_last_step`*; on {glue:text}`ch05_ledger_people` with {glue:text}`ch05_ledger_seeds` captures each *{glue:text}`ch05_ledger_step`*.
 # - Where the coarse texture is right already, the diffusion model leaves up to {glue:text}`ch05_spoilt_most:.1f` times the error of fusion.
 # - How light the skin is, a phone texture gets wrong by {glue:text}`ch05_tone_phone:.2f` log units, and a small network by {glue:text}`ch05_tone_tone:.2f`.
 #
@@ -27,10 +27,9 @@
 # ## What you will learn
 #
 # - Why the *logarithm's* gradient of a phone texture is nearly free of its light, and when it is not.
-# - To put the phone's detail on the generator's light without any network, and to see what leaks.
+# - To put the phone's detail on the generator's light without any network (*fusion*), and to see what leaks.
 # - Which one number of a face a camera hides, and where it can be read all the same.
-# - What the detailer sees, and what it predicts: what is still wrong with results of the chain.
-# - To ask of a network whether it earns its place: against the formula alone (*fusion*), and against itself without the phone.
+# - What the detailer sees and predicts, and how to ask whether it earns its place.
 #
 # **You need**: {ref}`ch04`, and the idea of a diffusion model {cite}`ho2020ddpm`.
 # A *texture* is the skin of a head, unrolled onto a square, the *layout*, whose picture elements are *texels*; a *capture* is what a phone saw of it, with *holes* where it saw nothing; the rest is *observed*.
@@ -191,8 +190,8 @@ figures.show(
 # $$ (eq-ch05-meter)
 #
 # with a share $s$ of the true level let through ({glue:text}`ch05_tone_through:.2f`, as the training below learnt it), and an error $e$ of that one picture: a meter that is off, a face half in the shade.
-# Log gradients do not tell the level either, for a factor is just what they are blind to, and the encoder's code, trained to describe the phone texture, need not.
-# Yet it is in the picture: the white of the eyes, lips and brows keep their relation to the skin beside them.
+# Log gradients are blind to a factor, and the encoder's code describes the phone texture.
+# Yet the level is in the picture: the white of the eyes, lips and brows keep their relation to the skin beside them.
 #
 # So a network with {glue:text}`ch05_tone_numbers:,` parameters, the *tone network*, reads the level that the skin would have in the studio, and one factor brings G_studio's texture to that level.
 # It is ours; the paper has nothing of the kind.
@@ -200,7 +199,7 @@ figures.show(
 #
 # - captures of these people, with the level of their studio textures as the answer;
 # - their studio textures under random light, as a camera that meters at random would show them, with the same answer;
-# - captures of everybody else, whose true level nobody knows. The answer is $a + s\,\ell$, compared with the level of the same person's *other* captures. Their $e$ cannot be foreseen from the capture at hand, so the network learns to leave it out {cite}`lehtinen2018noise2noise`.
+# - captures of everybody else, whose true level nobody knows. So the network's $\ell$, as $a + s\,\ell$, is compared with the level of the same person's *other* captures. Their $e$ cannot be foreseen from the capture at hand, so the network learns to leave it out {cite}`lehtinen2018noise2noise`.
 
 # %% tags=["hide-input"]
 fig, told = shown.tones(lab)
@@ -216,16 +215,14 @@ figures.show(
 
 # %% [markdown]
 # The phone texture's level is wrong by {glue:text}`ch05_tone_phone:.2f` log units, G_studio's by {glue:text}`ch05_tone_g_studio:.2f`, and the one that the network reads by {glue:text}`ch05_tone_tone:.2f`.
-# The coloured dots of the first panel are too few for a slope; over all {glue:text}`ch05_metered` captures it is {glue:text}`ch05_metered_slope:+.2f`, where no metering would give 1.
+# The coloured dots of the first panel have a slope of {glue:text}`ch05_tone_slope:+.2f`, all {glue:text}`ch05_metered` captures one of {glue:text}`ch05_metered_slope:+.2f`; without metering it would be 1. What the few have beyond the many is chance: who met which light.
 # The dots spread because of $e$: captures of one person differ by {glue:text}`ch05_metered_within:.2f` log units (standard deviation), the true levels of all people by {glue:text}`ch05_metered_across:.2f`.
 # So the level of a capture {glue:text}`ch05_metered_word` the skin's: it explains {glue:text}`ch05_metered_share:.0f` % of its variance.
 #
-# Hair is treated likewise, with no network: where a capture shows hair and G_studio skin, or the reverse, the capture is right, and hair that nobody saw takes the colour of the hair that was seen (`studiolike/tone/hair.py`).
+# Hair is treated likewise, with no network: where a capture shows hair and G_studio skin, or the reverse, the capture is right; hair that nobody saw takes the colour of what was seen (`studiolike/tone/hair.py`).
 # Everything here, fusion above included, begins with G_studio's texture in that tone.
 #
-# Two more things steady it.
-# The chain asks its networks twice, for the capture and for its mirror image, and takes the mean of the textures: where the two answers differ at least one is wrong, and part of what is wrong cancels {cite}`timofte2016seven`.
-# And of three levels, the two that the network reads (in the capture and in its mirror image) and the one that G_studio draws, it takes the median, so that a single wild one has no say.
+# The chain asks its networks twice, for the capture and for its mirror image, and takes the mean of the textures, where part of what is wrong cancels {cite}`timofte2016seven`; and of three levels, the two that are read so and the one that G_studio draws, the median, so that a single wild one has no say.
 #
 # A photograph of a real person is another matter, for the network learnt its cues from synthetic eyes and lips.
 # So `studiolike convert` keeps skin as light as the photo shows it, as long as that is within one log unit of what is read ({ref}`ch07`).
@@ -282,7 +279,7 @@ notebook.tell("ch05", shown.inputs(lab))
 #
 # At the last time step of a common schedule a little signal is left ($\alpha_t =$ {glue:text}`ch05_left_over:.3f` for the dashed curve below), so a network trained with it has never seen pure noise, where drawing begins.
 # We take a cosine schedule, which nearly ends at zero, and rescale it to end there exactly {cite}`lin2024zerosnr`.
-# There a network that predicts the noise $\varepsilon$ would say nothing about $x_0$ (one would have to divide by $\alpha_t = 0$), and one that predicts the velocity still does.
+# There the noise $\varepsilon$ would say nothing about $x_0$ (one would have to divide by $\alpha_t = 0$), and the velocity still does.
 #
 # **One step is a regression.** Asked at pure noise, where its input holds nothing of $x_0$, the network can only answer with the mean of all that the conditions allow, and a single step stops there; from the second step on, something is sampled.
 # Our number of steps is {glue:text}`ch05_steps`; a figure below says why.
@@ -427,9 +424,9 @@ notebook.tell("ch05", {"best_steps": best, "some": len(lab.phone[some])})
 #
 # ## What nobody saw: invented or borrowed
 #
-# A diffusion model that takes more than one step samples: different noise, different detail.
+# In more than one step a diffusion model samples: different noise, different detail.
 # Where the conditions tell it what to draw the samples should agree; in holes they may not.
-# Detail in a hole is invented, however good it looks; an honest avatar would say so.
+# Detail in a hole is invented, however good it looks.
 #
 # A generator, or a single step, paints the mean of all that is possible: hair without strands, ears without folds, and a visible border where the photograph ends.
 # So the chain *borrows*.

@@ -117,6 +117,8 @@ def tones(lab: DetailLaboratory) -> tuple[Figure, dict[str, float | str | int]]:
         ax.set(title=f"{name}: {error:.2f}", xlabel="true level", xlim=span, ylim=span)
         told[f"tone_{name.split()[0].lower()}"] = error
     axes[0].set_ylabel("level, log units")
+    known = levels["phone"].isfinite()
+    told["tone_slope"] = float(np.polyfit(truth[known].numpy(), levels["phone"][known].numpy(), 1)[0])
     told["tone_through"] = weights.read_card("tone", protocol="few")["metrics"]["through"]
     return fig, told | _metered(exposed, true, people)
 
