@@ -15,10 +15,10 @@
 # The generator's studio texture is evenly lit but coarse; the phone texture is badly lit but sharp.
 # This chapter joins the two by a formula without anything learnt (a *closed form*), trains a diffusion model on what is still wrong, and measures what each is worth.
 #
-# **What comes out**, on {glue:text}`ch05_people` people:
+# **What comes out**, on {glue:text}`ch05_people` people (the first on {glue:text}`ch05_lit` heads that we light by hand):
 #
 # - The log gradients of a phone texture agree with the skin's own at a correlation of {glue:text}`ch05_log_smooth:.2f` in smooth light, and of {glue:text}`ch05_log_hard:.2f` in hard light, whose shadows' edges stay in.
-# - The perceptual distance to the truth is {glue:text}`ch05_mean_g_studio:.3f` for the coarse texture, {glue:text}`ch05_mean_fusion:.3f` after fusion and {glue:text}`ch05_mean_guided:.3f` after the diffusion model. Is the last step better? On these people *{glue:text}`ch05_last_step`*; on {glue:text}`ch05_ledger_people` with {glue:text}`ch05_ledger_seeds` captures each *{glue:text}`ch05_ledger_step`*.
+# - The perceptual distance to the truth is {glue:text}`ch05_mean_g_studio:.3f` for the coarse texture, {glue:text}`ch05_mean_fusion:.3f` after fusion and {glue:text}`ch05_mean_guided:.3f` after the diffusion model. Is it better than fusion? On these people *{glue:text}`ch05_last_step`*; on {glue:text}`ch05_ledger_people` with {glue:text}`ch05_ledger_seeds` captures each *{glue:text}`ch05_ledger_step`*.
 # - Where the coarse texture is right already, the diffusion model leaves up to {glue:text}`ch05_spoilt_most:.1f` times the error of fusion.
 # - How light the skin is, a phone texture gets wrong by {glue:text}`ch05_tone_phone:.2f` log units, and a small network by {glue:text}`ch05_tone_tone:.2f`.
 #
@@ -116,7 +116,7 @@ notebook.tell("ch05", shown.cast(lab, weights.exemplars()))
 # Smooth shading has a small second term, so the log gradient, $\nabla \log I$, is nearly the albedo's {cite}`land1971retinex`.
 # The raw gradient $\nabla I = S\,\nabla A + A\,\nabla S$ keeps the shading as a *factor* on every pore: strong on the lit cheek, weak on the dark one.
 # Nothing that is computed from one picture is exactly free of light {cite}`chen2000invariants`, so this is a matter of degree, and we can measure the degree: our synthetic heads come with their true albedo.
-# Below, the same heads under two lights that we make by hand: a smooth one without shadows, and a hard one with a cast shadow and a small highlight.
+# Below, {glue:text}`ch05_lit` heads under two lights that we make by hand: a smooth one without shadows, and a hard one with a cast shadow and a small highlight.
 # The code takes gradients of the luminance $Y$, one number per texel for its light, with a small floor under the logarithm.
 
 # %%
@@ -362,17 +362,15 @@ explore(
 # Its rivals are G_studio's texture as it is, the two closed forms, and itself without the phone.
 # Over observed texels of the head we measure ([the page of metrics](../notation-and-metrics.md) tells more):
 #
-# | measure | better | what it tells |
-# |---|---|---|
-# | PSNR, dB | up | closeness texel by texel; it likes blur. 1 dB more: a fifth less squared error |
-# | perceptual | down | distance of features of a public network that no loss has seen; in the holes once more |
-# | low-band error | down | light and colour after a wide blur, in log units |
-# | identity | up | cosine of the two vectors that a network makes of the two faces; 1 is the same face |
-# | gradient correlation | up | do the log gradients stand where the truth has them, to about a texel? |
+# | measure | what it tells |
+# |---|---|
+# | PSNR, dB | closeness texel by texel; it likes blur. 1 dB more: a fifth less squared error |
+# | perceptual | distance of features of a public network that no loss has seen; in the holes once more |
+# | low-band error | light and colour after a wide blur, in log units |
+# | identity | cosine of the two vectors that a network makes of the two faces; 1 is the same face |
+# | gradient correlation | do the log gradients stand where the truth has them, to about a texel? |
 #
-# What counts as much?
-# The last row of the first table is a yardstick: the true texture of *somebody else*.
-# The person's own truth would have 0, or 1, or no bound in PSNR.
+# What counts as much? The last row of the first table is a yardstick: the true texture of *somebody else*.
 #
 # The words of the second table are stricter than its intervals.
 # It asks {glue:text}`ch05_comparisons` questions at once, and of so many some would come out by luck, so each has to be clearer than one that stands alone (Holm's correction, of sign-flip tests over people): an interval without 0 can still be *cannot tell*.
@@ -393,7 +391,7 @@ by_steps = lab.by_steps(some)
 figures.show(
     shown.steps_figure(by_steps),
     "Perceptual distance and gradient correlation of guided detail against the number "
-    "of sampling steps. More steps draw more grain, which need not be the truth's.",
+    "of sampling steps, mean of the first captures. More steps draw more grain, which need not be the truth's.",
 )
 best = min(by_steps, key=lambda steps: by_steps[steps][0])
 notebook.tell("ch05", {"best_steps": best, "some": len(lab.phone[some])})
@@ -403,14 +401,12 @@ notebook.tell("ch05", {"best_steps": best, "some": len(lab.phone[some])})
 #
 # - against **fusion alone**, better in: {glue:text}`ch05_wins_fusion`; worse in: {glue:text}`ch05_losses_fusion`; cannot be told in: {glue:text}`ch05_open_fusion`.
 # - against **itself without the phone**, better in: {glue:text}`ch05_wins_unguided`; worse in: {glue:text}`ch05_losses_unguided`.
-# - against **the screened Poisson equation**, better in: {glue:text}`ch05_wins_poisson`; worse in: {glue:text}`ch05_losses_poisson`.
-# - against **G_studio's texture as it is**, better in: {glue:text}`ch05_wins_g_studio`; worse in: {glue:text}`ch05_losses_g_studio`.
 #
 # It takes {glue:text}`ch05_taken:.0f` % off the squared error that fusion leaves in what was seen.
 #
 # **Its place.** We ask of the detailer that it beats fusion alone in perceptual distance, in the low band and in identity.
 # On these people it does in {glue:text}`ch05_earns` of the {glue:text}`ch05_asked`, and the chain's default is {glue:text}`ch05_default`, {glue:text}`ch05_default_fits`.
-# The ledger has asked the same of more: all {glue:text}`ch05_ledger_people` people of the split, {glue:text}`ch05_ledger_seeds` fresh captures each, at {glue:text}`ch05_ledger_size`², perceptual distance on the face. There it does in {glue:text}`ch05_ledger_earns` of the {glue:text}`ch05_asked`, {glue:text}`ch05_ledger_sentence`.
+# The claim ledger has asked the same of more: all {glue:text}`ch05_ledger_people` people of the split, {glue:text}`ch05_ledger_seeds` fresh captures each, at {glue:text}`ch05_ledger_size`², perceptual distance on the face. There it does in {glue:text}`ch05_ledger_earns` of the {glue:text}`ch05_asked`, {glue:text}`ch05_ledger_sentence`.
 # It gains {glue:text}`ch05_ledger_gain:.0f` % of the perceptual distance there.
 # A public face network that learnt from photographs sees results of fusion at a distance of {glue:text}`ch05_face_fusion:.3f` from the truth and the detailer's at {glue:text}`ch05_face_guided:.3f`: *{glue:text}`ch05_face_word`*.
 # None of this says how it does on photographs, of which it has seen none.

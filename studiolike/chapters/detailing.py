@@ -75,15 +75,15 @@ def gradients_figure(scene: HandLit) -> Figure:
     return figures.texture_grid(rows, ["albedo", *scene.lit], ["texture", "raw gradient", "log gradient"], tile=1.9)
 
 
-def agreement(scene: HandLit) -> dict[str, float | str]:
+def agreement(scene: HandLit) -> dict[str, float | str | int]:
     """How well each kind of gradient follows the albedo's, as a table; what the prose says of it."""
     found = scene.agreement()
     lines = [[light, f"{found[light, 'raw']:.3f}", f"{found[light, 'log']:.3f}"] for light in scene.lit]
     table_of(["light", "raw gradient", "log gradient"], lines, "Correlation with the albedo's gradient of the same kind.")
     wins = [light for light in scene.lit if found[light, "log"] > found[light, "raw"]]
-    told = {f"{kind}_{light.split()[0]}": value for (light, kind), value in found.items()}
+    told: dict[str, float | str | int] = {f"{kind}_{light.split()[0]}": value for (light, kind), value in found.items()}
     where = "under both lights" if len(wins) == 2 else f"under the {wins[0]}" if wins else "under neither light"
-    return told | {"log_wins": where}
+    return told | {"log_wins": where, "lit": len(scene.face)}
 
 
 def fusion_figure(lab: DetailLaboratory) -> Figure:
