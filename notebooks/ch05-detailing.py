@@ -13,23 +13,32 @@
 # <!-- run box -->
 #
 # The generator's studio texture is evenly lit but coarse; the phone texture is badly lit but sharp.
-# This chapter first joins the two by a formula, without anything learnt (a *closed form*), then trains a diffusion model that repairs what a formula cannot know, and measures what each of the two is really worth.
-
-# %% [markdown]
+# This chapter joins the two by a formula without anything learnt (a *closed form*), trains a diffusion model on what is still wrong, and measures what each is worth.
+#
+# **What comes out**, on {glue:text}`ch05_people` people (the first on {glue:text}`ch05_lit` heads that we light by hand):
+#
+# - The log gradients of a phone texture agree with the skin's own at a correlation of {glue:text}`ch05_log_smooth:.2f` in smooth light, and of {glue:text}`ch05_log_hard:.2f` in hard light, whose shadows' edges stay in.
+# - The perceptual distance to the truth is {glue:text}`ch05_mean_g_studio:.3f` for the coarse texture, {glue:text}`ch05_mean_fusion:.3f` after fusion and {glue:text}`ch05_mean_guided:.3f` after the diffusion model. Is it better than fusion? On these people *{glue:text}`ch05_last_step`*; on {glue:text}`ch05_ledger_people` with {glue:text}`ch05_ledger_seeds` captures each *{glue:text}`ch05_ledger_step`*.
+# - Where the coarse texture is right already, the diffusion model leaves up to {glue:text}`ch05_spoilt_most:.1f` times the error of fusion.
+# - How light the skin is, a phone texture gets wrong by {glue:text}`ch05_tone_phone:.2f` log units, and a small network by {glue:text}`ch05_tone_tone:.2f`.
+#
+# **The order.** Capture, code, coarse texture (chapters 2 to 4), tone, fusion: always. Then the *detailer*, which is our diffusion model: {glue:text}`ch05_detailer_on` by default. Last, detail *borrowed* from somebody else where nothing was seen: {glue:text}`ch05_borrow_on` by default.
+#
 # ## What you will learn
 #
 # - Why the *logarithm's* gradient of a phone texture is nearly free of its light, and when it is not.
-# - To put the phone's detail on the generator's light without any network, and to see what leaks.
+# - To put the phone's detail on the generator's light without any network (*fusion*), and to see what leaks.
 # - Which one number of a face a camera hides, and where it can be read all the same.
-# - What our diffusion model, the *detailer*, sees, and what it predicts: what is still wrong with results of the chain.
-# - To ask of a network whether it earns its place: against the formula alone (*fusion*), and against itself without the phone.
+# - What the detailer sees and predicts, and how to ask whether it earns its place.
 #
-# **You need**: {ref}`ch04` (where the coarse texture comes from) and the idea of a diffusion model {cite}`ho2020ddpm`.
+# **You need**: {ref}`ch04`, and the idea of a diffusion model {cite}`ho2020ddpm`.
+# A *texture* is the skin of a head, unrolled onto a square, the *layout*, whose picture elements are *texels*; a *capture* is what a phone saw of it, with *holes* where it saw nothing; the rest is *observed*.
+# The *encoder* answers a capture with a *code*, from which *G_studio*, the generator of {ref}`ch04`, draws the coarse texture; the *chain* is all of it, capture in, finished texture out.
 # Symbols and measures stand on [one page](../notation-and-metrics.md), words in [the glossary](../glossary.md).
-# *G_studio* is the generator that {ref}`ch04` has trained; it draws the coarse texture. A capture's *holes* are the places that the phone did not see, the others are *observed*.
 #
-# **Which weights.** The networks are those of the protocol `few`, as in {ref}`ch04`.
-# Everything is measured on people of the split "val": no network has learnt from them, but settings were chosen on them; {ref}`ch06` examines the chain on people that nobody has looked at.
+# **Which weights, which people.** Under the protocol `few` a network may learn from phone captures of everybody, but from studio textures of {glue:text}`ch05_taught` people only; under `open`, from all that our generator of heads gives for training.
+# All networks here are those of `few`.
+# Everything is measured on people of the split "val", one capture each, at {glue:text}`ch05_side`² texels: no network has learnt from them, but settings were chosen on them; {ref}`ch06` examines the chain on people that nobody has looked at.
 # All heads are synthetic, a declared stand-in.
 #
 # **What is the paper's.** The authors state that the generator's output is made finer (super-resolved) by a diffusion model guided by the image gradients of the phone texture {cite}`athar2024bridging`.
@@ -59,14 +68,15 @@
 # A shadow's edge is not smooth, so it is kept as if it were a scar.
 # ```
 #
-# ```{predict} 3. Sample the detailer several times with different noise. Where will the results differ most?
-# - [ ] On the face, where most of the detail is.
-#   There the phone says what the detail is.
-# - [x] Where nothing tells the model what to draw.
-# - [ ] Everywhere alike: noise is noise.
-#   The conditions differ from place to place.
+# ```{predict} 3. Sample the detailer several times with different noise, once with the phone and once with the phone hidden. What does hiding it cost?
+# - [ ] The samples agree less with each other.
+#   So one would think. But what the phone tells is in the fused texture, before anything is sampled.
+# - [x] They agree less with the truth.
+# - [ ] Nothing: the detailer knows faces.
+#   It knows faces. Whose?
 #
-# In holes, and everywhere when the phone is hidden from it.
+# Samples that agree with each other need not be right.
+# Without the phone the detailer starts from the generator's texture and draws what is likely on anybody; the tables below measure both, the spread of samples and the likeness.
 # ```
 
 # %% tags=["parameters"]
@@ -82,20 +92,16 @@ from studiolike.chapters import detailing as shown
 from studiolike.chapters import figures, notebook
 from studiolike.chapters.live import explore
 from studiolike.detail import model as network
-from studiolike.detail import train as training
 from studiolike.detail.fusion import WIDTH
 from studiolike.experiments import detailing
-from studiolike.protocols import studio_subjects
-from studiolike.tone import with_level
 
 settings = recipes.chapter_profile(profile)
 figures.apply_style()
 device = "cuda" if torch.cuda.is_available() else "cpu"
 data = recipes.chapter_set(settings, detailed=True)
 lab = detailing.DetailLaboratory(settings, data, device)  # released networks of "few"
-facts = {"width": WIDTH * lab.size, "people": len(np.unique(lab.people))}
-facts["few"] = len(studio_subjects(data, "few"))
-notebook.tell("ch05", facts)
+notebook.tell("ch05", {"width": WIDTH * lab.size})
+notebook.tell("ch05", shown.cast(lab, weights.exemplars()))
 
 # %% [markdown]
 # ## Why log gradients
@@ -110,7 +116,8 @@ notebook.tell("ch05", facts)
 # Smooth shading has a small second term, so the log gradient, $\nabla \log I$, is nearly the albedo's {cite}`land1971retinex`.
 # The raw gradient $\nabla I = S\,\nabla A + A\,\nabla S$ keeps the shading as a *factor* on every pore: strong on the lit cheek, weak on the dark one.
 # Nothing that is computed from one picture is exactly free of light {cite}`chen2000invariants`, so this is a matter of degree, and we can measure the degree: our synthetic heads come with their true albedo.
-# Below, the same heads under two lights that we make by hand, knowing which way each texel faces: a smooth one without shadows, and a hard one with a cast shadow and a small highlight.
+# Below, {glue:text}`ch05_lit` heads under two lights that we make by hand: a smooth one without shadows, and a hard one with a cast shadow and a small highlight.
+# The code takes gradients of the luminance $Y$, one number per texel for its light, with a small floor under the logarithm.
 
 # %%
 notebook.source(stage4.gradients)
@@ -140,180 +147,182 @@ figures.show(
 #
 # What is finer than the blur stays the phone's; what is coarser, light and colour above all, becomes the generator's.
 # Where nothing was seen, $T$ is $G$.
+# That is the formula; four corrections make the rest of the code.
 #
-# The edge of a cast shadow is finer than any blur, and would stay behind as a dark line with a bright one beside it.
-# So on skin $B$ is a bilateral filter {cite}`tomasi1998bilateral,durand2002bilateral`: it averages $\log G - \log I$ over texels near by *and* of like value, follows a steep step, which it takes for the light's, and smooths over pores and wrinkles, which are shallow.
-# Where the layout has eyes and brows a steep step is the person's, and $B$ is a Gaussian blur; on the lips, which stand out into the light, it is half of each.
-# A highlight on lips or skin is thin, too, and brighter than any pigment around it: what stands out of $\log I$ clearly more than $G$ itself does is cut off before.
+# 1. **Edges of light.** The edge of a cast shadow is finer than any blur, and would stay behind as a dark line with a bright one beside it. So on skin $B$ is a bilateral filter {cite}`tomasi1998bilateral,durand2002bilateral`: it averages $\log G - \log I$ over texels near by *and* of like value, follows a steep step, which it takes for the light's, and smooths over pores and wrinkles, which are shallow.
+# 2. **Eyes, brows, lips.** There a steep step is the person's. At eyes and brows $B$ is a plain Gaussian blur; on the lips, which stand out into the light, it is half of each.
+# 3. **Highlights.** A highlight on lips or skin is thin and bright. Where the phone's texture is brighter than its surroundings by clearly more than $G$ is there, the excess is cut off.
+# 4. **Noise.** A camera's noise is about as large in a dark channel as in a light one, so where there is little blue light the logarithm of blue is mostly noise. Pores and wrinkles look alike in all three channels; so outside eyes, brows and lips what the channels share is kept as detail, and what one has alone is taken for noise. How large that noise is tells how much of it must be in the shared part too, which is weakened accordingly {cite}`lee1980noise`.
 #
-# Nor is noise the person's.
-# A camera's noise is about as large in a dark channel as in a light one, so where there is little blue light the logarithm of blue is mostly noise.
-# Fine detail of skin is alike in all channels, though: so all get the same, and what a channel has of its own, outside eyes, brows and lips, is left out.
-# That also tells how noisy the rest is, and the shared detail is kept by as much as it stands out of it {cite}`lee1980noise`.
-#
-# A better known way is a screened Poisson equation {cite}`perez2003poisson`: it looks for the texture that has the phone's gradients and stays near to $G$.
+# How wide should $B$ be? Its standard deviation is {glue:text}`ch05_width:.1f` texels here, {glue:text}`ch05_width_coarse:.1f` of G_studio's own, which has fewer: about what it can no longer draw.
+# A wider one lets more of the light's soft edges through, a narrower one loses lips and brows of the phone's.
+# A better known way is a screened Poisson equation {cite}`perez2003poisson`, which looks for the texture that has the phone's gradients and stays near to $G$.
 # That comes to {eq}`eq-ch05-fuse` with another low pass, and the figure has both; ours needs no solver, and no rule for the borders of holes.
-# Our blur has a standard deviation of {glue:text}`ch05_width:.1f` texels here: just wide enough for what the generator cannot draw, whose textures have half as many texels along a side, or fewer.
 
 # %%
+notebook.tell("ch05", {"width_coarse": WIDTH * lab.low})
 notebook.source(stage4.fuse)
 figures.show(
     shown.fusion_figure(lab),
     "Unseen people, one per row: the first, the capture with the largest holes, and "
     "one in very uneven light. Columns: phone texture; visibility (white: seen); G_studio's "
     "texture enlarged; the same with the phone's gradients, by a screened Poisson "
-    "equation and by fusion; the true studio texture.",
+    "equation and by fusion; the true studio texture. Look along the border of the phone's "
+    "shadow: what of it is left in the fifth column has leaked. Broad colour that the fourth "
+    "and fifth columns share with the third is the generator's.",
 )
 
 # %% [markdown]
 # Two kinds of edges are not skin, and fusion cannot always tell.
 # One belongs to the light: the edge of a shadow that is too faint to be followed or lies on a brow, the rim of a highlight.
 # The other is the rim of a hole, where the phone's texels are seen at a grazing angle, and beside which a blur knows one side only.
-# Nothing in a gradient says whether an edge is a scar or a shadow; but edges of shadows look different from scars, and that can be learnt.
-# What leaks, and what learning repairs of it, is measured below.
+# Nothing in a gradient says whether an edge is a scar or a shadow; but edges of shadows look different from scars, and that might be learnt.
 #
 # ## The tone: what a meter hides
 #
 # The coarse part is the generator's, and with it the one number that everybody sees first: how light this skin is.
-# Its measure here is the *level*, the mean natural logarithm of the skin's light.
-# The phone's level does not tell how light the skin is, because a camera *meters*: it exposes dark and light skin to nearly the same grey.
-# Log gradients do not tell it either, for a factor is just what they are blind to.
-# And the encoder was trained to describe the phone texture, level included, so its code need not know.
-# Yet it is in the picture: the white of the eyes, lips and brows keep their relation to the skin beside them.
+# Its measure here is the *level* $\ell$, the mean natural logarithm of the skin's light; one *log unit* is a factor of 2.7, and 0.69 a factor of two.
+# A camera *meters*: it makes dark skin brighter and light skin darker, towards one grey.
+# What it records is about
+#
+# $$
+# \ell_\text{phone} = a + s\,\ell + e ,
+# $$ (eq-ch05-meter)
+#
+# with a share $s$ of the true level let through ({glue:text}`ch05_tone_through:.2f`, as the training below learnt it), and an error $e$ of that one picture: a meter that is off, a face half in the shade.
+# Log gradients are blind to a factor, and the encoder's code describes the phone texture.
+# Yet the level is in the picture: the white of the eyes, lips and brows keep their relation to the skin beside them.
 #
 # So a network with {glue:text}`ch05_tone_numbers:,` parameters, the *tone network*, reads the level that the skin would have in the studio, and one factor brings G_studio's texture to that level.
 # It is ours; the paper has nothing of the kind.
-# From the studio textures of {glue:text}`ch05_few` people alone it would learn people by heart, so under `few` it learns from three things:
+# From the studio textures of {glue:text}`ch05_taught` people alone it would learn people by heart, so under `few` it learns from three things:
 #
 # - captures of these people, with the level of their studio textures as the answer;
 # - their studio textures under random light, as a camera that meters at random would show them, with the same answer;
-# - captures of everybody else, whose true level nobody knows. The answer is the level of the same person's *other* captures.
-#   A camera lets through a share of a level ({glue:text}`ch05_tone_through:.2f` here, learnt along) and adds an error of that picture.
-#   The error cannot be foreseen from the capture at hand, so the network learns to leave it out {cite}`lehtinen2018noise2noise`.
+# - captures of everybody else, whose true level nobody knows. So the network's $\ell$, as $a + s\,\ell$, is compared with the level of the same person's *other* captures. Their $e$ cannot be foreseen from the capture at hand, so the network learns to leave it out {cite}`lehtinen2018noise2noise`.
 
-# %%
-notebook.source(with_level)
+# %% tags=["hide-input"]
 fig, told = shown.tones(lab)
 notebook.tell("ch05", told)
 figures.show(
     fig,
     "The level of the skin in log units against the true one (lighter skin to the right), "
-    "a dot per unseen person: as the phone texture shows it, as G_studio draws it on its "
-    "own, and as the tone network reads it. In the titles the root of the mean squared "
-    "error; on the grey line nothing is wrong.",
+    "a coloured dot per person: as the phone texture shows it, as G_studio draws it on its "
+    "own, and as the tone network reads it; pale dots: all other captures of the split. In "
+    "the titles the root of the mean squared error of the coloured dots; on the grey line "
+    "nothing is wrong.",
 )
 
 # %% [markdown]
-# The phone texture's level is wrong by {glue:text}`ch05_tone_phone:.2f` log units, G_studio's by {glue:text}`ch05_tone_g_studio:.2f`, and the one that the network reads by {glue:text}`ch05_tone_tone:.2f`; 0.69 would be a factor of two.
-# Hair is treated likewise, with no network: where a capture shows hair and G_studio skin, or the reverse, the capture is right, and hair that nobody saw takes the colour of the hair that was seen (`studiolike/tone/hair.py`).
+# The phone texture's level is wrong by {glue:text}`ch05_tone_phone:.2f` log units, G_studio's by {glue:text}`ch05_tone_g_studio:.2f`, and the one that the network reads by {glue:text}`ch05_tone_tone:.2f`.
+# The coloured dots of the first panel have a slope of {glue:text}`ch05_tone_slope:+.2f`, all {glue:text}`ch05_metered` captures one of {glue:text}`ch05_metered_slope:+.2f`; without metering it would be 1. What the few have beyond the many is chance: who met which light.
+# The dots spread because of $e$: captures of one person differ by {glue:text}`ch05_metered_within:.2f` log units (standard deviation), the true levels of all people by {glue:text}`ch05_metered_across:.2f`.
+# So the level of a capture {glue:text}`ch05_metered_word` the skin's: it explains {glue:text}`ch05_metered_share:.0f` % of its variance.
+#
+# Hair is treated likewise, with no network: where a capture shows hair and G_studio skin, or the reverse, the capture is right; hair that nobody saw takes the colour of what was seen (`studiolike/tone/hair.py`).
 # Everything here, fusion above included, begins with G_studio's texture in that tone.
 #
-# Two more things steady it.
-# The chain asks its networks twice, for the capture and for its mirror image, and takes the mean of the textures: where the two answers differ at least one is wrong, and part of what is wrong cancels {cite}`timofte2016seven`.
-# And of three levels, the two that the network reads (in the capture and in its mirror image) and the one that G_studio draws, it takes the median, so that a single wild one has no say.
+# The chain asks its networks twice, for the capture and for its mirror image, and takes the mean of the textures, where part of what is wrong cancels {cite}`timofte2016seven`; and of three levels, the two that are read so and the one that G_studio draws, the median, so that a single wild one has no say.
 #
 # A photograph of a real person is another matter, for the network learnt its cues from synthetic eyes and lips.
-# On the few that we could try it said nearly the same of everybody.
-# So `studiolike convert` keeps skin as light as the photo shows it, as long as that is within a factor of *e*, one log unit, of what is read ({ref}`ch07`).
+# So `studiolike convert` keeps skin as light as the photo shows it, as long as that is within one log unit of what is read ({ref}`ch07`).
 #
 # ## The detailer: draw what is still wrong
 #
-# The detailer does not draw a face; it draws the *residual* $x_0$, what is still wrong with the fused texture (the 0 says: without noise):
+# A diffusion model, in short.
+# Training: mix Gaussian noise into a true picture, much or little, and let a network guess what was mixed.
+# Drawing: begin with nothing but noise, let it guess, take a part of the guess away, and go on in *steps* until no noise is left.
+# Beside the noisy picture the network may be shown more, its *conditions*; then it draws what goes with them.
+# Different noise gives different *samples*.
+#
+# Our detailer does not draw a face; it draws the *residual* $x_0$, what is still wrong with the fused texture (the 0 says: without noise):
 #
 # $$
 # x_0 = (\text{truth} - T)\,/\,c ,
 # $$ (eq-ch05-residual)
 #
-# where the number $c$ brings it to unit variance, which a diffusion model expects.
+# where the number $c$ brings it to unit variance in training, which a diffusion model expects.
 # $T$ is a *real* result: in training, captures are disturbed as in {ref}`ch04`, encoded, drawn by the G_studio of the same protocol, and fused, so that the network sees the errors that it will be asked about.
-#
-# A diffusion model learns to take noise away; what it is given is a residual with noise on it, and beside it
+# The conditions are
 #
 # - the textures $T$ and $G$;
 # - the phone's log gradients along $u$ and along $v$ (by $\operatorname{asinh}$, which leaves small values and compresses large ones);
 # - where these can be trusted: in observed texels, but not in the few beside a hole;
-# - the place $(u, v)$ in the layout.
+# - the place $(u, v)$ in the layout;
+# - the light that fusion took away, $\log I - \log T$, which is steep where a shadow ends (`relief` in the code); the released network {glue:text}`ch05_relief`.
 #
-# It can also be shown the light that fusion took away, $\log I - \log T$, which is steep where a shadow ends; the released network {glue:text}`ch05_relief`.
-# For a share of the training samples the phone is hidden: then $T = G$, gradients and trust are zero, and the network must know by itself what belongs there.
+# For {glue:text}`ch05_hidden:.0f` % of the training samples the phone is hidden: then $T = G$, all that comes from the phone is zero, and the network must know by itself what belongs there.
 # At test time `guided=False` does the same.
+#
+# A residual needs the truth, so only the {glue:text}`ch05_taught` people can teach it, with {glue:text}`ch05_taught_captures` captures; of everybody else in the training set it sees nothing.
 
 # %% tags=["hide-input"]
-notebook.source(stage4.Detailer.conditions)
 notebook.tell("ch05", shown.inputs(lab))
 
 # %% [markdown]
-# The phone is hidden for {glue:text}`ch05_hidden:.0f` % of the samples.
-# The released model's $c$ is {glue:text}`ch05_scale:.4f`; the residuals of these unseen people have a standard deviation of {glue:text}`ch05_residual_std:.4f`: were the two equal, $x_0$ would have unit variance here too.
+# The released model's $c$ is {glue:text}`ch05_scale:.4f`; the residuals of these unseen people have a standard deviation of {glue:text}`ch05_residual_std:.4f`, {glue:text}`ch05_residual_ratio:.1f` times as much.
+# The reason to expect more than 1: the detailer has learnt from the very people from whose studio textures G_studio and the tone network learnt, and whom they draw best.
+# So it has hardly met errors such as these, and can know only a part of them; how much it takes off is measured below.
 #
 # ## How it predicts: velocity, down to no signal at all
 #
-# The model draws by beginning with nothing but noise, and taking it away step by step.
 # A noisy residual is $x_t = \alpha_t x_0 + \sigma_t \varepsilon$: at time step $t$ a share $\alpha_t$ of the signal is left, and $\sigma_t$ of the Gaussian noise $\varepsilon$ has come in, with $\alpha_t^2 + \sigma_t^2 = 1$.
 # The list of $\alpha_t$ and $\sigma_t$ is the *schedule*.
-# The network predicts the velocity {cite}`salimans2022progressive`, here called $v$ (no coordinate of the layout):
+# The network predicts the velocity $\mathbf{v}$ {cite}`salimans2022progressive` (bold; $v$ stays a coordinate):
 #
 # $$
 # \begin{aligned}
-# v &= \alpha_t\, \varepsilon - \sigma_t\, x_0, \quad\text{so that} \\
-# x_0 &= \alpha_t\, x_t - \sigma_t\, v
+# \mathbf{v} &= \alpha_t\, \varepsilon - \sigma_t\, x_0, \quad\text{so that} \\
+# x_0 &= \alpha_t\, x_t - \sigma_t\, \mathbf{v}
 # \end{aligned}
 # $$ (eq-ch05-velocity)
 #
 # At the last time step of a common schedule a little signal is left ($\alpha_t =$ {glue:text}`ch05_left_over:.3f` for the dashed curve below), so a network trained with it has never seen pure noise, where drawing begins.
 # We take a cosine schedule, which nearly ends at zero, and rescale it to end there exactly {cite}`lin2024zerosnr`.
-# There a network that predicts the noise $\varepsilon$ would say nothing about $x_0$ (one would have to divide by $\alpha_t = 0$), and one that predicts the velocity still does.
-# In the loss $L$ each time step has a weight $m_t$ that follows from its signal-to-noise ratio, $\mathrm{SNR}_t$: Min-SNR-5 {cite}`hang2023minsnr`, which is capped where there is little noise.
-# That weight falls to zero towards pure noise, so the network would hardly be taught there; but there drawing begins, and in few steps the first one is the longest. So we keep a floor $f =$ {glue:text}`ch05_floor:.1f`, which is our addition.
-# With $\hat v$ for what the network predicts:
+# There the noise $\varepsilon$ would say nothing about $x_0$ (one would have to divide by $\alpha_t = 0$), and the velocity still does.
+#
+# **One step is a regression.** Asked at pure noise, where its input holds nothing of $x_0$, the network can only answer with the mean of all that the conditions allow, and a single step stops there; from the second step on, something is sampled.
+# Our number of steps is {glue:text}`ch05_steps`; a figure below says why.
+#
+# In the loss $L$ each time step has a weight $m_t$ that follows from its signal-to-noise ratio, $\mathrm{SNR}_t$: Min-SNR-5 {cite}`hang2023minsnr`.
+# It falls to zero at both ends.
+# Towards pure noise, where drawing begins and few steps are longest, the network would hardly be taught; so we keep a floor $f =$ {glue:text}`ch05_floor:.1f`, which is our addition, and which lifts the other end too, where there is hardly any noise.
+# With $\hat{\mathbf{v}}$ for what the network predicts:
 #
 # $$
 # \begin{aligned}
-# L &= \mathbb{E}_{t,\varepsilon}\ m_t\, \lVert \hat v - v \rVert^2 \\
+# L &= \mathbb{E}_{t,\varepsilon}\ m_t\, \lVert \hat{\mathbf{v}} - \mathbf{v} \rVert^2 \\
 # m_t &= \max\!\Big(\frac{\min(\mathrm{SNR}_t, 5)}{\mathrm{SNR}_t + 1},\ f\Big) \\
 # \mathrm{SNR}_t &= \alpha_t^2 / \sigma_t^2
 # \end{aligned}
 # $$ (eq-ch05-loss)
 #
 # Cut into blocks of 2×2 texels, the residual has four *bands*: the blocks' mean, and the differences in them along $u$, along $v$ and along both.
-# Its power (its variance) is spread unevenly over them, as the third panel of the figure shows: the mean brightness of the blocks holds {glue:text}`ch05_coarse_share:.0f` % of it.
-# A network that meets them all at once would spend its first steps on learning these sizes.
-# So these are built in, band by band, for brightness and two colours, as EDM {cite}`karras2022edm` does it for the whole picture: a share of $x_t$, which depends on the band's power and on $t$, is the best *linear* guess of $v$, and the network learns only what that guess leaves, brought to unit variance.
+# The mean brightness of the blocks holds {glue:text}`ch05_coarse_share:.0f` % of its power (its variance): most of what is wrong is broad light, and fine detail is the smaller part of what a *detailer* is asked for.
+# A network that meets all bands at once would spend its first steps on learning their sizes.
+# So these are built in: in each band, for brightness and two colours,
+#
+# $$
+# \hat{\mathbf{v}} = k\,x_t + r \cdot \text{network} ,
+# $$ (eq-ch05-precondition)
+#
+# where $k\,x_t$ is the best guess of $\mathbf{v}$ that is a multiple of $x_t$, and $r$ the standard deviation of what it leaves to the network; both follow from $t$ and the band's power, as in EDM {cite}`karras2022edm` for a whole picture.
 
 # %% tags=["hide-input"]
-for function in (training.velocity, training.clean_from_velocity):
-    notebook.source(function)
-for function in (training.min_snr_weight, network.precondition):
-    notebook.source(function)
+notebook.source(network.precondition)
 notebook.tell("ch05", shown.schedule(lab))
+notebook.tell("ch05", {"steps": settings.detail.sample_steps})
 
 # %% [markdown]
-# ## Live: the first steps
+# ## A fresh detailer, and the released one
 #
-# A fresh network, trained for a moment on small crops of real results.
+# A fresh network, trained for a moment on small crops of real results, beside the released one.
 # The training reads the set through `permitted`: asking for a studio texture that the protocol `few` does not show would raise an error.
+# Look at *where* things are, not how sharp they are: unguided detail may look right and still be somebody else's.
 
 # %%
 beginner, log = lab.train()
 losses = np.array(log["loss"])
-third = max(len(losses) // 3, 1)
-facts = {"loss_first": losses[:third].mean(), "loss_last": losses[-third:].mean()}
-notebook.tell("ch05", facts | {"live_images": settings.live_images})
-
-# %% [markdown]
-# After {glue:text}`ch05_live_images` crops the weighted loss went from {glue:text}`ch05_loss_first:.3f` (mean of the first third) to {glue:text}`ch05_loss_last:.3f` (of the last).
-# The linear guess is there from the first step on, so what falls here is what a network can know beyond it.
-#
-# ## The released detailer on unseen people
-#
-# Look at *where* things are, not how sharp they are: unguided detail may look right and still be somebody else's.
-# In Jupyter or Colab, the picture below the figure shows what steps and noise decide; every move draws the first person anew.
-
-# %% tags=["hide-input"]
-card = weights.read_card("detailer", protocol="few")
-keys = {"data": "learnt from", "images": "crops of these that it saw"}
-of_card = [[text, card[key]] for key, text in keys.items()]
-notebook.table_of(["the released detailer", ""], of_card)
 guided, unguided = lab.draw(), lab.draw(guided=False)
 columns = {"phone": lab.phone, "G_studio": lab.enlarged, "unguided": unguided}
 columns |= {"fusion": lab.fused, "live": lab.draw([0, lab.uneven], model=beginner)}
@@ -324,6 +333,17 @@ figures.show(
     "phone (unguided); fusion alone; the detailer after the short run (live); the "
     "released detailer (guided); and the true studio texture.",
 )
+third = max(len(losses) // 3, 1)
+facts = {"loss_first": losses[:third].mean(), "loss_last": losses[-third:].mean()}
+facts |= {"live_images": settings.live_images}
+facts["images"] = weights.read_card("detailer", protocol="few")["images"]
+notebook.tell("ch05", facts)
+
+# %% [markdown]
+# After {glue:text}`ch05_live_images` crops the weighted loss of the fresh one went from {glue:text}`ch05_loss_first:.3f` (mean of the first third) to {glue:text}`ch05_loss_last:.3f` (of the last); the released one saw {glue:text}`ch05_images:,`.
+# The linear guess is there from the first step on, so what falls here is what a network can know beyond it.
+#
+# In Jupyter or Colab a picture with three controls follows: whether the phone is seen, how many steps, which noise; every move draws the first person anew. On this page there is none.
 
 # %% tags=["remove-output", "nbval-ignore-output"]
 explore(
@@ -337,110 +357,121 @@ explore(
 )
 
 # %% [markdown]
-# ## Does the detailer earn its place?
+# ## Does the detailer earn its place, and in how many steps?
 #
 # Its rivals are G_studio's texture as it is, the two closed forms, and itself without the phone.
 # Over observed texels of the head we measure ([the page of metrics](../notation-and-metrics.md) tells more):
 #
-# - **PSNR**, dB, up: closeness texel by texel; it likes blur.
-# - **perceptual**, down: a distance of features of a public network that no loss has seen; in the holes once more.
-# - **low-band error**, down: light and colour after a wide blur, in logarithmic units.
-# - **identity**, up: the cosine of a network that only measures.
-# - **gradient correlation**, up: do the log gradients stand where the truth has them?
+# | measure | what it tells |
+# |---|---|
+# | PSNR, dB | closeness texel by texel; it likes blur. 1 dB more: a fifth less squared error |
+# | perceptual | distance of features of a public network that no loss has seen; in the holes once more |
+# | low-band error | light and colour after a wide blur, in log units |
+# | identity | cosine of the two vectors that a network makes of the two faces; 1 is the same face |
+# | gradient correlation | do the log gradients stand where the truth has them, to about a texel? |
+#
+# What counts as much? The last row of the first table is a yardstick: the true texture of *somebody else*.
+#
+# The words of the second table are stricter than its intervals.
+# It asks {glue:text}`ch05_comparisons` questions at once, and of so many some would come out by luck, so each has to be clearer than one that stands alone (Holm's correction, of sign-flip tests over people): an interval without 0 can still be *cannot tell*.
 
 # %% tags=["hide-input"]
 results = {"G_studio": lab.enlarged, "Poisson": lab.poisson, "fusion": lab.fused}
 results |= {"unguided": unguided, "guided": guided}
 found = detailing.scores(lab, results)
 judged = detailing.judged(found, "guided", lab.people)
-shown.worth(found, judged)
-notebook.tell("ch05", shown.told(judged))
-
-# %% [markdown]
-# The guided detailer, on {glue:text}`ch05_people` people with one capture each:
-#
-# - against **fusion alone**, better in: {glue:text}`ch05_wins_fusion`; worse in: {glue:text}`ch05_losses_fusion`; cannot be told in: {glue:text}`ch05_open_fusion`.
-# - against **itself without the phone**, better in: {glue:text}`ch05_wins_unguided`; worse in: {glue:text}`ch05_losses_unguided`.
-# - against **the screened Poisson equation**, better in: {glue:text}`ch05_wins_poisson`; worse in: {glue:text}`ch05_losses_poisson`.
-# - against **G_studio's texture as it is**, better in: {glue:text}`ch05_wins_g_studio`; worse in: {glue:text}`ch05_losses_g_studio`.
-#
-# We ask of the detailer that it beats fusion alone in perceptual distance, in the low band and in identity: it does in {glue:text}`ch05_earns` of the {glue:text}`ch05_asked`.
-# The chain's default is {glue:text}`ch05_default`, {glue:text}`ch05_default_fits`.
-#
-# ## Many answers where nothing is known, in how many steps?
-#
-# A diffusion model samples: different noise, different detail.
-# Where the phone speaks, the samples should agree; in holes they may not.
-# And it samples in steps: each one costs a pass of the network.
-
-# %% tags=["hide-input"]
-notebook.tell("ch05", shown.samples(lab))
+other = detailing.scores(lab, {"somebody else's truth": lab.truth.roll(1, 0)})
+shown.worth(found | other, judged)
+notebook.tell("ch05", shown.told(judged, found))
+pair = {"fusion": lab.fused, "guided": guided}
+notebook.tell("ch05", shown.recorded(lab, pair))
+notebook.tell("ch05", shown.registered(lab))
 some = slice(0, 4)
 by_steps = lab.by_steps(some)
 figures.show(
     shown.steps_figure(by_steps),
     "Perceptual distance and gradient correlation of guided detail against the number "
-    "of sampling steps. More steps draw more grain, which need not be the truth's.",
+    "of sampling steps, mean of the first captures. More steps draw more grain, which need not be the truth's.",
 )
 best = min(by_steps, key=lambda steps: by_steps[steps][0])
-facts = {"best_steps": best, "steps": settings.detail.sample_steps}
-notebook.tell("ch05", facts | {"some": len(lab.phone[some])})
+notebook.tell("ch05", {"best_steps": best, "some": len(lab.phone[some])})
 
 # %% [markdown]
-# In observed texels the spread of guided samples is {glue:text}`ch05_spread_drop:.2f` times that of unguided ones (below 1: the phone settles something).
-# In holes it is {glue:text}`ch05_spread_holes:.2f` times what it is in observed texels.
-# Detail in a hole is invented, however good it looks; an honest avatar would say so.
+# The guided detailer, on these {glue:text}`ch05_people` people:
 #
-# One sampling step gives the mean of all that the model thinks possible: smooth, and often good in numbers that like smoothness.
-# On these {glue:text}`ch05_some` captures the perceptual distance is smallest when the number of steps is {glue:text}`ch05_best_steps`; our setting is {glue:text}`ch05_steps`.
+# - against **fusion alone**, better in: {glue:text}`ch05_wins_fusion`; worse in: {glue:text}`ch05_losses_fusion`; cannot be told in: {glue:text}`ch05_open_fusion`.
+# - against **itself without the phone**, better in: {glue:text}`ch05_wins_unguided`; worse in: {glue:text}`ch05_losses_unguided`.
 #
-# ## What nobody saw: borrowed, not known
+# It takes {glue:text}`ch05_taken:.0f` % off the squared error that fusion leaves in what was seen.
 #
-# A generator that was asked for one texture of many possible ones paints their mean: hair without strands, ears without folds, and a visible border where the photograph ends.
-# No capture can say what is right there, so the chain *borrows*.
+# **Its place.** We ask of the detailer that it beats fusion alone in perceptual distance, in the low band and in identity.
+# On these people it does in {glue:text}`ch05_earns` of the {glue:text}`ch05_asked`, and the chain's default is {glue:text}`ch05_default`, {glue:text}`ch05_default_fits`.
+# The claim ledger has asked the same of more: all {glue:text}`ch05_ledger_people` people of the split, {glue:text}`ch05_ledger_seeds` fresh captures each, at {glue:text}`ch05_ledger_size`², perceptual distance on the face. There it does in {glue:text}`ch05_ledger_earns` of the {glue:text}`ch05_asked`, {glue:text}`ch05_ledger_sentence`.
+# It gains {glue:text}`ch05_ledger_gain:.0f` % of the perceptual distance there.
+# A public face network that learnt from photographs sees results of fusion at a distance of {glue:text}`ch05_face_fusion:.3f` from the truth and the detailer's at {glue:text}`ch05_face_guided:.3f`: *{glue:text}`ch05_face_word`*.
+# None of this says how it does on photographs, of which it has seen none.
+#
+# **Why gradients are compared after a blur of one texel in 256.** A phone's texels do not lie exactly where the truth's do: of {glue:text}`ch05_people` fused textures {glue:text}`ch05_aside` fit it better when they are moved, by {glue:text}`ch05_aside_texels:.1f` texels (median).
+# Compared texel by texel a pore that sits beside its place is wrong twice, and a coarse texture without pores is wrong once: fusion's correlation would be {glue:text}`ch05_sharp_fusion:.3f`, {glue:text}`ch05_sharp_word` G_studio's {glue:text}`ch05_sharp_g_studio:.3f`.
+# With each texture moved to where it fits best it is {glue:text}`ch05_moved_fusion:.3f`, {glue:text}`ch05_moved_word` {glue:text}`ch05_moved_g_studio:.3f`: {glue:text}`ch05_moved_sentence`.
+#
+# **Steps.** Each costs a pass of the network.
+# On {glue:text}`ch05_some` captures the perceptual distance is smallest when the number of steps is {glue:text}`ch05_best_steps`; our setting is {glue:text}`ch05_steps`.
+#
+# ## What nobody saw: invented or borrowed
+#
+# In more than one step a diffusion model samples: different noise, different detail.
+# Where the conditions tell it what to draw the samples should agree; in holes they may not.
+# Detail in a hole is invented, however good it looks.
+#
+# A generator, or a single step, paints the mean of all that is possible: hair without strands, ears without folds, and a visible border where the photograph ends.
+# So the chain *borrows*.
 # Of {glue:text}`ch05_exemplars` exemplars, studio textures of people of the few-shot set, it takes the one that is most like the generator's picture in the hole, or its mirror image, and puts the exemplar's detail on the generator's light as in {eq}`eq-ch05-fuse`, the exemplar in the phone's place: texture transfer by example {cite}`efros2001quilting`.
 # Hair lends to hair and skin to skin, and of skin only what is faint and no rougher than the skin that was seen: a mole or a stubbly chin is somebody's own.
 # Observed texels stay as they are, and so do eyes, brows and lips, by which people are known.
 
-# %%
+# %% tags=["hide-input"]
+notebook.tell("ch05", shown.samples(lab))
 notebook.tell("ch05", shown.borrowed(lab))
 
 # %% [markdown]
+# In observed texels the spread of guided samples is {glue:text}`ch05_spread_drop:.2f` times that of unguided ones: {glue:text}`ch05_spread_word`.
+# What the phone tells is in $T$ before sampling begins; what is sampled is what $T$ leaves open.
+# So agreement is no measure of knowledge, and likeness is: see the table before.
+# In holes the spread is {glue:text}`ch05_spread_holes:.2f` times what it is in observed texels.
+#
 # The verdicts on borrowing in the holes, against fusion alone: {glue:text}`ch05_lent_perceptual` in perceptual distance, {glue:text}`ch05_lent_psnr` in PSNR.
 # A mean is the safest guess texel by texel, and looks like nobody; somebody else's strands are a wrong guess that looks right.
 # It is an invention either way: use `borrow=False` where a reader must not be shown what nobody saw.
 #
-# ## No colour through the gradients
+# ## What passes of the light
 #
-# The first prediction, as an experiment: the same captures darker and in yellow light, with the same texture of G_studio.
-# (In the whole chain the encoder sees the change as well; here we ask what passes through fusion and detailer.)
+# First **colour and exposure**, the first prediction: the same captures darker and in yellow light, with the same texture of G_studio.
+# (In the whole chain the encoder sees the change as well, so a yellow capture can come back yellow by its code; here we ask what passes through fusion and detailer.)
+#
+# Then **edges**.
+# For both kinds that are not skin, $G$ is made ideal: the true texture, shrunk and enlarged.
+# So whatever is wrong in the fusion came from the phone, or is too fine for $G$, and the question is what the detailer makes of it.
+# The heads are those of the first experiment, under its two lights and, for comparison, with no shading at all; and captures with holes.
 
 # %%
 passed = lab.colour_passed(guided, some)
 notebook.tell("ch05", shown.colour_passed(passed))
 assert all(fused < given / 2 for given, fused, _ in passed.values())
-
-# %% [markdown]
-# Of the change at most {glue:text}`ch05_passed:.0f` % passes through fusion, and {glue:text}`ch05_passed_all:.0f` % arrives in the result.
-# Colour comes from the generator, detail from the phone.
-#
-# ## What goes wrong: the light that looks like skin
-#
-# For both kinds of edges that are not skin, $G$ is made ideal here: the true texture, shrunk and enlarged.
-# So whatever is wrong in the fusion came from the phone, and the question is how much of it the detailer repairs.
-# The heads are those of the first experiment, under its two lights, and captures with holes.
-
-# %%
 notebook.tell("ch05", shown.leaks(lab, scene))
 
 # %% [markdown]
-# In smooth light the mean error of fusion on the face is {glue:text}`ch05_fused_smooth:.4f`, in hard light {glue:text}`ch05_fused_hard:.4f`.
-# In hard light it is {glue:text}`ch05_leak_edges:.1f` times as large on the edges of the light as elsewhere on the face.
+# Of the change of exposure or colour at most {glue:text}`ch05_passed:.0f` % passes through fusion, and {glue:text}`ch05_passed_all:.0f` % arrives in the result.
+#
+# Without any shading the mean error of fusion on the face is {glue:text}`ch05_fused_flat:.4f`: lines at eyes, mouth and outline that $G$ is too coarse for, or that the studio's own light draws.
+# In smooth light it is {glue:text}`ch05_fused_smooth:.4f`, in nearly the same places (correlation of the two maps: {glue:text}`ch05_flat_like:.2f`); in hard light {glue:text}`ch05_fused_hard:.4f`, and {glue:text}`ch05_leak_edges:.1f` times as large on the edges of the light as elsewhere on the face.
 # With a blur that follows no edges it would be {glue:text}`ch05_leak_plain:.2f` times what it is there (above 1: following them helps).
 # At the rims of holes it is {glue:text}`ch05_leak_rims:.1f` times what it is in the rest of what was seen.
 #
-# On the edges of the light the detailer leaves {glue:text}`ch05_repaired` error than fusion: here it {glue:text}`ch05_repair_word`.
-# What is left is what a reader of the result will take for a scar, a fold or a stain.
+# The detailer makes the error smaller here: {glue:text}`ch05_mended`.
+# It makes it larger here: {glue:text}`ch05_spoilt`; at most {glue:text}`ch05_spoilt_most:.1f` times.
+# Of what it changes in smooth light {glue:text}`ch05_broad:.0f` % is broad (left by a blur of 6 texels in 256): it has learnt that G_studio's broad light is wrong, and mends it where it is right, too.
+# It was trained on the chain's errors, not on leaks as such; what is left of those a reader of the result will take for a scar, a fold or a stain.
 #
 # ## Claims of the paper, tested here
 #
@@ -636,10 +667,11 @@ ch05.check_clean(clean)
 # ## Summary
 #
 # - $\nabla \log I = \nabla \log A + \nabla \log S$: the log gradient is the albedo's where the light is smooth, and only there.
-# - Fusion is one line: the phone above a blur, the generator below it; no colour cast and no exposure passes, but edges of the light and rims of holes do.
-# - The detailer predicts the velocity of what is still wrong, from pure noise, and was trained on real results of the chain before it.
-# - It must beat fusion alone in perceptual distance, in the low band and in identity; here it does in {glue:text}`ch05_earns` of the three.
-# - The phone decides *whose* detail is drawn; without it, and in holes, the detail is only plausible.
+# - Fusion is one formula, the phone above a blur, the generator below it, and four corrections; no colour cast and no exposure passes by it, but edges of the light and rims of holes do.
+# - How light the skin is, a metered picture hides; eyes, lips and brows beside it tell.
+# - The detailer predicts the velocity of what is still wrong; a single step of it is a regression. It was trained on real results of the chain, and leaves up to {glue:text}`ch05_spoilt_most:.1f` times the error where these are right.
+# - It must beat fusion alone in perceptual distance, in the low band and in identity; it does in {glue:text}`ch05_earns` of the three on {glue:text}`ch05_people` people, and in {glue:text}`ch05_ledger_earns` on {glue:text}`ch05_ledger_people` with {glue:text}`ch05_ledger_seeds` captures each.
+# - Whose detail it is, the phone tells by way of $T$: without it the detailer is further from the truth in {glue:text}`ch05_wins_unguided`; its samples agree with each other {glue:text}`ch05_agree`. In holes the detail is only plausible.
 #
 # {ref}`ch06` puts the finished texture on a head and judges the whole chain.
 #

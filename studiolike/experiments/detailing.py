@@ -24,7 +24,7 @@ from ..detail import Detailer, DetailStage, detail, fuse, gradients, impose_grad
 from ..detail.guidance import differences
 from ..detail.model import upsample
 from ..evaluation import Verdict, faceid, gain_fitted, low_band_error, perceptual, perceptual_judge, psnr, verdicts
-from ..image import linear_to_srgb, resize, srgb_to_linear
+from ..image import blur, linear_to_srgb, resize, srgb_to_linear
 from ..protocols import paired_captures, permitted
 from ..run_record import read_log
 from ..synth import studio_texture, synthesise_subjects
@@ -45,12 +45,20 @@ METRICS = {  # whether larger is better, and digits to print
     "perceptual (holes)": (False, 4),
 }
 EARNS = ("perceptual", "low-band error", "identity")  # in which the detailer must beat fusion alone
+NEAR = 1 / 256  # share of the side: a capture lies about so far beside the truth, and gradients are compared no finer
 DISTURBED = {"exposure 1/2": (0.5, 0.5, 0.5), "exposure 1/4": (0.25, 0.25, 0.25), "yellow light": (1.0, 0.8, 0.5)}
 
 
 def field_of(texture: Tensor, kind: str = "log") -> Tensor:
     """The gradient field ``(B, 2, H, W)`` of a texture that was seen everywhere; ``kind``: "log" or "raw"."""
     return gradients(texture, torch.ones_like(texture[:, :1]), kind, 0)[0]
+
+
+def likeness(a: Tensor, b: Tensor, mask: Tensor, near: float = NEAR) -> Tensor:
+    """Correlation ``(B,)`` of the log gradients of two textures, both blurred by ``near`` of the side (0: as they are): a pore
+    that sits a texel aside would else count as two errors, one where it is drawn and one where it is missing."""
+    one, other = (blur(field_of(x), near * x.shape[-1]) for x in (a, b))
+    return correlation(one, other, mask)
 
 
 def mean_in(field: Tensor, mask: Tensor) -> float:
@@ -115,9 +123,9 @@ class DetailLaboratory:
     """One capture each of people of the split "val", and what the stages before and in this chapter make of them.
 
     Attributes:
-        phone, visibility, truth: ``(B, C, H, W)``. people: whose capture it is. coarse, enlarged: G_studio's texture, as it is
-            and at the phone's size. fused, poisson: the two closed forms. holes, uneven: places of the capture with the
-            largest holes, and of one in very uneven light.
+        phone, visibility, truth: ``(B, C, H, W)``. people, severity: whose capture it is, and how uneven its light. coarse,
+            enlarged: G_studio's texture, as it is and at the phone's size. fused, poisson: the two closed forms. holes, uneven:
+            places of the capture with the largest holes, and of one in very uneven light.
     """
 
     def __init__(self, settings: Profile, data: TextureSet, device: str = "cpu", captures: int = 16):
@@ -127,7 +135,7 @@ class DetailLaboratory:
         self.g_studio, self.tone, self.detailer = own
         self.low = self.g_studio.config.resolution
         rows = data.captures("val")[:: data.manifest["spec"]["lightings"]][:captures]
-        self.people = np.asarray(data.subject)[rows.numpy()]
+        self.people, self.severity = (np.asarray(x)[rows.numpy()] for x in (data.subject, data.severity))
         self.phone, self.visibility = data.phone_batch(rows)
         self.truth = data.studio_batch(torch.as_tensor(self.people))
         before = self.g_phone, self.encoder, self.g_studio, self.tone
@@ -137,7 +145,7 @@ class DetailLaboratory:
         self.field, self.trust = gradients(self.phone, self.visibility)
         self.poisson = impose_gradients(self.enlarged, self.field, self.trust)
         self.holes = int((1 - self.visibility).mean((1, 2, 3)).argmax())
-        self.uneven = 1 + int(torch.as_tensor(np.asarray(data.severity)[rows[1:].numpy()]).argmax())
+        self.uneven = 1 + int(self.severity[1:].argmax())
 
     # masks
 
@@ -175,6 +183,26 @@ class DetailLaboratory:
         own = translate(*before, None, *phone)
         levels = (skin_level(*phone), skin_level(own), skin_level(self.coarse), skin_level(self.truth))
         return {name: level.cpu() for name, level in zip(("phone", "G_studio", "tone network", "truth"), levels, strict=True)}
+
+    def exposed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of every capture of the split: the level of the skin as the phone shows it, the true one, and whose it is, log units,
+        ``(N,)`` each; captures without any skin are left out."""
+        rows = self.data.captures("val")
+        people = np.asarray(self.data.subject)[rows.numpy()]
+        level = torch.cat([skin_level(*self.data.phone_batch(part)) for part in rows.split(64)]).numpy()
+        names, place = np.unique(people, return_inverse=True)
+        true = skin_level(self.data.studio_batch(torch.as_tensor(names))).numpy()[place]
+        seen = np.isfinite(level)
+        return level[seen], true[seen], people[seen]
+
+    def aside(self, result: Tensor, reach: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+        """How well the unblurred gradients of ``result (B, 3, H, W)`` fit the truth's, where they are and where they fit best
+        when moved by up to ``reach`` texels of 256 each way; and by how many texels that is. ``(B,)`` each."""
+        fields, mask, unit = [field_of(x) for x in (result, self.truth)], self.trust * self.counts, max(1, self.size // 256)
+        moves = [(y, x) for y in range(-reach, reach + 1) for x in range(-reach, reach + 1)]
+        fits = torch.stack([correlation(fields[0], fields[1].roll((unit * y, unit * x), (2, 3)), mask) for y, x in moves])
+        best, place = fits.max(0)
+        return fits[moves.index((0, 0))], best, torch.tensor(moves).float().norm(dim=1)[place]
 
     def ideal(self, truth: Tensor) -> Tensor:
         """The best that G_studio could give: the truth, shrunk to its size, and enlarged again."""
@@ -244,7 +272,7 @@ class DetailLaboratory:
         for steps in (2**k for k in range(int(np.log2(4 * self.settings.detail.sample_steps)) + 1)):
             drawn, mask = self.draw(some, steps=steps), self.counts[some]
             near = perceptual(distance, drawn, self.truth[some], mask).mean()
-            same = correlation(field_of(drawn), field_of(self.truth[some]), self.trust[some] * mask).mean()
+            same = likeness(drawn, self.truth[some], self.trust[some] * mask).mean()
             found[steps] = float(near), float(same)
         return found
 
@@ -255,7 +283,7 @@ class DetailLaboratory:
 @torch.no_grad()
 def scores(lab: DetailLaboratory, results: Mapping[str, Tensor]) -> dict[str, dict[str, np.ndarray]]:
     """Every result measured against the truth: ``scores[name][metric]`` is ``(B,)``; see `METRICS`."""
-    distance, judge, wanted = perceptual_judge(), weights.load("identity_eval", device=lab.device), field_of(lab.truth)
+    distance, judge = perceptual_judge(), weights.load("identity_eval", device=lab.device)
     found = {}
     for name, result in results.items():
         values = (
@@ -263,7 +291,7 @@ def scores(lab: DetailLaboratory, results: Mapping[str, Tensor]) -> dict[str, di
             perceptual(distance, result, lab.truth, lab.counts),
             low_band_error(result, lab.truth, lab.counts)["total"],
             faceid(judge, result, lab.truth, lab.visibility)["cosine"],
-            correlation(field_of(result), wanted, lab.trust * lab.counts),
+            likeness(result, lab.truth, lab.trust * lab.counts),
             _of_holes(lab, perceptual(distance, result, lab.truth, lab.hidden)),
         )
         found[name] = {metric: value.numpy() for metric, value in zip(METRICS, values, strict=True)}
