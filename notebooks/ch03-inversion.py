@@ -193,18 +193,19 @@ figures.show(
 # An inversion sees the third row of the figure and nothing else; the studio texture is only measured against.
 
 # %%
-captures = lab.hide_a_side(data, size, settings.inversion.batch * 3 // 4)
+captures = lab.hide_a_side(data, size, settings.inversion.batch * 5 // 4)
 texture, kept, truth = captures.texture, captures.kept, captures.truth
 rows, hidden, holes = captures.rows, captures.hidden, captures.holes
+views = [texture, texture * captures.visibility, texture * kept, truth]
 figures.show(
     figures.texture_grid(
-        [texture, texture * captures.visibility, texture * kept, truth],
+        [view[:8] for view in views],
         ["phone", "observed", "given", "studio truth"],
         tile=1.2,
     ),
-    "One column per unseen person. The phone texture, with a smooth fill where nothing was "
-    "seen; what of it was observed; what is given to an inversion after one side is hidden; "
-    "and the true studio texture.",
+    "Up to eight of the people, one column each: the phone texture, with a smooth fill where "
+    "nothing was seen; what of it was observed; what is given to an inversion after one side "
+    "is hidden; and the true studio texture.",
 )
 
 # %% [markdown]
@@ -276,7 +277,7 @@ drawn.gains_table(measures)
 
 # %% [markdown]
 # Before translation **{glue:text}`ch03_best_before`** is best.
-# After it the encoder's code is best {glue:text}`ch03_encoder_first` rows named "studio", and in dB the best is **{glue:text}`ch03_best_after`**.
+# After it the encoder's code is best {glue:text}`ch03_encoder_first` rows named "studio"; of the given side's decibels **{glue:text}`ch03_best_after`** has most.
 #
 # - *Further than the encoder?* Steps on from its code give a worse studio texture with {glue:text}`ch03_after_worse`, and a better one with {glue:text}`ch03_after_better`. The default descent {glue:text}`ch03_descent_words` ({glue:text}`ch03_descent` dB).
 # - *Better than nothing?* Everybody's mean code is beaten, after translation, by {glue:text}`ch03_beat_mean`. Of what is not named here it cannot be said that it gains by having looked at the capture, however well it copies it.

@@ -78,7 +78,7 @@ def test_every_number_that_the_text_quotes_is_there(found, captures):
     numbers = drawn.race_numbers(result, BASE.steps) | drawn.measure_numbers(measures) | drawn.verdict_words(measures)
     numbers |= drawn.claim_words(measures) | drawn.hidden_words(measures, scores)
     assert numbers["best_before"] == "W+ long" and numbers["hidden_fill"] == pytest.approx(float(scores["fill"].mean()))
-    assert {"recon_free", "hidden_wplus", "energy_long", "prior_words", "perfect", "reached", "after_worse"} <= set(numbers)
+    assert {"recon_long", "hidden_wplus", "energy_long", "prior_words", "perfect", "reached", "after_worse"} <= set(numbers)
     assert len(drawn.measures_rows(measures)[0]) == 1 + len(codes)
     prior = WPrior.from_generator(Generator(**SIZE))
     for figure in (drawn.race_figure(result), drawn.time_figure(result), drawn.trade_figure(measures, codes, prior)):

@@ -17,7 +17,6 @@ from ..experiments.inversion import (
     ADAM_LONGER,
     AFTER,
     BEHIND,
-    COSINE,
     DEFAULT,
     ENCODER,
     ENERGY,
@@ -267,13 +266,12 @@ def gains_table(measures: Measures) -> None:
 
 def measure_numbers(measures: Measures) -> dict[str, float | str]:
     """Means that the text quotes, by method and measure."""
-    kinds = {"recon": GIVEN, "studio": AFTER, "hidden": BEHIND, "energy": ENERGY, "cosine": COSINE}
+    kinds = {"recon": GIVEN, "studio": AFTER, "hidden": BEHIND, "energy": ENERGY}
     wanted = {
-        "recon": ("encoder", "w", "wplus", "free", "long"),
-        "studio": ("encoder", "wplus", "long", "mean"),
+        "recon": ("encoder", "wplus", "long"),
+        "studio": ("long", "mean"),
         "hidden": ("wplus", "mean"),
         "energy": ("encoder", "w", "wplus", "free", "long"),
-        "cosine": ("encoder", "mean"),
     }
     found = {f"{kind}_{key}": measures.mean(kinds[kind], KEYS[key]) for kind, keys in wanted.items() for key in keys}
     studio = [name for name in measures.values if name.startswith("studio")]
@@ -314,9 +312,9 @@ def verdict_words(measures: Measures) -> dict[str, str]:
         "prior_effect": f"{prior.difference:.2f}",
         "prior_words": say(
             prior,
-            "the prior helps after translation",
-            "the prior harms after translation",
-            "no effect of the prior can be shown after translation",
+            "the pull helps after translation",
+            "the pull harms after translation",
+            "no effect of the pull can be shown after translation",
         ),
         "tight_effect": f"{tight.difference:.2f}",
         "tight_words": say(tight, "is better still", "is worse", "changes nothing that can be shown"),

@@ -27,7 +27,7 @@ from .painting import codes_of, decode, place
 HIDDEN = 0.38  # u below which the experiment hides a capture
 TIGHT = 30  # times the prior of the default, in "W+ tight"
 LONGER = 4  # times the steps of the default, in "W+ long"
-ADAM_LONGER = 10  # times as many, of Adam from the mean code
+ADAM_LONGER = 5  # times as many, of Adam from the mean code
 MEAN, ENCODER, DEFAULT = "mean code", "encoder", "W+"
 GIVEN, AFTER = "phone, given side, dB ↑", "studio, given side, dB ↑"
 BEHIND, PERCEPTUAL, ENERGY = "phone, hidden side, dB ↑", "studio, perceptual ↓", "prior energy"
