@@ -26,7 +26,7 @@
 # **What the authors say about this stage.** They state that each phone texture is parameterised in W+, "enabling near-perfect reconstruction" {cite}`athar2024bridging`.
 # Whether by optimisation or by an encoder, with which loss and for how many steps, is not known to us, so the encoder, the optimiser, the distance and the prior here are our choices.
 #
-# **The cast.** A *texture* is a head's surface, unrolled onto a square: $u$ runs from its left edge to its right, $v$ from top to bottom.
+# **The cast.** A *texture* is a head's surface, unrolled onto a square of *texels*: $u$ runs from its left edge to its right, $v$ from top to bottom.
 # A *phone texture*, or capture, shows a face in the light of some place, and its *visibility* says how well each texel was seen.
 # $G_{\text{phone}}$ is chapter 2's generator of such textures; $G_{\text{studio}}$ is a copy of it that {ref}`ch04` teaches to paint *studio textures*, complete and evenly lit, from those of {glue:text}`ch03_few` people.
 # A *code* is a table of $L$ rows of $n$ numbers, one row for each layer of a generator; *translation* is to give a code that was found with $G_{\text{phone}}$ to $G_{\text{studio}}$.
@@ -240,7 +240,7 @@ figures.show(
 # The encoder's codes begin at {glue:text}`ch03_start:.1f` dB ({glue:text}`ch03_first_pass:.1f` dB after its first look); W, where their rows are averaged, begins at {glue:text}`ch03_w_start:.1f`.
 # {glue:text}`ch03_steps` quasi-Newton steps in W+ bring them to {glue:text}`ch03_newton:.1f` dB, as many of Adam to {glue:text}`ch03_adam:.1f` dB.
 # Adam from the mean code, for {glue:text}`ch03_adam_times` times as many steps, ends at {glue:text}`ch03_adam_long:.1f` dB; our descent {glue:text}`ch03_reached` steps.
-# Where a curve dips, as that of "W+ features" may, the loss has fallen all the same: its other terms gained.
+# Where a curve dips, as those of "W+ features" and "W+ tight" may, the loss has fallen all the same: its other terms gained.
 #
 # Decibels do not say how likely the codes are.
 # The encoder's have a prior energy of {glue:text}`ch03_start_energy:.1f`, quasi-Newton steps end at {glue:text}`ch03_newton_energy:.1f`, Adam's at {glue:text}`ch03_adam_energy:.1f`.
@@ -253,7 +253,7 @@ figures.show(
 # *Identity cosine* is how alike a network that no loss uses finds the two faces: 1 at most, and {glue:text}`ch03_strangers:.2f` for the studio textures of two different people.
 # The *perceptual* distance compares features of a public network for photographs.
 #
-# The second table has differences, with their 95 % intervals, and words from a stricter test, a sign-flip test over people in which all of its comparisons, and those of the claims below, are corrected together.
+# The second table has differences, with their 95 % intervals, and words from a stricter test, a sign-flip test (how often would random signs of the people's differences give a mean as far from 0?) in which all of its comparisons, and those of the claims below, are corrected together.
 
 # %% tags=["hide-input"]
 for person in range(min(2, len(rows))):
@@ -287,7 +287,7 @@ drawn.gains_table(measures)
 # ## The trade, person by person
 #
 # Left, every small dot is a person: how much better than the encoder's code an inversion copies the given side (to the right), and how much better a studio texture it gives (upwards).
-# If the two went together, all dots would lie on a rising line.
+# If the two went together, the dots would rise to the right.
 
 # %% tags=["hide-input"]
 prior = WPrior.from_generator(g_phone)
