@@ -239,7 +239,7 @@ figures.show(
 # %% [markdown]
 # The encoder's codes begin at {glue:text}`ch03_start:.1f` dB ({glue:text}`ch03_first_pass:.1f` dB after its first look); W, where their rows are averaged, begins at {glue:text}`ch03_w_start:.1f`.
 # {glue:text}`ch03_steps` quasi-Newton steps in W+ bring them to {glue:text}`ch03_newton:.1f` dB, as many of Adam to {glue:text}`ch03_adam:.1f` dB.
-# Adam from the mean code, for {glue:text}`ch03_adam_times` times as many steps, ends at {glue:text}`ch03_adam_long:.1f` dB; our descent {glue:text}`ch03_reached` steps.
+# Adam from the mean code, for {glue:text}`ch03_adam_times` times as many steps, ends at {glue:text}`ch03_adam_long:.1f` dB; our descent {glue:text}`ch03_reached`.
 # Where a curve dips, as those of "W+ features" and "W+ tight" may, the loss has fallen all the same: its other terms gained.
 #
 # Decibels do not say how likely the codes are.
@@ -397,7 +397,7 @@ figures.show(
 # A code is there to be *used*: to be mixed with others, edited, translated.
 # Take two people's codes and go half-way.
 # Look first at G_phone's rows: every stop of every walk is a face.
-# Then at G_studio's: where codes over-fit, what goes wrong lies at the *ends*, in the codes themselves, and half-way it gets milder, because the way between two far codes leads past the mean (the energies below the figures say how far).
+# Then at G_studio's: where codes over-fit, what goes wrong lies at the *ends*, in the codes themselves; the way between two far codes leads past the mean, and so nearer to what G_studio knows (the energies below the figures say how far).
 #
 # The second figure over-fits in another way: it inverts *every* texel, the fill where nothing was seen included.
 

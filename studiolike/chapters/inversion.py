@@ -141,9 +141,9 @@ def race_numbers(result: Race, steps: int) -> dict[str, float | str]:
     climb, slow, far = result.climbs()
     reached = (climb >= far[-1] - 1).nonzero()
     told = (
-        f"comes within 1 dB of that after {int(reached[0])}"
+        f"comes within 1 dB of that at step {int(reached[0])}"
         if len(reached)
-        else f"stays {float(far[-1] - climb[-1]):.1f} dB below that with {steps}"
+        else f"stays {float(far[-1] - climb[-1]):.1f} dB below that in {steps} steps"
     )
     energies = result.runs[DEFAULT].history["prior"]
     return {
