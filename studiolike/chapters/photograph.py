@@ -249,8 +249,8 @@ def gap(found: Home, softened: tuple[int, np.ndarray]) -> dict[str, float | str 
         "after": "asymmetry after",
     }
     numbers = {key: real[name] for key, name in short.items()}
-    numbers |= {f"{key}_home": float(np.median(home[name])) for key, name in short.items()}
-    numbers |= {f"{key}_better": 100 * better[name] for key, name in short.items() if name in better}
+    numbers |= {f"{key}_home": float(np.median(home[name])) for key, name in short.items() if key != "before"}
+    numbers |= {f"{key}_better": 100 * better[short[key]] for key in ("psnr", "after")}
     soft = float(np.median(softened[1]))
     shows = [name.removesuffix(", dB") for name, share in better.items() if share >= SHOWN]
     hides = [name.removesuffix(", dB") for name, share in better.items() if share < SHOWN]
