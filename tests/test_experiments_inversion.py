@@ -98,7 +98,8 @@ def made_up(gap, people):
 def test_what_too_few_people_cannot_decide_is_said_to_be_undecidable_and_not_to_be_nothing():
     many, few = (drawn.verdict_words(made_up(1.0, people)) for people in (12, 4))
     assert many["descent_words"] == "helps" and many["after_worse"] == "none" and "W+ features" in many["after_better"]
-    assert few["descent_words"] == few["prior_words"] == "cannot be decided with 4 people"
+    assert few["descent_words"] == "has an effect that 4 people cannot decide"
+    assert few["freedom_words"] == "cannot be decided with 4 people" and "too few" in few["prior_words"]
     assert few["after_better"].startswith("none (4 people are too few")
     assert drawn.verdict_words(made_up(-1.0, 12))["descent_words"] == "harms"
     assert drawn.claim_words(made_up(1.0, 4))["differs"] == "does not hold"  # one method wins both

@@ -214,11 +214,10 @@ def decidable(people: int, comparisons: int, level: float = 0.95) -> bool:
     return 2 * comparisons / 2**people <= 1 - level  # the two flips that all agree, of all 2^people
 
 
-def say(told: Verdict, better: str, worse: str, unsure: str) -> str:
-    """A verdict in a sentence's own words; where no numbers could have decided, that."""
+def say(told: Verdict, better: str, worse: str, unsure: str, few: str = "cannot be decided with {} people") -> str:
+    """A verdict in a sentence's own words; where no numbers of so ``few`` people could have decided, that."""
     people = told.difference.subjects
-    few = f"cannot be decided with {people} people"
-    return told.say(better, worse, unsure if decidable(people, told.comparisons) else few)
+    return told.say(better, worse, unsure if decidable(people, told.comparisons) else few.format(people))
 
 
 def listed(names: Sequence[str]) -> str:
@@ -315,11 +314,16 @@ def verdict_words(measures: Measures) -> dict[str, str]:
             "the pull helps after translation",
             "the pull harms after translation",
             "no effect of the pull can be shown after translation",
+            "{} people are too few to decide",
         ),
         "tight_effect": f"{tight.difference:.2f}",
-        "tight_words": say(tight, "is better still", "is worse", "changes nothing that can be shown"),
+        "tight_words": say(
+            tight, "is better still", "is worse", "changes nothing that can be shown", "does what {} people cannot decide"
+        ),
         "descent": f"{descent.difference:.2f}",
-        "descent_words": say(descent, "helps", "harms", "has no effect that can be shown"),
+        "descent_words": say(
+            descent, "helps", "harms", "has no effect that can be shown", "has an effect that {} people cannot decide"
+        ),
     }
 
 
@@ -370,7 +374,7 @@ def bank_words(unseen: Tensor, bank: CodeBank, steps: int) -> dict[str, float | 
 def hidden_words(measures: Measures, scores: dict[str, Tensor]) -> dict[str, float | str]:
     """Of what was hidden: the best method, comparisons with two rivals, and what is lost from the given side to the hidden."""
     both = Measures({"hidden": scores}, measures.subject)
-    words = ("beats", "is worse than", "cannot be told from")
+    words = ("beats", "is worse than", "cannot be told from", "cannot, with {} people, be told from")
     against = list(both.compare(("hidden", DEFAULT, MEAN), ("hidden", DEFAULT, "fill")).values())
     return {
         "hidden_fill": both.mean("hidden", "fill"),
