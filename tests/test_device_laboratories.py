@@ -133,7 +133,7 @@ def test_the_photograph_s_laboratory_stays_on_its_device(monkeypatch):
     with imagine("cuda"):
         with numbers():
             data = People(SETTINGS.generator.resolution)
-        shot = SimpleNamespace(texture=torch.zeros(1, 3, size, size), visibility=torch.ones(1, 1, size, size))
+        shot = SimpleNamespace(texture=torch.zeros(1, 3, size, size), visibility=torch.ones(1, 1, size, size), landmarks=None)
         monkeypatch.setattr(photograph.capture, "capture_photo", lambda *_: shot)
         lab = photograph.Photograph("cuda", size)
         on_gpu("judge", lab.judge)

@@ -10,7 +10,7 @@ from studiolike.config import InversionConfig
 from studiolike.experiments import inversion as lab
 from studiolike.experiments.painting import decode
 from studiolike.features.network import IdentityNet
-from studiolike.inversion import Curvature, WPrior
+from studiolike.inversion import CodeBank, Curvature, WPrior
 from studiolike.stylegan2 import Discriminator, Encoder, Generator
 
 SIZE = {"resolution": 32, "w_dim": 16, "channel_base": 256, "channel_max": 16}
@@ -76,14 +76,62 @@ def test_every_number_that_the_text_quotes_is_there(found, captures):
     result, codes, painted, _, measures = found
     pictures, scores = lab.hidden_scores(captures, painted)
     numbers = drawn.race_numbers(result, BASE.steps) | drawn.measure_numbers(measures) | drawn.verdict_words(measures)
-    numbers |= drawn.claim_words(measures, list(result.runs)) | drawn.hidden_words(measures, scores)
+    numbers |= drawn.claim_words(measures) | drawn.hidden_words(measures, scores)
     assert numbers["best_before"] == "W+ long" and numbers["hidden_fill"] == pytest.approx(float(scores["fill"].mean()))
-    assert {"recon_free", "hidden_wplus", "energy_long", "prior_words", "perfect", "reached"} <= set(numbers)
+    assert {"recon_long", "hidden_wplus", "energy_long", "prior_words", "perfect", "reached", "after_worse"} <= set(numbers)
     assert len(drawn.measures_rows(measures)[0]) == 1 + len(codes)
     prior = WPrior.from_generator(Generator(**SIZE))
     for figure in (drawn.race_figure(result), drawn.time_figure(result), drawn.trade_figure(measures, codes, prior)):
         assert figure.axes
     assert drawn.hidden_figure(scores).axes and list(pictures)[0] == "fill"
+
+
+def made_up(gap, people):
+    """Measures in which every method is ``gap`` dB better than the encoder, for so many people, and the mean code worse."""
+    names = (lab.MEAN, lab.ENCODER, "W", "W+ tight", "W+", "W+ free", "W+ long", "W+ features")
+    base = 20 + torch.arange(people) / 10
+    apart = {name: gap * (k - 1) * (1 + torch.arange(people) / 100) for k, name in enumerate(names)}
+    kinds = (lab.GIVEN, lab.AFTER, lab.BEHIND, lab.COSINE, lab.ENERGY, lab.PERCEPTUAL)
+    return lab.Measures({kind: {name: base + apart[name] for name in names} for kind in kinds}, torch.arange(people))
+
+
+def test_what_too_few_people_cannot_decide_is_said_to_be_undecidable_and_not_to_be_nothing():
+    many, few = (drawn.verdict_words(made_up(1.0, people)) for people in (12, 4))
+    assert many["descent_words"] == "helps" and many["after_worse"] == "none" and "W+ features" in many["after_better"]
+    assert few["descent_words"] == "has an effect that 4 people cannot decide"
+    assert few["freedom_words"] == "cannot be decided with 4 people" and "too few" in few["prior_words"]
+    assert few["after_better"].startswith("none (4 people are too few")
+    assert drawn.verdict_words(made_up(-1.0, 12))["descent_words"] == "harms"
+    assert drawn.claim_words(made_up(1.0, 4))["differs"] == "does not hold"  # one method wins both
+
+
+def test_the_test_over_people_can_tell_something_from_a_number_of_them_on():
+    assert [drawn.decidable(people, 24) for people in (4, 8, 9, 10, 12)] == [False, False, False, True, True]
+    assert drawn.decidable(6, 1)
+
+
+def test_the_best_of_a_measure_is_marked_where_more_or_less_is_better():
+    rows = {row[0]: row[1:] for row in drawn.measures_rows(made_up(1.0, 4))}
+    assert rows[lab.AFTER][-1].startswith("**") and rows[lab.PERCEPTUAL][0].startswith("**")
+    assert not any("**" in text for text in rows[lab.ENERGY])
+
+
+def test_the_code_bank_is_compared_with_unseen_people_of_as_many_steps_only():
+    bank = CodeBank(torch.zeros(3, 2, 4), torch.arange(3), torch.tensor([27.0, 28.0, 29.0]), {"config": '{"steps": 16}'})
+    unseen = torch.tensor([24.0, 25.0, 24.5, 25.5, 24.0, 25.0])
+    assert "cannot be compared" in drawn.bank_words(unseen, bank, 8)["bank_words"]
+    assert drawn.bank_words(unseen, bank, 16)["bank_words"] == "so being unseen has its price"
+    assert "no price" in drawn.bank_words(unseen + torch.tensor([-9.0, 9, -3, 3, 6, 10]), bank, 16)["bank_words"]
+
+
+def test_two_strangers_are_less_alike_than_one_person_is_to_themselves(captures):
+    judge = IdentityNet.named("identity_eval", resolution=64).eval()
+    assert -1 <= lab.strangers(judge, captures.truth) < 1
+    assert lab.strangers(judge, captures.truth[:1].expand(3, -1, -1, -1)) == pytest.approx(1, abs=1e-4)
+
+
+def test_every_method_has_one_look(found):
+    assert set(found[1]) <= set(drawn.LOOKS) and drawn.look("W", "marker") == {"color": "#0072B2", "marker": "s"}
 
 
 def test_a_loud_colour_reaches_the_code_only_when_nobody_says_where_it_is(made, captures):

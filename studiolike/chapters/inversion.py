@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..evaluation.verdict import FAILS, HOLDS, SMALLER, claim_word
+from ..config import InversionConfig
+from ..evaluation.bootstrap import clustered_mean
+from ..evaluation.verdict import BETTER, CANNOT_TELL, FAILS, HOLDS, SMALLER, WORSE, Verdict, claim_word, within_limits
 from ..experiments.inversion import (
     ADAM_LONGER,
     AFTER,
@@ -23,25 +28,62 @@ from ..experiments.inversion import (
     TIGHT,
     Measures,
     NoiseTrap,
+    Pair,
     Race,
+    variants,
 )
-from ..inversion import WPrior
+from ..inversion import CodeBank, WPrior
 from . import figures
+from .notebook import table_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FREE, LONG, FEATURES = "W+ free", "W+ long", "W+ features"
 KEYS = {
     "w": "W",
     "tight": "W+ tight",
     "wplus": DEFAULT,
-    "free": "W+ free",
-    "long": "W+ long",
+    "free": FREE,
+    "long": LONG,
     "encoder": ENCODER,
     "mean": MEAN,
 }  # of methods, in the names of quoted numbers
+LOOKS: dict[str, tuple[str, str, Any]] = {
+    "fill": ("#999999", "1", "-"),
+    MEAN: ("#5A5A5A", "x", "-"),
+    ENCODER: ("#000000", "*", "-"),
+    "W": ("#0072B2", "s", "-"),
+    "W+ tight": ("#E69F00", "^", "--"),
+    DEFAULT: ("#009E73", "o", "-"),
+    FREE: ("#D55E00", "D", "-."),
+    LONG: ("#CC79A7", "v", ":"),
+    FEATURES: ("#56B4E9", "P", (0, (5, 1, 1, 1))),
+    "Adam, W+": ("#999999", "1", "--"),
+    "Adam, mean code": ("#5A5A5A", "x", "-."),
+}  # colour, marker and line of every method, the same in all figures of the chapter
 PERFECT = 30.0  # dB; our tolerance for "near-perfect": an error of 3 % of the range
 NEARLY = 6.0  # dB short of it: twice that error, "partly"
+
+
+def look(name: str, *kinds: str) -> dict[str, Any]:
+    """Of a method's look its colour, and those of "marker" and "linestyle" that a plot needs."""
+    colour, marker, line = LOOKS[name]
+    kept = {"marker": marker, "linestyle": line}
+    return {"color": colour, **{kind: kept[kind] for kind in kinds}}
+
+
+def methods_table(base: InversionConfig) -> None:
+    """The key to the names: space, weights, steps and start of everything that is compared."""
+    rows = [
+        [MEAN, "–", "–", "–", 0, "the mean of W: the same code for everybody"],
+        [ENCODER, "W+", "–", "–", 0, "the encoder's two looks"],
+    ]
+    spaces = {"w": "W", "w+": "W+"}
+    for name, wanted in variants(base).items():
+        start = "the encoder's code" + ", the mean of its rows" * (wanted.space == "w")
+        rows.append([name, spaces[wanted.space], f"{wanted.prior:g}", f"{wanted.features:g}", wanted.steps, start])
+    table_of(["name", "space", "λ_p (pull)", "λ_f (features)", "steps", "starts from"], rows)
 
 
 def canyon_figure(steep: Tensor, pull: float) -> Figure:
@@ -49,38 +91,48 @@ def canyon_figure(steep: Tensor, pull: float) -> Figure:
     fig, (ax,) = figures.plot()
     for k, row in enumerate(range(0, len(steep), 2)):
         look = {"color": figures.PALETTE[k % len(figures.PALETTE)], "linestyle": figures.DASHES[k % len(figures.DASHES)]}
-        ax.plot(range(1, steep.shape[1] + 1), steep[row], label=f"{4 * 2 ** (row // 2)}²", **look)
+        side = 4 * 2 ** (row // 2)
+        ax.plot(range(1, steep.shape[1] + 1), steep[row], label=f"{row + 1}: {side}×{side}", **look)
     ax.axhline(pull, color=figures.QUIET, linewidth=0.8)
-    ax.set(xlabel="direction of W, steepest first", ylabel="second derivative", xscale="log", yscale="log", ylim=(1e-11, None))
-    ax.legend(ncols=3, title="row drives the layers at")
+    ax.text(1, 1.3 * pull, "the prior's share", color=figures.QUIET, fontsize=8)
+    ax.set(xlabel="direction of a row, steepest first", xscale="log")
+    ax.set(ylabel="second derivative", yscale="log", ylim=(1e-11, None))
+    ax.legend(ncols=2, title="row: resolution of its layer", loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 
 
+def fall(steep: Tensor) -> str:
+    """By what factor the second derivative falls in the first row, from the steepest direction to the one in the middle."""
+    ratio = float(steep[0, 0] / steep[0, steep.shape[1] // 2])
+    return f"{float(f'{ratio:.0e}'):,.0f}"
+
+
 def race_figure(result: Race) -> Figure:
-    """Median PSNR over the steps of every inversion, with the range over captures as a band."""
-    fig, (ax,) = figures.plot(2.7)
-    for k, (name, run) in enumerate({**result.runs, "Adam, W+": result.adam}.items()):
-        curve, colour = run.history["psnr"].cpu(), figures.PALETTE[k]
-        ax.plot(curve.median(1).values, label=name, color=colour, linestyle=figures.DASHES[k])
-        ax.fill_between(range(len(curve)), curve.amin(1), curve.amax(1), color=colour, alpha=0.12, linewidth=0)
+    """Mean PSNR over the steps of every inversion, and the range over captures of the default as a band."""
+    fig, (ax,) = figures.plot(2.9)
+    for name, run in {**result.runs, "Adam, W+": result.adam}.items():
+        curve = run.history["psnr"].cpu()
+        ax.plot(curve.mean(1), label=name, **look(name, "linestyle"))
+        if name == DEFAULT:
+            ax.fill_between(range(len(curve)), curve.amin(1), curve.amax(1), alpha=0.12, linewidth=0, **look(name))
     ax.set(xlabel="step", ylabel="PSNR in given texels, dB")
-    ax.legend(ncols=2)
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 
 
 def time_figure(result: Race) -> Figure:
-    """Median PSNR over the seconds spent on a texture."""
+    """Mean PSNR over the seconds spent on a texture."""
     fig, (ax,) = figures.plot(2.5)
     count = len(result.start)
-    names = ("quasi-Newton, encoder's code", "Adam, encoder's code", "Adam, mean code")
+    names = {DEFAULT: "W+, encoder's code", "Adam, W+": "Adam, encoder's code", "Adam, mean code": "Adam, mean code"}
     for k, (name, curve) in enumerate(zip(names, result.climbs(), strict=True)):
         seconds = ((0 if k == 2 else result.seconds) + result.step * torch.arange(len(curve))) / count
         first = int(k == 2)  # without an encoder nothing is there at second 0, which no logarithmic axis has
-        ax.plot(seconds[first:], curve[first:], label=name, color=figures.PALETTE[k], linestyle=figures.DASHES[k])
-    star = {"marker": "*", "color": figures.INK, "markersize": 8, "linestyle": "none"}
+        ax.plot(seconds[first:], curve[first:], label=names[name], **look(name, "linestyle"))
+    star = {"markersize": 8, "linestyle": "none", **look(ENCODER, "marker")}
     ax.plot(result.seconds / count, result.climbs()[0][0], label="encoder alone", **star)
     ax.set(xlabel="seconds per texture, on this machine", ylabel="PSNR in given texels, dB", xscale="log")
-    ax.legend()
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 
 
@@ -89,9 +141,9 @@ def race_numbers(result: Race, steps: int) -> dict[str, float | str]:
     climb, slow, far = result.climbs()
     reached = (climb >= far[-1] - 1).nonzero()
     told = (
-        f"comes within 1 dB of that after {int(reached[0])}"
+        f"comes within 1 dB of that at step {int(reached[0])}"
         if len(reached)
-        else f"stays {float(far[-1] - climb[-1]):.1f} dB below that with {steps}"
+        else f"stays {float(far[-1] - climb[-1]):.1f} dB below that in {steps} steps"
     )
     energies = result.runs[DEFAULT].history["prior"]
     return {
@@ -101,7 +153,7 @@ def race_numbers(result: Race, steps: int) -> dict[str, float | str]:
         "adam_times": ADAM_LONGER,
         "start": float(climb[0]),
         "newton": float(climb[-1]),
-        "last_step": float(climb[-1] - climb[-2]),
+        "w_start": float(result.runs["W"].history["psnr"][0].mean()),
         "adam": float(slow[-1]),
         "adam_long": float(far[-1]),
         "start_energy": float(energies[0].mean()),
@@ -112,36 +164,42 @@ def race_numbers(result: Race, steps: int) -> dict[str, float | str]:
 
 
 def measures_rows(measures: Measures) -> list[list[str]]:
-    """A table's rows: the mean of every measure, by method."""
-    means = {name: [float(v.nanmean()) for v in values.values()] for name, values in measures.values.items()}
-    return [[name, *(f"{mean:.3g}" if abs(mean) >= 0.005 else "0" for mean in row)] for name, row in means.items()]
+    """A table's rows: the mean of every measure, by method, the best of each in bold."""
+    rows = []
+    for name, values in measures.values.items():
+        means = [float(v.nanmean()) for v in values.values()]
+        best = max(means) if "↑" in name else min(means) if "↓" in name else None
+        told = [f"{mean:.3g}" if abs(mean) >= 0.005 else "0" for mean in means]
+        rows.append([name, *(f"**{text}**" if mean == best else text for text, mean in zip(told, means, strict=True))])
+    return rows
 
 
 def trade_figure(measures: Measures, codes: dict[str, Tensor], prior: WPrior) -> Figure:
-    """Quality after translation against quality of the reconstruction, person by person; how far each row is from the mean."""
-    fig, (left, right) = figures.plot(3.0, (1.2, 1))
+    """What every inversion gains and loses beside the encoder's code, person by person; how far each row is from the mean."""
+    fig, (left, right) = figures.plot(3.2, (1.2, 1))
     names = [name for name in codes if name != MEAN]
     before, after = measures.values[GIVEN], measures.values[AFTER]
-    for person in range(len(measures.subject)):
-        line = [before[n][person] for n in names], [after[n][person] for n in names]
-        left.plot(*line, color="#BBBBBB", linewidth=0.8, zorder=1)
-    for k, name in enumerate(names):
-        look = {"marker": figures.MARKERS[k], "color": figures.PALETTE[k], "label": name}
-        left.scatter(before[name], after[name], s=22, zorder=2, **look)
-        right.plot(prior.whiten(codes[name]).square().mean((0, 2)).cpu(), linestyle=figures.DASHES[k], **look)
-    left.set(xlabel="reconstruction of the given side, dB", ylabel="studio texture, given side, dB")
-    left.legend()
+    for line in (left.axhline, left.axvline):
+        line(0, color=figures.QUIET, linewidth=0.8)
+    for name in names:
+        gains = before[name] - before[ENCODER], after[name] - after[ENCODER]
+        if name != ENCODER:
+            left.scatter(*gains, s=9, alpha=0.6, zorder=2, linewidths=0, **look(name) | {"marker": "o"})
+        left.scatter(*(x.mean() for x in gains), s=70, zorder=3, edgecolors="white", **look(name, "marker"))
+        right.plot(prior.whiten(codes[name]).square().mean((0, 2)).cpu(), label=name, **look(name, "marker", "linestyle"))
+    left.set(xlabel="copy of the given side, dB more than encoder", ylabel="studio texture, dB more than encoder")
     right.axhline(1, color=figures.QUIET, linewidth=0.8)
-    right.set(xlabel="row of W+ (coarse to fine)", ylabel="energy, 1 = a sample", yscale="log")
+    right.set(xlabel="row of the code, coarse to fine", ylabel="energy, 1: a sample", yscale="log")
+    right.set_xticks(range(0, codes[DEFAULT].shape[1], 2), [str(k + 1) for k in range(0, codes[DEFAULT].shape[1], 2)])
+    fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=len(names))
     return fig
 
 
 def hidden_figure(scores: dict[str, Tensor]) -> Figure:
     """PSNR on the hidden side by method, a mark per person and a line at the mean."""
     fig, (ax,) = figures.plot(2.4)
-    for k, values in enumerate(scores.values()):
-        look = {"marker": figures.MARKERS[k % len(figures.MARKERS)], "color": figures.PALETTE[k % len(figures.PALETTE)]}
-        ax.plot(values, [-k] * len(values), linestyle="none", **look)
+    for k, (name, values) in enumerate(scores.items()):
+        ax.plot(values, [-k] * len(values), **look(name, "marker") | {"linestyle": "none"})
         ax.plot([values.nanmean()] * 2, [-k - 0.3, -k + 0.3], color=figures.INK)
     ax.set_yticks([-k for k in range(len(scores))], list(scores))
     ax.set(xlabel="PSNR on the hidden side, dB (line: mean)")
@@ -151,82 +209,179 @@ def hidden_figure(scores: dict[str, Tensor]) -> Figure:
 # --- what the text says
 
 
-def measure_numbers(measures: Measures) -> dict[str, float]:
+def decidable(people: int, comparisons: int, level: float = 0.95) -> bool:
+    """Whether the sign-flip test over so few people can tell anything at all of so many comparisons, corrected together."""
+    return 2 * comparisons / 2**people <= 1 - level  # the two flips that all agree, of all 2^people
+
+
+def say(told: Verdict, better: str, worse: str, unsure: str, few: str = "cannot be decided with {} people") -> str:
+    """A verdict in a sentence's own words; where no numbers of so ``few`` people could have decided, that."""
+    people = told.difference.subjects
+    return told.say(better, worse, unsure if decidable(people, told.comparisons) else few.format(people))
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names with commas and an "and"."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else "none"
+
+
+def compared(measures: Measures) -> dict[Pair, Verdict]:
+    """Every comparison of codes that the chapter draws words from, corrected together."""
+    methods = inversions(measures)
+    pairs = [(measure, name, ENCODER) for measure in (GIVEN, AFTER) for name in methods]
+    pairs += [(AFTER, name, MEAN) for name in (ENCODER, *methods)]
+    pairs += [(GIVEN, FREE, DEFAULT), (GIVEN, DEFAULT, "W"), (AFTER, DEFAULT, FREE), (AFTER, "W+ tight", DEFAULT)]
+    winners = [measures.best(measure, [ENCODER, *methods]) for measure in (GIVEN, AFTER)]
+    return measures.compare(*pairs, *([(AFTER, *winners)] if winners[0] != winners[1] else []))
+
+
+def inversions(measures: Measures) -> list[str]:
+    """Names of the methods that take steps."""
+    return [name for name in measures.values[GIVEN] if name not in (MEAN, ENCODER)]
+
+
+def gains_table(measures: Measures) -> None:
+    """Of every method the differences to the encoder's code and to the mean code, each with its word."""
+    told = compared(measures)
+    people = len(measures.subject.unique())
+    words = ("better", "worse", "cannot tell")
+
+    def cell(*pair: str) -> str:
+        found = told.get(pair)
+        return f"{found.difference:.1f}, {found.say(*words)}" if found else "–"
+
+    table_of(
+        ["dB, with 95 % interval", "copy − encoder's", "studio − encoder's", "studio − mean code's"],
+        [
+            [name, cell(GIVEN, name, ENCODER), cell(AFTER, name, ENCODER), cell(AFTER, name, MEAN)]
+            for name in (ENCODER, *inversions(measures))
+        ],
+        ""
+        if decidable(people, len(told))
+        else f"With {people} people the test can tell nothing of {len(told)} comparisons, however far from 0 they lie: "
+        "here “cannot tell” means “not decidable”.",
+    )
+
+
+def measure_numbers(measures: Measures) -> dict[str, float | str]:
     """Means that the text quotes, by method and measure."""
     kinds = {"recon": GIVEN, "studio": AFTER, "hidden": BEHIND, "energy": ENERGY}
-    wanted = {"recon": ("w", "wplus", "free", "long"), "hidden": ("wplus", "mean"), "energy": ("w", "wplus", "free", "long")}
+    wanted = {
+        "recon": ("encoder", "wplus", "long"),
+        "studio": ("long", "mean"),
+        "hidden": ("wplus", "mean"),
+        "energy": ("encoder", "w", "wplus", "free", "long"),
+    }
     found = {f"{kind}_{key}": measures.mean(kinds[kind], KEYS[key]) for kind, keys in wanted.items() for key in keys}
+    studio = [name for name in measures.values if name.startswith("studio")]
+    signs = {name: 1 if "↑" in name else -1 for name in studio}
+    first = [
+        name
+        for name in studio
+        if max(measures.values[name], key=lambda n, m=name: signs[m] * measures.mean(m, n)) == ENCODER  # type: ignore[misc]
+    ]
     return found | {
-        "features_perceptual": measures.mean(PERCEPTUAL, "W+ features"),
+        "encoder_first": f"in {len(first)} of the {len(studio)}",
+        "features_perceptual": measures.mean(PERCEPTUAL, FEATURES),
         "pixels_perceptual": measures.mean(PERCEPTUAL, DEFAULT),
     }
 
 
 def verdict_words(measures: Measures) -> dict[str, str]:
     """Differences with their intervals, and what they say; all of them corrected together."""
-    freedom, prior, longer, descent, tight, information, before, after = measures.compare(
-        (GIVEN, "W+ free", "W"),
-        (AFTER, DEFAULT, "W+ free"),
-        (AFTER, "W+ long", DEFAULT),
-        (AFTER, DEFAULT, ENCODER),
-        (AFTER, "W+ tight", DEFAULT),
-        (AFTER, DEFAULT, MEAN),
-        (GIVEN, "W+ features", DEFAULT),
-        (AFTER, "W+ features", DEFAULT),
-    )
-    effect = ("helps", "harms", "has no effect that can be shown")
+    told = compared(measures)
+    methods = inversions(measures)
+    people, best = len(measures.subject.unique()), measures.best(AFTER, [ENCODER, *methods])
+    prior, tight, descent = (told[AFTER, *pair] for pair in ((DEFAULT, FREE), ("W+ tight", DEFAULT), (DEFAULT, ENCODER)))
+    freedom = [told[GIVEN, FREE, DEFAULT], told[GIVEN, DEFAULT, "W"]]
+    weakest = min(freedom, key=lambda v: (WORSE, CANNOT_TELL, BETTER).index(v.word))
+
+    def names(rival: str, word: str, among: Sequence[str]) -> str:
+        return listed([name for name in among if told[AFTER, name, rival].word == word])
+
+    few = "" if decidable(people, len(told)) else f" ({people} people are too few to decide any of it)"
     return {
-        "freedom": f"{freedom.difference:.1f}",
-        "freedom_words": freedom.say("W+ buys reconstruction", "W+ loses reconstruction", "no difference can be shown"),
+        "after_best": "the encoder's guess, with no step at all," if best == ENCODER else f"“{best}”",
+        "after_best_db": f"{measures.mean(AFTER, best):.1f}",
+        "after_worse": names(ENCODER, WORSE, methods) + few,
+        "after_better": names(ENCODER, BETTER, methods) + few,
+        "beat_mean": names(MEAN, BETTER, [ENCODER, *methods]) + few,
+        "freedom": " and ".join(f"{v.difference:.1f}" for v in freedom),
+        "freedom_words": say(weakest, "holds", "does not hold", "cannot tell"),
         "prior_effect": f"{prior.difference:.2f}",
-        "prior_words": prior.say(
-            "the prior helps after translation",
-            "the prior harms after translation",
-            "no effect of the prior can be shown after translation",
+        "prior_words": say(
+            prior,
+            "the pull helps after translation",
+            "the pull harms after translation",
+            "no effect of the pull can be shown after translation",
+            "{} people are too few to decide",
         ),
         "tight_effect": f"{tight.difference:.2f}",
-        "tight_words": tight.say(
-            "a prior thirty times as strong is better still",
-            "a prior thirty times as strong is worse",
-            "a prior thirty times as strong changes nothing that can be shown",
+        "tight_words": say(
+            tight, "is better still", "is worse", "changes nothing that can be shown", "does what {} people cannot decide"
         ),
-        "longer": f"{longer.difference:.2f}",
-        "longer_words": longer.say(*effect),
         "descent": f"{descent.difference:.2f}",
-        "descent_words": descent.say(*effect),
-        "information": f"{information.difference:.2f}",
-        "information_words": information.say("beats", "is worse than", "cannot be told from"),
-        "features_before": f"{before.difference:.2f}",
-        "features_after": f"{after.difference:.2f}",
+        "descent_words": say(
+            descent, "helps", "harms", "has no effect that can be shown", "has an effect that {} people cannot decide"
+        ),
     }
 
 
-def claim_words(measures: Measures, methods: list[str]) -> dict[str, float | str]:
-    """What becomes of the claims: near-perfect reconstruction, the ranking before translation, the two winners."""
-    best = max(measures.mean(GIVEN, name) for name in ("W+ free", "W+ long"))
-    ranked = measures.mean(GIVEN, "W+ free") >= measures.mean(GIVEN, DEFAULT) >= measures.mean(GIVEN, "W")
-    winners = [measures.best(measure, methods) for measure in (GIVEN, AFTER)]
+def claim_words(measures: Measures) -> dict[str, float | str]:
+    """What becomes of the claims: near-perfect reconstruction, and whether the winner before translation is beaten after it."""
+    best = measures.estimate(GIVEN, LONG)
+    perfect = within_limits(best, at_least=PERFECT)
+    if perfect == FAILS and within_limits(best, at_least=PERFECT - NEARLY) == HOLDS:
+        perfect = SMALLER
+    winners = [measures.best(measure, [ENCODER, *inversions(measures)]) for measure in (GIVEN, AFTER)]
+    beaten = compared(measures).get((AFTER, *winners))
     return {
         "limit": PERFECT,
-        "perfect": claim_word([HOLDS if best >= PERFECT else SMALLER if best >= PERFECT - NEARLY else FAILS]),
-        "ranking": "holds" if ranked else "does not hold",
+        "perfect": claim_word([perfect]),
+        "perfect_long": f"{best:.1f}",
         "best_before": winners[0],
         "best_after": winners[1],
-        "differs": "differ" if winners[0] != winners[1] else "agree",
+        "beaten": f"{beaten.difference:.1f} dB" if beaten else "no difference: they are one",
+        "differs": say(beaten, "does not hold", "holds", "cannot tell") if beaten else "does not hold",
+    }
+
+
+def bank_words(unseen: Tensor, bank: CodeBank, steps: int) -> dict[str, float | str]:
+    """The code bank beside unseen people, one capture each, inverted in the same way: whether being unseen has a price.
+
+    Args:
+        unseen: PSNRs ``(B,)`` of unseen people after so many ``steps``.
+    """
+    found, mean = clustered_mean(unseen.cpu().numpy(), np.arange(len(unseen))), float(bank.psnr.nanmean())
+    bank_steps = json.loads(bank.meta["config"])["steps"]
+    if bank_steps != steps:
+        told = f"the bank's had {bank_steps} steps, and here there were {steps}, so the two cannot be compared"
+    elif found.low <= mean <= found.high:
+        told = "so no price of being unseen can be shown"
+    else:
+        told = "so being unseen has its price" if mean > found.high else "so these unseen people are even easier to copy"
+    return {
+        "bank": len(bank),
+        "bank_psnr": mean,
+        "bank_low": float(bank.psnr.nanquantile(0.1)),
+        "bank_high": float(bank.psnr.nanquantile(0.9)),
+        "bank_steps": bank_steps,
+        "bank_unseen": f"{found:.1f}",
+        "bank_words": told,
     }
 
 
 def hidden_words(measures: Measures, scores: dict[str, Tensor]) -> dict[str, float | str]:
     """Of what was hidden: the best method, comparisons with two rivals, and what is lost from the given side to the hidden."""
     both = Measures({"hidden": scores}, measures.subject)
-    words = ("beats", "is worse than", "cannot be told from")
-    against = both.compare(("hidden", DEFAULT, MEAN), ("hidden", DEFAULT, "fill"))
+    words = ("beats", "is worse than", "cannot be told from", "cannot, with {} people, be told from")
+    against = list(both.compare(("hidden", DEFAULT, MEAN), ("hidden", DEFAULT, "fill")).values())
     return {
         "hidden_fill": both.mean("hidden", "fill"),
         "hidden_best": both.best("hidden", list(scores)),
-        "hidden_vs_mean": against[0].say(*words),
-        "hidden_vs_fill": against[1].say(*words),
-        "hidden_gap": measures.mean(GIVEN, "W+ long") - both.mean("hidden", "W+ long"),
+        "hidden_vs_mean": say(against[0], *words),
+        "hidden_vs_fill": say(against[1], *words),
+        "hidden_gap": measures.mean(GIVEN, LONG) - both.mean("hidden", LONG),
         "hidden_gap_w": measures.mean(GIVEN, "W") - both.mean("hidden", "W"),
     }
 

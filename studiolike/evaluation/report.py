@@ -60,5 +60,7 @@ def measure(texture: Tensor, visibility: Tensor | None, result: Tensor, truth: T
             numbers[f"perceptual_{name}"] = perceptual(distance, picture, truth, face).item()
             numbers[f"colour_error_{name}"] = colour_error(picture, truth, face).item()
         numbers["identity_cosine_to_truth"] = faceid(net, result, truth)["cosine"].item()
-    networks = f"identity: {net.name}, face: {FaceNet.name}, perceptual: {EfficientNetLite.name}@{size}"
+    networks = f"identity: {net.name}, face: {FaceNet.name}"
+    if truth is not None:
+        networks += f", perceptual: {EfficientNetLite.name}@{size}"
     return {name: round(value, 5) for name, value in numbers.items()} | {"networks": networks}

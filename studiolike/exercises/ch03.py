@@ -14,7 +14,7 @@ check_spaces = MatchCheck(
         "cannot give one layer another light than the next": "W",
         "may lie far from every face that G was trained on": "W+ without a pull",
         "is the same for everybody": "mean code",
-        "costs one pass of a network": "encoder",
+        "costs no descent at all, only looks of a network": "encoder",
     },
     "freedom lowers the error of the reconstruction, and is paid for after translation.",
     [
@@ -34,9 +34,9 @@ check_spaces = MatchCheck(
             {"cannot give one layer another light than the next": "mean code"},
         ),
         Mistake(
-            "An inversion is one pass.",
+            "An inversion is a look or two.",
             "a descent evaluates the generator at every step.",
-            {"costs one pass of a network": "W"},
+            {"costs no descent at all, only looks of a network": "W"},
         ),
     ],
     words=("mean code", "encoder", "W", "W+ with a pull", "W+ without a pull"),

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..config import InversionConfig
 from ..evaluation import Verdict, faceid, perceptual, perceptual_judge, psnr, verdicts
+from ..evaluation.bootstrap import Estimate, clustered_mean
 from ..features.network import IdentityNet
 from ..image import fill_unobserved, resize, to_signed
 from ..inversion import Curvature, Inversion, WPrior, invert, observed_psnr, pyramid_distance, resize_observed
@@ -26,10 +27,12 @@ from .painting import codes_of, decode, place
 HIDDEN = 0.38  # u below which the experiment hides a capture
 TIGHT = 30  # times the prior of the default, in "W+ tight"
 LONGER = 4  # times the steps of the default, in "W+ long"
-ADAM_LONGER = 10  # times as many, of Adam from the mean code
+ADAM_LONGER = 5  # times as many, of Adam from the mean code
 MEAN, ENCODER, DEFAULT = "mean code", "encoder", "W+"
 GIVEN, AFTER = "phone, given side, dB ↑", "studio, given side, dB ↑"
 BEHIND, PERCEPTUAL, ENERGY = "phone, hidden side, dB ↑", "studio, perceptual ↓", "prior energy"
+COSINE = "studio, identity cosine ↑"
+Pair = tuple[str, str, str]  # a measure, and the two methods whose difference is asked for
 
 
 @torch.no_grad()
@@ -129,8 +132,8 @@ class Race:
         return {ENCODER: self.start, **{name: run.w_plus for name, run in self.runs.items()}}
 
     def climbs(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Median PSNR over the steps: of the default, of Adam, of Adam from the mean code."""
-        return tuple(run.history["psnr"].median(1).values.cpu() for run in (self.runs[DEFAULT], self.adam, self.adam_long))
+        """Mean PSNR over the steps: of the default, of Adam, of Adam from the mean code."""
+        return tuple(run.history["psnr"].mean(1).cpu() for run in (self.runs[DEFAULT], self.adam, self.adam_long))
 
 
 def race(inverter: Inverter, texture: Tensor, kept: Tensor, base: InversionConfig) -> Race:
@@ -163,10 +166,14 @@ class Measures:
         """The method with the highest mean."""
         return max(names, key=lambda name: self.mean(measure, name))
 
-    def compare(self, *pairs: tuple[str, str, str]) -> list[Verdict]:
+    def estimate(self, measure: str, name: str) -> Estimate:
+        """Mean over the captures with its 95 % interval over people."""
+        return clustered_mean(self.values[measure][name].numpy(), self.subject.numpy())
+
+    def compare(self, *pairs: Pair) -> dict[Pair, Verdict]:
         """Verdicts on the differences a − b of (measure, a, b), corrected together."""
         gaps = {pair: (self.values[pair[0]][pair[1]] - self.values[pair[0]][pair[2]]).numpy() for pair in pairs}
-        return list(verdicts(gaps, self.subject.numpy(), higher=True).values())
+        return verdicts(gaps, self.subject.numpy(), higher=True)
 
 
 def measure(
@@ -185,11 +192,16 @@ def measure(
     sides["holes"] = captures.holes
     values |= {f"studio, {side}, dB ↑": {n: psnr(t, truth, m) for n, t in translated.items()} for side, m in sides.items()}
     values[PERCEPTUAL] = {n: perceptual(distance, t, truth) for n, t in translated.items()}
-    values["studio, identity cosine ↑"] = {
-        n: faceid(judge, t.to(device), truth.to(device))["cosine"].cpu() for n, t in translated.items()
-    }
+    values[COSINE] = {n: faceid(judge, t.to(device), truth.to(device))["cosine"].cpu() for n, t in translated.items()}
     values[ENERGY] = {n: prior.energy(code).cpu() for n, code in codes.items()}
     return Measures(values, captures.subject)
+
+
+def strangers(judge: IdentityNet, truth: Tensor) -> float:
+    """Mean identity cosine of the studio textures ``(B, 3, H, W)`` of two different people: what likeness has to exceed."""
+    truth = truth.to(place(judge))
+    shifted = [faceid(judge, truth, truth.roll(k, 0))["cosine"] for k in range(1, len(truth))]
+    return float(torch.stack(shifted).mean())
 
 
 def hidden_scores(captures: Captures, painted: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -199,12 +211,13 @@ def hidden_scores(captures: Captures, painted: dict[str, Tensor]) -> tuple[dict[
 
 
 def leak(inverter: Inverter, texture: Tensor, kept: Tensor, config: InversionConfig) -> tuple[float, float]:
-    """Paint what was not given in a loud colour: the largest change of any number of the codes when the inversion is told
-    where that is, and when it is not."""
+    """Paint what was not given in a loud colour: how far the codes move when the inversion is told where that is, and when it
+    is not, as a share of their distance from the mean code."""
     loud = torch.where(kept > 0, texture, torch.tensor([1.0, 0.0, 0.6]).view(1, 3, 1, 1))
     ways = ((texture, kept), (loud, kept), (loud, torch.ones_like(kept)))
     calm, told, untold = (inverter(x, v, config).w_plus for x, v in ways)
-    return float((told - calm).abs().max()), float((untold - calm).abs().max())
+    whole = (calm - inverter.g_phone.w_mean).norm()
+    return float((told - calm).norm() / whole), float((untold - calm).norm() / whole)
 
 
 @dataclass(frozen=True)

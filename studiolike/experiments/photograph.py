@@ -19,6 +19,7 @@ from torch import Tensor
 
 from .. import capture, evaluation, layout, weights
 from ..capture import StoredLandmarks
+from ..capture.quality import sharpness
 from ..chain import RESOLUTION, StudioOutput
 from ..errors import StudioError
 from ..image import resize
@@ -26,6 +27,7 @@ from ..inversion import WPrior
 from ..pipeline import StudioPipeline
 from ..synth import TextureSet
 
+SIDES = (1, 0.75, 0.5, 0.375, 0.25, 0.1875, 0.125)  # of the texture's, that a blurred one is brought down to
 BOX = np.s_[20:250, 110:340]  # where the astronaut's face is
 
 
@@ -62,18 +64,19 @@ class Home:
 
 
 class Photograph:
-    """NASA's portrait of an astronaut with its stored landmarks, and the chain.
+    """NASA's portrait of an astronaut with its landmarks, and the chain: what a user gets who converts this picture.
 
     Attributes:
-        photo: uint8 ``(H, W, 3)``. points: 468 landmarks with depth ``(468, 3)``. shot: its capture.
+        photo: uint8 ``(H, W, 3)``. shot: its capture. points: the 468 landmarks that were found, with depth ``(468, 3)``.
+        stored: landmarks of this picture that come with the package.
     """
 
     def __init__(self, device: str = "cpu", size: int = RESOLUTION):
         self.photo, self.stored, self.size = astronaut(), capture.astronaut_landmarks(), size
         if not self.stored.same_picture(self.photo):
             raise StudioError("the stored landmarks belong to another picture: reinstall scikit-image")
-        self.points = self.stored.points
-        self.shot = capture.capture_photo(self.photo, size, self.stored)
+        self.shot = capture.capture_photo(self.photo, size)
+        self.points = self.shot.landmarks
         self.pipe = StudioPipeline.released(device, protocol="open")
         self.judge = weights.load("identity_eval", device=device)
 
@@ -92,7 +95,7 @@ class Photograph:
             return {
                 "reconstruction PSNR, dB": output.psnr_observed.cpu(),
                 "length of the code": prior.energy(output.w_plus).sqrt(),
-                "identity cosine": evaluation.faceid(self.judge, output.texture, phone, mask)["cosine"],
+                "identity cosine": evaluation.faceid(self.judge, output.texture, phone, face)["cosine"],
                 "SSIM to the input": evaluation.ssim(output.texture, phone, mask),
                 "asymmetry before": evaluation.asymmetry(phone, face),
                 "asymmetry after": evaluation.asymmetry(output.texture, face),
@@ -107,6 +110,22 @@ class Photograph:
             card["val_threshold"],
             card["val_auc"],
         )
+
+    def softened(self, data: TextureSet, captures: int = 16) -> tuple[int, np.ndarray]:
+        """The same synthetic captures as in `home`, blurred until they are as little sharp as the photograph.
+
+        Returns:
+            texels that they were brought down to, and the PSNRs ``(N,)`` of their reconstructions.
+        """
+        texture, visibility = data.phone_batch(data.captures("val")[:captures])
+        texture, seen = resize(texture, self.size), resize(visibility, self.size) * self.shot.visibility
+        for side in SIDES:
+            soft = resize(resize(texture, round(side * self.size)), self.size)
+            found = [sharpness(x, mask[0] > 0.3) for x, mask in zip(soft, seen, strict=True)]
+            if np.median(found) <= self.shot.quality["sharpness"]:
+                break
+        least = self.pipe.g_phone.config.resolution  # only the reconstruction is asked for
+        return round(side * self.size), self.pipe(soft, seen, resolution=least, keep_tone=True).psnr_observed.cpu().numpy()
 
     def worse(self) -> dict[str, np.ndarray]:
         """The photograph as taken, lit from one side, half in a hard shadow, and with a hat painted on."""
@@ -133,8 +152,8 @@ class Photograph:
             "far too dark": (photo // 16, points),
             "burnt out": (np.clip(photo.astype(int) * 4, 0, 255).astype(np.uint8), points),
             "profile": (photo, (points - centre) @ turn.T + centre),
-            "a face of 24 pixels": (small, points / 4),
-            "half outside of the picture": (np.ascontiguousarray(photo[:, 215:]), points - (215, 0, 0)),
+            "a tiny face": (small, points / 4),
+            "partly outside of the picture": (np.ascontiguousarray(photo[:, 215:]), points - (215, 0, 0)),
             "landmarks of another picture": (np.ascontiguousarray(photo[:400]), self.stored),
             "not a photograph": (photo[..., 0], points),
         }
