@@ -150,7 +150,7 @@ figures.show(
 # That is the formula; four corrections make the rest of the code.
 #
 # 1. **Edges of light.** The edge of a cast shadow is finer than any blur, and would stay behind as a dark line with a bright one beside it. So on skin $B$ is a bilateral filter {cite}`tomasi1998bilateral,durand2002bilateral`: it averages $\log G - \log I$ over texels near by *and* of like value, follows a steep step, which it takes for the light's, and smooths over pores and wrinkles, which are shallow.
-# 2. **Eyes, brows, lips.** There a steep step is the person's. At eyes and brows $B$ is a plain Gaussian blur; on the lips, which stand out into the light, it is half of each.
+# 2. **Eyes, brows, lips.** There a steep step is the person's. At eyes and brows $B$ is a plain Gaussian blur; on the lips, which stand out into the light, it is half of each. Brows are raised or knitted, thin or thick, and seldom lie where $G$ draws them; what differs there is no light. So brows are looked for in the phone's texture, as what is darker and greyer than the skin beside them, and the light is read beside them.
 # 3. **Highlights.** A highlight on lips or skin is thin and bright. Where the phone's texture is brighter than its surroundings by clearly more than $G$ is there, the excess is cut off.
 # 4. **Noise.** A camera's noise is about as large in a dark channel as in a light one, so where there is little blue light the logarithm of blue is mostly noise. Pores and wrinkles look alike in all three channels; so outside eyes, brows and lips what the channels share is kept as detail, and what one has alone is taken for noise. How large that noise is tells how much of it must be in the shared part too, which is weakened accordingly {cite}`lee1980noise`.
 #
