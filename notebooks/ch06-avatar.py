@@ -15,7 +15,7 @@
 # The stages of the last five chapters become one call: a phone texture goes in, a studio-like one comes out, and a head that can be turned is made of it.
 # Was it worth it? On {glue:text}`ch06_captures` captures of {glue:text}`ch06_subjects` synthetic people, whom no training and no choice of settings has looked at:
 #
-# - Where the camera looked, the chain is {glue:text}`ch06_gain_says` {glue:text}`ch06_rival`, the best of four methods that learn nothing ({glue:text}`ch06_gain` dB). Over all measures it is better in {glue:text}`ch06_simple_wins` of {glue:text}`ch06_simple` comparisons with these four. It takes {glue:text}`ch06_pace` for a face.
+# - Where the camera looked, the chain is {glue:text}`ch06_gain_says` {glue:text}`ch06_rival`, the best of four methods that learn nothing ({glue:text}`ch06_gain` dB). Over all measures it is better in {glue:text}`ch06_simple_wins` of {glue:text}`ch06_simple` comparisons with these four. It takes {glue:text}`ch06_pace` a face (measured below the tables).
 # - Of the variance that the light makes in the captures, {glue:text}`ch06_ratio` is left; our aim, at most {glue:text}`ch06_aim_left:.0f` %, {glue:text}`ch06_left_met`. In less even light the result {glue:text}`ch06_trend_says`.
 # - Its identity cosine to the truth is {glue:text}`ch06_cosine`, where 1 is the same face and two different people have {glue:text}`ch06_strangers:.2f` in the mean; our aim, at least {glue:text}`ch06_aim_cosine:.2f`, {glue:text}`ch06_cosine_met`.
 #
@@ -55,14 +55,14 @@
 # No single number may decide.
 # ```
 #
-# ```{predict} 2. The phone texture as it came is a rival too. Where can a method gain more over it: where the camera looked, or in the holes?
+# ```{predict} 2. The phone texture as it came is a rival too. Where will the chain gain more over it: where the camera looked, or in the holes?
 # - [x] Where the camera looked.
 # - [ ] In the holes: there is hardly anything to beat.
-#   And hardly anything to go by. What can a method know of them?
+#   And hardly anything to go by. What can the chain know of them?
 #
 # In the holes there is only smeared colour, which is easy to beat by a little; but what belongs there must be guessed, and a guess of somebody's hair and neck stays far from the truth.
 # Where the camera looked, the right person stands under the wrong light, so that there is much to gain and something to gain it from.
-# What the chain gains in each is said below the tables.
+# What it gains in each is said below the tables.
 # ```
 #
 # ```{predict} 3. Suppose that we measure 64 captures, two of each of 32 people. How many independent measurements are these?
