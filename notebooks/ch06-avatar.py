@@ -22,7 +22,7 @@
 # ## What you will learn
 #
 # - Run the whole chain, `StudioPipeline`, and read its intermediate results.
-# - Compare it fairly: against doing nothing, against an answer that ignores the question (one mean face for everybody), and against a strong rival that needs no learning.
+# - Compare it fairly: against doing nothing, one mean face for everybody, and a strong rival that needs no learning.
 # - Put an interval on every number, and let a test decide which words may be used.
 # - See where a mean hides a failure: by light, by skin tone, by the worst case.
 # - Export a textured head as GLB, and know what this avatar cannot do.
@@ -32,9 +32,8 @@
 #
 # **Which weights.** The chain is judged with the networks of the protocol `few`, the paper's question: studio textures of a few people only.
 # Beside it stands the chain of the protocol `open`, which the command line and {ref}`ch07` use and which has learnt from every studio texture that our generator of heads gave it, except those of the splits "val" and "test".
-# It tells what more studio data is worth, and is no answer to the paper's question.
 #
-# This is the only chapter that reads the split "test", and the sets of the other chapters do not hold its people.
+# This is the only chapter that reads the split "test".
 # The heads are synthetic: a declared stand-in for people.
 # They give us what no collection of photographs can, the true studio texture of every person, and they make every sentence of this chapter a sentence about synthetic heads.
 #
@@ -250,13 +249,13 @@ figures.show(
 # - *The detailer*, `chain` against `fusion`: {glue:text}`ch06_step_detailer`.
 # - *More studio data*, `chain (open)` against `chain`: {glue:text}`ch06_step_open`.
 #
-# Rivals that learn, such as a U-Net trained on the pairs, have to be trained first: they stand, with what brief and long trainings make of them, on [the page of the rivals](../rivals.md).
+# Rivals that learn, such as a U-Net trained on the pairs, have [a page of their own](../rivals.md).
 #
 # ## Best, median, worst
 #
-# Pictures are chosen by a rule and not by hand: the best, the median and the worst capture of the chain by PSNR over the face.
+# Pictures are chosen by a rule and not by hand, by PSNR over the face.
 # Ask three things of each row: is the light gone, is it still the same person, and is the skin's colour right?
-# These are different failures, and one number cannot tell them apart; the table below the figure has one for each.
+# These are different failures; the table below the figure has a number for each.
 
 # %%
 notebook.tell("ch06", shown.cases(exam, table))
@@ -558,8 +557,7 @@ ch06.check_standard_error(standard_error)
 #
 # ## Summary
 #
-# - The chain is one call, tuned to nobody, and {glue:text}`ch06_captures` captures of {glue:text}`ch06_subjects` unseen people are its examination.
-# - Of the {glue:text}`ch06_simple` comparisons with methods that learn nothing it wins {glue:text}`ch06_simple_wins`; against the quotient it is {glue:text}`ch06_vs_quotient`.
+# - The chain is one call, tuned to nobody. Of the {glue:text}`ch06_simple` comparisons with methods that learn nothing it wins {glue:text}`ch06_simple_wins`; against the quotient it is {glue:text}`ch06_vs_quotient`.
 # - De-lighting, identity and colour are three different things, and each has a cheap way to look perfect; only together do they mean something.
 # - The limits that you can see above: {glue:text}`ch06_trend_limit`{glue:text}`ch06_shadow_limit`painted eyes and a head without a body.
 #

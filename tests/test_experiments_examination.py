@@ -117,7 +117,7 @@ def test_one_subject_under_lights_and_in_a_shadow(exam, table, shown):
     assert (shadow.asymmetry[0].diff(dim=1) > 0).all()  # the stronger the shadow, the more uneven the input
     assert (shadow.psnr[1] >= shadow.psnr[0] - 0.2).all()  # a fitted gain does not make it worse, but for clipping
     told = drawn.shadow(shadow)
-    assert told["shadow_people"] == len(exam.people) and "than these people can tell" in told["shadow_fitted"]
+    assert "than these people can tell" in told["shadow_fitted"]
     assert told["shadow_limit"] == ""  # a limit that could not be told is not listed
 
 

@@ -411,7 +411,6 @@ def shadow(found: Shadow) -> dict[str, float | str]:
     told = {f"shadow_{name}": f"{one.say(*says)} ({one.difference:+.1f} dB)" for name, one in judged.items()}
     part = (after[:, -1] - after[:, 0]).mean() / (before[:, -1] - before[:, 0]).mean()
     return told | {
-        "shadow_people": len(raw),
         "shadow_floor": float(raw[:, 0].mean()),
         "shadow_left": f"{100 * part:.0f}",
         "shadow_limit": "hard shadows, " if judged["fitted"].word == WORSE else "",
