@@ -115,7 +115,7 @@ class Examination:
         for name in ("generator", "fusion"):  # they began with what the chain had made for them
             table.values[name]["seconds"] += self._before()
         faces = net.embed(self.data.studio_batch(self.people, self.device)).detach().cpu()
-        self.strangers = (faces @ faces.T)[torch.ones(len(faces), len(faces)).triu(1) > 0].numpy()
+        self.strangers = (faces @ faces.T).numpy()[np.triu_indices(len(faces), 1)]
         table.to_json(path)
         return table
 
@@ -148,15 +148,15 @@ class Examination:
         skins = {"phone": phone, "chain": self.result[place], "truth": self.data.studio_batch(subject[None])[0]}
         return head_mesh(head.position[0], grid=grid), skins
 
-    def middle(self) -> Tensor:
-        """Who has the middle skin tone: a row of the set's studio textures."""
-        return self.people[self.data.tone[self.people].argsort()[len(self.people) // 2]]
+    def by_tone(self) -> list[int]:
+        """The people, rows of the set's studio textures, sorted by their skin tone; a picture of one shows the middle one."""
+        return sorted(map(int, self.people), key=lambda person: float(self.data.tone[person]))
 
     def many_lights(self, lights: int = 5) -> Lights:
         """The subject of the middle skin tone under several lights, by nothing, the quotient and the chain."""
         lights = min(lights, len(self.people))
-        chosen = self.middle()
-        head = synth.synthesise_subjects(self.data.seeds[chosen][None], self.data.resolution)
+        chosen = torch.tensor([self.by_tone()[len(self.people) // 2]])
+        head = synth.synthesise_subjects(self.data.seeds[chosen], self.data.resolution)
         shots = synth.phone_capture(head[torch.zeros(lights, dtype=torch.long)], torch.arange(lights))
         order = shots.severity.argsort()
         texture, visibility = shots.texture[order], shots.visibility[order]
@@ -172,7 +172,7 @@ class Examination:
             name: float(channel_means(x, mask).var(0).mean() / evaluation.variance_over_lights(x, same, mask)[0].clamp_min(1e-12))
             for name, x in results.items()
         }
-        return Lights(results, self.data.studio_batch(chosen[None])[0], shots.severity[order], face, left, level)
+        return Lights(results, self.data.studio_batch(chosen)[0], shots.severity[order], face, left, level)
 
     def shadow(self) -> Shadow:
         """Darken one half of true textures by a hard edge, more and more, and hide nothing else; of the person of the middle
@@ -181,11 +181,12 @@ class Examination:
         side = torch.sigmoid((layout.texel_uv(size)[..., 0] - 0.5) * 120).view(1, 1, size, size)
         light = 1 - side + side * torch.tensor(DOSES).view(-1, 1, 1, 1)
         face = layout.region_mask("face", size)[None].expand(len(DOSES), -1, -1, -1)
-        tones = self.people[self.data.tone[self.people].argsort()]
-        spread = tones[torch.linspace(0, len(tones) - 1, min(SHADED, len(tones))).long()]
+        people = self.by_tone()
+        first = people[len(people) // 2]
+        spread = [people[int(k)] for k in np.linspace(0, len(people) - 1, min(SHADED, len(people)))]
         shown, uneven, close = None, [], []
-        for person in (first := self.middle(), *spread[spread != first][: SHADED - 1]):
-            truth = self.data.studio_batch(person[None])
+        for person in [first, *(other for other in spread if other != first)][:SHADED]:
+            truth = self.data.studio_batch(torch.tensor([person]))
             inputs = linear_to_srgb(srgb_to_linear(truth) * light).clamp(0, 1)
             answers = self.run(inputs, torch.ones_like(inputs[:, :1])).texture
             goal = truth.expand_as(answers)
