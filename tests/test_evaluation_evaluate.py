@@ -180,6 +180,7 @@ def test_the_markdown_names_methods_metrics_intervals_and_networks(table, net):
     assert head == "| method | PSNR (face) ↑ | perceptual@32 (face) ↓ | KID@32 ↓ |" and rule.count("---") == 4
     assert len([line for line in lines if line.startswith("|")]) == 5
     assert "**" in text and "[" in text and net.name in text and "27 captures of 9 subjects" in text
+    assert f"identity cosine: {net.name}" in text and "faceid" not in text  # FaceID is the paper's measure, not ours
 
 
 def test_a_table_shows_the_fitted_psnr_and_the_low_band_unless_other_columns_are_asked_for(table):

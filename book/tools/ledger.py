@@ -72,7 +72,8 @@ def story(judged: list[Judged], page: str) -> list[str]:
     """Which claims hold, which fail and which cannot be told, as a list with a line for each word."""
     lines = [f"Of {len(judged)} claims about this chapter, [the ledger]({page}) says:", ""]
     for word in WORDS:
-        if told := [f"“{one.claim.claim.rstrip('.')}”" for one in judged if one.word == word]:
+        ours = {one.claim.id: f", {MARKS['ours']}" for one in judged if one.claim.mark == "ours"}
+        if told := [f"“{one.claim.claim.rstrip('.')}”{ours.get(one.claim.id, '')}" for one in judged if one.word == word]:
             lines.append(f"- **{word}** ({len(told)}): {'; '.join(told)}.")
     return lines
 

@@ -241,23 +241,30 @@ def note(chapter: str, root: Path | None = None, page: str = f"../{PAGE}.md") ->
     """What the records say of our chain among its rivals, for the chapters that it concerns; empty for others."""
     if not chapter.startswith(CHAPTERS):
         return ""
-    lines = []
+    said: dict[str, list[str]] = {}  # protocols of which the same is said are named together
+    who: dict[str, None] = {}
     for protocol in QUESTIONS:
         contest = Contest.read(protocol, root)
         judged = [name for name in contest.rivals if (name, DECISIVE[0]) in contest.judged]
         if not judged:
             continue
-        learnt = sum(name in TRAINED for name in judged)
-        told = []
+        told: dict[str, list[str]] = {}
         for measure in DECISIVE:
-            better, tied, worse = (len(contest.told(word, measure)) for word in (BETTER, CANNOT_TELL, WORSE))
-            counts = {"better than": better, "not to be told from": tied, "worse than": worse}
-            told.append(f"in {CALLED[measure]} {', '.join(f'{word} {count}' for word, count in counts.items() if count)}")
-        looks = f"; a first look at {named([contest.title(n) for n in contest.looks])}" if contest.looks else ""
-        lines.append(f"- Under `{protocol}`, of {len(judged)} rivals, {learnt} of them trained: {'; '.join(told)}{looks}.")
-    if not lines:
+            counts = {
+                lead: len(contest.told(word, measure))
+                for word, lead in ((BETTER, "better than"), (CANNOT_TELL, "not to be told from"), (WORSE, "worse than"))
+            }
+            words = [f"{lead} {'all' if count == len(judged) else count}" for lead, count in counts.items() if count]
+            told.setdefault(", ".join(words), []).append(CALLED[measure].replace(", face", " (face)"))
+        who |= dict.fromkeys(NAMES[name] for name in judged)
+        learnt = sum(name in TRAINED for name in judged)
+        outcome = "; ".join(f"in {named(measures)} {words}" for words, measures in told.items())
+        said.setdefault(f"of {len(judged)} rivals, {learnt} of them trained: {outcome}.", []).append(f"`{protocol}`")
+    if not said:
         return ""
-    return "\n".join(["", f"Our chain among [its rivals on the same data]({page}), by the same kind of records:", "", *lines])
+    lines = [f"- Under {named(protocols)}, {sentence}" for sentence, protocols in said.items()]
+    head = f"Our chain among [its rivals on the same data]({page}), by the same kind of records ({named(list(who))}):"
+    return "\n".join(["", head, "", *lines])
 
 
 def rivals_page(root: Path | None = None, pictures: Path = ROOT / "book" / "_static") -> str:

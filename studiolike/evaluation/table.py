@@ -319,7 +319,7 @@ class EvaluationTable:
 
     def caption(self) -> str:
         """One sentence on what was measured, with which networks, where."""
-        networks = "; ".join(f"{metric}: {name}" for metric, name in self.networks.items())
+        networks = "; ".join(f"{LABELS.get(f'{metric}_cosine', metric)}: {name}" for metric, name in self.networks.items())
         return (
             f"{len(self.rows)} captures of {len(np.unique(self.subject))} subjects at {self.resolution}², "
             f"mean [95 % interval over subjects, each on its own], measured on {self.device or 'cpu'}. "

@@ -10,7 +10,7 @@ from .check import FunctionCheck, MatchCheck, Mistake
 check_exposed = MatchCheck(
     {
         "the same mean face for everybody": "identity",
-        "the phone texture as it came": "residual light",
+        "the phone texture as it came": "asymmetry",
         "the truth, blurred": "perceptual distance",
         "the truth, but all skin a little too dark": "colour error",
     },
@@ -19,7 +19,7 @@ check_exposed = MatchCheck(
         Mistake(
             "The mean face keeps the capture's light.",
             "the mean face has no light of any capture in it. What of the *person* is in it?",
-            {"the same mean face for everybody": "residual light"},
+            {"the same mean face for everybody": "asymmetry"},
         ),
         Mistake(
             "Doing nothing loses the person.",
@@ -33,8 +33,8 @@ check_exposed = MatchCheck(
         ),
         Mistake(
             "Too dark is badly lit.",
-            "residual light compares left and right; a factor that is the same on both sides is not seen by it.",
-            {"the truth, but all skin a little too dark": "residual light"},
+            "asymmetry compares left and right; a factor that is the same on both sides is not seen by it.",
+            {"the truth, but all skin a little too dark": "asymmetry"},
         ),
     ],
 )
