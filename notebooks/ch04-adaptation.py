@@ -195,7 +195,7 @@ shown.code()
 
 # %% [markdown]
 # Before the first step our four terms sum to {glue:text}`ch04_ours_first:.2f` and the paper's to {glue:text}`ch04_paper_first:.2f`: ours {glue:text}`ch04_ours_word` the paper's.
-# Keep this difference from the paper in mind; what the authors' terms reach alone is told [below](ch04-terms).
+# Keep this difference from the paper in mind; what the authors' terms reach alone is told {ref}`below <ch04-terms>`.
 #
 # ## Which layers train: two readings of "after 8"
 #
@@ -236,7 +236,7 @@ notebook.tell("ch04", said.layers_words())
 # Freezing has a price.
 # Light is coarse too: a shadow across half a face is an 8×8 pattern, the toRGB layers of the frozen blocks *paint* it, and later blocks can only paint over it.
 # So we let the toRGB layers of all blocks train (`train_rgb`): the features up to 8×8, where identity lives, stay exactly as they were, and what colour they are painted in may change.
-# The row "toRGB of the others frozen" of the table is the other choice: it {glue:text}`ch04_rgb_low` ours in the low-band error, and {glue:text}`ch04_rgb_var` it in the variance over lights.
+# The row "toRGB of the others frozen" of the table is the other choice: it {glue:text}`ch04_rgb_low` ours in the low-band error, and {glue:text}`ch04_rgb_var` ours in the variance over lights.
 # Whether the authors do that, we do not know.
 #
 # ## Where the codes come from
@@ -619,7 +619,7 @@ ch04.check_low_light(low_light)
 # ## Summary
 #
 # - The objective is one adversarial pull towards "looks like a studio texture", and three ties to the person; each repairs what the adversarial pull alone would break. Four terms of ours stand beside them; without these, in the ledger's runs, the low-band error {glue:text}`ch04_alone_low`.
-# - Coarse layers stay frozen, as the authors have it, and by module, because freezing by row of w+ leaks through toRGB. The face of a wholly trained network {glue:text}`ch04_whole_kept` G_phone's, and {glue:text}`ch04_whole_truth` the true one.
+# - Coarse layers stay frozen, as the authors have it, and by module, because freezing by row of w+ leaks through toRGB. The face of a wholly trained network {glue:text}`ch04_whole_kept` G_phone's than that of one so frozen, and {glue:text}`ch04_whole_truth` the true one.
 # - Training codes should look like test codes, so ours are of captures as they come in, through the encoder; in the ledger's low-band error their row {glue:text}`ch04_codes_low`.
 # - Two captures of one person must give one texture: a term that asks for even light without a single studio texture.
 # - Few-shot discriminators recite; watch them with textures they never train on.

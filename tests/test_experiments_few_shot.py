@@ -6,6 +6,7 @@ import torch
 from fakes import FakeSet
 
 from studiolike import config
+from studiolike.adaptation import CodeSampler
 from studiolike.chapters import adaptation as drawn
 from studiolike.chapters import adaptation_verdicts as said
 from studiolike.chapters import figures
@@ -104,6 +105,15 @@ def test_codes_of_captures_differ_between_layers_and_codes_of_w_do_not(lab, show
     assert told["codes_closest"] in drawn.SOURCES.values() and told["codes_ratio"] > 0
 
 
+def test_a_mixture_stands_under_the_code_that_it_has_as_one_part(lab):
+    """What the figure's caption says."""
+    bank, mixed = (CodeSampler(name, lab.g_phone, lab.bank) for name in ("bank", "bank_mixture"))
+    alone, parts = (sampler(32, torch.Generator().manual_seed(0)).cpu() for sampler in (bank, mixed))
+    by_place = torch.cdist(parts.flatten(1), alone.flatten(1))
+    assert (by_place.argmin(1) == torch.arange(32)).float().mean() > 0.7
+    assert 0.25 < ((parts - alone).abs().amax((1, 2)) > 1e-4).float().mean() < 0.85
+
+
 def test_the_ledger_is_quoted_or_said_to_be_empty(tmp_path, monkeypatch):
     from IPython import display
 
@@ -183,8 +193,9 @@ def test_the_outcome_is_told_by_the_test_over_people(lab):
     table, metrics = lab.measure(rows, {"truth": truth}, rivals=True), list(said.OUTCOME.values())
     told = said.outcome(table, "truth", table.verdicts("truth", list(said.SIMPLE), metrics))
     assert told["captures"] == 3 and told["id_phone"] < 0.999 < told["id_ours"]
-    # so few people cannot decide anything, even against the truth itself
-    assert told["id_says"].startswith("cannot be told from doing nothing, the mean studio texture")
+    # so few people cannot decide anything, not even of the truth itself
+    people = len(torch.as_tensor(lab.data.subject)[rows].unique())
+    assert told["id_says"].startswith(f"cannot, with only {people} people, be told from doing nothing, the mean studio texture")
 
 
 def test_every_term_of_the_objective_has_its_code_on_the_page(monkeypatch):

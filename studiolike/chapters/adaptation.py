@@ -126,13 +126,19 @@ def readings(blocks: Sequence[Block]) -> dict[str, float | int]:
 
 def sources(lab: FewShotLaboratory, found: Mapping[str, Source]) -> dict[str, float | str]:
     """Faces of each kind of code, and how near the codes are to unseen captures'; what the prose says of them."""
-    rows = [lab.translate(lab.g_phone, found[name].codes[:6]) for name in SOURCES]
+    # both are drawn from one seed, so that a mixture's first part is the bank's code in its place
+    bank, mixed = (found[name].codes for name in ("bank", "bank_mixture"))
+    order = (bank - mixed).flatten(1).norm(dim=1).argsort()
+    middle = 2 * len(order) // 3  # half are not mixed at all, and the last hardly have the code above them
+    apart = order[middle - 3 : middle + 3]
+    chosen = {name: apart if name.startswith("bank") else slice(6) for name in SOURCES}
+    rows = [lab.translate(lab.g_phone, found[name].codes[place]) for name, place in chosen.items()]
     figures.show(
         figures.texture_grid(rows, list(SOURCES.values())),
         "Where codes come from. Each row shows six codes of one origin, drawn by G_phone: from Z and from W (one row of numbers "
         "repeated for all layers), from the bank of inverted captures, from mixtures of the bank's codes, and from captures "
-        "as they come in, through the encoder. A mixture has the code above it as one part; where two faces are the same, "
-        "nothing was mixed. The last row is what G_studio will be asked for.",
+        "as they come in, through the encoder. A mixture has the code above it as one part; of both, six draws are shown that "
+        "are neither little nor wholly changed. The last row is what G_studio will be asked for.",
     )
     table_of(
         [

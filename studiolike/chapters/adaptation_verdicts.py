@@ -11,7 +11,7 @@ from ..evaluation.verdict import BETTER, CANNOT_TELL, WORSE, Verdict, seeded_ver
 from ..experiments import record
 from ..experiments.adaptation import PEOPLE
 from ..experiments.few_shot import OURS, RECITED, FewShotLaboratory
-from .inversion import listed
+from .inversion import decidable, listed
 
 LIGHT = {"low": "low_band", "var": "variance_ratio"}  # measures of light
 SIMPLE = {
@@ -55,10 +55,11 @@ def outcome(table: EvaluationTable, ours: str, told: Mapping[tuple[str, str], Ve
     Args:
         told: by rival and metric, as `EvaluationTable.verdicts` gives them.
     """
-    found: dict[str, float | str] = {"subjects": len(np.unique(table.subject)), "captures": len(table.rows)}
+    people = len(np.unique(table.subject))
+    found: dict[str, float | str] = {"subjects": people, "captures": len(table.rows)}
     for key, metric in OUTCOME.items():
         found |= {f"{key}_ours": table.estimate(ours, metric).mean, f"{key}_phone": table.estimate("nothing", metric).mean}
-        found[f"{key}_says"] = against({words: told[rival, metric] for rival, words in SIMPLE.items()})
+        found[f"{key}_says"] = against({words: told[rival, metric] for rival, words in SIMPLE.items()}, people)
     found["variance"] = table.estimate(ours, "variance_ratio").mean
     return found | {"tone_gap": table.tone_gap(ours), "tone_phone": table.tone_gap("nothing")}
 
@@ -68,9 +69,15 @@ def judged(experiment: str, row: str, rival: str, measure: str) -> Verdict:
     return seeded_verdicts({0: record(experiment).difference(row, rival, measure)}, higher_is_better(measure))[0]
 
 
-def against(told: Mapping[str, Verdict]) -> str:
-    """Verdicts against several rivals, as the end of a sentence: "is better than A and B, and cannot be told from C"."""
-    groups = {BETTER: "is better than", WORSE: "is worse than", CANNOT_TELL: "cannot be told from"}
+def against(told: Mapping[str, Verdict], people: int | None = None) -> str:
+    """Verdicts against several rivals, as the end of a sentence: "is better than A and B, and cannot be told from C".
+
+    Args:
+        people: that a test over people had; where no numbers of so few could have decided, the sentence says that.
+    """
+    few = people is not None and not decidable(people, max(verdict.comparisons for verdict in told.values()))
+    unsure = f"cannot, with only {people} people, be told from" if few else "cannot be told from"
+    groups = {BETTER: "is better than", WORSE: "is worse than", CANNOT_TELL: unsure}
     names = {word: [name for name, verdict in told.items() if verdict.word == word] for word in groups}
     *others, last = (f"{groups[word]} {listed(found)}" for word, found in names.items() if found)
     return ", ".join([*others, f"and {last}" if others else last])
