@@ -10,14 +10,16 @@
 # (ch04)=
 # # Few-shot studio fine-tuning
 #
+# A generator of phone textures, $G_\text{phone}$ of {ref}`ch02`, becomes a generator of studio textures, $G_\text{studio}$, by the studio textures of {glue:text}`ch04_few` people (*few-shot*).
+# You will read each term of the objective beside the code that computes it, and measure what the result is worth and where it fails.
+#
+# What comes out, over {glue:text}`ch04_captures` captures of {glue:text}`ch04_subjects` people from whom no network has learnt: how unlike the light of left and right is (*asymmetry*) goes from {glue:text}`ch04_light_phone:.2f` in the captures to {glue:text}`ch04_light_ours:.2f`, and one person's results vary over several lights {glue:text}`ch04_variance:.2f` times as much as the captures do.
+# The likeness of the face to the true one, an *identity cosine*, goes from {glue:text}`ch04_id_phone:.2f` to {glue:text}`ch04_id_ours:.2f`; in it, G_studio {glue:text}`ch04_id_says`.
+# In the colour of the skin, {glue:text}`ch04_colour_ours:.1f` ΔE off, it {glue:text}`ch04_colour_says`.
+# Four terms of ours stand beside the authors' five: in the ledger's shorter runs the error of light and broad colour with the authors' terms alone, against that with all, {glue:text}`ch04_alone_low` ({glue:text}`ch04_alone_low_times:.1f` times it).
+#
 # <!-- run box -->
 #
-# This chapter turns a generator of phone textures, $G_\text{phone}$ of {ref}`ch02`, into a generator of studio textures, $G_\text{studio}$.
-# It does so from few examples (*few-shot*): it has the studio textures of {glue:text}`ch04_few` people, of whom there are phone captures too; of everybody else it has phone captures only.
-# It shows each term of the objective beside the code that computes it, and then measures, on people that no training has seen, what the result is worth and where it fails.
-# In short: it removes most of the uneven light and keeps more of the person than methods that learn nothing; it draws skin and hair towards an average; and the authors' terms alone do not carry a network of this size there, so four of ours stand beside them.
-
-# %% [markdown]
 # ## What you will learn
 #
 # - To read the few-shot objective term by term, and to say which player minimises which term.
@@ -27,20 +29,26 @@
 # - To judge a de-lighting method with measures that cannot all be fooled at once.
 #
 # **You need**: {ref}`ch02` (StyleGAN2, and its encoder), {ref}`ch03` (w+ codes), and the idea of fine-tuning: to go on training a finished network on something else.
-# In a few words, what these chapters have defined:
 #
-# - A *texture* is the skin of a head, unrolled onto a square; one of its picture elements is a *texel*. A phone texture, or *capture*, is what a phone saw of it, in the light of that place; a *studio texture* is complete and evenly lit.
-# - A *generator* $G$ draws a texture from a *code* $w^+$, which has one row of numbers for each of its layers. It works from coarse to fine, in blocks of 4×4, 8×8, 16×16 … places, so a row for a coarse block says something about the whole head.
-# - The *encoder* looks at a capture and answers with a code.
-# - A *discriminator* $D$ gives a texture a mark, the *logit*: the larger, the more it takes the texture for a real one.
-# - The *split* "val" is a group of people from whom no network learns. All that is measured here is measured on them.
-# - Numbers of a picture file are *sRGB*; *linear* light is what they stand for, proportional to the energy that arrives; in *logarithmic* light a factor, such as a lamp of half the power, is a difference.
-# - *The chain* is the finished program of all chapters: capture in, studio-like texture out.
-#
+# **The cast.** A *capture*, or phone texture, is what a phone saw of a head's skin, in the light of that place; a *studio texture* is complete and evenly lit.
+# The *encoder* makes of a capture a code $w^+$, and a generator $G$ draws a texture of it, from coarse to fine, in blocks of 4×4, 8×8, 16×16 … places; each layer reads one row of the code, so a row for a coarse block says something about the whole head.
+# A *discriminator* $D$ gives a texture a mark, the *logit*: the larger, the more it takes the texture for a real one.
+# In *logarithmic* light a factor, such as a lamp of half the power, is a difference.
 # [Notation and metrics](../notation-and-metrics.md) has every symbol and measure of the book on one page.
 #
-# **Which weights.** The question of this chapter is the paper's, which we call the protocol `few`: phone captures of everybody, studio textures of a few.
-# The command-line tools use networks of the protocol `open`, which have seen every studio texture that our generator of heads can make for training.
+# **Whose numbers.** All that is measured here is measured on people of the split "val", from whom no network learns, under the protocol `few`, the paper's question: phone captures of everybody, studio textures of a few.
+# (The command-line tools use networks of the protocol `open`, which have seen every studio texture that our generator of heads can make for training.)
+# Runs differ in length, so compare numbers within a line of this table only:
+#
+# | run | images | steps | seeds | studio textures of | where |
+# | --- | --- | --- | --- | --- | --- |
+# | the released G_studio | {glue:text}`ch04_released_images:,` | {glue:text}`ch04_released_steps:,` | 1 | {glue:text}`ch04_released_few` people | the lines above, its pictures and tables, several lights |
+# | the live run | {glue:text}`ch04_live_images:,` | {glue:text}`ch04_live_steps:,` | 1 | {glue:text}`ch04_few` | "Live", and a column beside the released one |
+# | each of the runs with a term off | {glue:text}`ch04_short_images:,` | {glue:text}`ch04_short_steps:,` | 1 | {glue:text}`ch04_few` | "What each term does" |
+# | the careless run | {glue:text}`ch04_careless_images:,` | {glue:text}`ch04_careless_steps:,` | 1 | {glue:text}`ch04_recited` | "The discriminator recites" |
+# | each run of the ledger | {glue:text}`ch04_ledger_images:,` | {glue:text}`ch04_ledger_steps:,` | {glue:text}`ch04_ledger_seeds` | {glue:text}`ch04_ledger_few` | the tables "From the ledger", and the claims |
+#
+# Of the others, who have captures only, the released run has {glue:text}`ch04_released_people:,`, this page's runs {glue:text}`ch04_live_people:,` and the ledger's {glue:text}`ch04_ledger_people:,`; the ledger measures {glue:text}`ch04_ledger_judged` people.
 #
 # **What is the paper's.** We write "the authors state" for what we could read of them, "it is reported" for what others write about them, and "our choice" for the rest; [what was read and what is inferred](../related-work.md) is said once, there.
 #
@@ -90,22 +98,22 @@
 profile = "auto"
 
 # %% tags=["hide-input"]
-import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from studiolike import adaptation, recipes, weights
+from studiolike import recipes, weights
 from studiolike.chapters import adaptation as shown
+from studiolike.chapters import adaptation_verdicts as said
 from studiolike.chapters import figures, notebook
 from studiolike.experiments.few_shot import RECITED, FewShotLaboratory, two_readings
-from studiolike.stylegan2 import losses
 
 settings = recipes.chapter_profile(profile)
 figures.apply_style()
 device = "cuda" if torch.cuda.is_available() else "cpu"
 data = recipes.chapter_set(settings)
 lab = FewShotLaboratory(settings, data, device)  # released networks, few-shot set
-notebook.tell("ch04", {"few": len(lab.studio)})
+card = weights.read_card("g_studio", protocol="few")
+notebook.tell("ch04", said.runs(lab, card))
 
 # %% [markdown]
 # ## The objective
@@ -176,24 +184,18 @@ notebook.tell("ch04", {"few": len(lab.studio)})
 #
 # The first table below has what the generator descends: each term's weight, and weight times term for an untouched copy of G_phone, so that you can check the first prediction.
 # $L_\text{R1}$ is the discriminator's alone; its weight stands among the other symbols, in the second table.
-# The code of every term is folded below the tables.
+# Below the tables waits the code of every term, each behind a click.
 
 # %%
 stage = lab.stage()
 terms = lab.first_terms(stage)
 assert terms["percp"] < 1e-4 and terms["face_id"] < 1e-4
 notebook.tell("ch04", shown.objective(lab, stage, terms))
-
-# %% tags=["hide-output"]
-names = "adversarial perceptual pair identity detail low_light other_light invariance"
-for name in names.split():
-    notebook.source(getattr(adaptation, f"{name}_loss"))
-for function in (losses.discriminator_loss, losses.r1_penalty):
-    notebook.source(function)
+shown.code()
 
 # %% [markdown]
 # Before the first step our four terms sum to {glue:text}`ch04_ours_first:.2f` and the paper's to {glue:text}`ch04_paper_first:.2f`: ours {glue:text}`ch04_ours_word` the paper's.
-# Keep this difference from the paper in mind: so few textures, without further terms, do not teach a network of this size what even light is.
+# Keep this difference from the paper in mind; what the authors' terms reach alone is told {ref}`below <ch04-terms>`.
 #
 # ## Which layers train: two readings of "after 8"
 #
@@ -207,9 +209,9 @@ for function in (losses.discriminator_loss, losses.r1_penalty):
 # The next cell does both to one code, by giving it another person's rows and by disturbing the modules' parameters at random, and prints by how much, relative to what was there, the features and the colours of each block change.
 #
 # Its second table comes **from the ledger**: from longer trainings, made once and recorded ([all of them](../ledger.md)), each several times from other random numbers (*seeds*).
-# There, *identity kept* is how far the face is, to a face network that no loss has seen, from the one that G_phone draws of the same code (the mean squared difference of two embeddings), *identity MSE* how far from the true studio texture, *KID* a distance between sets of textures, the *low-band error* that of light and broad colour, and *variance over lights* how much one person's results vary with the light; all are better when small.
+# There, *identity MSE to G_phone* is how far the face is, to a face network that no loss has seen, from the one that G_phone draws of the same code (the mean squared difference of two embeddings), *identity MSE* how far from the true studio texture, *KID* a distance between sets of textures, the *low-band error* that of light and broad colour, and *variance over lights* how much one person's results vary with the light; all are better when small.
 # The ± is half of an interval over the seeds; a verdict compares two rows on the same people, so it can be sure where the ± of two rows overlap.
-# These runs are shorter than the released network's, and on other people and lights: compare them with each other, not with the tables further down.
+# These runs are shorter than the released network's, and measured on other people and lights: compare them with each other, not with the tables further down.
 
 # %%
 codes = lab.bank.w_plus.to(device)
@@ -218,7 +220,7 @@ notebook.tell("ch04", shown.readings(blocks))
 eight = next(block for block in blocks if block.size == 8)
 assert eight.by_row[0] == 0 == eight.by_module[1]
 shown.ledger("layers", limits=True)
-notebook.tell("ch04", shown.whole_network())
+notebook.tell("ch04", said.layers_words())
 
 # %% [markdown]
 # Changing the modules after 8² leaves the 8² block exactly as it was.
@@ -234,7 +236,7 @@ notebook.tell("ch04", shown.whole_network())
 # Freezing has a price.
 # Light is coarse too: a shadow across half a face is an 8×8 pattern, the toRGB layers of the frozen blocks *paint* it, and later blocks can only paint over it.
 # So we let the toRGB layers of all blocks train (`train_rgb`): the features up to 8×8, where identity lives, stay exactly as they were, and what colour they are painted in may change.
-# The row "toRGB of the others frozen" of the table is the other choice.
+# The row "toRGB of the others frozen" of the table is the other choice: it {glue:text}`ch04_rgb_low` ours in the low-band error, and {glue:text}`ch04_rgb_var` ours in the variance over lights.
 # Whether the authors do that, we do not know.
 #
 # ## Where the codes come from
@@ -242,8 +244,8 @@ notebook.tell("ch04", shown.whole_network())
 # The authors sample "in the W+ parameterised space"; how, we do not know.
 # At test time G_studio meets what the encoder says about a capture that *comes in*: under whatever light and exposure, often one photograph that shows a face and nothing else.
 # So G_studio is trained on the encoder's codes of captures, and captures are disturbed at random before they are encoded (`studiolike.adaptation.disturb`): another exposure and white balance, a shadow, a face cut out.
-# Training encodes all that a capture shows; the chain shows its encoder the face alone (`studiolike.tone.translation.face_alone`). On synthetic heads the two draw faces that are hardly to be told apart, and the rest of the head is drawn a little better from the whole; but real hair is unlike all that the generator knows, and a code that has to explain it explains the face less well.
-# Beside them stand, to compare, codes from Z and W (random numbers, and what G_phone's mapping network makes of them: one row for all layers), and from a *bank* of captures that were inverted one by one ({ref}`ch03`).
+# Training encodes all that a capture shows; the chain shows its encoder the face alone (`studiolike.tone.translation.face_alone`), for real hair is unlike all that the generator knows. What that costs on synthetic heads stands among the claims at the end.
+# Beside them stand, to compare, codes from Z and W (random numbers, and what G_phone's mapping network makes of them: one row for all layers), from a *bank* of captures that were inverted one by one ({ref}`ch03`), and *mixtures* from it: half of these are means of two or three people's codes with random weights, faces between people.
 
 # %%
 val_rows = data.captures("val")[:24]
@@ -253,13 +255,15 @@ val_codes = lab.codes_of(phone, seen)
 sources = lab.sources(val_codes)
 notebook.tell("ch04", shown.sources(lab, sources))
 shown.ledger("codes")
+notebook.tell("ch04", said.codes_words())
 
 # %% [markdown]
 # Codes from Z and W have the same numbers in every row; to say who somebody is, rows have to differ.
-# The codes closest to those of unseen captures come from {glue:text}`ch04_codes_closest`, here of other people.
+# The codes closest to those of unseen captures come from {glue:text}`ch04_codes_closest`, all of other people.
 # The nearest draw of Z or W is {glue:text}`ch04_codes_ratio:.2f` times as far away as the nearest of captures (above 1: captures are closer).
 # A generator trained on the far ones is asked, at test time, about places it was never trained on.
-# Whether that costs accuracy is another question, and the table from the ledger answers it; the claims at the end have the verdicts.
+# Whether that costs accuracy is another question, for the table from the ledger: of its rows, "captures" {glue:text}`ch04_codes_low` in the low-band error, and {glue:text}`ch04_codes_truth` in nearness to the true face (identity MSE).
+# (There each comparison is judged alone; the claims at the end ask for more than one measure.)
 #
 # ## Live: the first steps
 #
@@ -274,7 +278,7 @@ shown.ledger("codes")
 # So the first part of a run (`warm_up`) is theirs.
 # While the discriminator plays, the learning rates fall to zero (`cool_down`): two players pull the generator to and fro, and smaller and smaller steps let that average out.
 # *Held-out* studio textures are those of other people, kept away from the training, to see whether the discriminator learns its own by heart.
-# This run of {glue:text}`ch04_live_images` images is far too short for a good G_studio: it is here to be watched.
+# This run of {glue:text}`ch04_live_images:,` images is far too short for a good G_studio: it is here to be watched.
 
 # %%
 g_live, log = lab.train(settings.live_images)
@@ -282,13 +286,12 @@ figures.show(
     shown.run_figure(log),
     "One short run. Left: the generator's weighted terms, the paper's four and our "
     "four (the paper's fifth, L_R1, is the discriminator's); those that compare with "
-    "G_phone start at zero, and L_adv starts when the warm-up ends; a run this short "
-    "shows no other trend. Right: the discriminator's mean logit, measured now and then; "
+    "G_phone start at zero, and L_adv starts when the warm-up ends; look for no other "
+    "trend in a run this short. Right: the discriminator's mean logit, measured now and then; "
     "the further the line of the training textures rises above that of held-out ones, "
     "the more it recites.",
 )
-facts = {"live_images": settings.live_images, "d_frozen": 100 * lab.frozen_share()}
-notebook.tell("ch04", facts)
+notebook.tell("ch04", {"d_frozen": 100 * lab.frozen_share()})
 
 # %% [markdown]
 # ## The released G_studio
@@ -297,12 +300,11 @@ notebook.tell("ch04", facts)
 # Below it draws the codes of unseen people's captures, beside G_phone and the short run: what differs between G_phone(w) and G_studio(w) (short for their textures of one $w^+$) is what the fine-tuning has learnt.
 # A rule chose which captures are shown: the best, the median and the three worst, by closeness to the truth on the face.
 # Look at two things: how even the light is, and how far skin and hair are from the truth, for what the code does not say is drawn as an average of the few.
-# The fine curved lines and ripples are the generator's own, an artefact of a game with few textures; {ref}`ch05` keeps only what is coarse of its picture.
+# Fine curved lines and ripples that the true texture has not are the generator's own; {ref}`ch05` keeps only what is coarse of its picture.
 # In the first column, flat colour stands where nothing was seen.
 
 # %%
 g_studio = weights.load("g_studio", protocol="few", device=device)
-card = weights.read_card("g_studio", protocol="few")
 notebook.tell("ch04", shown.released(card))
 ours = "G_studio(w)"
 networks = {"G_phone(w)": lab.g_phone, "short run": g_live, ours: g_studio}
@@ -327,46 +329,36 @@ shown.cases(measured, ours, {"phone": phone, **outputs, "truth": truth})
 metrics = ["psnr/observed", "psnr/holes", "perceptual/face", "faceid_cosine"]
 metrics += ["colour", "asymmetry", "variance_ratio"]
 display(Markdown(measured.markdown(metrics)))
-simple = ["nothing", "mean_studio", "colour_transfer", "quotient"]
+simple = list(said.SIMPLE)
 judged = measured.verdicts(ours, simple, metrics)
 display(Markdown(measured.versus(ours, simple, metrics)))
-say = ("is better than", "is worse than", "cannot be told from")
-told = {"psnr": "psnr/observed", "light": "asymmetry", "id": "faceid_cosine"}
-told = {
-    f"{key}_{rival.split('_')[0]}": judged[rival, metric].say(*say)
-    for key, metric in told.items()
-    for rival in ("nothing", "mean_studio", "quotient")
-}
-told["subjects"] = len(np.unique(measured.subject))
-told["colour"] = measured.estimate(ours, "colour").mean
-told |= {
-    "tone_gap": measured.tone_gap(ours),
-    "tone_phone": measured.tone_gap("nothing"),
-}
-notebook.tell("ch04", told)
+notebook.tell("ch04", said.outcome(measured, ours, judged))
 
 # %% [markdown]
 # "Better" and "worse" are verdicts of a test over people ({ref}`ch06` explains it), corrected for the number of comparisons in the table.
 # On {glue:text}`ch04_subjects` unseen subjects G_studio(w)
 #
-# - in PSNR of the observed region {glue:text}`ch04_psnr_nothing` doing nothing, {glue:text}`ch04_psnr_mean` the mean studio texture, and {glue:text}`ch04_psnr_quotient` the quotient;
-# - in asymmetry, our measure of left-over light, {glue:text}`ch04_light_nothing` doing nothing, {glue:text}`ch04_light_mean` the mean studio texture, which has no light at all, and {glue:text}`ch04_light_quotient` the quotient;
-# - in identity {glue:text}`ch04_id_nothing` doing nothing and {glue:text}`ch04_id_mean` the mean studio texture.
+# - in PSNR of the observed region {glue:text}`ch04_psnr_says`;
+# - in asymmetry, our measure of left-over light, {glue:text}`ch04_light_says` (the mean studio texture has no light of its own at all);
+# - in identity {glue:text}`ch04_id_says`;
+# - in the colour of the skin {glue:text}`ch04_colour_says`.
 #
 # "Cannot be told" does not mean equal: with so few people, and so many comparisons corrected together, even a difference of some dB may not be certain.
-# Read the columns together: PSNR and light alone would crown a method that shows everybody the same face.
+# Read the columns together: PSNR and light alone could crown a method that shows everybody the same face.
 # Identity, too, is to be compared with evenly lit rivals, for the embedding feels the light of a phone texture.
-# The few pairs are meant for the colour, and the table says how far that goes: G_studio's mean colour error is {glue:text}`ch04_colour:.1f`, and of three groups of skin tone the worst served has {glue:text}`ch04_tone_gap:.2f` times the error of the best served (phone textures: {glue:text}`ch04_tone_phone:.2f` times); {ref}`ch06` looks closer.
+# The few pairs are meant for the colour, and the table says how far that goes: G_studio's mean colour error is {glue:text}`ch04_colour_ours:.1f`, and of three groups of skin tone the worst served has {glue:text}`ch04_tone_gap:.2f` times the error of the best served (phone textures: {glue:text}`ch04_tone_phone:.2f` times); {ref}`ch06` looks closer.
 # That ratio is about fairness: above the phone textures' own, the method serves some tones less well than doing nothing does, though the error of each may be smaller.
 #
+# (ch04-terms)=
 # ## What each term does: switch it off
 #
-# Short runs of {glue:text}`ch04_short_images` images each ({glue:text}`ch04_short_steps` steps), all from the same start and the same seed.
+# Short runs of {glue:text}`ch04_short_images:,` images each ({glue:text}`ch04_short_steps:,` steps), all from the same start and the same seed.
 # **This is an illustration and not the paper's ablation**: it shows in which direction a term pulls at the beginning, not where a long run ends.
-# One seed and so few steps prove nothing about small differences, and some go the wrong way here; read the figure for what changes in kind.
+# One seed and so few steps prove nothing about small differences, and some may go the wrong way here; read the figure for what changes in kind.
 # Below it stands what the ledger of experiments has recorded over several seeds: first the paper's terms alone, then ours, each left out.
-# Look there for the row "the authors' terms alone": each of ours is hardly missed by itself; together they are what takes out the light.
-# And do not trust *identity kept* where little was learnt: who stays near to G_phone keeps its face, and its light.
+# Look there for the row "the authors' terms alone": against our whole objective its low-band error {glue:text}`ch04_alone_low` ({glue:text}`ch04_alone_low_times:.1f` times it), its variance over lights {glue:text}`ch04_alone_var` ({glue:text}`ch04_alone_var_times:.1f` times).
+# How many of our four are missed when they are left out one by one: {glue:text}`ch04_missed_low` in the low-band error, which becomes at most {glue:text}`ch04_most_low:.2f` times as large, and {glue:text}`ch04_missed_var` in the variance over lights, at most {glue:text}`ch04_most_var:.2f` times; without {glue:text}`ch04_spared_var` of them that variance is smaller.
+# And do not trust *identity MSE to G_phone* where little was learnt: who stays near to G_phone keeps its face, and its light.
 
 # %%
 runs = {
@@ -375,13 +367,13 @@ runs = {
 results = {"G_phone(w)": outputs["G_phone(w)"]}
 results |= {name: lab.translate(net, val_codes) for name, net in runs.items()}
 effects = lab.measure(val_rows, results, regions=("face",))
-facts = {"short_images": lab.short, "short_steps": lab.short // lab.live.batch}
-notebook.tell("ch04", facts | shown.effects(effects, results, truth))
+notebook.tell("ch04", shown.effects(effects, results, truth))
 for name in ("losses", "terms"):
     shown.ledger(name)
+notebook.tell("ch04", said.terms_words())
 
 # %% [markdown]
-# ### What goes wrong: a tie that is too strong keeps the light too
+# ### What goes wrong: a tie that is too strong
 #
 # G_phone(w) is lit, and a face network sees more than the face: where its embedding changes with the light, a loss that insists on the embedding insists on the light.
 # (A tie that is strong enough holds everything back; by which of the two the light stays, this run cannot say.)
@@ -392,22 +384,17 @@ for name in ("losses", "terms"):
 # Give it {glue:text}`ch04_recited` studio textures instead of all, no augmentation and no frozen layers, and leave out every other term.
 
 # %%
-watch = settings.live_images // 2
-careless = lab.train(watch, **lab.careless())[1]
+careless = lab.train(lab.watched, **lab.careless())[1]
 logs = {f"ours, {len(lab.studio)} textures": log}
 logs[f"{RECITED} textures,\nno augmentation, no freezing"] = careless
 figures.show(
-    shown.opinions_figure(logs, watch + lab.live.batch),
+    shown.opinions_figure(logs, lab.watched + lab.live.batch),
     "The discriminator's mean logit for its training textures, for held-out studio "
     "textures and for generated ones: left our settings, right the careless ones. As "
     "far as the first line lies above the second, it knows its textures by heart.",
 )
-facts = {
-    "recited": RECITED,
-    "gap_ours": shown.gap(log),
-    "gap_careless": shown.gap(careless),
-}
-notebook.tell("ch04", facts)
+gaps = {"gap_ours": shown.gap(log), "gap_careless": shown.gap(careless)}
+notebook.tell("ch04", gaps)
 
 # %% [markdown]
 # The gap between D's marks for its training textures and for held-out ones ended at {glue:text}`ch04_gap_careless:.2f` in the careless run and, at the end of its run, which has twice as many images as are drawn here, at {glue:text}`ch04_gap_ours:.2f` in ours.
@@ -602,7 +589,7 @@ ch04.check_low_light(low_light)
 # :class: dropdown
 #
 # Identity (cosine) and the colour of the skin expose it: it is the same face in the same colour for everybody.
-# What G_phone draws of the code has the person's colour and features, in the light of the capture, and is exposed by asymmetry and by the variance ratio, which is nearly one.
+# What G_phone draws of the code has the person's colour and features, in the light of the capture, and is exposed by asymmetry and by the variance ratio: look its row up in the tables.
 # (Even that shows the limits of a column: an embedding feels light, and in bad light the person's own texture may score below nobody's.)
 # No single column is safe; that is why they stand together.
 # ````
@@ -620,7 +607,7 @@ ch04.check_low_light(low_light)
 # :class: dropdown
 #
 # `train_from=0` trains the whole synthesis network and is free to move furthest from G_phone(w), in identity too.
-# Whether that takes it away from the person is another question: compare *identity kept* and *identity MSE* in the table from the ledger.
+# Whether that takes it away from the person is another question: compare *identity MSE to G_phone* and *identity MSE* in the table from the ledger.
 # With `train_from=16` and `train_rgb=False` only the blocks of 32×32 and above learn: what the coarser blocks paint at 16×16 and below, a shadow over one cheek for example, can only be covered up by the finer ones.
 # ````
 #
@@ -631,12 +618,12 @@ ch04.check_low_light(low_light)
 #
 # ## Summary
 #
-# - The objective is one adversarial pull towards "looks like a studio texture", and three ties to the person; each repairs what the adversarial pull alone would break. Four terms of ours stand beside them, and most of the light leaves through those.
-# - Coarse layers stay frozen, as the authors have it, and by module, because freezing by row of w+ leaks through toRGB. On our heads that keeps G_phone's face; nearer to the true one is a matter of the measure, see the ledger.
-# - Training codes should look like test codes, so ours are of captures as they come in, through the encoder; what our runs can show of its worth stands among the claims.
-# - Two captures of one person must give one texture: that teaches even light without a single studio texture.
+# - The objective is one adversarial pull towards "looks like a studio texture", and three ties to the person; each repairs what the adversarial pull alone would break. Four terms of ours stand beside them; without these, in the ledger's runs, the low-band error {glue:text}`ch04_alone_low`.
+# - Coarse layers stay frozen, as the authors have it, and by module, because freezing by row of w+ leaks through toRGB. The face of a wholly trained network {glue:text}`ch04_whole_kept` G_phone's than that of one so frozen, and {glue:text}`ch04_whole_truth` the true one.
+# - Training codes should look like test codes, so ours are of captures as they come in, through the encoder; in the ledger's low-band error their row {glue:text}`ch04_codes_low`.
+# - Two captures of one person must give one texture: a term that asks for even light without a single studio texture.
 # - Few-shot discriminators recite; watch them with textures they never train on.
-# - Identity and light pull against each other, in the loss and in the evaluation: always print both.
+# - Identity and light can pull against each other, in the loss and in the evaluation: always print both.
 #
 # The texture is now evenly lit, complete and coarse.
 # {ref}`ch05` gives it back the detail that the phone has seen.

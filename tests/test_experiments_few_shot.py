@@ -6,8 +6,13 @@ import torch
 from fakes import FakeSet
 
 from studiolike import config
+from studiolike.adaptation import CodeSampler
 from studiolike.chapters import adaptation as drawn
+from studiolike.chapters import adaptation_verdicts as said
 from studiolike.chapters import figures
+from studiolike.evaluation import Estimate
+from studiolike.evaluation.verdict import BETTER, CANNOT_TELL, WORSE, Verdict
+from studiolike.experiments import record
 from studiolike.experiments.few_shot import OURS, PAPER, FewShotLaboratory, two_readings
 from studiolike.stylegan2 import Generator
 
@@ -100,6 +105,15 @@ def test_codes_of_captures_differ_between_layers_and_codes_of_w_do_not(lab, show
     assert told["codes_closest"] in drawn.SOURCES.values() and told["codes_ratio"] > 0
 
 
+def test_a_mixture_stands_under_the_code_that_it_has_as_one_part(lab):
+    """What the figure's caption says."""
+    bank, mixed = (CodeSampler(name, lab.g_phone, lab.bank) for name in ("bank", "bank_mixture"))
+    alone, parts = (sampler(32, torch.Generator().manual_seed(0)).cpu() for sampler in (bank, mixed))
+    by_place = torch.cdist(parts.flatten(1), alone.flatten(1))
+    assert (by_place.argmin(1) == torch.arange(32)).float().mean() > 0.7
+    assert 0.25 < ((parts - alone).abs().amax((1, 2)) > 1e-4).float().mean() < 0.85
+
+
 def test_the_ledger_is_quoted_or_said_to_be_empty(tmp_path, monkeypatch):
     from IPython import display
 
@@ -120,9 +134,73 @@ def test_the_page_says_of_the_whole_network_what_the_ledger_says():
     from studiolike.experiments.claims import Claim, judge
 
     words = {HOLDS: "is further from", FAILS: "is nearer to", UNSURE: "cannot be told to be nearer to or further from"}
-    told = drawn.whole_network()
+    told = said.layers_words()
     for name, measure in {"whole_kept": "faceid_kept", "whole_truth": "faceid_mse"}.items():
         assert measure in drawn.LEDGER
         condition = {"row": "whole network", "in": measure, "worse_than": "after 8²"}
         claim = {"id": "c", "claim": "C.", "mark": "I", "where": "here", "chapters": ["ch04"], "experiment": "layers"}
         assert told[name] == words[judge(Claim.of(claim | {"conditions": [condition]})).findings[0].outcome]
+
+
+def verdict(word):
+    return Verdict(word, Estimate(1.0, 0.0, 2.0, 9, 9), 0.01, 4)
+
+
+def test_verdicts_against_several_rivals_are_one_end_of_a_sentence():
+    told = {"A": verdict(BETTER), "B": verdict(CANNOT_TELL), "C": verdict(BETTER), "D": verdict(WORSE)}
+    assert said.against(told) == "is better than A and C, is worse than D, and cannot be told from B"
+    assert said.against({"A": verdict(CANNOT_TELL), "B": verdict(CANNOT_TELL)}) == "cannot be told from A and B"
+
+
+def test_what_is_missed_without_each_of_our_terms_is_counted_in_the_ledger(monkeypatch):
+    """A row that leaves out one term more, or one of the authors', is not of the four."""
+    kept = record("terms")
+    asked = []
+
+    def judge(experiment, row, rival, measure):
+        asked.append(row)
+        return verdict(WORSE if "light-invariance" in row or "alone" in row or measure == "low_band" else BETTER)
+
+    monkeypatch.setattr(said, "judged", judge)
+    told = said.terms_words()
+    assert len(set(asked)) == 5 and set(asked) < set(kept.rows)
+    assert (told["missed_low"], told["spared_low"], told["missed_var"], told["spared_var"]) == (4, 0, 1, 3)
+    assert told["alone_low"] == told["alone_var"] == "is larger"
+    full, alone = (kept.estimate(row, "low_band").mean for row in ("full objective", "the authors' terms alone"))
+    assert told["alone_low_times"] == pytest.approx(alone / full, rel=0.05) and told["most_low"] < told["alone_low_times"]
+
+
+def test_codes_of_captures_are_compared_with_every_other_kind():
+    told = said.codes_words()
+    for words in told.values():
+        assert all(row in words for row in record("codes").rows if row != "captures")
+
+
+def test_the_page_says_how_long_each_of_its_runs_is(lab):
+    from studiolike import weights
+
+    told = said.runs(lab, weights.read_card("g_studio", protocol="few"))
+    trained = {name: len(lab.train(told[f"{name}_images"])[1]["images"]) for name in ("short", "careless")}
+    assert trained == {name: told[f"{name}_steps"] for name in trained}  # the log has a line for every step
+    assert told["few"] == len(lab.studio) and told["live_images"] == lab.settings.live_images
+    assert told["ledger_judged"] == record("layers").per_person("after 8²", "low_band").shape[1]
+    assert {told[f"ledger_{key}"] for key in ("images", "few")} == {record("codes").settings[key] for key in ("images", "few")}
+
+
+def test_the_outcome_is_told_by_the_test_over_people(lab):
+    rows = lab.data.captures("val")[:3]
+    truth = lab.data.studio_batch(lab.data.subject[rows])
+    table, metrics = lab.measure(rows, {"truth": truth}, rivals=True), list(said.OUTCOME.values())
+    told = said.outcome(table, "truth", table.verdicts("truth", list(said.SIMPLE), metrics))
+    assert told["captures"] == 3 and told["id_phone"] < 0.999 < told["id_ours"]
+    # so few people cannot decide anything, not even of the truth itself
+    people = len(torch.as_tensor(lab.data.subject)[rows].unique())
+    assert told["id_says"].startswith(f"cannot, with only {people} people, be told from doing nothing, the mean studio texture")
+
+
+def test_every_term_of_the_objective_has_its_code_on_the_page(monkeypatch):
+    seen = []
+    monkeypatch.setattr(drawn.notebook, "source", lambda function, title: seen.append(title))
+    drawn.code()
+    own = [name for name in drawn.TERMS.values() if name.startswith("ours")]
+    assert len(seen) == len(set(seen)) == 10 and set(own) < set(seen)

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..evaluation import EvaluationTable, faceid, higher_is_better, variance_ratio
-from ..evaluation.verdict import seeded_verdicts
-from ..experiments import record
+from .. import adaptation
+from ..evaluation import EvaluationTable, faceid, variance_ratio
 from ..experiments.few_shot import OURS, PAPER, STRONG, TOO_STRONG, Block, FewShotLaboratory, Source
+from ..stylegan2 import losses
 from . import figures, notebook
 from .notebook import table_of
 
@@ -43,6 +43,18 @@ WEIGHTS = {
     "invariance": "invariance",
     "other_light": "other_light",
 }  # settings
+CODE = {  # what computes each term, by its name in the page
+    "L_adv, the generator's": adaptation.adversarial_loss,
+    "L_adv, the discriminator's": losses.discriminator_loss,
+    "L_R1, without its factor": losses.r1_penalty,
+    "L_percp": adaptation.perceptual_loss,
+    "L_faceID": adaptation.identity_loss,
+    "L_percp-recons": adaptation.pair_loss,
+    TERMS["recons_detail"]: adaptation.detail_loss,
+    TERMS["low_light"]: adaptation.low_light_loss,
+    TERMS["invariance"]: adaptation.invariance_loss,
+    TERMS["other_light"]: adaptation.other_light_loss,
+}
 OPINIONS = {"d_train": "its training textures", "d_held_out": "held-out studio textures", "d_fake": "generated textures"}
 SOURCES = {"z": "Z", "w": "W", "bank": "bank", "bank_mixture": "bank mixtures", "captures": "captures"}
 LEDGER = ("faceid_kept", "faceid_mse", "kid", "low_band", "variance_ratio")  # measures of an experiment that fit a page
@@ -83,6 +95,12 @@ def objective(lab: FewShotLaboratory, stage: AdaptStage, terms: Mapping[str, flo
     return {"ours_first": ours, "paper_first": paper, "ours_word": word}
 
 
+def code() -> None:
+    """The library's code of every term, each behind a click under the term's name."""
+    for title, function in CODE.items():
+        notebook.source(function, title)
+
+
 # --- which layers, which codes
 
 
@@ -108,12 +126,19 @@ def readings(blocks: Sequence[Block]) -> dict[str, float | int]:
 
 def sources(lab: FewShotLaboratory, found: Mapping[str, Source]) -> dict[str, float | str]:
     """Faces of each kind of code, and how near the codes are to unseen captures'; what the prose says of them."""
-    rows = [lab.translate(lab.g_phone, found[name].codes[:6]) for name in SOURCES]
+    # both are drawn from one seed, so that a mixture's first part is the bank's code in its place
+    bank, mixed = (found[name].codes for name in ("bank", "bank_mixture"))
+    order = (bank - mixed).flatten(1).norm(dim=1).argsort()
+    middle = 2 * len(order) // 3  # half are not mixed at all, and the last hardly have the code above them
+    apart = order[middle - 3 : middle + 3]
+    chosen = {name: apart if name.startswith("bank") else slice(6) for name in SOURCES}
+    rows = [lab.translate(lab.g_phone, found[name].codes[place]) for name, place in chosen.items()]
     figures.show(
         figures.texture_grid(rows, list(SOURCES.values())),
         "Where codes come from. Each row shows six codes of one origin, drawn by G_phone: from Z and from W (one row of numbers "
-        "repeated for all layers), from the bank of inverted captures, from mixtures of two or three of these, and from captures "
-        "as they come in, through the encoder. The last are what G_studio will be asked for.",
+        "repeated for all layers), from the bank of inverted captures, from mixtures of the bank's codes, and from captures "
+        "as they come in, through the encoder. A mixture has the code above it as one part; of both, six draws are shown that "
+        "are neither little nor wholly changed. The last row is what G_studio will be asked for.",
     )
     table_of(
         [
@@ -135,19 +160,6 @@ def sources(lab: FewShotLaboratory, found: Mapping[str, Source]) -> dict[str, fl
 def ledger(name: str, limits: bool = False) -> None:
     """`notebook.ledger` with the measures of stage 3 that fit a page."""
     notebook.ledger(name, LEDGER, limits)
-
-
-def whole_network() -> dict[str, str]:
-    """Training all layers against training those after 8², by the ledger: in what is kept of G_phone's face, and in the true one.
-
-    Each is judged alone, as the ledger's claims do.
-    """
-    kept, rows = record("layers"), ("whole network", "after 8²")
-    words = {}
-    for name, measure in {"whole_kept": "faceid_kept", "whole_truth": "faceid_mse"}.items():
-        told = seeded_verdicts({0: kept.difference(*rows, measure)}, higher_is_better(measure))[0]
-        words[name] = told.say("is nearer to", "is further from", "cannot be told to be nearer to or further from")
-    return words
 
 
 def run_figure(log: Mapping[str, list[float]]) -> Figure:

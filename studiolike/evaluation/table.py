@@ -55,7 +55,7 @@ LABELS = {
     "lpips": "LPIPS",
     "faceid_cosine": "identity cosine",
     "faceid_mse": "identity MSE",
-    "faceid_kept": "identity kept, MSE",
+    "faceid_kept": "identity MSE to G_phone",
     "face_distance": "distance of faces (dlib)",
     "low_band": "low-band error",
     "variance_ratio": "variance over lights",

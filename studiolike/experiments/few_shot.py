@@ -123,7 +123,8 @@ class FewShotLaboratory:
 
     Attributes:
         live: settings of the runs. studio, held_out: uint8 ``(S, 3, H, W)``, textures to learn from and to watch D with.
-        everybody, pairs: where codes come from, as in the released run. short: images of the shortest run worth a look.
+        everybody, pairs: where codes come from, as in the released run.
+        short, watched: images of the shortest run worth a look, and of one that is long enough to see D recite.
     """
 
     def __init__(self, settings: Profile, data: TextureSet, device: str = "cpu"):
@@ -139,7 +140,7 @@ class FewShotLaboratory:
         self.studio = torch.as_tensor(shown.studio[studio_subjects(data, "few").numpy()])
         self.held_out = torch.as_tensor(shown.studio[data.subjects("val").numpy()])
         self.live: AdaptConfig = dataclasses.replace(settings.adapt, images=settings.live_images, warm_up=0.25)
-        self.short = max(settings.live_images // 4, 2 * self.live.batch)
+        self.short, self.watched = max(settings.live_images // 4, 2 * self.live.batch), settings.live_images // 2
 
     def codes_of(self, texture: Tensor, visibility: Tensor) -> Tensor:
         """The encoder's codes ``(B, L, D)`` of all that was seen, as trainings take them, on the CPU."""
