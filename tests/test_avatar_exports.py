@@ -161,16 +161,25 @@ def test_the_report_page_loads_nothing_and_says_what_was_not_seen(tmp_path, skin
         "likeness": "<b>near",
         "metrics": {"psnr": 20.1},
         "yaw": 12.0,
+        "pitch": -10.2,
     }
     path = avatar.write_report(tmp_path / "r.html", skin, visibility, skin, sources, made, name="<i>me</i>", facts=facts)
     text = path.read_text("utf-8")
     assert "&lt;b&gt;dark" in text and "<b>" not in text and "<i>" not in text
     assert f"{made['seen']['face_unseen']:.0%} not at all" in text and "1.50 s" in text and "20.1" in text and "12°" in text
+    assert "<td>−10°</td>" in text
     assert "1.61 s" in text  # the rows add up as they are shown
     assert "&lt;b&gt;near" in text
     assert text.count('type="range"') == 2 and "srcdoc=" in text and "connect-src 'none'" in text
     outside = re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
     assert "http://" not in outside and "https://" not in outside
+
+
+@pytest.mark.parametrize("told, number", [("-0°", "0°"), ("-10°", "−10°"), ("3°", "3°"), ("0.42", "0.42"), ("-0.42", "−0.42")])
+def test_a_number_of_the_report_has_a_minus_sign_and_a_zero_has_none(told, number):
+    from studiolike.avatar.report import _number
+
+    assert _number(told) == number
 
 
 @pytest.mark.parametrize("guided, borrow, colours", [(1, 1, {"guessed", "lent"}), (0, 1, {"guessed"})])

@@ -6,15 +6,37 @@ import torch
 
 import before_after
 import worst_of_100
+from project import ROOT
 from studiolike.chapters import interactive
 from studiolike.synth import dataset
 
 
-def test_a_row_works_only_if_its_result_is_nearer_to_the_truth_than_both_rivals():
-    works = before_after.title("a", {"phone": 20.0, "quotient": 22.0, "chain": 22.1})
-    fails = before_after.title("a", {"phone": 20.0, "quotient": 22.2, "chain": 22.1})
-    assert works == "works\na" and fails == "fails\na"
-    assert before_after.title("a photograph", None).startswith("no truth")
+@pytest.mark.parametrize(
+    "chain, said", [(22.1, "fails"), (22.3, "hardly nearer"), (25.3, "nearer"), (32.3, "far nearer"), (22.2, "fails")]
+)
+def test_the_title_of_a_row_follows_from_how_much_nearer_its_result_is_than_both_rivals(chain, said):
+    shares = {"colour": 0.2, "broad": 0.5, "fine": 0.3}
+    told = before_after.title("a", {"phone": 20.0, "quotient": 22.2, "chain": chain}, shares)
+    assert told == f"a\n{said},\nlight is off"
+    assert before_after.title("a photograph", None) == "a photograph\nno truth"
+
+
+def test_the_first_page_tells_the_limits_and_the_words_of_the_titles():
+    page = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    (far, most), _, (_, least) = before_after.MARGINS
+    hardly = before_after.MARGINS[1][0]
+    assert f"*{most.split()[0]}* is more than {far} dB" in page and f"*{least.split()[0]}* at most {hardly} dB" in page
+    assert all(f"*{said.split()[0]}*" in page for said in before_after.LEFT.values())
+
+
+def test_the_title_of_a_row_names_the_largest_part_of_the_error():
+    truth, seen, _ = pictures()
+    row = before_after.Row("a", truth[0], seen[0], truth[0], None)
+    shares = before_after.shares_of(row, (truth[0] * 0.8).clamp(0, 1))
+    assert before_after.title("a", {"phone": 0.0, "quotient": 0.0, "chain": 1.0}, shares).endswith("tone is off")
+    assert set(shares) == set(before_after.LEFT)
+    row.truth = None
+    assert before_after.shares_of(row, truth[0]) is None
 
 
 def test_the_pair_on_the_first_page_names_its_files_and_holds_no_data():

@@ -6,8 +6,9 @@ People: twelve of the validation split, which no network was trained on, each in
 middle and the darkest skin; the best and the worst of the twelve; and NASA's portrait of an astronaut (public domain).
 Columns: what the phone saw, the quotient (a rival that learns nothing but a mean), the result of the chain, the truth where
 there is one, the head with the phone's texture under studio lamps, and the head with the result under three lights that nobody
-saw it in. Whether a row works is computed: its result must be nearer to the truth than both the phone texture and the quotient,
-and "best" is where it is so by the most. The pair on top of the first page is the astronaut and the head that `convert`
+saw it in. A row's title is computed: by how much its result is nearer to the truth than both the phone texture and the quotient
+(`MARGINS`; it fails if it is not), and what makes most of the error that is left (`LEFT`, see `worst_of_100.error_shares`).
+"Best" is where it is nearer by the most. The pair on top of the first page is the astronaut and the head that `convert`
 and `view` make of it, in the same place and from the same side. The same weights give the same pictures.
 
 Out, in ``book/_static``: ``before_after.png``, ``lead-photo.jpg``, ``lead-result.jpg`` and ``lead.html``, which shows the pair.
@@ -30,10 +31,13 @@ from studiolike.avatar.relight import light_of
 from studiolike.chapters import figures, interactive
 from studiolike.pipeline import StudioPipeline
 from studiolike.recipes import set_spec
+from worst_of_100 import error_shares
 
 LIGHTS = ("window, left", "low sun, right", "stage")  # of `avatar.relight.ENVIRONMENTS`
 COLUMNS = ("phone", "quotient", "chain", "truth", "phone", *(name.replace(", ", ",\n") for name in LIGHTS))
 CANDIDATES, SHOTS, YAW = 12, 3, 28
+MARGINS = ((10, "far nearer"), (3, "nearer"), (0, "hardly nearer"))  # dB above the better rival, and what a title says
+LEFT = {"colour": "tone is off", "broad": "light is off", "fine": "detail is off"}
 CHOSEN = ("lightest skin", "middle", "darkest skin")
 
 
@@ -88,11 +92,24 @@ def quality(row: Row, pictures: dict[str, Tensor]) -> dict[str, float]:
     }
 
 
-def title(name: str, found: dict[str, float] | None) -> str:
-    """What a row is, and whether it works: the result must be nearer to the truth than both rivals."""
-    if found is None:
-        return f"no truth\n{name}"
-    return f"{'works' if found['chain'] > max(found['phone'], found['quotient']) else 'fails'}\n{name}"
+def margin(found: dict[str, float]) -> float:
+    """By how many dB the chain is nearer to the truth than the better of the other two."""
+    return found["chain"] - max(found["phone"], found["quotient"])
+
+
+def title(name: str, found: dict[str, float] | None, shares: dict[str, float] | None = None) -> str:
+    """What a row is, how well it works by its `quality`, and what is still wrong, by the shares of the error."""
+    if found is None or shares is None:
+        return f"{name}\nno truth"
+    works = next((word for least, word in MARGINS if margin(found) > least), "fails")
+    return f"{name}\n{works},\n{LEFT[max(shares, key=lambda part: shares[part])]}"
+
+
+def shares_of(row: Row, result: Tensor) -> dict[str, float] | None:
+    """Where the error of a result is, over what the phone saw; None without a truth."""
+    if row.truth is None:
+        return None
+    return {part: float(share) for part, share in error_shares(result[None], row.truth[None], row.seen[None]).items()}
 
 
 def likeness(pipe: StudioPipeline, resolution: int = 512, size: int = 560) -> tuple[Tensor, Tensor]:
@@ -130,19 +147,21 @@ def draw(resolution: int = 256):
         for row in rows
     ]
     found = [quality(row, made) if row.truth is not None else None for row, made in zip(rows, pictures, strict=True)]
-    worst = min(range(CANDIDATES), key=lambda k: found[k]["chain"] - max(found[k]["phone"], found[k]["quotient"]))
+    worst = min(range(CANDIDATES), key=lambda k: margin(found[k]))
     chosen = dict(zip(CHOSEN, by_tone(torch.arange(CANDIDATES)).tolist(), strict=True))
-    best = max(range(CANDIDATES), key=lambda k: found[k]["chain"] - max(found[k]["phone"], found[k]["quotient"]))
+    best = max(range(CANDIDATES), key=lambda k: margin(found[k]))
     kinds = [*chosen.items(), ("best of 12", best), ("worst of 12", worst)]
-    order = sorted({k for _, k in kinds}, key=lambda k: found[k]["chain"] - max(found[k]["phone"], found[k]["quotient"]))
+    order = sorted({k for _, k in kinds}, key=lambda k: margin(found[k]))
     shown = [(",\n".join(name for name, j in kinds if j == k), k) for k in reversed(order)] + [(rows[-1].name, CANDIDATES)]
     grid = []
     for _, k in shown:
         row, made = rows[k], pictures[k]
         relit = [head(row.mesh, made["chain"], shading=light_of(name)) for name in LIGHTS]
         grid.append([row.phone, made["quotient"], made["chain"], row.truth, head(row.mesh, row.phone), *relit])
-    figure = figures.texture_grid(grid, [title(name, found[k]) for name, k in shown], COLUMNS)
+    titles = [title(name, found[k], shares_of(rows[k], pictures[k]["chain"])) for name, k in shown]
+    figure = figures.texture_grid(grid, titles, COLUMNS)
     for row, (_, k) in enumerate(shown):
+        figure.axes[row * len(COLUMNS)].yaxis.label.set_fontsize(7.5)
         for column, value in enumerate((found[k] or {}).values()):  # phone, quotient, chain
             where = figure.axes[row * len(COLUMNS) + column]
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}

@@ -26,6 +26,7 @@ import yaml
 import chain
 import ledger
 import measures
+import own_face
 import rivals
 import run_times
 import social_card
@@ -137,7 +138,8 @@ def assemble(profile: str, sources: list[Path], target: Path = BUILD / "source",
     teach.write_text(fill(teach.read_text(encoding="utf-8"), chapters()), encoding="utf-8")
     costs = run_times.load()
     for page in target.glob("*.md"):
-        page.write_text(measures.fill(run_times.fill(page.read_text(encoding="utf-8"), costs)), encoding="utf-8")
+        text = measures.fill(run_times.fill(page.read_text(encoding="utf-8"), costs))
+        page.write_text(own_face.fill(text), encoding="utf-8")
     told = timings(records, titles) + run_times.table(titles, costs)
     (target / "timings.md").write_text(told, encoding="utf-8")
     (target / "reference.md").write_text(reference(), encoding="utf-8")

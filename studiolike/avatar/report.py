@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import os
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -99,7 +100,7 @@ def write_report(
         title="The head",
         description="The head with the studio-like texture, seen from the front",
     )
-    rows = [(label, form.format(facts[key])) for key, (label, form) in NAMES.items() if key in facts]
+    rows = [(label, _number(form.format(facts[key]))) for key, (label, form) in NAMES.items() if key in facts]
     rows += [(key.replace("_", " "), str(value)) for key, value in facts.get("metrics", {}).items()]
     parts = {key: round(value, 2) for key, value in facts.get("seconds", {}).items()}
     seconds = [(key, f"{value:.2f} s") for key, value in {**parts, "together": sum(parts.values())}.items()]
@@ -134,6 +135,11 @@ def _legend(sources: Tensor) -> str:
     meanings = ("guessed", "invented by the networks"), ("lent", "invented, with fine detail borrowed from somebody else")
     there = [meaning for meaning, share in zip(meanings, sources[1:], strict=True) if share.max() > 0.05]
     return "".join(f'<span class="key {name}"></span> {words}. ' for name, words in there)
+
+
+def _number(text: str) -> str:
+    """A number for readers: a minus sign for its hyphen, and none before a zero."""
+    return re.sub(r"^-(?=0\D*$)", "", text).replace("-", "−")
 
 
 def _table(rows: list[tuple[str, str]], caption: str) -> str:

@@ -163,7 +163,9 @@ class Convert:
         for path, reason in outcome.skipped.items():
             say(was_left_out(str(path), reason))
         if outcome.skipped:
-            say(f"studiolike: {len(outcome.skipped)} files could not be used and were left out")
+            count = len(outcome.skipped)
+            files = "1 file could not be used and was" if count == 1 else f"{count} files could not be used and were"
+            say(f"studiolike: {files} left out")
         if not outcome.skipped or launched(os.environ.items())[1] > 1:
             return 0  # whoever launched several processes kills the others when one ends with another code
         return 1 if outcome.reports or outcome.existing else 2
