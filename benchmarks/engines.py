@@ -216,19 +216,19 @@ def command(engine: str, size: Size, precision: str, path: Path | None) -> list[
     return [sys.executable, __file__, engine, "--precision", precision, *(["--path", str(path)] if path else []), *sizes]
 
 
-def fresh(engine: str, size: Size, precision: str = "no", path: Path | None = None, steps: int = 1) -> dict:
+def fresh(engine: str, size: Size, precision: str = "no", steps: int = 1) -> dict:
     """Measure an engine in a process of its own: seconds of plain and regularised steps, peak memory."""
     done = subprocess.run(
-        [*command(engine, size, precision, path), "--steps", str(steps)], check=True, stdout=subprocess.PIPE, text=True
+        [*command(engine, size, precision, None), "--steps", str(steps)], check=True, stdout=subprocess.PIPE, text=True
     )
     return json.loads(done.stdout.splitlines()[-1])
 
 
 class Worker:
-    """An engine in a process of its own, which takes a step whenever it is asked; its arguments are `fresh`'s.
+    """An engine in a process of its own, which takes a step whenever it is asked.
 
     Args:
-        environment: variables of that process.
+        engine, size, precision: as for `fresh`. path: the peer's checkout. environment: variables of that process.
     """
 
     def __init__(

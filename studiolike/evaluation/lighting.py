@@ -40,10 +40,8 @@ def variance_over_lights(textures: Tensor, subject: Tensor, mask: Tensor | None 
     Args:
         textures: ``(N, 3, H, W)`` in [0, 1]. subject: ``(N,)`` integers. mask: ``(N, 1, H, W)`` weights.
     Returns:
-        ``variance (S,)`` per subject in ``subject.unique()`` order, unbiased and averaged over the texels
-            that every
-        capture of the subject shares (``nan`` with fewer than two captures or no shared texel); and those ids
-        ``(S,)``.
+        ``variance (S,)`` per subject in ``subject.unique()`` order, unbiased and averaged over the texels that every
+        capture of the subject shares (``nan`` with fewer than two captures or no shared texel); and those ids ``(S,)``.
     """
     mask, ids = full(textures, mask), subject.unique()
     variance = []
