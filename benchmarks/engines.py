@@ -188,15 +188,15 @@ def build(engine: str, size: Size, device: str, precision: str = "no", path: Pat
     return Ours(size, device, precision) if engine == "ours" else Peer(size, device, path, engine == "peer-shared")
 
 
-def resident_gib(peak: bool = False) -> float:
-    """Resident memory of this process, now or at its peak, in GiB; nan where the system does not tell.
+def memory_gib(kind: str) -> float:
+    """Memory of this process in GiB, of a kind of ``/proc/self/status``; nan where the system does not tell.
 
-    Not ``ru_maxrss``: that counts the memory of the process that started this one.
+    ``RssAnon`` is what no file backs, ``VmRSS`` all that is resident, ``VmHWM`` its peak. Not ``ru_maxrss``: that counts the
+    memory of the process that started this one.
     """
-    field = "VmHWM:" if peak else "VmRSS:"
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 2**20
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"{kind}:")) / 2**20
     except (OSError, StopIteration):
         return float("nan")
 
@@ -216,19 +216,19 @@ def command(engine: str, size: Size, precision: str, path: Path | None) -> list[
     return [sys.executable, __file__, engine, "--precision", precision, *(["--path", str(path)] if path else []), *sizes]
 
 
-def fresh(engine: str, size: Size, precision: str = "no", path: Path | None = None, steps: int = 1) -> dict:
+def fresh(engine: str, size: Size, precision: str = "no", steps: int = 1) -> dict:
     """Measure an engine in a process of its own: seconds of plain and regularised steps, peak memory."""
     done = subprocess.run(
-        [*command(engine, size, precision, path), "--steps", str(steps)], check=True, stdout=subprocess.PIPE, text=True
+        [*command(engine, size, precision, None), "--steps", str(steps)], check=True, stdout=subprocess.PIPE, text=True
     )
     return json.loads(done.stdout.splitlines()[-1])
 
 
 class Worker:
-    """An engine in a process of its own, which takes a step whenever it is asked; its arguments are `fresh`'s.
+    """An engine in a process of its own, which takes a step whenever it is asked.
 
     Args:
-        environment: variables of that process.
+        engine, size, precision: as for `fresh`. path: the peer's checkout. environment: variables of that process.
     """
 
     def __init__(
@@ -284,7 +284,7 @@ def main() -> None:
         import studiolike.stylegan2  # noqa: F401  what libraries occupy is not the engine's
     else:
         peer_modules(path)
-    before = resident_gib()
+    before = memory_gib("VmRSS")
     built = build(engine, Size(**options), device, precision, path)
     seconds = {True: [], False: []}
     if turns:
@@ -297,7 +297,7 @@ def main() -> None:
                 spent = timed(built, regularise, device)[0]
                 if k:  # the first is the warm-up
                     seconds[regularise].append(spent)
-    peak = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else resident_gib(peak=True) - before
+    peak = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else memory_gib("VmHWM") - before
     print(json.dumps(peak if turns else {"plain": seconds[False], "regularised": seconds[True], "peak_gib": peak}))
 
 

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import torch
-from reading import memory_gib
+from engines import memory_gib
 
 TEXTURES, SIZE, PART = 1000, 512, 100
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from engines import memory_gib
 
 from studiolike.synth import TextureSet
 
@@ -40,22 +41,10 @@ def write_sparse(folder: Path, captures: int, resolution: int) -> None:
     (folder / "manifest.json").write_text(json.dumps({"spec": {"resolution": resolution}}))
 
 
-def memory_gib(kind: str = "RssAnon") -> float:
-    """Memory of this process in GiB, of a kind of ``/proc/self/status``; nan where the system does not tell.
-
-    ``RssAnon`` is what no file backs, ``VmRSS`` all that is resident.
-    """
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith(f"{kind}:")) / 2**20
-    except (OSError, StopIteration):
-        return float("nan")
-
-
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         write_sparse(Path(name), CAPTURES, RESOLUTION)
-        before = peak = memory_gib()
+        before = peak = memory_gib("RssAnon")
         data = TextureSet.open(name)
         order = torch.randperm(CAPTURES, generator=torch.Generator().manual_seed(0))
         speeds = []
@@ -63,7 +52,7 @@ def main() -> None:
             start = time.perf_counter()
             batch = data.phone_batch(rows)
             speeds.append(len(rows) / (time.perf_counter() - start))
-            peak = max(peak, memory_gib())  # while the batch lives
+            peak = max(peak, memory_gib("RssAnon"))  # while the batch lives
             del batch
     print(
         json.dumps(

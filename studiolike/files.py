@@ -190,8 +190,8 @@ def read_person(
     """A texture file, a photo, several photos of one person, or a video, made ready for the chain.
 
     With ``kind="auto"`` a single picture is a texture if a visibility map lies beside it or if it resembles the mean face
-    of the layout; everything else is unwrapped, hair and the
-    sides of the head too if ``whole``. What is transparent in a texture is unseen.
+    of the layout; everything else is unwrapped, hair and the sides of the head too if ``whole``. What is transparent in a
+    texture is unseen.
 
     Raises:
         CaptureError, InputError, MissingExtra: see `studiolike.capture` and `io.read_texture`.

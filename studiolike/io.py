@@ -110,7 +110,7 @@ def read_texture(path: str | os.PathLike, size: int | None = None) -> Tensor:
     """Read a square texture as float32 ``(3, H, W)`` in [0, 1], resampled to ``size`` if given.
 
     Texels that are transparent in the file are black, whatever colour lies under them: they are unseen, see
-    `read_opacity`.
+    `read_layers`.
 
     Raises:
         InputError: missing or unreadable file, a picture that is not square, or smaller than 32 texels.

@@ -19,7 +19,6 @@ from studiolike.training import fit
 
 CONFIG = AdaptConfig(images=12, batch=4, r1_every=2, freeze_d=1, warm_up=0.0, codes="bank_mixture")
 NO_PAIRS = {"recons": 0.0, "recons_detail": 0.0, "low_light": 0.0}
-RNG = torch.Generator().manual_seed(0)
 QUIET = dict(device="cpu", progress=False)
 
 

@@ -52,6 +52,7 @@ def test_a_box_begins_with_what_holds_what_fails_and_what_cannot_be_told(judged)
     own = [one for one in judged if "ch04" in one.claim.chapters]
     told = ledger.box("ch04-adaptation", judged).split("| claim |")[0]
     assert f"Of {len(own)} claims about this chapter" in told
+    assert ledger.story(own[:1])[0].startswith("Of 1 claim about")
     for word in {one.word for one in own}:
         line = next(line for line in told.splitlines() if line.startswith(f"- **{word}** ("))
         claims = [one.claim.claim.rstrip(".") for one in own if one.word == word]

@@ -19,7 +19,6 @@ from studiolike.evaluation import (
     gain_fitted,
     kid,
     low_band_error,
-    nearest_reference,
     perceptual,
     perceptual_judge,
     psnr,
@@ -270,13 +269,6 @@ def test_kid_does_not_touch_the_global_generator_and_refuses_too_small_sets(net)
     with pytest.raises(InputError, match="subset size 9"):
         kid(PooledFeatures(net), noise(8, 3, 32, 32), noise(9, 3, 32, 32), subset_size=9)
     assert str(KID(0.00142, 0.0002, 10, 5)) == "1.42e-03 ± 2e-04"
-
-
-def test_a_copied_reference_is_found(net):
-    references = noise(10, 3, 32, 32)
-    outputs = torch.cat([references[4:5], noise(2, 3, 32, 32, seed=1)])
-    ratio, index = nearest_reference(PooledFeatures(net), outputs, references)
-    assert ratio[0] < 1e-2 < 0.5 < ratio[1:].min() and index[0] == 4
 
 
 def test_the_bootstrap_interval_covers_the_truth_about_as_often_as_it_says():

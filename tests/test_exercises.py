@@ -13,6 +13,7 @@ from exercises import LEVELS, read_exercises
 from notebooks import read_cells
 from project import BookError, chapters
 from studiolike.exercises import (
+    Check,
     FunctionCheck,
     MatchCheck,
     Mistake,
@@ -24,7 +25,6 @@ from studiolike.exercises import (
     ch05,
     ch06,
     ch07,
-    checks_of,
 )
 from studiolike.image import blur
 
@@ -35,6 +35,11 @@ CODED = [(name, exercise) for name, asked in ASKED.items() for exercise in asked
 
 def module(name):
     return importlib.import_module(f"studiolike.exercises.{name[:4]}")
+
+
+def checks_of(chapter):
+    """A chapter's checkers by name, in order."""
+    return {name: thing for name, thing in vars(chapter).items() if isinstance(thing, Check)}
 
 
 CHECKS = [(f"{name[:4]}.{key}", check) for name in CHAPTERS for key, check in checks_of(module(name)).items()]

@@ -58,6 +58,8 @@ def test_source_shows_the_very_code_of_the_library(monkeypatch):
     assert text.startswith("`studiolike.chapters.notebook.glue`") and "def glue(name: str" in text and text.endswith("```")
     notebook.source(notebook.glue, "How a result gets a name")
     assert shown[1].data.startswith('<details class="long-source"><summary>How a result gets a name</summary>\n\n' + text)
+    notebook.source([notebook.glue, notebook.tell], "How results get names")
+    assert text in shown[2].data and "def tell(chapter: str" in shown[2].data and shown[2].data.count("<details") == 1
 
 
 def test_a_table_shows_its_head_its_rows_and_its_note(monkeypatch):

@@ -18,7 +18,6 @@ from studiolike.training import fit
 QUIET = dict(device="cpu", progress=False, preview_every=10**9)
 TINY = dict(channels=(8, 16), batch=4)
 DATA = FakeSet(subjects=20, lightings=2, resolution=32)
-PAIRS = DATA.captures("pairs")
 
 
 def some(count=3):

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from build import copy_mathjax
-from exercises import POINTS, POSSIBLE, closing, read_exercises
+from exercises import POINTS, POSSIBLE, read_exercises
 from handouts import load_times, student_cells, teacher_cells
 from lowering import lower
-from naming import DIRECTIVE, Names
+from naming import DIRECTIVE, Names, closing
 from notebooks import book_flavour, colab_flavour, names_of, read_cells
 from project import BUILD, PROFILES, BookError, chapters, project, tool
 from questions import Choice, read_choices

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from naming import DIRECTIVE, split_options
+from naming import DIRECTIVE, closing, split_options
 from project import BookError
 
 LEVELS = ("Recall", "Code", "Explain", "Research")
@@ -68,7 +68,7 @@ def read_exercises(cells: list[dict[str, Any]], chapter: str) -> list[Exercise]:
         place = 0
         while place < len(lines):
             match = DIRECTIVE.match(lines[place])
-            end = closing(lines, place, match["marks"]) if match else place
+            end = closing(lines, place, match["marks"], chapter) if match else place
             if match and match["name"] == "exercise-start":
                 now = _begin(match["argument"], split_options(lines[place + 1 : end])[0], chapter)
                 found[now.label] = now
@@ -102,12 +102,3 @@ def _solve(exercise: Exercise, lines: list[str]) -> None:
     exercise.solution = "\n".join(lines).strip()
     if code := re.match(r"```python\n(.*?)\n```", exercise.solution, re.DOTALL):
         exercise.code = code[1]
-
-
-def closing(lines: list[str], start: int, marks: str) -> int:
-    """The line that closes the fence opened in line ``start`` with these marks."""
-    for index in range(start + 1, len(lines)):
-        bare = lines[index].strip()
-        if bare and set(bare) == {marks[0]} and len(bare) >= len(marks):
-            return index
-    raise BookError(f"a block is opened and never closed: {lines[start]}")

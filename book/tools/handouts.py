@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from exercises import TAG, Exercise, closing
-from naming import DIRECTIVE, split_options
+from exercises import TAG, Exercise
+from naming import DIRECTIVE, closing, split_options
 from notebooks import book_flavour
 from questions import read_choices
 from run_times import duration

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from project import ROOT, BookError
+from project import ROOT, BookError, tool
 from studiolike.errors import InputError
 from studiolike.evaluation.verdict import CANNOT_TELL, NOT_REPRODUCED, NOT_TESTABLE, PARTLY, REPRODUCED
 from studiolike.experiments import Record, experiments, records_dir
@@ -68,9 +68,10 @@ def recorded(root: Path | None = None) -> list[Record]:
     return [Record.read(path) for path in paths if path.is_file()]
 
 
-def story(judged: list[Judged], page: str) -> list[str]:
+def story(judged: list[Judged]) -> list[str]:
     """Which claims hold, which fail and which cannot be told, as a list with a line for each word."""
-    lines = [f"Of {len(judged)} claims about this chapter, [the ledger]({page}) says:", ""]
+    claims = "claim" if len(judged) == 1 else "claims"
+    lines = [f"Of {len(judged)} {claims} about this chapter, [the ledger](../{PAGE}.md) says:", ""]
     for word in WORDS:
         ours = {one.claim.id: f", {MARKS['ours']}" for one in judged if one.claim.mark == "ours"}
         if told := [f"“{one.claim.claim.rstrip('.')}”{ours.get(one.claim.id, '')}" for one in judged if one.word == word]:
@@ -86,13 +87,13 @@ KEY = (
 )
 
 
-def box(chapter: str, judged: list[Judged], page: str = f"../{PAGE}.md") -> str:
+def box(chapter: str, judged: list[Judged]) -> str:
     """What a chapter says about the claims that belong to it, as MyST."""
     own = [one for one in judged if any(chapter.startswith(name) for name in one.claim.chapters)]
     if not own:
         return ""
     # what a phone shows without scrolling comes first
-    lines = [*story(own, page), "", KEY, "", "| claim | verdict | origin | what was seen |", "|---|---|---|---|"]
+    lines = [*story(own), "", KEY, "", "| claim | verdict | origin | what was seen |", "|---|---|---|---|"]
     for one in own:
         lines.append(f"| {one.claim.claim} | **{one.word}** | {MARKS[one.claim.mark]} | {'; '.join(seen(one))} |")
     return "\n".join(
@@ -100,7 +101,7 @@ def box(chapter: str, judged: list[Judged], page: str = f"../{PAGE}.md") -> str:
             *lines,
             "",
             "Verdicts are computed from records of experiments over several seeds, on synthetic heads; "
-            f"[the claim ledger]({page}) has every figure, and what these runs cannot show.",
+            f"[the claim ledger](../{PAGE}.md) has every figure, and what these runs cannot show.",
         ]
     )
 
@@ -114,7 +115,7 @@ def seen(one: Judged) -> list[str]:
     return [f"{finding.condition}: {finding.outcome} ({finding.figures})" for finding in one.findings]
 
 
-def ledger_page(judged: list[Judged], root: Path | None = None) -> str:
+def ledger_page(judged: list[Judged]) -> str:
     """The page."""
     counts = {word: sum(one.word == word for one in judged) for word in dict.fromkeys(one.word for one in judged)}
     lines = [
@@ -156,10 +157,10 @@ def ledger_page(judged: list[Judged], root: Path | None = None) -> str:
         lines += ["", f"Not fixed before the runs: {claim.later}"] if claim.later else []
         lines += ["", f"Shown by the experiment [{claim.experiment}](experiment-{claim.experiment})."] if claim.experiment else []
         lines.append("")
-    lines += ["## The experiments", "", total(recorded(root)), ""]
+    lines += ["## The experiments", "", total(recorded()), ""]
     for name, one in experiments().items():
         lines += [f"(experiment-{name})=", f"### `{name}`: {one.question}", ""]
-        path = (root or records_dir()) / f"{name}.json"
+        path = records_dir() / f"{name}.json"
         if path.is_file():
             lines += [Record.read(path).table(), one.limits, ""]
         else:
@@ -215,15 +216,12 @@ def code(names: Iterable[str]) -> str:
     return ", ".join(quoted[:-1]) + (" and " if len(quoted) > 1 else "") + quoted[-1] if quoted else "none"
 
 
+@tool
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="The claim ledger, from the committed records.")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args(arguments)
-    try:
-        judged = verdicts()
-    except BookError as error:
-        print(f"FAILED {error}", file=sys.stderr)
-        return 1
+    judged = verdicts()
     print(f"{len(judged)} claims, every verdict has a fresh record" if options.check else ledger_page(judged))
     return 0
 

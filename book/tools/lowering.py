@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from naming import DIRECTIVE, MATH_LABEL, TARGET, Names, split_options
+from naming import DIRECTIVE, MATH_LABEL, TARGET, Names, closing, split_options
 from project import CLAIMS_BOX, REFERENCES, RUN_BOX, BookError
 from questions import read_choices
 
@@ -77,10 +77,10 @@ def _squeeze(lines: list[str]) -> str:
 
 class _Lowering:
     def __init__(self, names: Names, chapter: str) -> None:
-        self.names, self.chapter = names, chapter
+        self.names, self.chapter, self.place = names, chapter, f"notebooks/{chapter}.py"
 
     def fail(self, what: str) -> BookError:
-        return BookError(f"notebooks/{self.chapter}.py: {what}")
+        return BookError(f"{self.place}: {what}")
 
     # --- blocks
 
@@ -99,12 +99,12 @@ class _Lowering:
             line = lines[index]
             if found := DIRECTIVE.match(line):
                 flush()
-                end = self.closing(lines, index, found["marks"])
+                end = closing(lines, index, found["marks"], self.place)
                 out += ["", *self.directive(found["name"], found["argument"], lines[index + 1 : end]), ""]
                 index = end + 1
             elif found := PLAIN_FENCE.match(line):
                 flush()
-                end = self.closing(lines, index, found["marks"])
+                end = closing(lines, index, found["marks"], self.place)
                 out += lines[index : end + 1]
                 index = end + 1
             elif line.strip().startswith("$$"):
@@ -129,13 +129,6 @@ class _Lowering:
                 index += 1
         flush()
         return out
-
-    def closing(self, lines: list[str], start: int, marks: str) -> int:
-        for index in range(start + 1, len(lines)):
-            bare = lines[index].strip()
-            if bare and set(bare) == {marks[0]} and len(bare) >= len(marks):
-                return index
-        raise self.fail(f"a block is opened and never closed: {lines[start]}")
 
     def formula(self, lines: list[str]) -> list[str]:
         found = MATH_LABEL.search(lines[-1])

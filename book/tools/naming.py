@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from project import Project
+from project import BookError, Project
 
 DIRECTIVE = re.compile(r"^ *(?P<marks>`{3,}|:{3,}|~{3,})\s*\{(?P<name>[a-zA-Z0-9:_-]+)\}[ \t]*(?P<argument>.*?)\s*$")
 OPTION = re.compile(r"^\s*:(?P<key>[a-zA-Z0-9_-]+):\s*(?P<value>.*?)\s*$")
@@ -84,6 +84,15 @@ def _labels(text: str) -> Iterator[tuple[str, str, str]]:
                 kind = "equation" if found["name"] == "math" else "label"
                 picture = found["name"] in ("figure", "image")
                 yield kind, label, "the figure" if picture else found["argument"] or found["name"]
+
+
+def closing(lines: list[str], start: int, marks: str, where: str = "a chapter") -> int:
+    """The line that closes the fence opened in line ``start`` with these marks. Raises `BookError`: none, in ``where``."""
+    for index in range(start + 1, len(lines)):
+        bare = lines[index].strip()
+        if bare and set(bare) == {marks[0]} and len(bare) >= len(marks):
+            return index
+    raise BookError(f"{where}: a block is opened and never closed: {lines[start]}")
 
 
 def split_options(lines: list[str]) -> tuple[dict[str, str], list[str]]:

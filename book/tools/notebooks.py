@@ -22,7 +22,7 @@ import chain
 import run_times
 from lowering import lower
 from naming import Names, gather
-from project import NOTEBOOKS, RELEASED, ROOT, BookError, Project, chapters, project, tool
+from project import NOTEBOOKS, RELEASED, ROOT, BookError, chapters, project, tool
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -154,13 +154,13 @@ def results_note(chapter: str, names: Names) -> str:
     )
 
 
-def names_of(sources: list[Path], about: Project | None = None, bibliography: Path | None = None) -> Names:
+def names_of(sources: list[Path]) -> Names:
     """Labels, equations and citations over these chapters."""
     texts = {
         source.stem: "\n".join(cell["source"] for cell in read_cells(source) if cell["cell_type"] == "markdown")
         for source in sources
     }
-    return gather(about or project(), texts, bibliography or ROOT / "book" / "references.bib", released_values())
+    return gather(project(), texts, ROOT / "book" / "references.bib", released_values())
 
 
 @tool

@@ -25,15 +25,10 @@ FOLDER = "_static/figures"
 
 
 class Shelf:
-    """The folder that a site's pictures go to.
+    """The folder that a site's pictures go to; ``source`` is that of the book's sources. Pages lie one folder below it."""
 
-    Args:
-        source: the folder of the book's sources.
-        page_depth: how many folders the page is below that.
-    """
-
-    def __init__(self, source: Path, page_depth: int = 1) -> None:
-        self.folder, self.address = source / FOLDER, "../" * page_depth + FOLDER
+    def __init__(self, source: Path) -> None:
+        self.folder, self.address = source / FOLDER, "../" + FOLDER
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, content: bytes, ending: str) -> str:

@@ -13,9 +13,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from exercises import Exercise, closing
+from exercises import Exercise
 from lowering import PLAIN_FENCE, lower
-from naming import DIRECTIVE, Names
+from naming import DIRECTIVE, Names, closing
 from questions import read_choices
 
 GLUE = re.compile(r"\{glue(?::text)?\}`(?P<name>[^`:]+)(?::(?P<form>[^`]*))?`")

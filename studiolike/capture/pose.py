@@ -1,7 +1,6 @@
 """How the head stands before the camera: a similarity between the canonical face mesh and the landmarks.
 
-In: landmarks ``(468, 3)`` in pixels. Out: a `Pose` that carries head space (centimetres) to *view space*:
-    pixels with
+In: landmarks ``(468, 3)`` in pixels. Out: a `Pose` that carries head space (centimetres) to *view space*: pixels with
 x right, y **up** and z toward the camera, so that nothing is mirrored and normals keep their sign.
 
 Least-squares fit in closed form: Umeyama, *Least-squares estimation of transformation parameters between

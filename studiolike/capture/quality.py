@@ -75,7 +75,7 @@ def cheek_coverage(visibility: Tensor, mask: Tensor) -> tuple[float, float]:
     return left, right
 
 
-def measure(image: np.ndarray, pose: Pose, texture: Tensor, visibility: Tensor, footprint: Tensor, mask: Tensor) -> dict:
+def measure(pose: Pose, texture: Tensor, visibility: Tensor, footprint: Tensor, mask: Tensor) -> dict:
     """Facts about a capture: plain numbers, JSON-ready.
 
     Keys: ``face_pixels`` (width of the face seen from the front), ``yaw``, ``pitch``, ``roll`` in degrees,

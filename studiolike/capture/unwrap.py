@@ -106,7 +106,7 @@ def capture_photo(
     visibility = visibility_map(surface, points, pose, image.shape[:2], person)
     checks.refuse_hidden(visibility, surface.mask)
     texture, footprint = sample(image, surface, visibility, posed)
-    facts = checks.measure(image, pose, texture, visibility * surface.mask, footprint, surface.mask)
+    facts = checks.measure(pose, texture, visibility * surface.mask, footprint, surface.mask)
     facts["mouth_opening"] = round(mouth_opening(points), 3)
     checks.refuse_exposure(facts)
     facts["warnings"] = warnings + checks.warn(facts, res)

@@ -147,6 +147,11 @@ def plot(height: float = 2.6, widths: Sequence[float] = (1,), rows: int = 1) -> 
         return fig, list(fig.subplots(rows, len(widths), squeeze=False, width_ratios=widths).flat)
 
 
+def legend_above(ax: Axes, columns: int = 4) -> None:
+    """A legend that cannot hide data."""
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, handletextpad=0.4, columnspacing=1)
+
+
 def picture(ax: Axes, texture: Tensor, title: str = "", **look: Any) -> Any:
     """Draw a texture ``(3, H, W)`` or a field ``(H, W)`` into axes, without frame and ticks; what matplotlib returns."""
     values = texture.permute(1, 2, 0).clamp(0, 1) if texture.ndim == 3 else texture

@@ -45,7 +45,7 @@ WIPE = (
 
 
 def image_slider(
-    frames: Sequence[Tensor] | Tensor, labels: Sequence[str], alt: str, *, name: str = "Frame", width: int = 384, key: str = ""
+    frames: Sequence[Tensor] | Tensor, labels: Sequence[str], alt: str, *, name: str = "Frame", width: int = 384
 ) -> Html:
     """A stack of pictures with a slider under it: plain HTML that lives in a static page, Jupyter and Colab.
 
@@ -53,7 +53,6 @@ def image_slider(
         frames: ``(V, 3, H, W)`` or a list of ``(3, H, W)``, in [0, 1].
         labels: one per frame; spoken and shown while the slider moves.
         alt: what the stack shows. name: the slider's name. width: in CSS pixels.
-        key: tells apart two sliders with the same content on one page; the id follows from content and key.
     Returns:
         `Html`; leave it as the last value of a cell. In print it becomes a strip of up to five frames.
     Raises:
@@ -64,7 +63,7 @@ def image_slider(
         raise InputError(f"a slider needs one label per frame: {len(frames)} frames, {len(labels)} labels")
     alt = checked_alt(alt)
     pictures = [jpeg_bytes(frame) for frame in frames]
-    mark = _mark("stack", pictures, [*labels, alt, name, key])
+    mark = _mark("stack", pictures, [*labels, alt, name])
     images = ""
     for k, (data, label) in enumerate(zip(pictures, labels, strict=True)):
         look = f"display:{'none' if k else 'block'};width:{width}px;max-width:100%"
@@ -82,13 +81,13 @@ def image_slider(
 
 
 def before_after(
-    before: Tensor, after: Tensor, alt: str, *, labels: tuple[str, str] = ("before", "after"), width: int = 384, key: str = ""
+    before: Tensor, after: Tensor, alt: str, *, labels: tuple[str, str] = ("before", "after"), width: int = 384
 ) -> Html:
     """Two pictures on top of each other, and a line between them that keyboard, mouse and touch move.
 
     Args:
         before, after: ``(3, H, W)`` in [0, 1], of one size.
-        alt, width, key: as for `image_slider`. labels: names of the left and the right picture.
+        alt, width: as for `image_slider`. labels: names of the left and the right picture.
     Returns:
         `Html`; in print the two stand side by side.
     Raises:
@@ -98,7 +97,7 @@ def before_after(
         raise InputError(f"before is {tuple(before.shape)}, after {tuple(after.shape)}: resize one of them")
     alt = checked_alt(alt)
     pictures = [jpeg_bytes(before), jpeg_bytes(after)]
-    mark = _mark("wipe", pictures, [*labels, alt, key])
+    mark = _mark("wipe", pictures, [*labels, alt])
     left, right = (html.escape(label) for label in labels)
     over = "position:absolute;inset:0;width:100%;height:100%;clip-path:inset(0 0 0 50%)"
     body = (

@@ -51,16 +51,19 @@ def tell(chapter: str, numbers: Mapping[str, float | int | str]) -> None:
         glue(f"{chapter}_{name}", value)
 
 
-def source(thing: Callable | type, title: str = "") -> None:
-    """Show the library's own code of a function or class, coloured, in the page. Never a second copy of it.
+def source(thing: Callable | type | Sequence[Callable | type], title: str = "") -> None:
+    """Show the library's own code of a function or class, or of several, coloured, in the page. Never a second copy of it.
 
     Args:
         title: one line that says what it is; with it the code waits behind a click.
     """
     from IPython.display import Markdown, display
 
-    code = textwrap.dedent(inspect.getsource(thing)).rstrip()
-    shown = f"`{thing.__module__}.{thing.__qualname__}`\n\n```python\n{code}\n```"
+    parts = []
+    for one in thing if isinstance(thing, Sequence) else [thing]:
+        code = textwrap.dedent(inspect.getsource(one)).rstrip()
+        parts.append(f"`{one.__module__}.{one.__qualname__}`\n\n```python\n{code}\n```")
+    shown = "\n\n".join(parts)
     if title:
         shown = f'<details class="long-source"><summary>{title}</summary>\n\n{shown}\n\n</details>\n'
     display(Markdown(shown))

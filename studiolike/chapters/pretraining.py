@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,20 +28,8 @@ HELD_OUT, TRAINING, REBUILT, SAMPLES, DAMAGED, BLIND, BRIEF = (figures.PALETTE[k
 
 
 def folded(title: str, *things: Callable | type) -> None:
-    """Show the library's own code of several functions or classes behind one click."""
-    from IPython.display import Markdown, display
-
-    parts = []
-    for thing in things:
-        code = textwrap.dedent(inspect.getsource(thing)).rstrip()
-        parts.append(f"`{thing.__module__}.{thing.__qualname__}`\n\n```python\n{code}\n```")
-    body = "\n\n".join(parts)
-    display(Markdown(f'<details class="long-source"><summary>{title}</summary>\n\n{body}\n\n</details>\n'))
-
-
-def legend_above(ax: Axes, columns: int = 4) -> None:
-    """A legend that cannot hide data."""
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, handletextpad=0.4, columnspacing=1)
+    """`notebook.source` of several, behind one click."""
+    notebook.source(things, title)
 
 
 # --- training
@@ -98,7 +84,7 @@ def training_figure(log: dict[str, Sequence[float]], warm_up: int, images: int) 
             ax.plot(log["images"], log[key], linestyle=dash, marker=marker, label=label)
         ax.axvline(warm_up, color=figures.QUIET, linewidth=0.8)
         ax.set(xlabel="images seen", ylabel=title, xlim=(0, images))
-        legend_above(ax)
+        figures.legend_above(ax)
     return fig
 
 
@@ -111,7 +97,7 @@ def clouds_figure(cloud: Tensor, codes: dict[str, Tensor]) -> Figure:
         look = {"s": 10, "marker": figures.MARKERS[k], "color": (SAMPLES, TRAINING, HELD_OUT)[k], "alpha": 0.8 if k else 0.3}
         ax.scatter(flat[:, 0], flat[:, 1], label=name, **look)
     ax.set(xlabel="first principal axis of the mapping network's w", ylabel="second")
-    legend_above(ax)
+    figures.legend_above(ax)
     return fig
 
 
@@ -228,7 +214,7 @@ def rows_figure(swaps: Swaps, blocks: int) -> Figure:
     ax.axvline(blocks - 0.25, color=figures.QUIET, linewidth=0.8)
     ax.set_xticks(places, names)
     ax.set(xlabel="rows that are replaced: one block's, or (right) all up to 8² and all others", ylabel="change, 1 = all rows")
-    legend_above(ax)
+    figures.legend_above(ax)
     return fig
 
 
@@ -302,7 +288,7 @@ def copies_figure(check: CopyCheck) -> Figure:
         ax.step(distance.sort().values, share, label=name, **look)
     ax.axvline(check.threshold, color=figures.QUIET, linewidth=0.8)
     ax.set(xlabel="distance to the nearest training capture (0 copy, 1.41 nothing in common)", ylabel="share", xlim=(0, 1.45))
-    legend_above(ax)
+    figures.legend_above(ax)
     return fig
 
 
@@ -340,7 +326,7 @@ def curves(ax: Axes, contests: dict[str, Contest], label: str) -> None:
         ax.plot(contest.images, contest.auc, label=name, **look)
     ax.axhline(0.5, color=figures.QUIET, linewidth=0.8)
     ax.set(xlabel="images seen", ylabel=label, ylim=(0.0, 1.05))
-    legend_above(ax)
+    figures.legend_above(ax)
 
 
 def holes_figure(contests: dict[str, Contest]) -> Figure:
@@ -386,7 +372,7 @@ def grain_figure(contests: dict[str, Contest], loud: dict[str, Tensor]) -> Figur
         right.bar(torch.arange(2) + 0.2 * k - 0.3, 127.5 * values, width=0.2, color=colour, label=name)
     right.set_xticks([0, 1], ["finest octave", "second"])
     right.set(ylabel="standard deviation, levels")
-    legend_above(right, columns=2)
+    figures.legend_above(right, columns=2)
     return fig
 
 

@@ -6,7 +6,7 @@ from .bootstrap import Estimate, clustered_mean
 from .colour import colour_error, delta_e, tone_gap
 from .evaluate import REGIONS, evaluate, region
 from .faceid import faceid
-from .kid import KID, PooledFeatures, kid, nearest_reference
+from .kid import KID, PooledFeatures, kid
 from .lighting import asymmetry, low_band_error, shading_energy, variance_over_lights, variance_ratio
 from .perceptual import perceptual, perceptual_judge
 from .psnr import gain_fitted, psnr
@@ -39,7 +39,6 @@ __all__ = [
     "kid",
     "low_band_error",
     "mean_studio",
-    "nearest_reference",
     "nothing",
     "perceptual",
     "perceptual_judge",

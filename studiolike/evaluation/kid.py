@@ -3,8 +3,7 @@
 Bińkowski, Sutherland, Arbel, Gretton, *Demystifying MMD GANs*, ICLR 2018, section 4: the unbiased squared MMD
 with the kernel (x·y/d + 1)³, averaged over random subsets. It is unbiased at any sample size, where FID is
 not; so it is the one to use with few-shot sets. Its value has a spread, which is always printed, and it can
-be negative: copies of the reference score *below* zero. Use reference textures of other subjects, and look at
-`nearest_reference`.
+be negative: copies of the reference score *below* zero. Use reference textures of other subjects.
 
 Inception weights are a large download. The features here are the public trunk's maps of every scale (`EfficientNetLite`), at the
 size at which the textures come, averaged over a 2×2 grid: fine and coarse, and with the left-right shading.
@@ -24,8 +23,8 @@ from ..errors import InputError
 
 
 class PooledFeatures(nn.Module):
-    """Feature vector of a texture for distances between sets: all maps of a trunk, averaged over ``grid``²
-    cells.
+    """Feature vector of a texture for distances between sets: all maps of a trunk, averaged over
+    ``grid``² cells.
 
     ``(B, 3, H, W)`` in [0, 1] → ``(B, D)``. Each texel's channels are first divided by their root mean square, so that no map
     outweighs another by its scale and the kernel's cube has values about one to work on.
@@ -77,8 +76,7 @@ def kid(
     Args:
         features: textures → ``(B, D)``, for example `PooledFeatures`.
         outputs, references: ``(N, 3, H, W)`` and ``(M, 3, H, W)`` in [0, 1].
-        subset_size: samples per subset; default two thirds of the smaller set, at most 100, so that subsets
-            differ.
+        subset_size: samples per subset; default two thirds of the smaller set, at most 100, so that subsets differ.
         seed: of the choice of subsets.
     Raises:
         InputError: fewer than 4 textures on one side, or a subset size out of range.
@@ -101,18 +99,3 @@ def kid(
         torch.manual_seed(seed)
         mean, std = metric.compute()
     return KID(float(mean), float(std), subsets, subset_size)
-
-
-def nearest_reference(features: nn.Module, outputs: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
-    """A check for copying: each output's distance to its nearest reference, relative to what is usual among
-    references.
-
-    Returns:
-        ``ratio (N,)``: distance to the nearest reference ÷ median distance of a reference to its nearest
-            other one
-        (near 0 means a copy), and ``index (N,)`` of that reference.
-    """
-    x, y = features(outputs), features(references)
-    among = torch.cdist(y, y).fill_diagonal_(float("inf")).min(1).values.median()
-    nearest = torch.cdist(x, y).min(1)
-    return nearest.values / among.clamp_min(1e-12), nearest.indices

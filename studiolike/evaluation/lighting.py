@@ -20,18 +20,23 @@ DARK = 1e-3  # added to linear luminance before the logarithm, so that near-blac
 def asymmetry(texture: Tensor, mask: Tensor | None = None, sigma: float = 0.04) -> Tensor:
     """Left-right difference of low-frequency log luminance, root mean square, ``(B,)``, in natural-log units.
 
-    0 for a mirror-symmetric texture; 0.1 means that the two sides of the face typically differ by 10 % in
-    light.
+    0 for a mirror-symmetric texture; 0.1 means that the light of the two sides typically differs
+    by 10 %.
 
     Args:
         texture: ``(B, 3, H, W)`` in [0, 1], sRGB, in the head layout (the mirror is the middle column's).
         mask: ``(B, 1, H, W)``; a texel counts as far as it and its mirror image do.
         sigma: of the low-pass, as a share of the width.
     """
+    low, mask = _broad_light(texture, mask, sigma)
+    return masked_mean((low - low.flip(-1)).square(), mask * mask.flip(-1)).sqrt()
+
+
+def _broad_light(texture: Tensor, mask: Tensor | None, sigma: float) -> tuple[Tensor, Tensor]:
+    """Low-frequency log luminance ``(B, 1, H, W)``, and the mask as weights."""
     mask = full(texture, mask)
     logarithm = torch.log(luminance(srgb_to_linear(texture)) + DARK)
-    low = masked_blur(logarithm, mask, sigma * texture.shape[-1])
-    return masked_mean((low - low.flip(-1)).square(), mask * mask.flip(-1)).sqrt()
+    return masked_blur(logarithm, mask, sigma * texture.shape[-1]), mask
 
 
 def variance_over_lights(textures: Tensor, subject: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -40,10 +45,8 @@ def variance_over_lights(textures: Tensor, subject: Tensor, mask: Tensor | None 
     Args:
         textures: ``(N, 3, H, W)`` in [0, 1]. subject: ``(N,)`` integers. mask: ``(N, 1, H, W)`` weights.
     Returns:
-        ``variance (S,)`` per subject in ``subject.unique()`` order, unbiased and averaged over the texels
-            that every
-        capture of the subject shares (``nan`` with fewer than two captures or no shared texel); and those ids
-        ``(S,)``.
+        ``variance (S,)`` per subject in ``subject.unique()`` order, unbiased and averaged over the texels that every
+        capture of the subject shares (``nan`` with fewer than two captures or no shared texel); and those ids ``(S,)``.
     """
     mask, ids = full(textures, mask), subject.unique()
     variance = []
@@ -58,8 +61,7 @@ def variance_over_lights(textures: Tensor, subject: Tensor, mask: Tensor | None 
 
 
 def variance_ratio(outputs: Tensor, inputs: Tensor, subject: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Variance over lights of the outputs ÷ that of the inputs, per subject; 0 is perfect de-lighting, 1 is
-    none.
+    """Variance over lights of the outputs ÷ that of the inputs, per subject; 0 is perfect de-lighting, 1 none.
 
     Both over the same texels: give the inputs' visibility as ``mask``. Arguments and results as
     `variance_over_lights`.
@@ -70,11 +72,8 @@ def variance_ratio(outputs: Tensor, inputs: Tensor, subject: Tensor, mask: Tenso
 
 
 def shading_energy(texture: Tensor, mask: Tensor | None = None, sigma: float = 0.04) -> Tensor:
-    """Standard deviation of low-frequency log luminance inside the mask, ``(B,)``: light and broad pigment
-    together."""
-    mask = full(texture, mask)
-    logarithm = torch.log(luminance(srgb_to_linear(texture)) + DARK)
-    low = masked_blur(logarithm, mask, sigma * texture.shape[-1])
+    """Standard deviation of low-frequency log luminance inside the mask, ``(B,)``: light and broad pigment together."""
+    low, mask = _broad_light(texture, mask, sigma)
     mean = masked_mean(low, mask).view(-1, 1, 1, 1)
     return masked_mean((low - mean).square(), mask).sqrt()
 

@@ -34,15 +34,13 @@ def channel_means(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def masked_blur(x: Tensor, mask: Tensor | None, sigma: float) -> Tensor:
-    """Gaussian blur that looks at weighted texels only (normalised convolution, Knutsson & Westin, CVPR
-    1993).
+    """Gaussian blur that looks at weighted texels only (normalised convolution, Knutsson & Westin, CVPR 1993).
 
     Args:
         x: ``(B, C, H, W)``. mask: ``(B, 1, H, W)`` in [0, 1]. sigma: in texels.
     Returns:
-        ``(B, C, H, W)``, also defined outside the mask, from the nearest weighted texels; where none is near,
-            the
-        weighted mean of the sample.
+        ``(B, C, H, W)``, also defined outside the mask, from the nearest weighted texels; where none is near, the weighted
+        mean of the sample.
     """
     mask = full(x, mask)
     weight = blur(mask, sigma)

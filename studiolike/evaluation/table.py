@@ -163,8 +163,8 @@ class EvaluationTable:
         return self.values[method][metric]
 
     def estimate(self, method: str, metric: str, *, seed: int = 0, among: np.ndarray | None = None) -> Estimate:
-        """Mean and 95 % interval of one metric, over all captures or over those of a boolean mask ``among
-        (N,)``."""
+        """Mean and 95 % interval of one metric, over all captures or over those of a boolean mask
+        ``among (N,)``."""
         chosen = slice(None) if among is None else among
         values = self._column(method, metric)[chosen]
         subject = self.subject[chosen]
@@ -174,8 +174,8 @@ class EvaluationTable:
         return clustered_mean(values, subject, seed=seed)
 
     def difference(self, method: str, rival: str, metric: str, *, seed: int = 0) -> Estimate:
-        """Paired difference ``method − rival`` with its interval: an interval without 0 is a difference that
-        can be told."""
+        """Paired difference ``method − rival`` with its interval: an interval without 0 is a difference that can be
+        told."""
         with np.errstate(invalid="ignore"):
             difference = self._column(method, metric) - self._column(rival, metric)
         return clustered_mean(difference, self.subject, seed=seed)
@@ -195,17 +195,12 @@ class EvaluationTable:
                     differences[rival, metric] = self._column(method, metric) - self._column(rival, metric)
         return verdicts(differences, self.subject, {key: higher_is_better(key[1]) for key in differences})
 
-    def beats(self, method: str, rival: str, metric: str) -> bool:
-        """Is ``method`` better than ``rival``, as a single question? Where several are asked, use `verdicts`."""
-        return self.verdicts(method, [rival], [metric])[rival, metric].word == BETTER
-
     def summary(self) -> dict[str, dict[str, Estimate]]:
         """``summary()[method][metric]``: means with 95 % intervals."""
         return {method: {metric: self.estimate(method, metric) for metric in columns} for method, columns in self.values.items()}
 
     def by_severity(self, method: str, metric: str, bins: int = 3) -> dict[str, Estimate]:
-        """One metric from mild to severe captures: ``bins`` groups of about equal size, named by their
-        range."""
+        """One metric from mild to severe captures: ``bins`` groups of about equal size, named by their range."""
         edges = np.quantile(self.severity, np.linspace(0, 1, bins + 1))
         group = np.clip(np.searchsorted(edges, self.severity, side="right") - 1, 0, bins - 1)
         return {
@@ -329,8 +324,7 @@ class EvaluationTable:
         )
 
     def to_json(self, path: str | Path) -> Path:
-        """Write everything, atomically, as JSON that `from_json` reads; ``nan`` and infinities become
-        strings."""
+        """Write everything, atomically, as JSON that `from_json` reads; ``nan`` and infinities become strings."""
         plain = {
             "rows": self.rows.tolist(),
             "subject": self.subject.tolist(),

@@ -77,11 +77,6 @@ def _captures() -> list[tuple]:
     return [(torch.randint(0, people, (count,), generator=rng), share) for people, count, share in ((12, 60, 0.25), (5, 40, 0.4))]
 
 
-def _split(subject: Tensor, share: float) -> Tensor:
-    people = subject.unique()
-    return torch.isin(subject, people[: max(1, round(share * len(people)))])
-
-
 def _shared(cases: list[tuple], held: list[Tensor]) -> bool:
     return any(
         len(mask) == len(subject) and bool(torch.isin(subject[mask > 0], subject[mask == 0]).any())

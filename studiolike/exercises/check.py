@@ -6,7 +6,6 @@ import math
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, Literal
 
 import torch
@@ -226,8 +225,3 @@ class FunctionCheck(Check):
             return f"the result is off by {shift:.3g}, everywhere: a constant is added or missing."
         off = float(((x - y).abs() > self.tolerance * y.abs().max()).float().mean())
         return f"{100 * off:.0f} % of the values are wrong, by no constant and by no factor. Try a case that you can do by hand."
-
-
-def checks_of(chapter: ModuleType) -> dict[str, Check]:
-    """The checkers of a chapter's module, by name, in order."""
-    return {name: thing for name, thing in vars(chapter).items() if isinstance(thing, Check)}

@@ -117,22 +117,19 @@ class IdentityNet(ModelMixin, ConfigMixin):
         """How tables call this network, for example ``identity_eval-64px``."""
         return f"{self.config.role}-{self.config.resolution}px"
 
-    def features(self, texture: Tensor, visibility: Tensor | None = None, size: int | None = None) -> list[Tensor]:
+    def features(self, texture: Tensor, visibility: Tensor | None = None) -> list[Tensor]:
         """Feature maps from fine to coarse.
 
         Args:
             texture: ``(B, 3, H, W)`` in [0, 1], sRGB.
             visibility: ``(B, 1, H, W)`` in [0, 1]; ``None`` means that everything counts.
-            size: side at which the picture is read; default the network's own resolution. The trunk is
-                convolutional, so a larger size looks at finer detail.
         Returns:
             One ``(B, C_k, S / 2^k, S / 2^k)`` map per stage, the stem's first.
         """
         if visibility is None:
             visibility = torch.ones_like(texture[:, :1])
-        size = size or self.config.resolution
         # colour is weighted before it is resampled: not even the resampling filter sees an unobserved texel
-        x = resize(torch.cat([to_signed(texture) * visibility, visibility], 1), size)
+        x = resize(torch.cat([to_signed(texture) * visibility, visibility], 1), self.config.resolution)
         x = F.leaky_relu(self.stem(x.to(self.stem.weight.dtype)), 0.2)
         maps = [x]
         for stage in self.stages:

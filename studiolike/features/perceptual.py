@@ -29,31 +29,17 @@ class PerceptualDistance(nn.Module):
         trunk: an `IdentityNet`, the engine's ``Discriminator``, or anything alike. It is used as it is:
             neither copied, nor frozen, nor moved to another device here.
         signed: does the trunk want [-1, 1]? Default: its attribute ``signed_input``, else no.
-        size: side at which the trunk reads the textures, if its ``features`` can be told (`IdentityNet`'s
-            can); default its own choice.
-        name: how tables call this distance; default made from the trunk's name.
     """
 
-    def __init__(
-        self,
-        trunk: nn.Module,
-        *,
-        signed: bool | None = None,
-        size: int | None = None,
-        name: str | None = None,
-    ):
+    def __init__(self, trunk: nn.Module, *, signed: bool | None = None):
         super().__init__()
         self.trunk = [trunk]  # in a list: not a submodule, so its weights are neither saved nor trained with the loss
         self.signed = getattr(trunk, "signed_input", False) if signed is None else signed
-        self.size = size
         trunk_name = getattr(trunk, "name", None)
-        self.name = name or f"LPIPS-form/{trunk_name if isinstance(trunk_name, str) else type(trunk).__name__}"
-        if size and name is None:
-            self.name += f"@{size}px"
+        self.name = f"LPIPS-form/{trunk_name if isinstance(trunk_name, str) else type(trunk).__name__}"
 
     def forward(self, a: Tensor, b: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Distance per sample, ``(B,)``, at least 0 and at most 4; 0 if the textures agree wherever they
-        count.
+        """Distance per sample, ``(B,)``, at least 0 and at most 4; 0 if the textures agree wherever they count.
 
         Args:
             a, b: ``(B, 3, H, W)`` in [0, 1], sRGB.
@@ -68,8 +54,7 @@ class PerceptualDistance(nn.Module):
         """Unit-length feature maps of one side, so that a fixed target is described only once."""
         trunk = self.trunk[0]
         mask = torch.ones_like(texture[:, :1]) if weight is None else weight
-        options = {"size": self.size} if self.size else {}
-        maps = trunk.features(to_signed(texture) if self.signed else texture, mask, **options)
+        maps = trunk.features(to_signed(texture) if self.signed else texture, mask)
         return [_unit(x.float()) for x in maps]
 
     @staticmethod

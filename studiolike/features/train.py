@@ -132,7 +132,6 @@ class IdentityStage(Stage):
         net: the network, changed in place.
         config: batch, images (they set the schedules), lr, margin, scale.
         train, val: captures of disjoint subjects; ``val=None`` skips the verification.
-        verify_every: images between two verifications; default a quarter of the run.
     """
 
     def __init__(
@@ -141,11 +140,10 @@ class IdentityStage(Stage):
         config: IdentityConfig,
         train: Captures,
         val: Captures | None = None,
-        verify_every: int | None = None,
     ):
         self.name, self.batch, self.config = net.config.role, config.batch, config
         self.train, self.val = train, val
-        self.verify_every = verify_every or max(config.images // 4, config.batch)
+        self.verify_every = max(config.images // 4, config.batch)  # images
         classifier = CosineMargin(train.subjects, net.config.embedding, config.scale)
         self.modules = {"net": net, "classifier": classifier}
         parameters = [*net.parameters(), *classifier.parameters()]

@@ -42,16 +42,13 @@ class EncoderStage(Stage):
         config: sizes of the training.
         encoder: is trained. generator: is only looked at.
         data: ``phone_batch(rows, device) -> (texture in [0, 1], visibility)``.
-        rows: captures to train on; default ``data.captures("phone")``.
     """
 
     name = "encoder"
 
-    def __init__(
-        self, config: EncoderConfig, encoder: Encoder, generator: Generator, data: TextureSet, rows: Tensor | None = None
-    ):
+    def __init__(self, config: EncoderConfig, encoder: Encoder, generator: Generator, data: TextureSet):
         self.config, self.batch, self.data = config, config.batch, data
-        self.rows = data.captures("phone") if rows is None else rows
+        self.rows = data.captures("phone")
         self.encoder, self.generator = encoder.requires_grad_(True).train(), generator.requires_grad_(False).eval()
         self.prior = WPrior.from_generator(generator)
         self.modules = {"encoder": encoder}

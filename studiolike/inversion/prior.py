@@ -49,9 +49,9 @@ class WPrior:
 
     @classmethod
     @torch.no_grad()
-    def from_generator(cls, generator: nn.Module, n: int = 2048, rng: torch.Generator | None = None) -> WPrior:
-        """Fit to ``n`` outputs of the mapping network; ``rng`` is a CPU generator, None means seed 0."""
-        rng = rng or torch.Generator().manual_seed(0)
+    def from_generator(cls, generator: nn.Module, n: int = 2048) -> WPrior:
+        """Fit to ``n`` outputs of the mapping network, always the same ones."""
+        rng = torch.Generator().manual_seed(0)
         w_mean = generator.w_mean
         z = torch.randn(n, z_size(generator), generator=rng, dtype=torch.float32)
         return cls.from_codes(generator.mapping(z.to(w_mean.device, w_mean.dtype)))

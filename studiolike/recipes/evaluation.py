@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import weights
-from ..config import DataConfig, Profile
+from ..config import Profile
 from .sets import make_set
 
 if TYPE_CHECKING:
@@ -25,18 +25,15 @@ def evaluate_chain(
     *,
     split: str = "test",
     subjects: int | None = None,
-    config: DataConfig | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> EvaluationTable:
-    """Chain against the simple rivals, on subjects of one split of ``config``; with LPIPS where its trunk is present.
+    """Chain against the simple rivals, on subjects of one split of the profile's data; with LPIPS where its trunk is present.
 
     Args:
         pipe: the chain, on the device to measure on; default the released weights on the CPU.
         split: "test" for what is reported; "val" for choosing settings, without KID, which needs other people's textures.
         subjects: how many of the split, at least 1, default all.
-        config: the data to measure on, default the profile's own; its textures are made in the size that the
-            detailer was trained at: what is finer would be the phone's, whoever is judged.
         seed: of the diffusion noise and of KID's subsets.
     """
     from ..evaluation import StudioReference, bound, evaluate
@@ -45,8 +42,8 @@ def evaluate_chain(
 
     lpips = lpips_where_present()  # a damaged file is told now, not after the data are made
     pipe = pipe or StudioPipeline.released()
-    size = pipe.detailer.config.resolution
-    config = dataclasses.replace(config or profile.data, detail_resolution=size)
+    size = pipe.detailer.config.resolution  # what is finer would be the phone's, whoever is judged
+    config = dataclasses.replace(profile.data, detail_resolution=size)
     data = make_set(config, Path(runs) / "data", detailed=True, test=True, progress=progress)
     rows = data.captures(split)
     if subjects is not None:

@@ -60,13 +60,10 @@ def data_sets(profile: Profile, runs: str | Path, *, device: str = "cpu", progre
     )
 
 
-def chapter_set(
-    profile: Profile, detailed: bool = False, runs: str | Path = "runs", *, test: bool = False, progress: bool = True
-) -> TextureSet:
+def chapter_set(profile: Profile, detailed: bool = False, *, test: bool = False) -> TextureSet:
     """The smaller sets that chapters work with: the same subjects by split, fewer of them; with ``test`` the final
     evaluation's.
 
     Made when first asked for and kept under ``runs/data``, or in the folder that $STUDIOLIKE_DATA names.
     """
-    root = os.environ.get("STUDIOLIKE_DATA") or Path(runs) / "data"
-    return make_set(profile.chapter, root, detailed, test=test, progress=progress)
+    return make_set(profile.chapter, os.environ.get("STUDIOLIKE_DATA") or "runs/data", detailed, test=test)

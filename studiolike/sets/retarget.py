@@ -182,7 +182,6 @@ def retarget_path(
     landmarks: Path | None = None,
     save: Path | None = None,
     limit: int | None = None,
-    progress: bool = True,
     *,
     overwrite: bool = False,
 ) -> tuple[list[Path], list[str]]:
@@ -232,7 +231,7 @@ def retarget_path(
         raise OutputError(f"{out} is the input itself; name another folder")
     textures = _targets(source, set_name, out, overwrite)
     written, notes = [], []
-    with tqdm(desc="retarget", unit="texture", **({} if progress else {"disable": True})) as bar:
+    with tqdm(desc="retarget", unit="texture") as bar:
         for sample in load(source, set_name):
             if limit is not None and len(written) >= limit:
                 break

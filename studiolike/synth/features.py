@@ -190,7 +190,7 @@ def paint_brows(albedo: Tensor, bump: Tensor, traits: Traits, at: Placement) -> 
     return over(albedo, traits["brow_colour"], alpha.clamp(0, 0.93)), bump + 0.012 * alpha
 
 
-def paint_nostrils(albedo: Tensor, bump: Tensor, traits: Traits, at: Placement) -> tuple[Tensor, Tensor]:
+def paint_nostrils(albedo: Tensor, bump: Tensor, at: Placement) -> tuple[Tensor, Tensor]:
     """Two soft dark hollows and the crease around the wings of the nose."""
     uv = landmark_uv().to(albedo.device)
     dark = 0

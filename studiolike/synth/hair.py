@@ -138,7 +138,7 @@ STRAY_HAIRS = 2400
 STRAY = {s: 0.9 for s in HAIR_STYLES} | {"none": 0.0, "buzz": 0.0, "coily": 0.5, "tied": 0.6}
 
 
-def _stray_hairs(rng: Draws, angle: Tensor, at: Placement, depth: Tensor, n: int) -> Tensor:
+def _stray_hairs(rng: Draws, angle: Tensor, depth: Tensor, n: int) -> Tensor:
     """Opacity of single hairs about the hairline, ``(B, 1, H, W)``: an edge of hair is never a cut."""
     root = torch.stack([rng.uniform(0.1, 0.9, STRAY_HAIRS), rng.uniform(0.12, 0.9, STRAY_HAIRS)], -1)
     near = sample_points(torch.cat([depth, angle], 1), root)
@@ -187,7 +187,7 @@ def paint_hair(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
     cover = torch.where((style == HAIR_STYLES.index("horseshoe")).view(-1, 1, 1, 1), cover * bald_above, cover)
     stubble = 0.34 * shaved * cover * (0.9 + 0.12 * white) * traits.masculinity.view(-1, 1, 1, 1)
     cover = (cover * density * fade * speckle).clamp(0, 1)
-    cover = torch.maximum(cover, _stray_hairs(rng, angle, at, depth, n) * _by_style(STRAY, style) * (1 - ears))
+    cover = torch.maximum(cover, _stray_hairs(rng, angle, depth, n) * _by_style(STRAY, style) * (1 - ears))
 
     # a parting shows skin
     part_at = (rng.chance(0.5) * 2 - 1).view(-1, 1, 1, 1) * rng.uniform(0.0, 0.45).view(-1, 1, 1, 1)

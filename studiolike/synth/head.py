@@ -137,7 +137,7 @@ def synthesise_subjects(seeds: Tensor, resolution: int, device: torch.device | s
     undertone = traits["undertone"][:, None, None, None]
     albedo = albedo * (undertone * albedo.new_tensor([0.012, 0.012, -0.085]).view(1, 3, 1, 1)).exp()
     albedo, bump, gloss, lips = paint_lips(albedo, maps.bump, maps.gloss, traits, at, maps.melanin)
-    albedo, bump = paint_nostrils(albedo, bump, traits, at)
+    albedo, bump = paint_nostrils(albedo, bump, at)
     albedo, bump, gloss, beard, beard_lift = paint_beard(albedo, bump, gloss, traits, at)
     albedo, bump, gloss, eyes = paint_eyes(albedo, bump, gloss, traits, at)
     albedo, bump = paint_brows(albedo, bump, traits, at)
