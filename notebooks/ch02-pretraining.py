@@ -155,12 +155,14 @@ card = weights.read_card("g_phone")
 # The table says who reads which row.
 
 # %% tags=["hide-input"]
-pretraining.folded(
+notebook.source(
+    [
+        MappingNetwork,
+        ops.modulated_conv,
+        SynthesisLayer.forward,
+        SynthesisBlock.forward,
+    ],
     "The code of the mapping network, of a modulated convolution, its layer, a block",
-    MappingNetwork,
-    ops.modulated_conv,
-    SynthesisLayer.forward,
-    SynthesisBlock.forward,
 )
 pretraining.table_of_rows(g_phone)
 figures.show(
@@ -209,10 +211,12 @@ notebook.tell("ch02", {"noise": lab.noise_level(g_phone, seed=3)})
 # The section on what goes wrong takes either away, mask and bands.
 
 # %% tags=["hide-input"]
-pretraining.folded(
+notebook.source(
+    [
+        Discriminator._look,
+        bands,
+    ],
     "The code of what the discriminator reads, and of its bands",
-    Discriminator._look,
-    bands,
 )
 all_texture, all_visibility = data.phone_batch(data.captures("phone"))
 held_out = data.captures("val")
@@ -290,13 +294,15 @@ notebook.tell("ch02", facts)
 # It is the code that trained the released network, only stopped early.
 
 # %%
-pretraining.folded(
+notebook.source(
+    [
+        losses.discriminator_loss,
+        losses.generator_loss,
+        losses.r1_penalty,
+        reconstruction_loss,
+        GameStage._game_turn,
+    ],
     "The code of the losses, and of one turn of the game",
-    losses.discriminator_loss,
-    losses.generator_loss,
-    losses.r1_penalty,
-    reconstruction_loss,
-    GameStage._game_turn,
 )
 images, half = settings.live_images, settings.live_images // 2
 short = replace(

@@ -134,7 +134,9 @@ def test_hidden_output_is_offered_by_what_it_is():
 def sources_shown(path):
     """What a chapter hands to `notebook.source`, without running it: its imports and the statements that only show code."""
     found = []
-    names = {"notebook": SimpleNamespace(source=lambda thing, title="": found.append(thing))}
+    names = {
+        "notebook": SimpleNamespace(source=lambda thing, title="": found.extend(thing if isinstance(thing, list) else [thing]))
+    }
 
     def shows(statement):
         if isinstance(statement, ast.For):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 
 HELD_OUT, TRAINING, REBUILT, SAMPLES, DAMAGED, BLIND, BRIEF = (figures.PALETTE[k] for k in (0, 1, 2, 3, 4, 5, 6))
 """One kind of picture, one colour, in the whole chapter; `DAMAGED` are real ones that were changed on purpose."""
-
-
-def folded(title: str, *things: Callable | type) -> None:
-    """`notebook.source` of several, behind one click."""
-    notebook.source(things, title)
 
 
 # --- training
