@@ -15,7 +15,7 @@
 # The stages of the last five chapters become one call: a phone texture goes in, a studio-like one comes out, and a head that can be turned is made of it.
 # Was it worth it? On {glue:text}`ch06_captures` captures of {glue:text}`ch06_subjects` synthetic people, whom no training and no choice of settings has looked at:
 #
-# - Where the camera looked, the chain is {glue:text}`ch06_gain_says` {glue:text}`ch06_rival`, the best of four methods that learn nothing ({glue:text}`ch06_gain` dB). Over all measures it is better in {glue:text}`ch06_simple_wins` of {glue:text}`ch06_simple` comparisons with these four. It takes {glue:text}`ch06_pace` a face (measured below the tables).
+# - Where the camera looked, the chain is {glue:text}`ch06_gain_says` {glue:text}`ch06_rival`, the best in this measure of four methods that learn nothing ({glue:text}`ch06_gain` dB). Over all measures it is better in {glue:text}`ch06_simple_wins` of {glue:text}`ch06_simple` comparisons with these four. It takes {glue:text}`ch06_pace` a face (measured below the tables).
 # - Of the variance that the light makes in the captures, {glue:text}`ch06_ratio` is left; our aim, at most {glue:text}`ch06_aim_left:.0f` %, {glue:text}`ch06_left_met`. In less even light the result {glue:text}`ch06_trend_says`.
 # - Its identity cosine to the truth is {glue:text}`ch06_cosine`, where 1 is the same face and two different people have {glue:text}`ch06_strangers:.2f` in the mean; our aim, at least {glue:text}`ch06_aim_cosine:.2f`, {glue:text}`ch06_cosine_met`.
 #
@@ -31,7 +31,7 @@
 # [Notation and metrics](../notation-and-metrics.md) has every symbol and measure on one page.
 #
 # **Which weights.** The chain is judged with the networks of the protocol `few`, the paper's question: studio textures of a few people only.
-# Beside it stands the chain of the protocol `open`, which the command line and {ref}`ch07` use and which has learnt from every studio texture that our generator of heads gave it, except those of the splits "val" and "test".
+# Beside it stands the chain of the protocol `open`, whose networks the command line and {ref}`ch07` use and which has learnt from every studio texture that our generator of heads gave it, except those of the splits "val" and "test".
 #
 # This is the only chapter that reads the split "test".
 # The heads are synthetic: a declared stand-in for people.
@@ -59,7 +59,7 @@
 # - [ ] In the holes: there is hardly anything to beat.
 #   And hardly anything to go by. What can the chain know of them?
 #
-# In the holes there is only smeared colour, which is easy to beat by a little; but what belongs there must be guessed, and a guess of somebody's hair and neck stays far from the truth.
+# In the holes there is only smeared colour, which any head beats, the mean one too; but what belongs there must be guessed, and a guess of somebody's hair and neck does not come near.
 # Where the camera looked, the right person stands under the wrong light, so that there is much to gain and something to gain it from.
 # What it gains in each is said below the tables.
 # ```
@@ -141,10 +141,10 @@ notebook.tell("ch06", facts)
 # - `fusion` is lend$(f, v)$: the chain without its detailer.
 # - `chain` is all of {eq}`eq-ch06-chain`, with {glue:text}`ch06_steps` of the detailer (more leave more grain), under the protocol `few`; `chain (open)` is the same under `open`.
 #
-# The command line runs the chain {glue:text}`ch06_default`: the detailer brings texels nearer to the truth, but an independent face network recognises people better without it.
-# So what [the ledger](../ledger.md) and the boxes of claims call *the chain* is `fusion` here.
+# The command line runs the chain {glue:text}`ch06_default`: on the synthetic people of these tables the detailer helps, but photographs of real people, of which it has seen none, a face network that is not ours recognises better without it.
+# So what [the ledger](../ledger.md) and the boxes of claims call *the chain* is `fusion` here, and what you run on a capture of your own is `fusion` with the networks of `open`, which the ledger has as *the chain, open*.
 #
-# Of the four that learn nothing, the quotient is the one to fear.
+# Of the four that learn nothing, the quotient is the one to fear: it keeps the person, which the mean face, strong in PSNR, cannot.
 # With a blur $B_v$ that looks only at observed texels, and the mean studio texture $m$, it is, in linear light,
 #
 # ```{math}
@@ -277,19 +277,18 @@ notebook.tell("ch06", shown.cases(exam, table))
 notebook.tell("ch06", shown.severity(exam, table))
 
 # %% [markdown]
-# Within people, the chain {glue:text}`ch06_trend_says` as the light becomes less even: from the most to the least even light of these captures (severity {glue:text}`ch06_span`), PSNR over the face changes by {glue:text}`ch06_trend` dB.
+# Within people, the chain {glue:text}`ch06_trend_says` as the light becomes less even: from the most to the least even light of these captures (severity {glue:text}`ch06_span`), PSNR over the face changes by {glue:text}`ch06_trend` dB. That is a line fitted within people and drawn over the whole span, which no one person's captures cover; the figures above compare different people, or a part of the span, and show less.
 #
 # ## By skin tone
 #
 # A mean over people can hide that it works for some and not for others.
 # People are sorted by their skin tone, which the generator knows, into three groups as equal as their number allows, and the *gap* is the worst group's error divided by the best group's; 1 would be the same for everybody.
-# The few pairs of {ref}`ch04` are there to prevent exactly this kind of drift.
 
 # %%
 notebook.tell("ch06", shown.tones(table))
 
 # %% [markdown]
-# The chain's gap is {glue:text}`ch06_gap`, with the {glue:text}`ch06_gap_worst` group worst off.
+# The chain's gap is {glue:text}`ch06_gap`; the {glue:text}`ch06_gap_worst` group has the largest mean error.
 # A gap is never below 1, but its interval may be: the two groups stay those of the mean when people are drawn again, and where 1 is inside, who is worse off cannot be told.
 # We set ourselves a gap of at most {glue:text}`ch06_gap_aim:.1f`; on these people this aim {glue:text}`ch06_gap_met`.
 # Being bad for everybody is no gap either: doing nothing has {glue:text}`ch06_gap_nothing`, at a colour error of {glue:text}`ch06_gap_error_nothing:.1f` where the chain has {glue:text}`ch06_gap_error:.1f`.
@@ -307,7 +306,7 @@ notebook.tell("ch06", shown.lights(seen, table, judged))
 
 # %% [markdown]
 # Of this person's variance over lights {glue:text}`ch06_one_chain:.0f` % is left in the chain's outputs and {glue:text}`ch06_one_quotient:.0f` % in the quotient's: for one person the {glue:text}`ch06_one_less` leaves less. Over all people of the table {glue:text}`ch06_all_less`.
-# Nor do they leave the same: a mean colour of the face that moves as a whole makes {glue:text}`ch06_level_chain:.0f` % of what the chain leaves, and {glue:text}`ch06_level_quotient:.0f` % of what the quotient leaves. The rest is pattern, such as the edges of shadows, and counts little in a variance where it is narrow, however visible.
+# Nor do they leave the same: a mean colour of the face that moves as a whole makes {glue:text}`ch06_level_chain:.0f` % of what the chain leaves, and {glue:text}`ch06_level_quotient:.0f` % of what the quotient leaves. The rest is pattern, such as the edges of shadows, and counts little in a variance where it is narrow, however visible: eyes see edges and hardly notice that a whole face is a little darker.
 #
 # We have two aims, and a method that ignores its input would keep the first alone:
 #
@@ -323,7 +322,7 @@ notebook.tell("ch06", shown.lights(seen, table, judged))
 # Here $P$ is the person's own, from our generator of heads; for a photograph ({ref}`ch07`) landmarks tell it.
 # The person is that of the median row above.
 #
-# In the slider the camera and the lamps stand still and the head turns, so a light that is baked into the texture turns with it: watch whether a dark side of the phone texture moves with the nose.
+# In the slider the camera and the lamps stand still and the head turns, so a light that is baked into the texture turns with it: watch whether what is dark or bright on the phone texture moves with the nose, and look at hair and ears, which no camera saw and the chain had to guess.
 # In Jupyter or Colab the cell after it turns the head by any angle, one texture at a time; on this page it shows nothing.
 #
 # Last comes the same head as a file: GLB is the binary form of glTF 2.0 {cite}`khronos2021gltf`, which nearly every 3D program opens.
@@ -335,7 +334,7 @@ display(shown.turning(mesh, skins))
 figures.show(
     shown.close_figure(mesh, skins),
     "The face from close by, turned by 20 degrees: with the chain's texture, with the "
-    "true texture, and with the true texture without lamps. What the first lacks "
+    "true texture, and with the true texture without lamps, its bare colours. What the first lacks "
     "beside the second is the chain's failure; what the second lacks beside a face is "
     "the mesh's: eyes and lips lie flat in the surface.",
 )
@@ -374,7 +373,7 @@ interactive.page(
 # - **The head ends at the neck**, as the paper's does, whose authors model the head only.
 # - **With the light goes the gloss**: an evenly lit texture on a matte surface looks like clay under a lamp that real skin would answer with highlights.
 #
-# ## What goes wrong: a hard shadow
+# ## A hard shadow, in doses
 #
 # It is reported of the paper that strongly uneven light degrades its result.
 # We can turn that into a dose and a response: take true studio textures, darken one half of each with a hard edge, more and more, and hide nothing else.
@@ -442,7 +441,7 @@ ch06.check_exposed(exposed)
 # }
 # ```
 #
-# Each of the four is perfect, or nearly so, in at least one of the other columns.
+# Each of them looks good in something: the mean face in the variance over lights, the phone texture in its detail, which is the person's, the blurred truth in colour, and the dark truth in detail and asymmetry.
 # ````
 #
 # ```{exercise-start} Code: a metric that can be fooled

@@ -347,9 +347,9 @@ def lights(seen: Lights, table: EvaluationTable, judged: Judged) -> dict[str, fl
     titles = [f"severity {s:.2f}" for s in seen.severity] + ["spread × 4", "truth"]
     figures.show(
         figures.texture_grid(rows, list(seen.results), titles),
-        "One person under several lights, the most even first. Rows: phone texture, quotient, chain. The columns before the "
+        "One person under several lights, the most even first. Rows: phone texture, quotient, chain. The column before the "
         "last: how much a texel varies over the lights (standard deviation, mean of the three colours, four times as bright; "
-        "black: all alike), where every capture saw the face. Stripes in it are shadows that stayed, an even grey is a tone of "
+        "black: all alike, or not seen by all), where every capture saw the face. Stripes in it are shadows that stayed, an even grey is a tone of "
         "skin that changes from light to light.",
     )
     ratio, cosine = table.estimate("chain", "variance_ratio"), table.estimate("chain", "faceid_cosine")
