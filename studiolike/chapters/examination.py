@@ -349,8 +349,8 @@ def lights(seen: Lights, table: EvaluationTable, judged: Judged) -> dict[str, fl
         figures.texture_grid(rows, list(seen.results), titles),
         "One person under several lights, the most even first. Rows: phone texture, quotient, chain. The column before the "
         "last: how much a texel varies over the lights (standard deviation, mean of the three colours, four times as bright; "
-        "black: all alike, or not seen by all), where every capture saw the face. Stripes in it are shadows that stayed, an even grey is a tone of "
-        "skin that changes from light to light.",
+        "black: all alike, or not seen by all), where every capture saw the face. Stripes in it are shadows that stayed, an even "
+        "grey is a tone of skin that changes from light to light.",
     )
     ratio, cosine = table.estimate("chain", "variance_ratio"), table.estimate("chain", "faceid_cosine")
     here = min(("chain", "quotient"), key=seen.left.__getitem__)
