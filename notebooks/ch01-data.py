@@ -38,6 +38,7 @@
 # The *phone* and the *studio domain* are the two kinds of texture; the studio's light is even, and *de-lighting* is the way from the first to the second.
 # *sRGB* is the encoding of ordinary picture files: not the light itself (*linear* values), but a curve of it that gives dark tones more levels.
 # *Log units* are of the natural logarithm: 0.1 is about 10 %, 1.0 a factor of 2.7.
+# A blur splits a picture into what is *broad*, which survives it, and what is *fine*; it is 3 % of the width wide unless said otherwise.
 # A *split* is a group of subjects with one purpose.
 # Most are for training; settings are chosen on the split "val", from which no network learns, and only the final evaluation opens "test".
 #
@@ -193,7 +194,7 @@ figures.show(
 #
 # The domains differ first of all in their light.
 # It reaches a texel with normal $n$ from all directions $\omega_d$ that it can see; $\mathcal D$ is a set of directions spread over the sphere, and $L(\omega_d)$ the light that comes from one of them.
-# What a texel can see, $V_d$ (1 or 0 for each direction, or between), is worked out once and kept, which turns every further lighting into a product of matrices {cite}`sloan2002prt`.
+# What a texel can see, $V_d$ (1 or 0 for each direction, or between), is worked out once, on the average (base) head, and kept for everybody, which turns every further lighting into a product of matrices {cite}`sloan2002prt`.
 # The sum is the *irradiance* $E$, the light that falls on the texel:
 #
 # $$
@@ -204,7 +205,7 @@ figures.show(
 # $$ (eq-ch01-light)
 #
 # The factor 4 makes $E = 1$ where nothing is blocked and white light of strength 1 comes from everywhere (physics has a factor π more).
-# The second term is a hard key light, a lamp or the sun in direction $\omega_K$ with strength $K$; $V_K$ is 0 in its cast shadow and 1 outside. It is present in {glue:text}`ch01_key:.0f` % of the captures.
+# The second term is a hard key light, a lamp or the sun in direction $\omega_K$ with strength $K$; $V_K$ is 0 in its cast shadow and 1 outside. It is present in {glue:text}`ch01_key:.0f` % of the captures: as the sun of a measured place that has one, or as a lamp or sun of our own, which about half of the other lights have.
 #
 # **The picture before the camera is albedo × $E$, texel by texel, in linear light.**
 # All else that a phone does comes on top, in a section below.
@@ -244,7 +245,7 @@ figures.show(
 
 # %% [markdown]
 # Over the observed part of the face, phone and studio texture of the people of "val" agree to only {glue:text}`ch01_nothing:.1f` dB of PSNR (*peak signal-to-noise ratio*: the mean squared error on a logarithmic scale, where 20 dB is an error of a tenth of the range, 40 dB of a hundredth).
-# The left and right side of a face differ in luminance by {glue:text}`ch01_asymmetry_phone:.2f` log units by phone, a factor of {glue:text}`ch01_asymmetry_factor:.1f`, and by {glue:text}`ch01_asymmetry_studio:.2f` in the studio (means of the page's set, low-frequency part).
+# The left and right side of a face differ in luminance by {glue:text}`ch01_asymmetry_phone:.2f` log units by phone, a factor of {glue:text}`ch01_asymmetry_factor:.1f`, and by {glue:text}`ch01_asymmetry_studio:.2f` in the studio (means of the page's set, after a blur over 4 % of the width).
 # Faces are nearly symmetric and light seldom is, so most of that difference is light.
 #
 # ## How severe is a light?
@@ -289,7 +290,7 @@ figures.show(
 # %% [markdown]
 # The twelve lights run from {glue:text}`ch01_s_low:.2f` to {glue:text}`ch01_s_high:.2f`; in the page's set the median of severity is {glue:text}`ch01_severity_median:.2f`, and one capture in ten exceeds {glue:text}`ch01_severity_high:.2f`.
 # Before the camera (albedo × $E$, exposed) a texel of this one face varies under them by {glue:text}`ch01_sd_light:.0f` levels (standard deviation), in the finished phone textures by {glue:text}`ch01_sd_lights:.0f`; over all people of the set in the studio it varies by {glue:text}`ch01_sd_people:.0f`, at the same places.
-# So light alone moves a texel {glue:text}`ch01_light_moves` everything that makes people different, skin tone included, and light and camera together {glue:text}`ch01_capture_moves` it.
+# So light, with the exposure chosen for it, moves a texel {glue:text}`ch01_light_moves` everything that makes people different, skin tone included, and light and camera together {glue:text}`ch01_capture_moves` it.
 # Pixel error cannot tell the two apart, which is why identity and light are measured separately in later chapters.
 #
 # The rank correlation of asymmetry with severity is {glue:text}`ch01_rank:.2f` (1 would order the captures alike): light from above is severe and yet symmetric, and hair that hangs on one side is asymmetric without any light.
@@ -299,7 +300,7 @@ figures.show(
 #
 # The simulator can record the picture after each step: causes, one at a time.
 # Move the slider, from the albedo to the phone texture; the table says what each step is.
-# The bars measure the steps over the observed face in all of the twelve lights, split into *broad* changes, which survive a blur over 3 % of the width, and *fine* ones, which do not.
+# The bars measure the steps over the observed face in all of the twelve lights, split into *broad* changes and *fine* ones.
 
 # %% tags=["hide-input"]
 shown = 8  # the ninth of the twelve lights, a severe one
@@ -379,7 +380,7 @@ figures.show(
 # Studio archives often hold linear camera values; phones deliver sRGB.
 # Suppose nobody converts.
 # The whole "network" below is one number, the exponent of $y = x^\gamma$, fitted on the training subjects and graded on those of the split "val".
-# The table has the PSNR to the studio textures of the phone textures as they are, and after the exponent: once as a *loss* computes it, from the numbers in the files, and once as an *eye* would judge, with both sides in sRGB.
+# The table has the PSNR to the studio textures (in dB: higher is a smaller loss) of the phone textures as they are, and after the exponent: once as a *loss* computes it, from the numbers in the files, and once as an *eye* would judge, with both sides in sRGB.
 # In the figure, compare the second picture with the third, and the first with the fourth: is that de-lighting?
 
 # %% tags=["hide-input"]
@@ -409,14 +410,15 @@ figures.show(
 
 # %% [markdown]
 # One exponent, $\gamma =$ {glue:text}`ch01_trap_gamma:.1f`, changes the loss's result by {glue:text}`ch01_trap_gain:+.1f` dB, and cannot touch a shadow, since it treats equal values alike wherever they lie.
-# The eye {glue:text}`ch01_trap_eye`: {glue:text}`ch01_trap_true:+.1f` dB.
+# For the eye the result changes by {glue:text}`ch01_trap_true:+.1f` dB; with a minus, it gets worse.
 # In one encoding the same fit changes the result by {glue:text}`ch01_honest_gain:+.1f` dB.
 # So phone and studio must share unwrap, crop, colour space and gamma before anything is compared, and every claim of de-lighting needs a colour-only rival; in this book *colour transfer* (the same mean and spread of colours) and the *quotient* (the phone's picture divided by its own broad light) are evaluated beside the method.
 #
 # ## What goes wrong, 3: a split by capture
 #
-# A "method" that learns nothing keeps all training pairs and answers with the studio texture of the most similar training capture: the one whose fine luminance (below 3 % of the width) over the face has the highest correlation with the question's.
-# It is asked for the first capture of each of the {glue:text}`ch01_leak_people` subjects of the split "phone", and graded twice.
+# A "method" that learns nothing keeps pairs of captures and studio textures, and answers with the studio texture of the most similar capture that it keeps: the one whose fine luminance (below 3 % of the width) over the face has the highest correlation with the question's.
+# It is asked for the first capture of each of the {glue:text}`ch01_leak_people` subjects of the split "phone"; its memory keeps their other captures, with their studio textures, which are opened for this experiment only.
+# It is graded twice.
 # Split by capture, its memory holds *another* capture of the same person; split by subject, it does not.
 #
 # The table lists the splits of this book, all by subject.
@@ -441,8 +443,8 @@ notebook.table_of(
 # %% [markdown]
 # With the leak the memory finds the right person in {glue:text}`ch01_leak_found:.0f` % of the cases, and then its answer *is* the truth.
 # It misses the others because the two captures differ in light and holes, and nothing was learnt that looks past them.
-# Its error over the whole texture is {glue:text}`ch01_leak_capture:.1f` levels with the leak, {glue:text}`ch01_leak_subject:.1f` without.
-# That honest number is {glue:text}`ch01_leak_honest` the {glue:text}`ch01_leak_mean:.1f` of doing nothing at all, of one answer for everybody, the mean studio face.
+# Its error (root mean square over the whole texture, mean of the people) is {glue:text}`ch01_leak_capture:.1f` levels with the leak, {glue:text}`ch01_leak_subject:.1f` without.
+# That honest number is {glue:text}`ch01_leak_honest` the {glue:text}`ch01_leak_mean:.1f` of answering everybody with the mean studio face.
 #
 # The seeds of the splits lie a million apart: a larger set holds a smaller one's people, each in the same split.
 # Only {ref}`ch06` opens the split "test".
@@ -452,7 +454,8 @@ notebook.table_of(
 #
 # NASA's portrait of an astronaut (public domain) is the only real person in this book.
 # Its landmarks are stored with the package, so no detector runs here; chapter 7 explains the unwrapping.
-# The table takes five measures over the facial skin that the photo shows well, and places each among the {glue:text}`ch01_captures` captures of the page's set, over what they saw of the same skin.
+# The table has first the share of the whole map that was observed, then four measures over the facial skin that the photo shows well (fine contrast: below 1.2 % of the width); it places each among the {glue:text}`ch01_captures` captures of the page's set, over what they saw of the same skin.
+# It has medians of ours, where the sections before have means, over the whole face.
 
 # %% tags=["hide-input"]
 real = capture_photo(astronaut(), size, astronaut_landmarks())
@@ -490,7 +493,7 @@ notebook.table_of(head, rows)
 # - **Expression.** Our heads are neutral: no smile that moves skin, opens lips, bares teeth and makes folds.
 # - **Skin.** Ours has pores, marks and blotches in layers, but no real person's history; at high resolution it looks painted.
 # - **Things.** A few captures wear glasses or loose strands of hair. No make-up beyond lipstick, jewellery, head-wear (only its shadow), headset or microphone.
-# - **Light.** Of the captures {glue:text}`ch01_places:.0f` % have the light of measured environments with their suns, the others that of a few broad lobes and one key, all far away. No bounce from clothes, one hard source at a time.
+# - **Light.** Of the captures {glue:text}`ch01_places:.0f` % have the light of measured environments, some of them with a sun, the others that of a few broad lobes and, about half of them, a key; all far away. No bounce from clothes, at most one hard source at a time.
 # - **Camera.** One error model for all phones, without beauty filters, local tone mapping and motion blur. And a portrait studio is not this book's even dome: the astronaut's asymmetry is {glue:text}`ch01_asymmetry_astronaut:.2f`, that of our studio textures {glue:text}`ch01_asymmetry_studio:.2f`.
 #
 # ## Who is in the data
@@ -601,7 +604,7 @@ interactive.before_after(
 # ## Claims of the paper tested here
 #
 # None yet: a stand-in that was built to have a property cannot confirm that property.
-# The last two rows test statements of ours, in one run of this page; [the ledger](../ledger.md) has records of several seeds.
+# The last two rows are statements of ours: registration is tested, in one run of this page ([the ledger](../ledger.md) has records of several seeds); what masking does to holes and smears is true by construction, and the row only shows it.
 #
 # | statement | whose | measured here | verdict |
 # | --- | --- | --- | --- |
@@ -609,7 +612,7 @@ interactive.before_after(
 # | Phone captures miss regions, behind the ears for example | the authors state it | {glue:text}`ch01_observed:.0f` % of the map and {glue:text}`ch01_ears:.0f` % of the ears observed | built in as well |
 # | 12,000 phone textures were used | secondary summaries report it | – | not testable: the data are private |
 # | Registration is why few samples suffice | our inference | {glue:text}`ch01_registered:.0f` % against {glue:text}`ch01_jittered:.0f` % explained | on our heads, {glue:text}`ch01_enough` |
-# | Masking removes the shortcut of the holes | our choice | AUC of smears {glue:text}`ch01_auc_smears_raw:.2f` → {glue:text}`ch01_auc_smears_masked:.2f` | masking {glue:text}`ch01_closed`; it does nothing about blur and noise |
+# | Masking removes the shortcut of the holes | our choice | AUC of smears {glue:text}`ch01_auc_smears_raw:.2f` → {glue:text}`ch01_auc_smears_masked:.2f` | by construction: masking {glue:text}`ch01_closed`; it does nothing about blur and noise |
 #
 # ## Exercises
 #
