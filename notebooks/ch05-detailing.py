@@ -18,11 +18,11 @@
 # **What comes out**, on {glue:text}`ch05_people` people (the first on {glue:text}`ch05_lit` heads that we light by hand):
 #
 # - The log gradients of a phone texture agree with the skin's own at a correlation of {glue:text}`ch05_log_smooth:.2f` in smooth light, and of {glue:text}`ch05_log_hard:.2f` in hard light, whose shadows' edges stay in.
-# - The perceptual distance to the truth is {glue:text}`ch05_mean_g_studio:.3f` for the coarse texture, {glue:text}`ch05_mean_fusion:.3f` after fusion and {glue:text}`ch05_mean_guided:.3f` after the diffusion model. Is it better than fusion? On these people *{glue:text}`ch05_last_step`*; on {glue:text}`ch05_ledger_people` with {glue:text}`ch05_ledger_seeds` captures each *{glue:text}`ch05_ledger_step`*.
+# - The perceptual distance to the truth is {glue:text}`ch05_mean_g_studio:.3f` for the coarse texture, {glue:text}`ch05_mean_fusion:.3f` after fusion and {glue:text}`ch05_mean_guided:.3f` after the diffusion model. Is it better than fusion by this measure? On these people *{glue:text}`ch05_last_step`*; on {glue:text}`ch05_ledger_people` with {glue:text}`ch05_ledger_seeds` captures each *{glue:text}`ch05_ledger_step`*; whether it is used, three measures decide.
 # - Where the coarse texture is right already, the diffusion model leaves up to {glue:text}`ch05_spoilt_most:.1f` times the error of fusion.
 # - How light the skin is, a phone texture gets wrong by {glue:text}`ch05_tone_phone:.2f` log units, and a small network by {glue:text}`ch05_tone_tone:.2f`.
 #
-# **The order.** Capture, code, coarse texture (chapters 2 to 4), tone, fusion: always. Then the *detailer*, which is our diffusion model: {glue:text}`ch05_detailer_on` by default. Last, detail *borrowed* from somebody else where nothing was seen: {glue:text}`ch05_borrow_on` by default.
+# **The order.** Capture, code, coarse texture (chapters 2 to 4), tone, fusion: always. Then the *detailer*, which is our diffusion model: {glue:text}`ch05_detailer_on` by default. (Our number of steps is {glue:text}`ch05_steps`; in a single one nothing is sampled, and it is a regression.) Last, detail *borrowed* from somebody else where nothing was seen: {glue:text}`ch05_borrow_on` by default.
 #
 # ## What you will learn
 #
@@ -145,9 +145,10 @@ figures.show(
 # \log T = \log I + B\,(\log G - \log I)
 # $$ (eq-ch05-fuse)
 #
-# What is finer than the blur stays the phone's; what is coarser, light and colour above all, becomes the generator's.
+# Written as $(\log I - B \log I) + B \log G$ it is the phone minus its own blur, plus the generator's blur.
+# What is finer than the blur, gradients included, stays the phone's as long as the blur is a fixed one; what is coarser, light and colour above all, becomes the generator's.
 # Where nothing was seen, $T$ is $G$.
-# That is the formula; four corrections make the rest of the code.
+# That is the formula; four corrections make the rest of the code, and with them the blur is no longer fixed: it depends on the pictures.
 #
 # 1. **Edges of light.** The edge of a cast shadow is finer than any blur, and would stay behind as a dark line with a bright one beside it. So on skin $B$ is a bilateral filter {cite}`tomasi1998bilateral,durand2002bilateral`: it averages $\log G - \log I$ over texels near by *and* of like value, follows a steep step, which it takes for the light's, and smooths over pores and wrinkles, which are shallow.
 # 2. **Eyes, brows, lips.** There a steep step is the person's. At eyes and brows $B$ is a plain Gaussian blur; on the lips, which stand out into the light, it is half of each. Brows are raised or knitted, thin or thick, and seldom lie where $G$ draws them; what differs there is no light. So brows are looked for in the phone's texture, as what is darker and greyer than the skin beside them, and the light is read beside them.
@@ -157,7 +158,7 @@ figures.show(
 # How wide should $B$ be? Its standard deviation is {glue:text}`ch05_width:.1f` texels here, {glue:text}`ch05_width_coarse:.1f` of G_studio's own, which has fewer: about what it can no longer draw.
 # A wider one lets more of the light's soft edges through, a narrower one loses lips and brows of the phone's.
 # A better known way is a screened Poisson equation {cite}`perez2003poisson`, which looks for the texture that has the phone's gradients and stays near to $G$.
-# That comes to {eq}`eq-ch05-fuse` with another low pass, and the figure has both; ours needs no solver, and no rule for the borders of holes.
+# That comes to {eq}`eq-ch05-fuse` with another low pass, a linear one, which follows no steps: the edge of a shadow stays in. The figure has both; ours needs no solver, and no rule for the borders of holes.
 
 # %%
 notebook.tell("ch05", {"width_coarse": WIDTH * lab.low})
@@ -177,6 +178,9 @@ figures.show(
 # One belongs to the light: the edge of a shadow that is too faint to be followed or lies on a brow, the rim of a highlight.
 # The other is the rim of a hole, where the phone's texels are seen at a grazing angle, and beside which a blur knows one side only.
 # Nothing in a gradient says whether an edge is a scar or a shadow; but edges of shadows look different from scars, and that might be learnt.
+#
+# A colour cast or a wrong exposure of the capture does not pass by {eq}`eq-ch05-fuse`.
+# Where the results have one all the same, it came with $G$: the encoder looks at the badly lit capture, and its code may be mistaken.
 #
 # ## The tone: what a meter hides
 #
@@ -215,7 +219,7 @@ figures.show(
 
 # %% [markdown]
 # The phone texture's level is wrong by {glue:text}`ch05_tone_phone:.2f` log units, G_studio's by {glue:text}`ch05_tone_g_studio:.2f`, and the one that the network reads by {glue:text}`ch05_tone_tone:.2f`.
-# The coloured dots of the first panel have a slope of {glue:text}`ch05_tone_slope:+.2f`, all {glue:text}`ch05_metered` captures one of {glue:text}`ch05_metered_slope:+.2f`; without metering it would be 1. What the few have beyond the many is chance: who met which light.
+# The coloured dots of the first panel have a slope of {glue:text}`ch05_tone_slope:+.2f`, all {glue:text}`ch05_metered` captures one of {glue:text}`ch05_metered_slope:+.2f`; without metering it would be 1. What the few have beyond the many is chance: who met which light. Nor need either be the learnt $s$: that comes from other people and captures, and from more of them.
 # The dots spread because of $e$: captures of one person differ by {glue:text}`ch05_metered_within:.2f` log units (standard deviation), the true levels of all people by {glue:text}`ch05_metered_across:.2f`.
 # So the level of a capture {glue:text}`ch05_metered_word` the skin's: it explains {glue:text}`ch05_metered_share:.0f` % of its variance.
 #
@@ -365,12 +369,13 @@ explore(
 # | measure | what it tells |
 # |---|---|
 # | PSNR, dB | closeness texel by texel; it likes blur. 1 dB more: a fifth less squared error |
-# | perceptual | distance of features of a public network that no loss has seen; in the holes once more |
+# | perceptual | distance of features of a public network that no loss has seen; the last column has it for the holes |
 # | low-band error | light and colour after a wide blur, in log units |
 # | identity | cosine of the two vectors that a network makes of the two faces; 1 is the same face |
 # | gradient correlation | do the log gradients stand where the truth has them, to about a texel? |
 #
 # What counts as much? The last row of the first table is a yardstick: the true texture of *somebody else*.
+# By perceptual distance a blurred right person may be as far from the truth as a sharp wrong one; identity tells them apart.
 #
 # The words of the second table are stricter than its intervals.
 # It asks {glue:text}`ch05_comparisons` questions at once, and of so many some would come out by luck, so each has to be clearer than one that stands alone (Holm's correction, of sign-flip tests over people): an interval without 0 can still be *cannot tell*.
@@ -402,12 +407,13 @@ notebook.tell("ch05", {"best_steps": best, "some": len(lab.phone[some])})
 # - against **fusion alone**, better in: {glue:text}`ch05_wins_fusion`; worse in: {glue:text}`ch05_losses_fusion`; cannot be told in: {glue:text}`ch05_open_fusion`.
 # - against **itself without the phone**, better in: {glue:text}`ch05_wins_unguided`; worse in: {glue:text}`ch05_losses_unguided`.
 #
-# It takes {glue:text}`ch05_taken:.0f` % off the squared error that fusion leaves in what was seen.
+# It takes {glue:text}`ch05_taken:.0f` % off the squared error that fusion leaves in what was seen, all texels of all people in one sum, where the worst results count most; the table's dB are means over people.
 #
-# **Its place.** We ask of the detailer that it beats fusion alone in perceptual distance, in the low band and in identity.
-# On these people it does in {glue:text}`ch05_earns` of the {glue:text}`ch05_asked`, and the chain's default is {glue:text}`ch05_default`, {glue:text}`ch05_default_fits`.
-# The claim ledger has asked the same of more: all {glue:text}`ch05_ledger_people` people of the split, {glue:text}`ch05_ledger_seeds` fresh captures each, at {glue:text}`ch05_ledger_size`², perceptual distance on the face. There it does in {glue:text}`ch05_ledger_earns` of the {glue:text}`ch05_asked`, {glue:text}`ch05_ledger_sentence`.
+# **Its place.** One rule: the detailer must be better than fusion alone in perceptual distance, in the low band *and* in identity, or it stays off.
+# On these people it is better in {glue:text}`ch05_earns` of the {glue:text}`ch05_asked`, and the chain's default is {glue:text}`ch05_default`, {glue:text}`ch05_default_fits`.
+# The claim ledger has asked the same of more: all {glue:text}`ch05_ledger_people` people of the split, {glue:text}`ch05_ledger_seeds` fresh captures each, at {glue:text}`ch05_ledger_size`², perceptual distance on the face. There it is better in {glue:text}`ch05_ledger_earns` of the {glue:text}`ch05_asked`; by the rule, fewer than all are not enough.
 # It gains {glue:text}`ch05_ledger_gain:.0f` % of the perceptual distance there.
+# The claim at the end of this page, that diffusion adds to fusion, asks less than the rule: nothing of the low band, nor of identity.
 # A public face network that learnt from photographs sees results of fusion at a distance of {glue:text}`ch05_face_fusion:.3f` from the truth and the detailer's at {glue:text}`ch05_face_guided:.3f`: *{glue:text}`ch05_face_word`*.
 # None of this says how it does on photographs, of which it has seen none.
 #
@@ -471,9 +477,12 @@ notebook.tell("ch05", shown.leaks(lab, scene))
 # The detailer makes the error smaller here: {glue:text}`ch05_mended`.
 # It makes it larger here: {glue:text}`ch05_spoilt`; at most {glue:text}`ch05_spoilt_most:.1f` times.
 # Of what it changes in smooth light {glue:text}`ch05_broad:.0f` % is broad (left by a blur of 6 texels in 256): it has learnt that G_studio's broad light is wrong, and mends it where it is right, too.
+# So look in the figure's last column for what is broad and faint, which the detailer has added, and then at the lines, whether they are thinner than fusion's.
 # It was trained on the chain's errors, not on leaks as such; what is left of those a reader of the result will take for a scar, a fold or a stain.
 #
 # ## Claims of the paper, tested here
+#
+# What the claims call diffusion is the detailer; in a single step it is a regression.
 #
 # <!-- claims -->
 #
@@ -564,7 +573,7 @@ ch05.check_masked_blur(blur_seen)
 # ```{exercise-start} Code: from velocity to residual
 # :label: ex-ch05-clean
 # ```
-# The sampler holds a noisy residual $x_t = \alpha\, x_0 + \sigma\, \epsilon$ with $\alpha^2 + \sigma^2 = 1$, and the network says $v = \alpha\, \epsilon - \sigma\, x_0$.
+# The sampler holds a noisy residual $x_t = \alpha\, x_0 + \sigma\, \epsilon$ with $\alpha^2 + \sigma^2 = 1$, and the network says $\mathbf{v} = \alpha\, \epsilon - \sigma\, x_0$ (`v` in the code).
 # Find $x_0$, in a form that needs no division.
 
 # %% tags=["exercise"]
@@ -589,7 +598,7 @@ ch05.check_clean(clean)
 #     return signal * noisy - sigma * v
 # ```
 #
-# $\alpha x_t - \sigma v = \alpha^2 x_0 + \alpha\sigma\epsilon - \sigma\alpha\epsilon + \sigma^2 x_0 = x_0$.
+# $\alpha x_t - \sigma \mathbf{v} = \alpha^2 x_0 + \alpha\sigma\epsilon - \sigma\alpha\epsilon + \sigma^2 x_0 = x_0$.
 # A network that predicts $\epsilon$ leaves $(x_t - \sigma\epsilon)/\alpha$, which has no value where there is no signal.
 # ````
 #
@@ -667,10 +676,10 @@ ch05.check_clean(clean)
 # ## Summary
 #
 # - $\nabla \log I = \nabla \log A + \nabla \log S$: the log gradient is the albedo's where the light is smooth, and only there.
-# - Fusion is one formula, the phone above a blur, the generator below it, and four corrections; no colour cast and no exposure passes by it, but edges of the light and rims of holes do.
+# - Fusion is one formula, the phone above a blur, the generator below it, and four corrections; colour casts and exposure hardly pass through it (they may come in with the generator, where its code is mistaken), but edges of the light and rims of holes do.
 # - How light the skin is, a metered picture hides; eyes, lips and brows beside it tell.
 # - The detailer predicts the velocity of what is still wrong; a single step of it is a regression. It was trained on real results of the chain, and leaves up to {glue:text}`ch05_spoilt_most:.1f` times the error where these are right.
-# - It must beat fusion alone in perceptual distance, in the low band and in identity; it does in {glue:text}`ch05_earns` of the three on {glue:text}`ch05_people` people, and in {glue:text}`ch05_ledger_earns` on {glue:text}`ch05_ledger_people` with {glue:text}`ch05_ledger_seeds` captures each.
+# - It must be better than fusion alone in perceptual distance, in the low band and in identity, or it stays off; it is in {glue:text}`ch05_earns` of the three on {glue:text}`ch05_people` people, and in {glue:text}`ch05_ledger_earns` on {glue:text}`ch05_ledger_people` with {glue:text}`ch05_ledger_seeds` captures each.
 # - Whose detail it is, the phone tells by way of $T$: without it the detailer is further from the truth in {glue:text}`ch05_wins_unguided`; its samples agree with each other {glue:text}`ch05_agree`. In holes the detail is only plausible.
 #
 # {ref}`ch06` puts the finished texture on a head and judges the whole chain.
