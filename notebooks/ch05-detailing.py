@@ -179,7 +179,7 @@ figures.show(
 # The other is the rim of a hole, where the phone's texels are seen at a grazing angle, and beside which a blur knows one side only.
 # Nothing in a gradient says whether an edge is a scar or a shadow; but edges of shadows look different from scars, and that might be learnt.
 #
-# A colour cast or a wrong exposure of the capture does not pass by {eq}`eq-ch05-fuse`.
+# A colour cast or a wrong exposure of the capture hardly passes through {eq}`eq-ch05-fuse`.
 # Where the results have one all the same, it came with $G$: the encoder looks at the badly lit capture, and its code may be mistaken.
 #
 # ## The tone: what a meter hides
