@@ -594,7 +594,7 @@ ch04.check_low_light(low_light)
 #
 # Identity (cosine) exposes it, against methods that are as evenly lit, and so do the pictures: it is the same face for everybody.
 # Colour need not: an average skin in even light is not far from many people's, and the verdict says whether G_studio can be told from it.
-# What G_phone draws of the code has the person's features and colour, in the light of the capture: if that light were good, it would be the cheat, which asymmetry and the variance ratio expose.
+# What G_phone draws of the code has the person's features and colour, in the light of the capture, which asymmetry and the variance ratio expose; in good light it would be the cheat.
 # In bad light it is not: look its row up. The embedding and the colour feel the light, and may put it below nobody's face.
 # No single column is safe; that is why they stand together.
 # ````

@@ -405,7 +405,7 @@ shown.refused([["convert", nobody], ["convert", notes], sized, no_picture])
 # ## Claims tested here
 #
 # Of claims of the paper (first table) one photograph proves nothing: it is a record, not a result.
-# (That on uneven light is tested over many people in chapters {ref}`4 <ch04>` and {ref}`6 <ch06>`.)
+# (That on uneven light is tested over many people in {ref}`ch04` and {ref}`ch06`.)
 # The second table has a claim of our own; its limits are our reading of "tells" and "hardly".
 
 # %% tags=["hide-input"]
