@@ -60,7 +60,7 @@
 #
 # ```{predict} 1. At the very first step G_studio is an exact copy of G_phone. Which of the paper's five terms are zero?
 # - [ ] $L_\text{adv}$: the game has not begun.
-#   The discriminator has an opinion from the first step on.
+#   The discriminator has an opinion from the first step on: the term is not zero, though during the warm-up G does not descend it yet.
 # - [ ] $L_\text{percp-recons}$: a copy reconstructs.
 #   A phone texture is not the studio texture of the pair.
 # - [x] $L_\text{percp}$ and $L_\text{faceID}$.
@@ -78,7 +78,7 @@
 # - [ ] The phone texture does both.
 #   It is the same face, and all of its light.
 #
-# Return the phone texture: close to the same face, and all of its light.
+# Return the phone texture: the same person, and all of its light (which the judge of identity feels as well, as the tables will show).
 # Or return the mean studio texture for everybody: no light at all, and nobody's face.
 # This is why identity and lighting must always be printed side by side.
 # ```
@@ -232,6 +232,8 @@ notebook.tell("ch04", said.layers_words())
 # That is what the authors could measure.
 # What they could not, and a user asks for: it {glue:text}`ch04_whole_truth` the person's true studio texture than the face of the other.
 # The two ask different things, because G_phone's picture has errors and a light of its own, to which a frozen layer holds on as well.
+# Compare the two rows in the other columns as well: in runs this short, little but the authors' own measure, identity against G_phone, speaks for freezing.
+# We freeze all the same, because it is the paper's method, and because it keeps what a few pairs cannot teach.
 #
 # Freezing has a price.
 # Light is coarse too: a shadow across half a face is an 8×8 pattern, the toRGB layers of the frozen blocks *paint* it, and later blocks can only paint over it.
@@ -263,7 +265,7 @@ notebook.tell("ch04", said.codes_words())
 # The nearest draw of Z or W is {glue:text}`ch04_codes_ratio:.2f` times as far away as the nearest of captures (above 1: captures are closer).
 # A generator trained on the far ones is asked, at test time, about places it was never trained on.
 # Whether that costs accuracy is another question, for the table from the ledger: of its rows, "captures" {glue:text}`ch04_codes_low` in the low-band error, and {glue:text}`ch04_codes_truth` in nearness to the true face (identity MSE).
-# (There each comparison is judged alone; the claims at the end ask for more than one measure.)
+# (There each comparison is judged alone; the claims at the end use other measures.)
 #
 # ## Live: the first steps
 #
@@ -347,7 +349,7 @@ notebook.tell("ch04", said.outcome(measured, ours, judged))
 # Read the columns together: PSNR and light alone could crown a method that shows everybody the same face.
 # Identity, too, is to be compared with evenly lit rivals, for the embedding feels the light of a phone texture.
 # The few pairs are meant for the colour, and the table says how far that goes: G_studio's mean colour error is {glue:text}`ch04_colour_ours:.1f`, and of three groups of skin tone the worst served has {glue:text}`ch04_tone_gap:.2f` times the error of the best served (phone textures: {glue:text}`ch04_tone_phone:.2f` times); {ref}`ch06` looks closer.
-# That ratio is about fairness: above the phone textures' own, the method serves some tones less well than doing nothing does, though the error of each may be smaller.
+# That ratio is about fairness: above the phone textures' own, the gap between the tones is wider than before, though each tone's error may be smaller.
 #
 # (ch04-terms)=
 # ## What each term does: switch it off
@@ -397,7 +399,8 @@ gaps = {"gap_ours": shown.gap(log), "gap_careless": shown.gap(careless)}
 notebook.tell("ch04", gaps)
 
 # %% [markdown]
-# The gap between D's marks for its training textures and for held-out ones ended at {glue:text}`ch04_gap_careless:.2f` in the careless run and, at the end of its run, which has twice as many images as are drawn here, at {glue:text}`ch04_gap_ours:.2f` in ours.
+# The gap between D's marks for its training textures and for held-out ones ended at {glue:text}`ch04_gap_careless:.2f` in the careless run.
+# In ours it ended at {glue:text}`ch04_gap_ours:.2f`, but that is of a run twice as long as what is drawn: compare the right ends of the two panels by eye.
 # (Below zero the held-out ones look even more real, which happens when they are few; and both begin with a gap, for the mean of so few marks is uncertain. The two panels have scales of their own.)
 # The released run's card says {glue:text}`ch04_gap_released:.2f`, and its overfitting measure (0: held-out textures look as real as training ones; 1: they look as false as generated ones) is {glue:text}`ch04_overfit_released:.2f`.
 # Four things differ between the two runs, and this does not say which of them does it.
@@ -424,7 +427,8 @@ notebook.tell("ch04", facts)
 # G_studio's outputs vary {glue:text}`ch04_ratio:.2f` times as much over the lights as the phone textures do, which is {glue:text}`ch04_ratio_says` than the input; G_phone's reconstructions vary {glue:text}`ch04_ratio_phone:.2f` times as much.
 # (The captures differ in what they show of the head, too: where only a face came in, hair and neck are G_studio's guess, and differ. The ratio counts what the captures saw.)
 # The mean studio texture has a ratio of zero and shows nobody: the column of identity is there to catch that.
-# It does not catch it everywhere: an embedding feels light as well, so that an evenly lit nobody can score above the person's own badly lit texture.
+# Compare it here with the phone textures of this one person.
+# In the table of unseen people further up the same comparison can fail: an embedding feels light as well, so that there an evenly lit nobody may score above the person's own badly lit texture.
 #
 # ## Claims of the paper, tested here
 #
@@ -581,16 +585,17 @@ ch04.check_low_light(low_light)
 # :label: ex-ch04-cheat
 # ```
 # `mean_studio` has a variance ratio of zero.
-# Name two metrics of the tables that expose it, and invent a method that cheats on exactly those two instead.
+# Which metric of the tables exposes it, and does the colour of the skin? Invent a method that cheats on these two instead.
 # ```{exercise-end}
 # ```
 #
 # ````{solution} ex-ch04-cheat
 # :class: dropdown
 #
-# Identity (cosine) and the colour of the skin expose it: it is the same face in the same colour for everybody.
-# What G_phone draws of the code has the person's colour and features, in the light of the capture, and is exposed by asymmetry and by the variance ratio: look its row up in the tables.
-# (Even that shows the limits of a column: an embedding feels light, and in bad light the person's own texture may score below nobody's.)
+# Identity (cosine) exposes it, against methods that are as evenly lit, and so do the pictures: it is the same face for everybody.
+# Colour need not: an average skin in even light is not far from many people's, and the verdict says whether G_studio can be told from it.
+# What G_phone draws of the code has the person's features and colour, in the light of the capture, which asymmetry and the variance ratio expose; in good light it would be the cheat.
+# In bad light it is not: look its row up. The embedding and the colour feel the light, and may put it below nobody's face.
 # No single column is safe; that is why they stand together.
 # ````
 #

@@ -62,10 +62,11 @@
 #   One of two reasons. What does a blurred picture do to a PSNR?
 # - [ ] Surely: a face is a face.
 #   Real skin, real hair and a real camera are new to them.
-# - [x] That cannot be said beforehand: two effects pull in opposite directions.
+# - [x] That cannot be said beforehand: two effects may pull in opposite directions.
 #
 # The generator has never seen real skin, real hair or a real camera, which makes it worse.
-# But a blurred photograph has less detail to reproduce, which makes the PSNR *higher*.
+# A blurred photograph has less detail to reproduce, which can make the PSNR *higher*; but only if the blur is coarser than the generator's texels, for finer detail is not drawn anyway.
+# How much it does here is measured below.
 # ```
 #
 # ```{predict} 3. What will the chain do with a hat?
@@ -128,7 +129,7 @@ lab = Photograph(device)  # the picture, its capture, and the chain of "open"
 #
 # The landmarks end at the face's oval, and a person does not.
 # Beyond it, $r$ runs on smoothly over the base head, and where a third small network (MediaPipe's selfie segmentation) finds the person and not the wall behind, hair and the sides of the head are read as well.
-# Three rules go beyond the formula: hair has a colour at any angle, so over the crown the ramp ends at {glue:text}`ch07_hair_from` already; the inside of an open mouth is left out, for teeth have no place in the layout; and so are ears and neck, because nobody's are where the base head has them.
+# Three rules go beyond the formula: hair has a colour at any angle, so over the crown the ramp rises from 0 at 0 to 1 at {glue:text}`ch07_hair_from` already; the inside of an open mouth is left out, for teeth have no place in the layout; and so are ears and neck, because nobody's are where the base head has them.
 
 # %%
 figures.show(
@@ -140,7 +141,8 @@ notebook.source(capture.unwrap.visibility_map)
 notebook.tell("ch07", shown.unwrapped(lab))
 
 # %% [markdown]
-# The photo fills {glue:text}`ch07_covered:.0f` % of the whole layout; the shares in the table are of the face alone, half by half.
+# The photo fills {glue:text}`ch07_covered:.0f` % of the whole layout: so many of its texels have a visibility above 0.3.
+# The shares in the table are means of the visibility over each half of the face; those that a report tells, as on the page *From your phone to your avatar*, are counts again, of the face alone or from a lower visibility on.
 # The face is {glue:text}`ch07_face_pixels:.0f` pixels wide, and one pixel of it covers {glue:text}`ch07_oversampling`.
 # The notes below the table are what the command line tells you; we stay at its default size all the same, because that is what you would get.
 #
@@ -268,6 +270,7 @@ notebook.tell("ch07", shown.gap(home, lab.softened(unseen)))
 # **Copy.** The astronaut is reproduced at {glue:text}`ch07_psnr:.1f` dB, {glue:text}`ch07_psnr_gap` the median of {glue:text}`ch07_others` synthetic captures seen through the same mask ({glue:text}`ch07_psnr_home:.1f` dB); {glue:text}`ch07_psnr_better:.0f` % of these are reproduced better.
 # Is it because hers is more blurred?
 # Brought down to {glue:text}`ch07_soft_side` texels and up again they are as blurred: their median then is {glue:text}`ch07_soft:.1f` dB, and she is {glue:text}`ch07_soft_gap` it.
+# (Where that changes little, the blur is finer than the generator's own texels, and takes nothing that it would have to draw.)
 # Only what is left may be called a domain gap.
 #
 # **Code.** Its length is {glue:text}`ch07_code:.2f`, against {glue:text}`ch07_code_home:.2f` for the median synthetic capture.
@@ -278,6 +281,7 @@ notebook.tell("ch07", shown.gap(home, lab.softened(unseen)))
 # But it has seen synthetic heads only, and even of those it ranks a pair of the same person above a pair of two people in {glue:text}`ch07_auc:.2f` of all cases (1 is always, 0.5 is a guess).
 # Where this number and the picture disagree, believe the picture.
 # The second opinion, structural similarity to the input, is {glue:text}`ch07_ssim:.2f` for the astronaut and {glue:text}`ch07_ssim_home:.2f` for the synthetic median.
+# Both compare with the *input*, so whoever changes less scores higher: read a high value as "changed little", not as "better".
 #
 # **Light.** Asymmetry goes from {glue:text}`ch07_before:.2f` to {glue:text}`ch07_after:.2f`, {glue:text}`ch07_less` than before; but {glue:text}`ch07_after_better:.0f` % of the synthetic captures end lower, their median at {glue:text}`ch07_after_home:.2f`.
 # A real face is a little asymmetric itself, so zero is not the aim.
@@ -307,9 +311,10 @@ notebook.tell("ch07", shown.gap(home, lab.softened(unseen)))
 notebook.tell("ch07", shown.worse(lab))
 
 # %% [markdown]
-# The asymmetry of a result does not say whether its photograph was good: with the hard shadow it is {glue:text}`ch07_shadow_after:.2f` (of {glue:text}`ch07_shadow_before:.2f` in the input), without any {glue:text}`ch07_taken_after:.2f`, so it {glue:text}`ch07_shadow_seen`. (It is measured over the face; in the hair the edge is plain to see.)
+# The asymmetry of a result does not say whether its photograph was good: with the hard shadow it is {glue:text}`ch07_shadow_after:.2f` (of {glue:text}`ch07_shadow_before:.2f` in the input), without any {glue:text}`ch07_taken_after:.2f`, so it {glue:text}`ch07_shadow_seen`. (The measure blurs widely and does not see a thin edge. You do: on forehead, lips and chin, and in the hair.)
 # The comparison with the result of the photo as taken does: the shadow is taken for skin, and leaves {glue:text}`ch07_shadow_light:.0f` % of the light on the face, and a colour {glue:text}`ch07_shadow_colour:.0f` units of ΔE2000 away (1 is just visible).
-# The hat takes the identity cosine to {glue:text}`ch07_hat_cosine:.2f`.
+# Light from one side, the commonest fault of a photograph, is no different: look along its row, for evenly lit can also mean a darker skin.
+# The hat became hair, and takes the identity cosine to {glue:text}`ch07_hat_cosine:.2f`; as it covers the forehead, the asymmetry of its row lacks what was uneven there.
 # It is reported of the paper, too, that strongly uneven light degrades the result and that hats and hairbands fail, because no studio texture has any.
 # Soft light from the front, hair off the forehead, a closed mouth and no glasses are worth more than any setting.
 #
@@ -355,7 +360,7 @@ shown.refused([["convert", nobody], ["convert", notes], sized, no_picture])
 # # one photo; several of one person, fused; a video, whose best frames are fused
 # studiolike convert me.jpg -o studio.png
 # studiolike convert front.jpg left.jpg right.jpg -o studio.png
-# studiolike convert walk-around.mp4 -o studio.png
+# studiolike convert turn.mp4 -o studio.png
 # # only the phone texture and its visibility map; then both on a head
 # studiolike capture me.jpg -o me.png
 # studiolike view studio.png --compare me.png
@@ -373,6 +378,7 @@ shown.refused([["convert", nobody], ["convert", notes], sized, no_picture])
 # ```
 # ````
 # ````{tab-item} Colab
+# After the two install lines of *From your phone to your avatar*:
 # ```text
 # from google.colab import files
 # name = next(iter(files.upload()))
@@ -385,11 +391,11 @@ shown.refused([["convert", nobody], ["convert", notes], sized, no_picture])
 # `````
 #
 # The page *From your phone to your avatar* tells the whole way in plain words, with consent, deletion, and what to do when something goes wrong.
-# Several photographs are better than one: a slow half turn of the head with a still camera shows the cheeks squarely, and a light that stands still does not move with the face.
+# Several photographs are better than one: a head that turns slowly before a still camera, by 45 degrees to each side, shows the cheeks squarely, and a light that stands still does not move with the face.
 #
 # ## Consent and privacy
 #
-# - Everything runs on your machine: the cell above ran the chain with Python's sockets closed, and the viewer page forbids outside requests by its own content policy.
+# - Everything runs on the machine that computes, in Colab one of Google's: the cell above ran the chain with Python's sockets closed, and the viewer page forbids outside requests by its own content policy.
 # - A face texture identifies a person.
 #   Treat the texture, the GLB and the landmark file as you would treat the photograph: as personal data.
 # - Use only pictures of people who have agreed to *this* use; that a picture is public is not consent.
@@ -399,6 +405,7 @@ shown.refused([["convert", nobody], ["convert", notes], sized, no_picture])
 # ## Claims tested here
 #
 # Of claims of the paper (first table) one photograph proves nothing: it is a record, not a result.
+# (That on uneven light is tested over many people in {ref}`ch04` and {ref}`ch06`.)
 # The second table has a claim of our own; its limits are our reading of "tells" and "hardly".
 
 # %% tags=["hide-input"]
@@ -566,7 +573,7 @@ ch07.check_blend(blend)
 # - A photo and 468 landmarks give a phone texture and its visibility; {glue:text}`ch07_covered:.0f` % of the layout was seen, the rest is invented.
 # - The copy reaches {glue:text}`ch07_psnr:.1f` dB, {glue:text}`ch07_psnr_gap` the synthetic median through the same mask, and {glue:text}`ch07_soft_gap` it at equal blur. The gap shows in {glue:text}`ch07_gap_shows`.
 # - Bad pictures that can be recognised are refused in one line; hats and hard shadows are not recognised, and spoil the result.
-# - Nothing leaves your machine, and a face texture is personal data.
+# - Nothing leaves the machine that computes, and a face texture is personal data.
 #
 # ## References
 #
