@@ -452,7 +452,7 @@ notebook.tell("ch02", facts)
 # Each picture of the grid takes rows 1 to {glue:text}`ch02_cut`, up to the last convolution at 8², from the person on its left, and all the rows after them from the person above.
 # A grid invites one to see what one expects, so we also measure.
 # For pairs of held-out captures we replace some rows by the other person's, and note how far three things move, as a share of what replacing *all* rows does: the identity embedding (numbers by which a network that no loss has used tells people apart), the broad light (luminance averaged down to 8²), and the luminance detail above that, which holds brows and beards as well as pores.
-# The *colour* of the light is not measured; in the grid it follows the person above.
+# The *colour* of the light is not measured; in the grid it seems to follow the person above.
 #
 # **A walk.** The last lines of the next cell walk in a straight line in W+ through four of these people and back to the first (this page does not show it; in a notebook, run the last `interactive.image_slider(…)` once more, in a cell of its own): a model that had only memorised would jump from face to face.
 # That it does not is weak evidence, for blending codes is smooth anyway; look whether the faces *in between* are faces.
