@@ -5,8 +5,8 @@
 # A generative network learns here what phone textures look like, from textures of which none is whole.
 # You will build StyleGAN2 up from its equations, train it for a moment, and then examine the trained network as a sceptic would.
 #
-# **What comes out.** At this sample size, samples of the released generator {glue:text}`ch02_told` textures of people that it never saw (KID {glue:text}`ch02_kid:.4f`; two halves of these people's own: {glue:text}`ch02_kid_floor:.4f`).
-# Are they copies? {glue:text}`ch02_copies` of {glue:text}`ch02_copies_of` look suspicious: {glue:text}`ch02_copy_verdict`.
+# **What comes out.** By KID, with so few pictures, samples of the released generator {glue:text}`ch02_told` textures of people that it never saw (KID {glue:text}`ch02_kid:.4f`; two halves of these people's own: {glue:text}`ch02_kid_floor:.4f`); the eye may judge otherwise: look at the hair.
+# Are they copies? {glue:text}`ch02_copies` of {glue:text}`ch02_copies_of` look suspicious: {glue:text}`ch02_copy_verdict`, by a detector that compares with a part of the training set only, and that finds {glue:text}`ch02_caught_imitated:.0f` % of the copies that $G$ has blurred.
 # Reconstructions of such people reach {glue:text}`ch02_psnr_unseen:.1f` dB where they were observed, and have {glue:text}`ch02_rebuilt_grain`.
 # Does looking through masks teach whole faces? By mean faces: {glue:text}`ch02_whole_verdict`. Person by person, what is painted into holes is {glue:text}`ch02_truth_words`.
 #
@@ -47,13 +47,13 @@
 #
 # ```{predict} 1. Half of every training texture is missing. Will the samples have holes too?
 # - [ ] Yes: a generator learns the data, and holes are part of the data.
-#   So it is if the discriminator sees them. Need it see them?
+#   So it is if holes tell real textures from generated ones. Must they?
 # - [ ] No: a generator paints every texel.
 #   It can paint holes as well, if that is what fools its judge.
 # - [x] That depends on what the discriminator is shown.
 #
-# Not if the discriminator never sees a hole.
-# If it does see them, the generator has to paint them, because they are part of the data.
+# Not if real and generated pictures are shown with the same holes, so that holes tell nothing.
+# If only the real ones have them, the generator has to paint them, because they are part of the data.
 # ```
 #
 # ```{predict} 2. A code has one row for each layer of the generator. You take the rows of the coarse layers, up to 8², from one person and all finer ones from another. Whose face does the picture show, and whose light?
@@ -346,7 +346,7 @@ notebook.tell("ch02", facts)
 notebook.tell("ch02", pretraining.live_words(log))
 
 # %% [markdown]
-# After {glue:text}`ch02_live` images the logits of real textures lie {glue:text}`ch02_live_gap:.1f` above those of generated ones: {glue:text}`ch02_live_words`.
+# In the last quarter of the log of these {glue:text}`ch02_live` images, the logits of real textures lie on average {glue:text}`ch02_live_gap:.1f` above those of generated ones, so {glue:text}`ch02_live_words`.
 # The released network learnt from {glue:text}`ch02_card_history`; a texture is shown many times.
 # The last {glue:text}`ch02_card_images` showings took {glue:text}`ch02_card_minutes:.0f` minutes on {glue:text}`ch02_card_device`.
 # So says its card, which travels with the weights.
@@ -419,7 +419,7 @@ facts = {
 notebook.tell("ch02", facts)
 
 # %% [markdown]
-# **Where it was observed.** Reconstructions reach {glue:text}`ch02_psnr_known:.1f` dB for training captures and {glue:text}`ch02_psnr_unseen:.1f` dB for unseen people (after the first look {glue:text}`ch02_psnr_first:.1f` dB), {glue:text}`ch02_learned`.
+# **Where it was observed.** Reconstructions reach {glue:text}`ch02_psnr_known:.1f` dB for training captures and {glue:text}`ch02_psnr_unseen:.1f` dB for unseen people (after the first look {glue:text}`ch02_psnr_first:.1f` dB), which is, before rounding, {glue:text}`ch02_learned`.
 # The *mean code* $\bar w$, the same picture for everybody, reaches {glue:text}`ch02_psnr_mean:.1f` dB; what is above that the encoder has learned to see.
 # The clouds: over all directions together the random one is {glue:text}`ch02_wider:.1f` times as wide as the encoder's, in the two directions drawn, which were chosen as its widest, {glue:text}`ch02_wider_shown:.1f` times; 1 would be a match.
 #
@@ -432,7 +432,7 @@ notebook.tell("ch02", facts)
 # In texels that this capture did not see but others did, reconstructions of held-out people lie {glue:text}`ch02_truth_rebuilt:.1f` levels from it and smears {glue:text}`ch02_truth_smeared:.1f` (95 % interval of the difference: {glue:text}`ch02_truth_gap`): person by person, what is painted is {glue:text}`ch02_truth_words`.
 #
 # **Variety.** The broad forms of hair of two captures correlate by {glue:text}`ch02_hair_real:.2f` on average (95 % interval {glue:text}`ch02_hair_real_range`), those of two samples by {glue:text}`ch02_hair_drawn:.2f` ({glue:text}`ch02_hair_drawn_range`), so the hair of samples is {glue:text}`ch02_hair`; on the face it is {glue:text}`ch02_faces_real:.2f` and {glue:text}`ch02_faces_drawn:.2f`.
-# A correlation compares place by place, and does not see a *kind* of hair that returns a little shifted: count the kinds among the samples above, and among the captures.
+# But a correlation is blind to *kinds*: it compares place by place, and does not see a kind of hair that returns a little shifted. Count the kinds among the samples above, and among the captures.
 #
 # Two more limits should be said aloud.
 # Where *no* capture ever saw a texel, the discriminator has no opinion, and what the generator paints there is an accident of its architecture.
@@ -445,14 +445,16 @@ notebook.tell("ch02", facts)
 #
 # $$ w_\psi = \bar w + \psi\,(w - \bar w) . $$ (eq-ch02-truncation)
 #
-# Move the first slider: $\psi = 0$ is the mean face, $\psi = 1$ the model as trained, and $\psi > 1$ leaves what it knows.
+# $\psi = 0$ is the mean face, $\psi = 1$ the model as trained, and $\psi > 1$ leaves what it knows.
+# In a notebook, the last cell of this section lets you move $\psi$.
 #
 # **Mixing: which rows hold what?** Training already mixed two codes at a random row, so mixtures are not foreign to the network.
-# Each picture of the grid takes rows 1 to {glue:text}`ch02_cut`, up to the last convolution at 8², from the person on its left, and all {glue:text}`ch02_rows` rows after them from the person above.
+# Each picture of the grid takes rows 1 to {glue:text}`ch02_cut`, up to the last convolution at 8², from the person on its left, and all the rows after them from the person above.
 # A grid invites one to see what one expects, so we also measure.
 # For pairs of held-out captures we replace some rows by the other person's, and note how far three things move, as a share of what replacing *all* rows does: the identity embedding (numbers by which a network that no loss has used tells people apart), the broad light (luminance averaged down to 8²), and the luminance detail above that, which holds brows and beards as well as pores.
+# The *colour* of the light is not measured; in the grid it seems to follow the person above.
 #
-# **A walk.** The last slider walks in a straight line in W+ through four of these people and back to the first: a model that had only memorised would jump from face to face.
+# **A walk.** The last lines of the next cell walk in a straight line in W+ through four of these people and back to the first (this page does not show it; in a notebook, run the last `interactive.image_slider(…)` once more, in a cell of its own): a model that had only memorised would jump from face to face.
 # That it does not is weak evidence, for blending codes is smooth anyway; look whether the faces *in between* are faces.
 
 # %% tags=["hide-input"]
@@ -568,10 +570,12 @@ notebook.tell("ch02", {"features": found.name})
 notebook.tell("ch02", pretraining.distance_numbers(results))
 
 # %% [markdown]
-# Over {glue:text}`ch02_held_out` held-out captures the released generator has a KID of {glue:text}`ch02_kid:.4f` (spread {glue:text}`ch02_kid_std:.4f`).
+# Over {glue:text}`ch02_held_out` held-out captures the released generator has a KID of {glue:text}`ch02_kid:.4f` (spread {glue:text}`ch02_kid_std:.4f`; here and below, the median of three repetitions).
 # Two halves of the held-out captures have {glue:text}`ch02_kid_floor:.4f`, real training captures {glue:text}`ch02_kid_train:.4f`, and the network trained for a moment {glue:text}`ch02_kid_live:.4f`.
 # Reconstructions of training captures have {glue:text}`ch02_kid_encoded:.4f`: {glue:text}`ch02_kid_codes`.
+# (How much *grain* they have is measured below, under "Blind to grain".)
 # At this sample size its samples {glue:text}`ch02_told` real ones, with these features ({glue:text}`ch02_features`).
+# With so few pictures that is a weak test: see in the figure whether even strong truncation lies within the range of real captures.
 # Of the three truncations the one with the smallest KID is $\psi$ = {glue:text}`ch02_best_psi`.
 # Compare that with your own eyes: if samples look disturbed, or alike, in the grids above and their KID is near its floor all the same, then the features are blind to it.
 # A metric never replaces the look at the pictures.
@@ -616,12 +620,12 @@ notebook.tell("ch02", pretraining.copy_numbers(check))
 # %% [markdown]
 # The median distance is {glue:text}`ch02_planted:.2f` for planted copies, {glue:text}`ch02_imitated:.2f` for imitations, {glue:text}`ch02_unseen:.2f` for held-out people and {glue:text}`ch02_drawn:.2f` for samples.
 # Below {glue:text}`ch02_threshold:.2f`, where the nearest held-out capture lies, are {glue:text}`ch02_caught:.0f` % of the planted copies and {glue:text}`ch02_caught_imitated:.0f` % of the imitations: what the detector misses is a copy that $G$ has blurred.
-# {glue:text}`ch02_copies` of {glue:text}`ch02_copies_of` samples lie there; people like the held-out ones would give at least so many in {glue:text}`ch02_copies_chance:.0f` % of all cases: {glue:text}`ch02_copy_verdict`.
+# {glue:text}`ch02_copies` of {glue:text}`ch02_copies_of` samples lie there: {glue:text}`ch02_copy_verdict`. (People like the held-out ones would give so many or more in {glue:text}`ch02_copies_chance:.0f` % of all cases; where none lies there, that is 100 % by definition and says nothing.)
 # This page holds only {glue:text}`ch02_captures` of the captures that the network was trained on (see its card above), so the check covers that part of the training set and no more.
 #
 # ## What goes wrong: a discriminator that sees too much, or too little
 #
-# **It sees the holes.** Suppose that the generator knew everybody's skin.
+# **It sees what stands in the holes.** Suppose that the generator knew everybody's skin.
 # Take real captures, leave every observed texel as it is, and complete the rest with the person's true skin from the studio texture, lit by what is beside the hole.
 # No generator of ours can do better; a seam remains at the rim of the hole, where the mean step is {glue:text}`ch02_step_filled:.0f` levels and in the captures {glue:text}`ch02_step_real:.0f`.
 # Train two small discriminators to tell real captures from completed ones.
@@ -686,6 +690,7 @@ notebook.tell("ch02", pretraining.grain_numbers(*grainy.values(), loud))
 # The right plot says what the game has achieved.
 # Captures whose finest octave was taken away still measure {glue:text}`ch02_octave_floor:.0f` % of its strength, because octaves overlap: that is the measure's floor.
 # Samples of the released generator have {glue:text}`ch02_octave_samples:.0f` %, reconstructions {glue:text}`ch02_octave_rebuilt:.0f` %: they have {glue:text}`ch02_rebuilt_grain`, for their loss rewards the mean of all grains that may be there, and that is smooth.
+# The noise that $G$ adds does not undo this by itself: the layers after it scale every channel by the code, so the code decides how strongly noise shows.
 #
 # ## Claims of the paper tested here
 #
@@ -694,7 +699,7 @@ notebook.tell("ch02", pretraining.grain_numbers(*grainy.values(), loud))
 #
 # | statement | whose | measured here | verdict |
 # | --- | --- | --- | --- |
-# | A StyleGAN2 learns the distribution of phone textures | the authors state it | KID {glue:text}`ch02_kid:.4f`, floor {glue:text}`ch02_kid_floor:.4f` | at this sample size samples {glue:text}`ch02_told` held-out textures |
+# | A StyleGAN2 learns the distribution of phone textures | the authors state it | KID {glue:text}`ch02_kid:.4f`, floor {glue:text}`ch02_kid_floor:.4f` | by KID, at this sample size, samples {glue:text}`ch02_told` held-out textures |
 # | It was trained on 12,000 textures | reported by summaries | not needed here | not testable: their data are private |
 # | Coarse layers hold identity | the authors state it | rows up to 8² move it by {glue:text}`ch02_identity_coarse:.2f`, the others by {glue:text}`ch02_identity_fine:.2f` of a full replacement | held mostly by {glue:text}`ch02_whose`; see chapter 4 for the test that counts |
 # | An encoder may learn along | our choice, for little compute | {glue:text}`ch02_psnr_unseen:.1f` dB on unseen people, mean code {glue:text}`ch02_psnr_mean:.1f` | used from here on |
@@ -961,7 +966,7 @@ ch02.check_r1(r1)
 # - An encoder that learns along gives the generator a teacher that points at texels, and us a first code for any capture.
 # - Holes in the data are a shortcut for the discriminator. Showing it every texture, real or generated, through a real visibility map removes the shortcut. In theory that leaves whole faces as the only solution, where anyone ever looked; what was reached is measured: by means {glue:text}`ch02_whole_verdict`, person by person {glue:text}`ch02_truth_words`.
 # - What is small in the input is invisible at the output: a discriminator must be shown faint octaves loudly, or its game stands still at chance.
-# - Quality was judged against held-out subjects with a floor and a spread, and copies were looked for with a detector of which we know what it catches.
+# - Quality was judged against held-out subjects with a floor and a spread, and copies were looked for with a detector of which we know what it catches, and what it misses.
 # - Light and identity share rows, and where "coarse" ends decides whose face a mixture shows. Remember that in chapter 4.
 #
 # ## References

@@ -5,9 +5,9 @@
 # Which code makes the generator paint *this* face?
 # You will guess it with an encoder, and search for it by gradient descent in two spaces, with a pull towards the mean and without.
 #
-# What comes out, over {glue:text}`ch03_captures` people whom no network has learnt from: descent raises the copy of the capture from the encoder's {glue:text}`ch03_recon_encoder:.1f` dB to {glue:text}`ch03_recon_wplus:.1f`, without a pull and for longer to {glue:text}`ch03_recon_long:.1f`.
-# But the code is wanted for the *studio* texture that a second generator makes of it, and there {glue:text}`ch03_after_best` is best, with {glue:text}`ch03_after_best_db` dB; the longest descent has {glue:text}`ch03_studio_long:.1f`, one mean code for everybody {glue:text}`ch03_studio_mean:.1f`.
-# Beside the encoder's code, the default descent {glue:text}`ch03_descent_words` there ({glue:text}`ch03_descent` dB), so our chain takes that code as it is.
+# What comes out, over {glue:text}`ch03_captures` people whom no network has learnt from: descent, by default with a pull towards the mean of all codes, raises the copy of the capture from the encoder's {glue:text}`ch03_recon_encoder:.1f` dB to {glue:text}`ch03_recon_wplus:.1f`, without the pull and for longer to {glue:text}`ch03_recon_long:.1f`.
+# But the code is wanted for the *studio* texture that a second generator, chapter 4's $G_{\text{studio}}$, makes of it, and there {glue:text}`ch03_after_best` has the highest mean, {glue:text}`ch03_after_best_db` dB; the longest descent has {glue:text}`ch03_studio_long:.1f`, one mean code for everybody {glue:text}`ch03_studio_mean:.1f`.
+# Shown to be better there than the encoder's code: {glue:text}`ch03_after_better`. The default descent {glue:text}`ch03_descent_words` ({glue:text}`ch03_descent` dB), so our chain takes the encoder's code as it is.
 #
 # <!-- run box -->
 #
@@ -29,6 +29,7 @@
 # **The cast.** A *texture* is a head's surface, unrolled onto a square of *texels*: $u$ runs from its left edge to its right, $v$ from top to bottom.
 # A *phone texture*, or capture, shows a face in the light of some place, and its *visibility* says how well each texel was seen.
 # $G_{\text{phone}}$ is chapter 2's generator of such textures; $G_{\text{studio}}$ is a copy of it that {ref}`ch04` teaches to paint *studio textures*, complete and evenly lit, from those of {glue:text}`ch03_few` people.
+# It is taught on the encoder's codes, so codes far out are strange to it, and so is the very mean.
 # A *code* is a table of $L$ rows of $n$ numbers, one row for each layer of a generator; *translation* is to give a code that was found with $G_{\text{phone}}$ to $G_{\text{studio}}$.
 #
 # **How far to trust it.** One pair of generators, trained with one seed, and {glue:text}`ch03_captures` people, of whom $G_{\text{studio}}$ saw none.
@@ -55,7 +56,7 @@
 # - [x] No.
 #
 # A code that leaves the region where the generators were trained means little to $G_{\text{studio}}$; too tight a code forgets the person.
-# The best place lies between, and how far between is an empirical question.
+# Where the best place lies between is an empirical question; measured: {glue:text}`ch03_prior_words` ({glue:text}`ch03_prior_effect` dB), and the highest mean has **{glue:text}`ch03_best_after`**.
 # ```
 #
 # ```{predict} 3. A third of the face is hidden from the inversion. What will the generator paint there?
@@ -143,6 +144,7 @@ inverter = lab.Inverter(g_phone, d_phone, encoder, curvature)
 #
 # counts how many standard deviations a code lies from the mean, squared: about 1 for a sample of the generator.
 # The $a_l$ are the *whitened* coordinates of row $l$, in which the cloud is round; $\mu$, the same in every row, is the *mean code*.
+# (Here every row counts, and every direction in its own standard deviations; chapter 2's widths of clouds are of the means of rows, in plain units.)
 
 # %% tags=["hide-input"]
 notebook.source(pyramid_distance)
@@ -238,9 +240,9 @@ figures.show(
 
 # %% [markdown]
 # The encoder's codes begin at {glue:text}`ch03_start:.1f` dB ({glue:text}`ch03_first_pass:.1f` dB after its first look); W, where their rows are averaged, begins at {glue:text}`ch03_w_start:.1f`.
-# {glue:text}`ch03_steps` quasi-Newton steps in W+ bring them to {glue:text}`ch03_newton:.1f` dB, as many of Adam to {glue:text}`ch03_adam:.1f` dB.
+# {glue:text}`ch03_steps` quasi-Newton steps in W+ bring them to {glue:text}`ch03_newton:.1f` dB, as many of Adam to {glue:text}`ch03_adam:.1f` dB: its first steps can lose some of what the encoder had given, so that it may end below its start.
 # Adam from the mean code, for {glue:text}`ch03_adam_times` times as many steps, ends at {glue:text}`ch03_adam_long:.1f` dB; our descent {glue:text}`ch03_reached`.
-# Where a curve dips, as those of "W+ features" and "W+ tight" may, the loss has fallen all the same: its other terms gained.
+# Where a coloured curve dips, as those of "W+ features" and "W+ tight" may, the loss has fallen all the same: its other terms gained.
 #
 # Decibels do not say how likely the codes are.
 # The encoder's have a prior energy of {glue:text}`ch03_start_energy:.1f`, quasi-Newton steps end at {glue:text}`ch03_newton_energy:.1f`, Adam's at {glue:text}`ch03_adam_energy:.1f`.
@@ -278,12 +280,13 @@ drawn.gains_table(measures)
 
 # %% [markdown]
 # Before translation **{glue:text}`ch03_best_before`** is best.
-# After it the encoder's code is best {glue:text}`ch03_encoder_first` rows named "studio"; of the given side's decibels **{glue:text}`ch03_best_after`** has most.
+# After it the encoder's code has the best mean {glue:text}`ch03_encoder_first` rows named "studio"; of the given side's decibels **{glue:text}`ch03_best_after`** has most.
+# Whether such a lead is more than chance is for the second table to say; an interval there may exclude 0 where the word is "cannot tell", for the words are corrected for all comparisons and the intervals are not.
 #
 # - *Further than the encoder?* Steps on from its code give a worse studio texture with {glue:text}`ch03_after_worse`, and a better one with {glue:text}`ch03_after_better`. The default descent {glue:text}`ch03_descent_words` ({glue:text}`ch03_descent` dB).
 # - *Better than nothing?* Everybody's mean code is beaten, after translation, by {glue:text}`ch03_beat_mean`. Of what is not named here it cannot be said that it gains by having looked at the capture, however well it copies it.
 # - *The pull*, default minus none: {glue:text}`ch03_prior_effect` dB, so {glue:text}`ch03_prior_words`; one {glue:text}`ch03_tight_times` times as strong {glue:text}`ch03_tight_words` ({glue:text}`ch03_tight_effect` dB).
-# - *The feature distance* takes the perceptual distance to the true studio texture from {glue:text}`ch03_pixels_perceptual:.3f` to {glue:text}`ch03_features_perceptual:.3f`, at the price of one more network in every step.
+# - *The feature distance* changes the perceptual distance to the true studio texture from {glue:text}`ch03_pixels_perceptual:.3f` to {glue:text}`ch03_features_perceptual:.3f` (lower is better), and costs one more network in every step.
 #
 # ## The trade, person by person
 #
@@ -355,7 +358,8 @@ figures.show(
 # On the hidden side the default inversion reaches {glue:text}`ch03_hidden_wplus:.1f` dB, the mean code {glue:text}`ch03_hidden_mean:.1f` and the smooth fill {glue:text}`ch03_hidden_fill:.1f`.
 # It {glue:text}`ch03_hidden_vs_mean` the mean code and {glue:text}`ch03_hidden_vs_fill` the fill; the highest mean has {glue:text}`ch03_hidden_best`.
 # From the given side to the hidden one, "W+ long" loses {glue:text}`ch03_hidden_gap:.1f` dB and W {glue:text}`ch03_hidden_gap_w:.1f`.
-# That gap is over-fitting in the plain sense of the word: the given texels are the training set of a code, the hidden ones its test set.
+# The encoder's code, which no descent has fitted to the capture, loses too (first table): that is what not seeing costs.
+# What a fitted code loses beyond that is over-fitting in the plain sense of the word: the given texels are its training set, the hidden ones its test set.
 # (After translation the hidden side is no such test: the light of the capture, which a code over-fits first, is not in the studio texture, on either side.)
 #
 # ## What goes wrong: noise maps
@@ -398,7 +402,7 @@ figures.show(
 # A code is there to be *used*: to be mixed with others, edited, translated.
 # Take two people's codes and go half-way.
 # Look first at G_phone's rows: every stop of every walk is a face.
-# Then at G_studio's: where codes over-fit, what goes wrong lies at the *ends*, in the codes themselves; the way between two far codes leads past the mean, and so nearer to what G_studio knows (the energies below the figures say how far).
+# Then at G_studio's: where codes over-fit, what goes wrong lies at the *ends*, in the codes themselves; the way between two far codes leads back from far out (the energies below the figures say how far).
 #
 # The second figure over-fits in another way: it inverts *every* texel, the fill where nothing was seen included.
 
@@ -445,7 +449,7 @@ figures.show(
 #
 # | statement | whose | measured here | verdict |
 # | --- | --- | --- | --- |
-# | W+ gives near-perfect reconstruction | the authors state it | {glue:text}`ch03_perfect_long` dB with "W+ long"; we ask for {glue:text}`ch03_limit:.0f` | {glue:text}`ch03_perfect` at this size of network and of data |
+# | W+ gives near-perfect reconstruction | the authors state it | {glue:text}`ch03_perfect_long` dB with "W+ long"; we ask for {glue:text}`ch03_limit:.0f` | {glue:text}`ch03_perfect` at this size of network and of data, on given texels only; after translation these codes have {glue:text}`ch03_studio_long:.1f` dB, the best {glue:text}`ch03_after_best_db` |
 # | W+ without a pull copies better than with it, and that better than W | our inference | {glue:text}`ch03_freedom` dB | {glue:text}`ch03_freedom_words` |
 # | The best code before translation is beaten by another after it | our inference | {glue:text}`ch03_best_before` minus {glue:text}`ch03_best_after`: {glue:text}`ch03_beaten` | {glue:text}`ch03_differs` |
 # | The pull helps after translation | our inference | {glue:text}`ch03_prior_effect` dB | {glue:text}`ch03_prior_words` |
@@ -673,8 +677,8 @@ ch03.check_level(level_one)
 #
 # - Inversion minimises a visibility-weighted distance over W+; what was not observed has exactly no influence.
 # - Freedom lowers the error of the copy and leaves the region that the generators know. Judge a code after translation, and on texels that it was not given.
-# - A pull towards the mean, in whitened coordinates, is the price tag on that freedom.
-# - After translation {glue:text}`ch03_after_best` is best here, and the chain takes the encoder's code: it costs no descent, and it is what G_studio was trained on.
+# - A pull towards the mean, in whitened coordinates, is the price tag on that freedom. Here {glue:text}`ch03_prior_words` ({glue:text}`ch03_prior_effect` dB, default minus none).
+# - After translation {glue:text}`ch03_after_best` has the highest mean here; shown to be better than the encoder's code: {glue:text}`ch03_after_better`. The chain takes the encoder's code: it costs no descent, and it is what G_studio was trained on.
 # - Noise maps stay fixed: what they absorb is lost, or carries the light along.
 #
 # ## References
