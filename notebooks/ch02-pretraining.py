@@ -88,6 +88,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from IPython.display import display
 
 from studiolike import recipes, weights
 from studiolike.chapters import figures, interactive, notebook, pretraining
@@ -446,7 +447,7 @@ notebook.tell("ch02", facts)
 # $$ w_\psi = \bar w + \psi\,(w - \bar w) . $$ (eq-ch02-truncation)
 #
 # $\psi = 0$ is the mean face, $\psi = 1$ the model as trained, and $\psi > 1$ leaves what it knows.
-# In a notebook, the last cell of this section lets you move $\psi$.
+# The first slider below moves $\psi$.
 #
 # **Mixing: which rows hold what?** Training already mixed two codes at a random row, so mixtures are not foreign to the network.
 # Each picture of the grid takes rows 1 to {glue:text}`ch02_cut`, up to the last convolution at 8², from the person on its left, and all the rows after them from the person above.
@@ -454,17 +455,19 @@ notebook.tell("ch02", facts)
 # For pairs of held-out captures we replace some rows by the other person's, and note how far three things move, as a share of what replacing *all* rows does: the identity embedding (numbers by which a network that no loss has used tells people apart), the broad light (luminance averaged down to 8²), and the luminance detail above that, which holds brows and beards as well as pores.
 # The *colour* of the light is not measured; in the grid it seems to follow the person above.
 #
-# **A walk.** The last lines of the next cell walk in a straight line in W+ through four of these people and back to the first (this page does not show it; in a notebook, run the last `interactive.image_slider(…)` once more, in a cell of its own): a model that had only memorised would jump from face to face.
+# **A walk.** The last lines of the next cell walk in a straight line in W+ through four of these people and back to the first, which the last slider shows: a model that had only memorised would jump from face to face.
 # That it does not is weak evidence, for blending codes is smooth anyway; look whether the faces *in between* are faces.
 
 # %% tags=["hide-input"]
 levels = [0.0, 0.25, 0.5, 0.7, 0.85, 1.0, 1.25, 1.5]
-interactive.image_slider(
-    [image_grid(sample(g_phone, 8, 5, psi), columns=4) for psi in levels],
-    [f"ψ = {psi:g}" for psi in levels],
-    "Eight samples of the released generator, drawn to the mean code or away from it",
-    name="Truncation",
-    width=560,
+display(
+    interactive.image_slider(
+        [image_grid(sample(g_phone, 8, 5, psi), columns=4) for psi in levels],
+        [f"ψ = {psi:g}" for psi in levels],
+        "Eight samples of the released generator, drawn to the mean code or away from it",
+        name="Truncation",
+        width=560,
+    )
 )
 people = codes_unseen[:: max(len(codes_unseen) // 8, 1)][:8]
 coarse, fine = people[:4], people[4:]
@@ -497,12 +500,14 @@ figures.show(
 )
 stops = torch.cat([people[:4], people[:1]])
 walk = [torch.lerp(stops[k // 6], stops[k // 6 + 1], k % 6 / 6) for k in range(24)]
-interactive.image_slider(
-    decode(g_phone, torch.stack(walk)),
-    [f"{k / 6:.2f}" for k in range(24)],
-    "A straight walk in W+ through the codes of four held-out captures, and back",
-    name="Position",
-    width=320,
+display(
+    interactive.image_slider(
+        decode(g_phone, torch.stack(walk)),
+        [f"{k / 6:.2f}" for k in range(24)],
+        "A straight walk in W+ through the codes of four held-out captures, and back",
+        name="Position",
+        width=320,
+    )
 )
 notebook.tell("ch02", pretraining.rows_numbers(swaps, list(g_phone.blocks)))
 
@@ -564,7 +569,7 @@ figures.show(
     "KID to held-out captures, three repetitions of each, with their spread. From above: "
     "two halves of the held-out captures; real training captures; reconstructions of "
     "training captures; samples of the released generator at three truncations; samples "
-    "of the network trained for a moment. The text quotes the middle repetition.",
+    "of the network trained for a moment. The text quotes the median repetition.",
 )
 notebook.tell("ch02", {"features": found.name})
 notebook.tell("ch02", pretraining.distance_numbers(results))

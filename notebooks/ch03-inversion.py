@@ -270,9 +270,9 @@ for person in range(min(2, len(rows))):
         ),
         f"Unseen person {person + 1}. Top: what was given, and G_phone's "
         "pictures of the codes. Bottom: the true studio texture, and G_studio's "
-        "pictures. Compare each row with its goal: lines that look drawn on, as "
-        "on the mean code, and colours that run are what G_studio makes of codes "
-        "it does not know.",
+        "pictures. Compare each row with its goal: lines that look drawn on, and "
+        "colours that run, are what G_studio makes of codes it was not taught "
+        "on, of the mean code too.",
     )
 measures = lab.measure(captures, codes, painted, translated, g_phone, eye)
 notebook.table_of(["measure", *codes], drawn.measures_rows(measures))

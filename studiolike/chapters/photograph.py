@@ -380,7 +380,7 @@ def claims(found: Home, low: int) -> None:
             [
                 "Strongly uneven light degrades the result (reported of the paper)",
                 "see the picture and the table",
-                "one person, so no interval; measured on many subjects in chapter 6",
+                "one person, so no interval; measured on many subjects in chapters 4 and 6",
             ],
         ],
     )
