@@ -133,7 +133,13 @@ card = weights.read_card("g_phone")
 # **Modulated convolution.** Every convolution reads its own copy of $w$ through an affine map that gives one scale $s_i$ per input channel $i$.
 # StyleGAN2 scales the *weights* $\theta_{ijk}$ (input channel $i$, output channel $j$, place $k$ in the kernel), and divides each output channel by the norm that results {cite}`karras2020analyzing`:
 #
-# $$ \theta'_{ijk} = s_i \, \theta_{ijk}, \qquad \theta''_{ijk} = \frac{\theta'_{ijk}}{\sqrt{\sum_{i,k} {\theta'_{ijk}}^2 + \epsilon}} . $$ (eq-ch02-modulation)
+# ```{math}
+# :label: eq-ch02-modulation
+# \begin{aligned}
+# \theta'_{ijk} &= s_i \, \theta_{ijk}, \\
+# \theta''_{ijk} &= \frac{\theta'_{ijk}}{\sqrt{\sum_{i,k} {\theta'_{ijk}}^2 + \epsilon}} .
+# \end{aligned}
+# ```
 #
 # The division (*demodulation*) keeps the statistics of the feature maps in order without looking at the feature maps.
 # Both factors act on whole channels, so we may scale the input by $s$ and the output by $d = 1/\sqrt{\cdot}$ and use one ordinary convolution for the whole batch.

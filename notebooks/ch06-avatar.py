@@ -145,13 +145,14 @@ notebook.tell("ch06", facts)
 # So what [the ledger](../ledger.md) and the boxes of claims call *the chain* is `fusion` here, and what you run on a capture of your own is `fusion` with the networks of `open`, which the ledger has as *the chain, open*.
 #
 # Of the four that learn nothing, the quotient is the one to fear: it keeps the person, which the mean face, strong in PSNR, cannot.
-# With a blur $B_v$ that looks only at observed texels, and the mean studio texture $m$, it is, in linear light,
+# With a blur $B_v$ that looks only at observed texels, and the mean studio texture $m$, it is, in linear light and where the camera looked,
 #
 # ```{math}
 # :label: eq-ch06-quotient
-# y_\text{quotient} = x \cdot \frac{B_v\, m}{B_v\, x} \quad\text{where the camera looked, and } m \text{ in holes.}
+# y_\text{quotient} = x \cdot \frac{B_v\, m}{B_v\, x} ,
 # ```
 #
+# and $m$ in holes.
 # Light is mostly low-frequency and multiplies the skin's own colour, so it cancels.
 # What pigment has in low frequencies cancels with it, and comes back as the average person's.
 # The next cell holds the code of the chain, of the quotient, and of the test that gives the words below.

@@ -118,7 +118,8 @@ lab = Photograph(device)  # the picture, its capture, and the chain of "open"
 # :label: eq-ch07-unwrap
 # \begin{aligned}
 # x_p &= I\big(\Pi\,(a R\, X_p + t + r_p)\big) \\
-# v_p &= \text{ramp}(n_p \cdot c) \cdot [\text{not hidden}] \cdot [\text{in the picture}]
+# v_p &= \text{ramp}(n_p \cdot c) \cdot [\text{not hidden}] \\
+#     &\quad \cdot [\text{in the picture}]
 # \end{aligned}
 # ```
 #
