@@ -208,11 +208,17 @@ def opened(site, tmp_path_factory):
         browser.close()
 
 
-@pytest.mark.slow
-def test_the_keyboard_opens_a_tooltip_and_escape_closes_it(opened):
+@pytest.fixture
+def page(opened):
     browser, address = opened
     page = browser.new_page()
     page.goto(address)
+    yield page
+    page.close()
+
+
+@pytest.mark.slow
+def test_the_keyboard_opens_a_tooltip_and_escape_closes_it(page):
     link, tip = page.locator("a.term").first, page.locator("[role=tooltip]")
     said = link.get_attribute("title")
     assert not tip.is_visible()
@@ -223,14 +229,10 @@ def test_the_keyboard_opens_a_tooltip_and_escape_closes_it(opened):
     assert not tip.is_visible() and link.get_attribute("title") == said and link.get_attribute("aria-describedby") is None
     page.keyboard.press("Enter")
     page.wait_for_url("**/glossary.html#term-texel")
-    page.close()
 
 
 @pytest.mark.slow
-def test_a_mouse_may_move_into_the_tooltip(opened):
-    browser, address = opened
-    page = browser.new_page()
-    page.goto(address)
+def test_a_mouse_may_move_into_the_tooltip(page):
     page.locator("a.term").first.hover()
     tip = page.locator("[role=tooltip]")
     tip.hover()
@@ -239,7 +241,6 @@ def test_a_mouse_may_move_into_the_tooltip(opened):
     page.mouse.move(600, 500)
     page.wait_for_timeout(400)
     assert not tip.is_visible()
-    page.close()
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from project import ROOT, BookError, tool
 from studiolike.errors import InputError
-from studiolike.evaluation.verdict import CANNOT_TELL, NOT_REPRODUCED, NOT_TESTABLE, PARTLY, REPRODUCED
+from studiolike.evaluation.verdict import CANNOT_TELL, NOT_REPRODUCED, NOT_TESTABLE, PARTLY, REPRODUCED, listed
 from studiolike.experiments import Record, experiments, records_dir
 from studiolike.experiments.chain import VERSION
 from studiolike.experiments.claims import MARKS, NOT_RUN, Judged, judge, read_claims
@@ -212,8 +212,7 @@ def total(records: list[Record]) -> str:
 
 def code(names: Iterable[str]) -> str:
     """Names as code, in a sentence."""
-    quoted = [f"`{name}`" for name in names]
-    return ", ".join(quoted[:-1]) + (" and " if len(quoted) > 1 else "") + quoted[-1] if quoted else "none"
+    return listed([f"`{name}`" for name in names])
 
 
 @tool

@@ -20,7 +20,7 @@ from rivals_sheet import draw, figure, picture_name
 from studiolike.errors import InputError
 from studiolike.evaluation.bootstrap import clustered_mean
 from studiolike.evaluation.table import higher_is_better, with_minus
-from studiolike.evaluation.verdict import BETTER, CANNOT_TELL, FAILS, HOLDS, UNSURE, WORSE, seeded_verdicts, within_limits
+from studiolike.evaluation.verdict import BETTER, CANNOT_TELL, FAILS, HOLDS, UNSURE, WORSE, listed, seeded_verdicts, within_limits
 from studiolike.experiments.claims import judge, read_claims
 from studiolike.experiments.core import SEEDS, experiment
 from studiolike.experiments.records import spoken
@@ -37,7 +37,7 @@ QUESTIONS = {
 
 def named(names: list[str]) -> str:
     """ "a, b and c"."""
-    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else "nobody"
+    return listed(names) if names else "nobody"
 
 
 def quality(contest: Contest, measures: list[str], scalars: dict[str, tuple[str, str]]) -> list[str]:

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..evaluation import EvaluationTable, higher_is_better
-from ..evaluation.verdict import BETTER, CANNOT_TELL, WORSE, Verdict, seeded_verdicts
+from ..evaluation.verdict import BETTER, CANNOT_TELL, WORSE, Verdict, decidable, listed, seeded_verdicts
 from ..experiments import record
 from ..experiments.adaptation import PEOPLE
 from ..experiments.few_shot import OURS, RECITED, FewShotLaboratory
-from .inversion import decidable, listed
 
 LIGHT = {"low": "low_band", "var": "variance_ratio"}  # measures of light
 SIMPLE = {

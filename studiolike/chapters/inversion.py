@@ -12,7 +12,19 @@ from torch import Tensor
 
 from ..config import InversionConfig
 from ..evaluation.bootstrap import clustered_mean
-from ..evaluation.verdict import BETTER, CANNOT_TELL, FAILS, HOLDS, SMALLER, WORSE, Verdict, claim_word, within_limits
+from ..evaluation.verdict import (
+    BETTER,
+    CANNOT_TELL,
+    FAILS,
+    HOLDS,
+    SMALLER,
+    WORSE,
+    Verdict,
+    claim_word,
+    decidable,
+    listed,
+    within_limits,
+)
 from ..experiments.inversion import (
     ADAM_LONGER,
     AFTER,
@@ -209,20 +221,10 @@ def hidden_figure(scores: dict[str, Tensor]) -> Figure:
 # --- what the text says
 
 
-def decidable(people: int, comparisons: int, level: float = 0.95) -> bool:
-    """Whether the sign-flip test over so few people can tell anything at all of so many comparisons, corrected together."""
-    return 2 * comparisons / 2**people <= 1 - level  # the two flips that all agree, of all 2^people
-
-
 def say(told: Verdict, better: str, worse: str, unsure: str, few: str = "cannot be decided with {} people") -> str:
     """A verdict in a sentence's own words; where no numbers of so ``few`` people could have decided, that."""
     people = told.difference.subjects
     return told.say(better, worse, unsure if decidable(people, told.comparisons) else few.format(people))
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names with commas and an "and"."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else "none"
 
 
 def compared(measures: Measures) -> dict[Pair, Verdict]:

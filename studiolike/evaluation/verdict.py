@@ -97,6 +97,11 @@ def sign_flip_p(means: np.ndarray) -> float:
     return float((total >= abs(means.sum()) * (1 - 1e-9)).mean())
 
 
+def decidable(people: int, comparisons: int, level: float = 0.95) -> bool:
+    """Whether the sign-flip test over so few people can tell anything at all of so many comparisons, corrected together."""
+    return 2 * comparisons / 2**people <= 1 - level  # the two flips that all agree, of all 2^people
+
+
 @lru_cache(4)
 def sign_flips(count: int) -> np.ndarray:
     """Rows of ±1, ``(F, count)``: all of them, or 65,536 of them at random, the first without any flip."""
@@ -190,6 +195,11 @@ def within_limits(found: Estimate, at_most: float | None = None, at_least: float
     kept = (at_least is None or found.low >= at_least) and (at_most is None or found.high <= at_most)
     broken = (at_least is not None and found.high < at_least) or (at_most is not None and found.low > at_most)
     return HOLDS if kept else FAILS if broken else UNSURE
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence, with commas and an "and"; "none" if there are none."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else "none"
 
 
 def outcome_of(told: Verdict, wanted: str = BETTER) -> str:
