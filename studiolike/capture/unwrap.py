@@ -24,7 +24,7 @@ from torch import Tensor
 
 from .. import layout, outline
 from ..errors import CaptureError, InputError
-from ..image import blur, fill_unobserved
+from ..image import blur, fill_unobserved, from_bytes
 from . import quality as checks
 from .detection import find_faces
 from .landmarks import Finder, StoredLandmarks, check_picture
@@ -206,7 +206,7 @@ def sample(image: np.ndarray, surface: Surface, visibility: Tensor, posed: Calla
     low = (inside.amin(1) - 4).floor().clamp_min(0).int().tolist()
     high = (inside.amax(1) + 4).ceil().int().tolist()
     crop = image[low[1] : max(high[1], low[1] + 1), low[0] : max(high[0], low[0] + 1)]
-    picture = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None].float() / 255
+    picture = from_bytes(crop)[None]
     shrink = max(1, int(density / 1.5))
     picture = F.avg_pool2d(picture, shrink)  # area means first, then at most 2 × 2 samples a texel
     height, width = picture.shape[-2:]
