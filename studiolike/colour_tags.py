@@ -100,11 +100,9 @@ def _properties_of(wanted: int, ipma: bytes) -> list[int]:
         (item,) = struct.unpack_from(">I" if wide_item else ">H", ipma, at)
         at += 4 if wide_item else 2
         many, at = ipma[at], at + 1
-        if wide_number:
-            numbers = [n & 0x7FFF for n in struct.unpack_from(f">{many}H", ipma, at)]
-        else:
-            numbers = [n & 0x7F for n in struct.unpack_from(f">{many}B", ipma, at)]
-        at += many * (2 if wide_number else 1)
+        code, size, mask = ("H", 2, 0x7FFF) if wide_number else ("B", 1, 0x7F)
+        numbers = [n & mask for n in struct.unpack_from(f">{many}{code}", ipma, at)]
+        at += many * size
         if item == wanted:
             return [n for n in numbers if n]
     return []

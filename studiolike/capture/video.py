@@ -143,10 +143,7 @@ def _wanted(times: list[int], entries: list[int], count: int, pixels: int) -> li
 
 def _nearest(times: list[int], count: int) -> list[int]:
     even = np.linspace(times[0], times[-1], min(count, len(times)))
-    known = np.array(times)
-    right = np.searchsorted(known, even).clip(1, max(len(known) - 1, 1)).clip(0, len(known) - 1)
-    left = np.maximum(right - 1, 0)
-    chosen = np.where(even - known[left] <= known[right] - even, left, right)
+    chosen = np.abs(np.array(times) - even[:, None]).argmin(1)  # of two as near the earlier
     return sorted({times[k] for k in chosen})
 
 
@@ -209,14 +206,9 @@ def upright_srgb(frame, codec) -> np.ndarray:
         ":flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp",
     )
     form = graph.add("format", f"pix_fmts={'rgb48le' if deep else 'rgb24'}")
-    sink = graph.add("buffersink")
-    source.link_to(scale)
-    scale.link_to(form)
-    form.link_to(sink)
-    graph.configure()
+    graph.link_nodes(source, scale, form, graph.add("buffersink")).configure()
     graph.push(frame)
-    pulled = graph.pull()
-    rgb = to_srgb(pulled.to_ndarray(), transfer, primaries)
+    rgb = to_srgb(graph.pull().to_ndarray(), transfer, primaries)
     return np.ascontiguousarray(np.rot90(rgb, int(round((frame.rotation or 0) / 90)) % 4))
 
 
