@@ -2,7 +2,7 @@
 
 from .exemplars import complete
 from .fusion import fuse
-from .guidance import gradients, impose_gradients, screened_poisson
+from .guidance import gradients, impose_gradients
 from .model import Detailer, make_scheduler
 from .origin import origin
 from .sample import detail
@@ -18,5 +18,4 @@ __all__ = [
     "impose_gradients",
     "make_scheduler",
     "origin",
-    "screened_poisson",
 ]
