@@ -58,20 +58,19 @@ class StudioDistance:
     Args:
         trunk: D_phone, another trunk with ``features``, a distance on [0, 1] textures ``(a, b, weight) ->
             (B,)`` (the real LPIPS, for example), or None for the bands alone.
-        bands: weight of the Laplacian bands; 0 leaves them out.
     """
 
-    def __init__(self, trunk=None, bands: float = 1.0):
-        self.compare, self.bands = distance_of(trunk), bands
+    def __init__(self, trunk=None):
+        self.compare = distance_of(trunk)
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Distance ``(B,)`` of signed ``(B, 3, H, W)`` images; ``b`` is the fixed side, no gradient goes into it."""
         b = b.detach()
-        total = a.new_zeros(len(a))
+        total = laplacian_distance(a, b)
         if self.compare is not None:
             to_b = to_target(self.compare, b * 0.5 + 0.5, torch.ones_like(a[:, :1]))
-            total = total + to_b(a * 0.5 + 0.5)
-        return total + self.bands * laplacian_distance(a, b) if self.bands else total
+            total = to_b(a * 0.5 + 0.5) + total
+        return total
 
 
 def perceptual_loss(distance: Distance, studio: Tensor, phone: Tensor) -> Tensor:

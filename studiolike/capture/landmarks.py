@@ -123,7 +123,7 @@ def save_landmarks(points: np.ndarray, path: str | os.PathLike, image: np.ndarra
         OutputError: the file cannot be written.
     """
     path = Path(path)
-    stored = StoredLandmarks(_checked(points, "the array"), image.shape[1], image.shape[0], pixel_digest(image), str(source))
+    stored = StoredLandmarks(checked(points, "the array"), image.shape[1], image.shape[0], pixel_digest(image), str(source))
     facts = {"width": stored.width, "height": stored.height, "sha256": stored.sha256, "source": stored.source}
     if path.suffix == ".json":
         text = json.dumps({"format": "studiolike-landmarks", **facts, "points": stored.points.round(3).tolist()})
@@ -156,10 +156,11 @@ def load_landmarks(path: str | os.PathLike) -> StoredLandmarks:
         told = int(facts["width"]), int(facts["height"]), str(facts["sha256"]), str(facts.get("source", ""))
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
         raise InputError(f"{path} is not a landmark file; make it with  studiolike capture --save-landmarks") from error
-    return StoredLandmarks(_checked(points, str(path)), *told)
+    return StoredLandmarks(checked(points, str(path)), *told)
 
 
-def _checked(points: np.ndarray, name: str) -> np.ndarray:
+def checked(points: np.ndarray, name: str) -> np.ndarray:
+    """Landmarks float64 ``(468, 3)``, a copy. Raises `InputError`, which names them, if they are none."""
     try:
         points = np.asarray(points, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -27,7 +27,7 @@ from ..errors import CaptureError, InputError
 from ..image import blur, fill_unobserved, from_bytes
 from . import quality as checks
 from .detection import find_faces
-from .landmarks import Finder, StoredLandmarks, check_picture
+from .landmarks import Finder, StoredLandmarks, check_picture, checked
 from .landmarks import landmarks as find_landmarks
 from .occlusion import DepthBuffer
 from .outline import measure_outline
@@ -131,10 +131,7 @@ def given_or_found(image: np.ndarray, given: np.ndarray | StoredLandmarks | None
             )
         told = [] if given.same_picture(image) else ["the landmarks were stored for another picture of the same size"]
         return given.points, told
-    points = np.asarray(given, dtype=np.float64)
-    if points.ndim != 2 or points.shape[0] < 468 or points.shape[1] != 3 or not np.isfinite(points).all():
-        raise InputError(f"landmarks must be 468 finite points with x, y, z; got shape {points.shape}")
-    return points[:468], []
+    return checked(given, "the array"), []
 
 
 def visibility_map(

@@ -227,11 +227,8 @@ def capture_photos(
 
     Args:
         images: uint8 RGB ``(H, W, 3)`` each, or files.
-        res: side of the texture.
-        landmarks: one set per picture; found live when absent.
-        whole: whether hair and the sides of the head are read as well, see `capture_photo`.
+        res, whole, finder: as in `capture_photo`. landmarks: one set per picture; found live when absent.
         names: what to call the pictures in reasons; by default file names, or ``picture 1``…
-        finder: a function that finds landmarks, instead of the networks in the package.
         sheet: gets every picture with what became of it.
         progress: show a bar.
     Returns:

@@ -179,10 +179,6 @@ class Lighting(Batched):
         return out
 
 
-def _toward(azimuth: Tensor, elevation: Tensor) -> Tensor:
-    return torch.stack([elevation.cos() * azimuth.sin(), elevation.sin(), elevation.cos() * azimuth.cos()], -1)
-
-
 # kind of place: weight, ambient level, (low, high) kelvin of the main lobe, elevation range, azimuth range, strength,
 # sharpness, chance of a hard key, kelvin of the key
 # fmt: off
@@ -236,10 +232,10 @@ def draw_lighting(seeds: Tensor, device: torch.device | str = "cpu") -> Lighting
     key_power = rng.uniform(1.2, 5.0) * has_key * (0.35 + level).clamp_max(1.2)
     lighting = Lighting(
         ambient=torch.stack([zenith, horizon, ground], 1),
-        lobe_direction=_toward(azimuth, elevation),
+        lobe_direction=sky.toward(azimuth, elevation),
         lobe_sharpness=sharpness,
         lobe_colour=black_body(kelvin) * strength[..., None],
-        key_direction=_toward(key_azimuth, key_elevation),
+        key_direction=sky.toward(key_azimuth, key_elevation),
         key_colour=black_body(between(9)) * key_power[:, None],
         key_softness=rng.uniform(0.12, 1.1),
         place=torch.full_like(place, -1),
