@@ -78,18 +78,15 @@ def _avif(content: bytes) -> ColourTag | None:
     parts = dict(_boxes(meta.get(b"iprp", b"")))
     if not {b"ipco", b"ipma"} <= parts.keys() or b"pitm" not in meta:
         return None
-    properties = list(_boxes(parts[b"ipco"]))
+    pitm, properties = meta[b"pitm"], list(_boxes(parts[b"ipco"]))
+    (primary,) = struct.unpack_from(">I" if pitm[0] else ">H", pitm, 4)
     # gain maps and depth maps have properties of their own, so only those of the primary item count
-    for number in _properties_of(_primary(meta[b"pitm"]), parts[b"ipma"]):
+    for number in _properties_of(primary, parts[b"ipma"]):
         kind, value = properties[number - 1]
         if kind == b"colr" and value[:4] == b"nclx":
             primaries, transfer = struct.unpack_from(">2H", value, 4)
             return ColourTag(primaries, transfer)  # the decoder has undone matrix and range
     return None
-
-
-def _primary(pitm: bytes) -> int:
-    return struct.unpack_from(">I" if pitm[0] else ">H", pitm, 4)[0]
 
 
 def _properties_of(wanted: int, ipma: bytes) -> list[int]:

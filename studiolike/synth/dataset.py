@@ -212,8 +212,8 @@ def write_set(spec: SetSpec, path: str | Path, device: torch.device | str = "cpu
 
     size = chunk_size(n)
     chunks = [torch.arange(k, min(k + size, total)) for k in range(0, total, size)]
-    ready = int((subject < done * size).sum())
-    with bar(None, f"heads at {n}²", "capture", show=progress, total=captures, initial=ready) as made:
+    before = int((subject < done * size).sum())
+    with bar(None, f"heads at {n}²", "capture", show=progress, total=captures, initial=before) as made:
         for number, rows in enumerate(chunks):
             if number < done:
                 continue
