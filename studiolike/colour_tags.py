@@ -78,18 +78,15 @@ def _avif(content: bytes) -> ColourTag | None:
     parts = dict(_boxes(meta.get(b"iprp", b"")))
     if not {b"ipco", b"ipma"} <= parts.keys() or b"pitm" not in meta:
         return None
-    properties = list(_boxes(parts[b"ipco"]))
+    pitm, properties = meta[b"pitm"], list(_boxes(parts[b"ipco"]))
+    (primary,) = struct.unpack_from(">I" if pitm[0] else ">H", pitm, 4)
     # gain maps and depth maps have properties of their own, so only those of the primary item count
-    for number in _properties_of(_primary(meta[b"pitm"]), parts[b"ipma"]):
+    for number in _properties_of(primary, parts[b"ipma"]):
         kind, value = properties[number - 1]
         if kind == b"colr" and value[:4] == b"nclx":
             primaries, transfer = struct.unpack_from(">2H", value, 4)
             return ColourTag(primaries, transfer)  # the decoder has undone matrix and range
     return None
-
-
-def _primary(pitm: bytes) -> int:
-    return struct.unpack_from(">I" if pitm[0] else ">H", pitm, 4)[0]
 
 
 def _properties_of(wanted: int, ipma: bytes) -> list[int]:
@@ -100,11 +97,9 @@ def _properties_of(wanted: int, ipma: bytes) -> list[int]:
         (item,) = struct.unpack_from(">I" if wide_item else ">H", ipma, at)
         at += 4 if wide_item else 2
         many, at = ipma[at], at + 1
-        if wide_number:
-            numbers = [n & 0x7FFF for n in struct.unpack_from(f">{many}H", ipma, at)]
-        else:
-            numbers = [n & 0x7F for n in struct.unpack_from(f">{many}B", ipma, at)]
-        at += many * (2 if wide_number else 1)
+        code, size, mask = ("H", 2, 0x7FFF) if wide_number else ("B", 1, 0x7F)
+        numbers = [n & mask for n in struct.unpack_from(f">{many}{code}", ipma, at)]
+        at += many * size
         if item == wanted:
             return [n for n in numbers if n]
     return []

@@ -273,7 +273,6 @@ PROFILES: dict[str, Profile] = {
             _CPU.data,
             resolution=256,
             detail_resolution=512,
-            phone_subjects=3000,
             studio_subjects=200,
             detail_subjects=600,
             test_subjects=64,
@@ -321,21 +320,16 @@ PROFILES: dict[str, Profile] = {
 }
 
 
-def best_profile() -> str:
-    """The profile that fits this machine: ``gpu`` with a CUDA device, else ``cpu``."""
-    import torch
-
-    return "gpu" if torch.cuda.is_available() else "cpu"
-
-
 def profile(name: str) -> Profile:
-    """The tree of settings called ``name``; ``auto`` is the one that fits this machine.
+    """The tree of settings called ``name``; ``auto`` is the one that fits this machine: ``gpu`` with a CUDA device, else ``cpu``.
 
     Raises:
         ProfileError: unknown name.
     """
     if name == "auto":
-        name = best_profile()
+        import torch
+
+        name = "gpu" if torch.cuda.is_available() else "cpu"
     try:
         return PROFILES[name]
     except KeyError:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from . import io
 from .errors import InputError, OutputError, StudioError
-from .image import resize
+from .image import from_bytes, resize
 from .io import PICTURES, atomic, check_output, check_size, visibility_path
 from .pictures import MAX_PIXELS, head
 from .progress import bar
@@ -25,6 +25,7 @@ from .record import read_record, read_shape, sentence, write_marked
 
 if TYPE_CHECKING:
     from .capture.contact import ContactSheet
+    from .cli import Capture, View
 
 LARGEST_GLB = 4096  # texels of an avatar's texture: what every device can hold
 FEW_PHOTOS = 4  # of one person, that are unwrapped as finely as the result is wanted
@@ -113,46 +114,34 @@ def capture_person(
     return result
 
 
-def capture_files(
-    photos: tuple[Path, ...],
-    out: Path,
-    size: int,
-    landmarks: Path | None = None,
-    save_landmarks: Path | None = None,
-    report: Path | None = None,
-    *,
-    whole: bool = True,
-    overwrite: bool = False,
-    progress: bool = False,
-) -> dict:
-    """Unwrap photos of one person, or a video, into ``out`` and its visibility map; returns the quality facts.
+def capture_files(command: Capture) -> dict:
+    """Unwrap photos of one person, or a video, into a texture and its visibility map; returns the quality facts.
 
     The file of the texture also tells the shape of the head, see `record.read_shape`. All files are written, or none.
 
-    Of several photos, those that cannot be used are left out and named in ``quality["left_out"]``. ``report`` is a
-    contact sheet of all that was looked at; it is written also when nothing could be used.
+    Of several photos, those that cannot be used are left out and named in ``quality["left_out"]``. The contact sheet is
+    written also when nothing could be used.
 
-    Args:
-        overwrite: replace files that exist, which is refused otherwise. progress: show a bar, of several pictures.
     Raises:
         CaptureError, InputError, OutputError, MissingExtra: see `studiolike.capture`.
     """
     from . import capture
     from .capture.contact import ENDINGS, ContactSheet
 
+    photos, out, save_landmarks, report = command.photos, command.out, command.save_landmarks, command.report
     check_output(out, PICTURES)
-    check_size(size, low=32)
+    check_size(command.size, low=32)
     if report:
         check_output(report, ENDINGS)
     written = [out, visibility_path(out), *(path for path in (save_landmarks, report) if path)]
-    protect([*photos, *([landmarks] if landmarks else [])], written)
-    refuse_existing(written, overwrite)
+    protect([*photos, *([command.landmarks] if command.landmarks else [])], written)
+    refuse_existing(written, command.overwrite)
     if save_landmarks and (len(photos) > 1 or capture.is_video(photos[0])):
         raise InputError("--save-landmarks stores those of one photo; give one photo")
-    stored = capture.load_landmarks(landmarks) if landmarks else None
+    stored = capture.load_landmarks(command.landmarks) if command.landmarks else None
     sheet = ContactSheet()
     try:
-        result = capture_person(photos, size, stored, sheet, whole=whole, progress=progress)
+        result = capture_person(photos, command.size, stored, sheet, whole=command.hair, progress=True)
     except StudioError:
         if report and len(sheet):
             sheet.write(report)
@@ -247,7 +236,7 @@ def _resembles_texture(path: Path) -> bool:
         low = resize(texture, 16)
         return (low - low.mean((2, 3), keepdim=True)).flatten()
 
-    mine = signature(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255)
+    mine = signature(from_bytes(picture)[None])
     return torch.cosine_similarity(mine, signature(studio_mean()), dim=0).item() > 0.6
 
 
@@ -263,36 +252,16 @@ def read_bounded(path: Path, largest: int = LARGEST_GLB) -> Tensor:
             width, height = picture.size
             if largest < width == height and picture.mode in ("RGB", "L") and width * height <= MAX_PIXELS:
                 small = picture.reduce(-(-width // largest)).convert("RGB").resize((largest, largest), Image.Resampling.BOX)
-                pixels = torch.frombuffer(bytearray(small.tobytes()), dtype=torch.uint8).view(largest, largest, 3)
-                return pixels.permute(2, 0, 1).float().div_(255)
+                return from_bytes(small)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         pass  # read_texture says what is wrong
     texture = io.read_texture(path)
     return resize(texture[None], min(_power_of_two(texture.shape[-1]), largest))[0]
 
 
-def export_avatar(
-    texture: Path,
-    out: Path,
-    compare: Path | None = None,
-    *,
-    own_head: bool = True,
-    normals: bool = True,
-    turntable: Path | None = None,
-    relit: Path | None = None,
-    before: Path | None = None,
-    overwrite: bool = False,
-    progress: bool = False,
-) -> list[Path]:
-    """Write a GLB with ``texture`` on the head and an HTML page that turns it, and what else is asked for; all or nothing.
+def export_avatar(command: View) -> list[Path]:
+    """Write a GLB with a texture on the head and an HTML page that turns it, and what else is asked for; all or nothing.
 
-    Args:
-        texture: the texture file. out: the GLB; the page gets its name with ``.html``.
-        compare: another texture, to switch to in the page. own_head: give the head its own shape, if the texture's file
-            tells it; without it everybody gets the base head. normals: put the skin's relief into the GLB.
-        turntable: a moving picture of one full turn, see `avatar.write_movie`.
-        relit: a sheet of the head under four lights; with ``before``, beside that texture's.
-        overwrite: replace files that exist, which is refused otherwise. progress: show a bar.
     Returns:
         The paths that were written.
     Raises:
@@ -301,6 +270,8 @@ def export_avatar(
     from . import avatar
     from .avatar.movie import check_movie
 
+    texture, out, compare = command.texture, command.out, command.compare
+    turntable, relit, before = command.turntable, command.relit, command.before
     page = out.with_suffix(".html")
     outputs = [path for path in (out, page, turntable, relit) if path]
     check_output(out, {".glb"})
@@ -313,7 +284,7 @@ def export_avatar(
     if before and not relit:
         raise InputError("--before is the first row of a sheet: name the sheet with --relit")
     protect([path for path in (texture, compare, before) if path], outputs)
-    refuse_existing(outputs, overwrite)
+    refuse_existing(outputs, command.overwrite)
     main = read_bounded(texture)
     images = {shown(texture.stem): main}
     if compare:
@@ -322,20 +293,20 @@ def export_avatar(
     rows = {shown(before.stem): read_bounded(before)} if before else {}
     rows[shown(texture.stem) if shown(texture.stem) not in rows else f"{shown(texture.stem)} (2)"] = main
 
-    shape, made = read_shape(texture) if own_head else None, read_record(texture)
+    shape, made = read_shape(texture) if command.own_head else None, read_record(texture)
     mesh, note = avatar.own_head(shape), avatar.shape.BASE if shape is None else avatar.shape.OWN
-    with together(outputs) as place, bar(None, "view", "file", show=progress, total=len(outputs), leave=False) as written:
-        avatar.write_glb(mesh, main, place[out], avatar.normal_map(main) if normals else None, made)
+    with together(outputs) as place, bar(None, "view", "file", total=len(outputs), leave=False) as written:
+        avatar.write_glb(mesh, main, place[out], avatar.normal_map(main) if command.normals else None, made)
         written.update()
         avatar.write_viewer(mesh, place[page], images, title=shown(out.stem), note=f"{sentence(made)} {note}" if made else note)
         written.update()
         if turntable:
-            frames = avatar.turntable(mesh, avatar.viewer.fitting(main, 1024), TURNS, TURN_SIZE, progress=progress)
+            frames = avatar.turntable(mesh, avatar.viewer.fitting(main, 1024), TURNS, TURN_SIZE, progress=True)
             avatar.write_movie(frames, place[turntable], turntable.suffix.lower())
             written.update()
         if relit:
             small = {name: avatar.viewer.fitting(picture, 1024) for name, picture in rows.items()}
-            io.write_image(avatar.relit_sheet(mesh, small, progress=progress), place[relit])
+            io.write_image(avatar.relit_sheet(mesh, small, progress=True), place[relit])
             written.update()
     return outputs
 

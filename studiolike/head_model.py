@@ -19,6 +19,7 @@ from torch import Tensor
 
 from . import layout
 from .io import atomic
+from .raster import doubled_area
 
 # the skull: an ellipsoid of revolution-free radii (cm) about a centre behind the face, fitted by eye to the mesh's rim
 SKULL_CENTRE, SKULL_RADII = (0.0, 2.6, -3.4), (7.7, 9.6, 9.9)
@@ -48,8 +49,7 @@ def unfold(uv: np.ndarray, triangles: np.ndarray, rounds: int = 400) -> np.ndarr
             neighbours[j].add(i)
 
     def areas() -> np.ndarray:
-        (a, b, c) = (uv[triangles[:, k]] for k in range(3))
-        return (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
+        return doubled_area(torch.from_numpy(uv[triangles])).numpy()
 
     sign = np.sign(np.median(areas()))
     floor = 0.01 * np.median(np.abs(areas()))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 # Rec. 709 luminance weights (ITU-R BT.709), the primaries of sRGB
@@ -36,6 +37,11 @@ def to_bytes(picture: Tensor) -> np.ndarray:
     """``(…, C, H, W)``, clamped to [0, 1] → uint8 ``(…, H, W, C)``, rounded; by rows, to save a float copy."""
     rows = picture.detach().split(256, -2)
     return torch.cat([(r.float().clamp(0, 1) * 255 + 0.5).to(torch.uint8).movedim(-3, -1).cpu() for r in rows], -3).numpy()
+
+
+def from_bytes(pixels: np.ndarray | Image.Image) -> Tensor:
+    """uint8 ``(H, W, C)``, or such a picture of Pillow's → float32 ``(C, H, W)`` in [0, 1]."""
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float().div_(255)
 
 
 def srgb_to_linear(x: Tensor) -> Tensor:
@@ -132,11 +138,15 @@ def unit(x: Tensor) -> Tensor:
     return x * (x * x).sum(1, keepdim=True).clamp_min(1e-12).rsqrt()
 
 
+def differences(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Differences ``(B, C, H, W)`` of the right and the left neighbour, and of the lower and the upper one."""
+    p = F.pad(F.pad(x, (1, 1, 0, 0), mode="circular"), (0, 0, 1, 1), mode="replicate")
+    return p[:, :, 1:-1, 2:] - p[:, :, 1:-1, :-2], p[:, :, 2:, 1:-1] - p[:, :, :-2, 1:-1]
+
+
 def normals_of(position: Tensor) -> Tensor:
     """Outward unit normals ``(B, 3, H, W)`` of a position map; the map is periodic in u."""
-    p = F.pad(F.pad(position, (1, 1, 0, 0), mode="circular"), (0, 0, 1, 1), mode="replicate")
-    du = p[:, :, 1:-1, 2:] - p[:, :, 1:-1, :-2]
-    dv = p[:, :, 2:, 1:-1] - p[:, :, :-2, 1:-1]
+    du, dv = differences(position)
     (ax, ay, az), (bx, by, bz) = dv.unbind(1), du.unbind(1)  # torch.cross takes three times as long on planes
     return unit(torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1))
 

@@ -6,6 +6,7 @@ linear. A *visibility* map is ``(B, 1, H, W)`` or ``(1, H, W)`` in [0, 1]; 0 mea
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -92,6 +93,19 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
             raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another output folder") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> Path:
+    """Write a text file, UTF-8, whole or not at all. Raises `OutputError` as `atomic` does."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, "utf-8")
+    return Path(path)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def read_image(path: str | os.PathLike, reduce_to: int | None = pictures.PHOTO_PIXELS) -> np.ndarray:

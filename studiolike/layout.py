@@ -30,6 +30,7 @@ FRONT = 0.62  # 0 = even in azimuth; the face's middle gets 1 + FRONT, the back 
 
 # landmark rings of the canonical face mesh (MediaPipe's own numbering)
 REGIONS: dict[str, list[int]] = {
+    # fmt: off
     "face": [
         10,
         338,
@@ -68,6 +69,7 @@ REGIONS: dict[str, list[int]] = {
         67,
         109,
     ],
+    # fmt: on
     "lips": [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185],
     "inner_lips": [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191],
     "left_eye": [263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466],

@@ -193,11 +193,9 @@ def _decode(path: Path, source: Path | buffers.BytesIO, reduce_to: int | None) -
     try:
         image = Image.open(source)
     except Image.UnidentifiedImageError:
-        image = None
-    if image is None:  # Pillow knows no float TIFF of several channels
         if head(path)[:4] not in (b"II*\0", b"MM\0*"):
-            raise Image.UnidentifiedImageError(path.name)
-        return _decode_tiff(path, reduce_to), None
+            raise
+        return _decode_tiff(path, reduce_to), None  # Pillow knows no float TIFF of several channels
     with image:
         pixels = image.width * image.height
         if pixels > (MAX_JPEG_PIXELS if image.format in ("JPEG", "MPO") else MAX_PIXELS):

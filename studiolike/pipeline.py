@@ -24,7 +24,7 @@ from .chain import Chain
 from .detail import Detailer
 from .errors import InputError, WeightsError
 from .inversion import Curvature
-from .io import atomic, usual_permissions
+from .io import usual_permissions, write_text
 from .stylegan2 import Encoder, Generator
 from .tone import ToneNet
 from .weights import refuse_damaged
@@ -86,8 +86,8 @@ class StudioPipeline(Chain, DiffusionPipeline):
         """Write all networks, and the line of code that the generic loader asks for (see the top of this file)."""
         super().save_pretrained(save_directory, **{"safe_serialization": True} | options)
         usual_permissions(*Path(save_directory).rglob("*.safetensors"))
-        with atomic(Path(save_directory) / "pipeline.py") as temporary:
-            temporary.write_text(f"from {type(self).__module__} import {type(self).__name__}  # noqa: F401\n")
+        code = f"from {type(self).__module__} import {type(self).__name__}  # noqa: F401\n"
+        write_text(Path(save_directory) / "pipeline.py", code)
 
     def enable_model_cpu_offload(self, *_: Any, **__: Any) -> None:
         """Not offered: diffusers fetches a network when its ``forward`` is called, and generators are asked by other methods.

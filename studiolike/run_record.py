@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from .io import atomic
+from .io import write_text
 
 
 @dataclasses.dataclass
@@ -39,8 +39,7 @@ class RunRecord:
 
     def write(self, path: Path) -> None:
         """Write as JSON, atomically."""
-        with atomic(path) as temporary:
-            temporary.write_text(json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n")
+        write_text(path, json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n")
 
 
 @lru_cache(1)
@@ -68,8 +67,7 @@ def trim_log(log: Path, images: int) -> None:
     """Drop log lines written after the checkpoint that is resumed, so that no interval stands twice."""
     if log.exists():
         kept = [line for line in log.read_text().splitlines() if json.loads(line)["images"] <= images]
-        with atomic(log) as temporary:
-            temporary.write_text("".join(line + "\n" for line in kept))
+        write_text(log, "".join(line + "\n" for line in kept))
 
 
 def read_log(*run_dirs: str | os.PathLike) -> dict[str, list[float]]:

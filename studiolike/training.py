@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
+from accelerate.utils import set_seed
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -93,13 +94,6 @@ def compiled(function: Callable[..., Any], name: str, backend: str = "inductor")
         return function(*args, **kwargs)
 
     return call
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python, numpy and torch (all devices)."""
-    from accelerate.utils import set_seed
-
-    set_seed(seed)
 
 
 def step_seed(seed: int, images: int, rank: int = 0) -> int:
@@ -232,7 +226,7 @@ def prepare(stage: Stage, *, device: str | None = None, precision: str = "no", s
         )
     if accelerator.device.type == "cpu":
         keep_memory()
-    seed_everything(seed)
+    set_seed(seed)
     # a network that nothing trains, an average for example, has no gradients to share between processes
     stage.modules = {
         k: accelerator.prepare_model(m, evaluation_mode=not any(p.requires_grad for p in m.parameters()))

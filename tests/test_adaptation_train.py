@@ -180,13 +180,13 @@ def test_without_any_term_nothing_moves(parts, tmp_path):
 
 
 def test_r1_touches_real_studio_textures_only(parts, tmp_path, monkeypatch):
-    seen, real_r1 = [], train_module.r1_loss
+    seen, real_r1 = [], train_module.r1_penalty
 
     def spy(discriminator, real):
         seen.append(real)
         return real_r1(discriminator, real)
 
-    monkeypatch.setattr(train_module, "r1_loss", spy)
+    monkeypatch.setattr(train_module, "r1_penalty", spy)
     stage = make_stage(parts)
     fit(stage, 12, tmp_path, **QUIET)
     textures = {t.numpy().tobytes() for t in parts["studio"]}

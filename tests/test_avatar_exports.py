@@ -19,6 +19,7 @@ from studiolike.avatar.movie import write_movie
 from studiolike.avatar.relight import ENVIRONMENTS, ONE_LAMP, lamp, light_of
 from studiolike.avatar.report import marked_origin
 from studiolike.avatar.shape import BASE, OWN
+from studiolike.cli import View
 from studiolike.detail import origin
 from studiolike.errors import InputError, OutputError
 from studiolike.record import RECORD, record, sentence, write_marked
@@ -124,7 +125,7 @@ def test_view_writes_everything_or_nothing(tmp_path, skin, monkeypatch):
     monkeypatch.setattr(files, "TURNS", 3)
     monkeypatch.setattr(files, "TURN_SIZE", 32)
     wanted = {"turntable": out / "t.gif", "relit": out / "sheet.png", "before": source}
-    written = files.export_avatar(source, out / "a.glb", **wanted)
+    written = files.export_avatar(View(source, out / "a.glb", **wanted))
     assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in written) == ["a.glb", "a.html", "sheet.png", "t.gif"]
     before = {p.name: p.read_bytes() for p in out.iterdir()}
 
@@ -133,14 +134,14 @@ def test_view_writes_everything_or_nothing(tmp_path, skin, monkeypatch):
 
     monkeypatch.setattr(avatar, "write_movie", no_space)
     with pytest.raises(OutputError, match="No space left"):
-        files.export_avatar(source, out / "a.glb", **wanted, normals=False, overwrite=True)
+        files.export_avatar(View(source, out / "a.glb", **wanted, normals=False, overwrite=True))
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
     with pytest.raises(OutputError, match="overwrite the input"):
-        files.export_avatar(source, out / "b.glb", relit=source)
+        files.export_avatar(View(source, out / "b.glb", relit=source))
     with pytest.raises(InputError, match="--relit"):
-        files.export_avatar(source, out / "b.glb", before=source)
+        files.export_avatar(View(source, out / "b.glb", before=source))
     with pytest.raises(InputError, match="turntable can end"):
-        files.export_avatar(source, out / "b.glb", turntable=out / "t.avi")
+        files.export_avatar(View(source, out / "b.glb", turntable=out / "t.avi"))
 
 
 def test_large_textures_shrink_for_the_avatar(tmp_path):
@@ -217,13 +218,13 @@ def test_an_avatar_and_its_page_tell_what_the_texture_s_file_tells(tmp_path, ski
     sources = origin(visibility[None])[0]
     made = record(visibility, sources, {"guided": True}, "open")
     write_marked(skin, tmp_path / "me.png", made)
-    files.export_avatar(tmp_path / "me.png", tmp_path / "me.glb", normals=False)
+    files.export_avatar(View(tmp_path / "me.png", tmp_path / "me.glb", normals=False))
     data = (tmp_path / "me.glb").read_bytes()
     document = json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])
     assert document["asset"]["extras"] == {RECORD: made}
     assert f'<p id="note">{html.escape(f"{sentence(made)} {BASE}")}</p>' in (tmp_path / "me.html").read_text("utf-8")
     io.write_image(skin, tmp_path / "plain.png")
-    files.export_avatar(tmp_path / "plain.png", tmp_path / "plain.glb", normals=False)
+    files.export_avatar(View(tmp_path / "plain.png", tmp_path / "plain.glb", normals=False))
     assert RECORD.encode() + b'":{' not in (tmp_path / "plain.glb").read_bytes()
     assert f'<p id="note">{html.escape(BASE)}</p>' in (tmp_path / "plain.html").read_text("utf-8")
 
@@ -231,8 +232,8 @@ def test_an_avatar_and_its_page_tell_what_the_texture_s_file_tells(tmp_path, ski
 def test_the_head_has_the_shape_that_the_texture_s_file_tells_unless_it_is_refused(tmp_path, skin):
     shape = layout.face_vertices() * torch.tensor([1.1, 1.0, 1.0])
     write_marked(skin, tmp_path / "me.png", None, shape)
-    files.export_avatar(tmp_path / "me.png", tmp_path / "own.glb", normals=False)
-    files.export_avatar(tmp_path / "me.png", tmp_path / "base.glb", normals=False, own_head=False)
+    files.export_avatar(View(tmp_path / "me.png", tmp_path / "own.glb", normals=False))
+    files.export_avatar(View(tmp_path / "me.png", tmp_path / "base.glb", normals=False, own_head=False))
     width = {name: avatar.read_glb(tmp_path / f"{name}.glb")[0].vertices[:, 0].abs().max() for name in ("own", "base")}
     assert width["own"] > 1.03 * width["base"] and width["base"] == avatar.head_mesh().vertices[:, 0].abs().max()
     pages = {name: (tmp_path / f"{name}.html").read_text("utf-8") for name in width}

@@ -69,14 +69,6 @@ def test_a_finished_bank_is_opened_and_one_of_other_settings_is_refused(generato
     assert other.rows.tolist() == [0]
 
 
-def test_two_workers_share_the_chunks(generator, tmp_path):
-    path, one, two = tmp_path / "bank.safetensors", Captures(), Captures()
-    assert build(generator, one, path, worker=0, workers=2) is None
-    bank = build(generator, two, path, worker=1, workers=2)
-    assert one.asked == [1, 3, 7] and two.asked == [4, 6] and len(bank) == 5
-    assert torch.equal(bank.w_plus, build(generator, Captures(), tmp_path / "alone.safetensors").w_plus)
-
-
 def test_a_damaged_or_missing_bank_is_named(tmp_path):
     with pytest.raises(InputError, match="no code bank"):
         CodeBank.open(tmp_path / "none.safetensors")

@@ -107,7 +107,7 @@ def test_a_broken_download_goes_on_where_it_stopped_if_the_server_can(server, tm
 
 
 def test_an_interrupt_leaves_a_part_that_is_resumed(server, tmp_path, monkeypatch):
-    from studiolike.sets.fetch import tqdm
+    from tqdm.auto import tqdm
 
     def stop(bar, n):
         raise KeyboardInterrupt

@@ -14,10 +14,9 @@ from studiolike import io, layout
 from studiolike.capture import save_landmarks
 from studiolike.cli import main
 from studiolike.errors import CaptureError, InputError
-from studiolike.image import resize
+from studiolike.image import resize, to_bytes
 from studiolike.io import visibility_path
 from studiolike.sets import retarget
-from studiolike.sets.retarget import pixels
 from studiolike.synth import studio_texture, synthesise_subjects
 
 SIDE = 512
@@ -135,7 +134,7 @@ def write(foreign, folder, name="anna"):
     folder.mkdir(parents=True, exist_ok=True)
     io.write_image(foreign[0], folder / f"{name}.png")
     points = np.concatenate([foreign[1], np.zeros((468, 1))], 1)
-    save_landmarks(points, folder / f"{name}.json", pixels(io.read_texture(folder / f"{name}.png")))
+    save_landmarks(points, folder / f"{name}.json", to_bytes(io.read_texture(folder / f"{name}.png")))
     return folder / f"{name}.png", folder / f"{name}.json"
 
 

@@ -109,17 +109,3 @@ def test_impossible_specs_and_unknown_splits_are_refused(data):
             SetSpec(**wrong)
     with pytest.raises(InputError):
         data.subjects("train")
-
-
-def test_the_bar_leaves_its_default_to_tqdm_so_that_the_book_can_silence_it(tmp_path, monkeypatch):
-    class Stop(Exception):
-        pass
-
-    def bar(**options):
-        raise Stop(options)
-
-    monkeypatch.setattr("tqdm.tqdm", bar)
-    for progress, given in ((True, False), (False, True)):
-        with pytest.raises(Stop) as caught:
-            write_set(SetSpec(resolution=32, phone_subjects=1), tmp_path / str(progress), progress=progress)
-        assert ("disable" in caught.value.args[0]) == given

@@ -8,16 +8,13 @@ from .captures import EncodedCaptures, EncodedPairs, disturb
 from .losses import (
     AdaptLoss,
     StudioDistance,
-    adversarial_loss,
     detail_loss,
-    discriminator_loss,
     identity_loss,
     invariance_loss,
     low_light_loss,
     other_light_loss,
     pair_loss,
     perceptual_loss,
-    r1_loss,
 )
 from .sampling import CODES, CodeSampler
 from .train import AdaptStage, train_studio
@@ -30,9 +27,7 @@ __all__ = [
     "EncodedPairs",
     "CodeSampler",
     "StudioDistance",
-    "adversarial_loss",
     "detail_loss",
-    "discriminator_loss",
     "disturb",
     "identity_loss",
     "invariance_loss",
@@ -40,6 +35,5 @@ __all__ = [
     "other_light_loss",
     "pair_loss",
     "perceptual_loss",
-    "r1_loss",
     "train_studio",
 ]

@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..image import linear_to_srgb, srgb_to_linear
 from ..io import atomic
 from ..layout import face_mask
+from ..progress import bar
 from ..stylegan2.encoder import encode
 from .losses import DARK, log_light
 
@@ -102,7 +103,6 @@ class EncodedCaptures:
             progress: show a bar.
         """
         from safetensors.torch import load_file, save_file
-        from tqdm.auto import tqdm
 
         if not count:
             return
@@ -113,7 +113,7 @@ class EncodedCaptures:
         shape = (count, len(self.rows), self.generator.num_ws, self.generator.config.w_dim)
         self.kept = torch.empty(shape, dtype=torch.float16)
         parts = [(kept, start) for kept in self.kept for start in range(0, len(self.rows), 32)]
-        for kept, start in tqdm(parts, "codes", unit="batch", disable=not progress):
+        for kept, start in bar(parts, "codes", "batch", show=progress):
             kept[start : start + 32] = self._encode(self.rows[start : start + 32], rng).cpu()
         if path is not None:
             with atomic(path) as temporary:

@@ -5,8 +5,8 @@
 
 The paper names the terms and what they act on. Their exact forms and all weights are unknown to us; what
 stands here is our choice, marked where it matters. Images are signed ``(B, 3, H, W)``; every function returns
-one number, the mean over the batch. L_R1 belongs to the discriminator, which minimises it, although the
-printed min-max hides that.
+one number, the mean over the batch. L_adv and L_R1 are those of stage 1 (`stylegan2.losses`); L_R1 belongs to the
+discriminator, which minimises it, although the printed min-max hides that, and touches *real studio* textures only.
 """
 
 from __future__ import annotations
@@ -21,47 +21,12 @@ from torch import Tensor, nn
 from ..config import AdaptConfig
 from ..errors import ProfileError
 from ..image import from_signed, srgb_to_linear
-from ..inversion.distance import distance_of, halve
+from ..inversion.distance import distance_of, to_target
 from ..stylegan2.encoder import reconstruction_loss
-from ..stylegan2.losses import discriminator_loss, generator_loss, r1_penalty
-
-__all__ = [
-    "AdaptLoss",
-    "StudioDistance",
-    "adversarial_loss",
-    "detail_loss",
-    "discriminator_loss",
-    "identity_loss",
-    "invariance_loss",
-    "laplacian_distance",
-    "low_light_loss",
-    "other_light_loss",
-    "pair_loss",
-    "perceptual_loss",
-    "r1_loss",
-]
+from ..stylegan2.losses import generator_loss
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """``(a, b signed (B,3,H,W)) -> (B,)``."""
-
-
-# --------------------------------------------------------------------------------------------- L_adv and L_R1
-
-
-def adversarial_loss(logits_fake: Tensor) -> Tensor:
-    """L_adv for G_studio, non-saturating: mean softplus(−D(G(w+))). Goodfellow et al. 2014, section 3."""
-    return generator_loss(logits_fake)
-
-
-def r1_loss(discriminator: Callable[[Tensor], Tensor], studio: Tensor) -> Tensor:
-    """L_R1 before its γ/2: mean squared norm of D's gradient at *real studio* textures (Mescheder et al.
-    2018, eq. 9).
-
-    Args:
-        discriminator: ``signed image -> logits``, not compiled (it is differentiated twice).
-        studio: ``(B, 3, H, W)``; only these are touched, never a generated image.
-    """
-    return r1_penalty(discriminator, studio)
 
 
 # --------------------------------------------------------------------------------------- perceptual distances
@@ -77,7 +42,7 @@ def laplacian_distance(a: Tensor, b: Tensor, levels: int = 4) -> Tensor:
     difference = a - b  # the pyramid is linear: one pyramid of the difference is enough
     total = []
     while len(total) < levels and difference.shape[-1] >= 8:
-        coarse = halve(difference)
+        coarse = F.avg_pool2d(difference, 2)
         band = difference - F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
         total.append(band.abs().mean((1, 2, 3)))
         difference = coarse
@@ -93,27 +58,19 @@ class StudioDistance:
     Args:
         trunk: D_phone, another trunk with ``features``, a distance on [0, 1] textures ``(a, b, weight) ->
             (B,)`` (the real LPIPS, for example), or None for the bands alone.
-        bands: weight of the Laplacian bands; 0 leaves them out.
     """
 
-    def __init__(self, trunk=None, bands: float = 1.0):
-        self.compare, self.bands = distance_of(trunk), bands
+    def __init__(self, trunk=None):
+        self.compare = distance_of(trunk)
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Distance ``(B,)`` of signed ``(B, 3, H, W)`` images; ``b`` is the fixed side, no gradient goes into it."""
         b = b.detach()
-        total = a.new_zeros(len(a))
+        total = laplacian_distance(a, b)
         if self.compare is not None:
-            everything = torch.ones_like(a[:, :1])
-            total = total + self._features(a * 0.5 + 0.5, b * 0.5 + 0.5, everything)
-        return total + self.bands * laplacian_distance(a, b) if self.bands else total
-
-    def _features(self, a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
-        if not hasattr(self.compare, "describe"):
-            return self.compare(a, b, weight)  # type: ignore[misc]
-        with torch.no_grad():
-            wanted = self.compare.describe(b, weight)
-        return self.compare.compare(self.compare.describe(a, weight), wanted, weight)
+            to_b = to_target(self.compare, b * 0.5 + 0.5, torch.ones_like(a[:, :1]))
+            total = to_b(a * 0.5 + 0.5) + total
+        return total
 
 
 def perceptual_loss(distance: Distance, studio: Tensor, phone: Tensor) -> Tensor:
@@ -216,7 +173,7 @@ class AdaptLoss:
         leaves the adversarial one out."""
         weights, parts = self.config, {}
         if weights.adversarial > 0 and logits is not None:
-            parts["adv"] = weights.adversarial * adversarial_loss(logits)
+            parts["adv"] = weights.adversarial * generator_loss(logits)
         if weights.perceptual > 0:
             parts["percp"] = weights.perceptual * perceptual_loss(self.distance, fake, reference)
         if weights.identity > 0:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from ..errors import ProfileError
 from ..inversion import CodeBank, WPrior
-from ..inversion.prior import z_size
 
 Mode = Literal["bank", "bank_mixture", "w", "z"]
 TOWARDS_MEAN = 0.125  # share of the codes of "bank_mixture" that are moved towards the bank's mean, by a random part
@@ -45,7 +44,7 @@ class CodeSampler:
             raise ProfileError(f"code sampling '{mode}' needs a code bank: build one with build_bank")
         self.mode, self.generator, self.bank = mode, generator, bank
         self._mean = bank.w_plus.mean(0) if mode == "bank_mixture" else None
-        self._gaussian = WPrior.from_generator(generator, 2048) if mode == "w" else None
+        self._gaussian = WPrior.from_generator(generator) if mode == "w" else None
 
     @torch.no_grad()
     def __call__(self, n: int, rng: torch.Generator) -> Tensor:
@@ -60,5 +59,5 @@ class CodeSampler:
         if self.mode == "w":
             w = self._gaussian.sample(n, rng).to(device)
         else:
-            w = self.generator.mapping(torch.randn(n, z_size(self.generator), generator=rng).to(device))
-        return w[:, None].expand(-1, self.generator.num_ws, -1)
+            w = self.generator.mapping(torch.randn(n, self.generator.config.w_dim, generator=rng).to(device))
+        return self.generator.expand(w)

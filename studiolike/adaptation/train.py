@@ -28,11 +28,11 @@ from ..inversion.bank import fingerprint
 from ..io import write_image
 from ..protocols import paired_captures
 from ..stylegan2.augment import augment
-from ..stylegan2.losses import lazy, r1_gamma
+from ..stylegan2.losses import discriminator_loss, lazy, r1_gamma, r1_penalty
 from ..stylegan2.train import BETAS, WARM_BETAS
 from ..training import Stage, cooling, fit, processes, was_skipped
 from .captures import EncodedCaptures, EncodedPairs, OtherLights
-from .losses import AdaptLoss, Distance, StudioDistance, discriminator_loss, r1_loss
+from .losses import AdaptLoss, Distance, StudioDistance
 from .sampling import CodeSampler
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class AdaptStage(Stage):
                 with torch.autocast(image.device.type, enabled=False):
                     return type(d_studio).forward(d_studio, image, _ones(image))
 
-            penalty = r1_loss(judge, real)
+            penalty = r1_penalty(judge, real)
             self._backward(self.gamma / 2 * self.config.r1_every * penalty, self.judged)
             self._update("d", self.judged)
             out["d_r1"] = penalty.detach()

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .. import io
 from ..errors import InputError
-from ..image import to_bytes
+from ..image import from_bytes, to_bytes
 from ..record import RECORD
 from .mesh import HeadMesh, tangents
 
@@ -146,7 +146,7 @@ def read_glb(path: str | os.PathLike) -> tuple[HeadMesh, Tensor]:
         view = document["bufferViews"][document["images"][0]["bufferView"]]
         png = buffer[view["byteOffset"] : view["byteOffset"] + view["byteLength"]]
         with Image.open(bytes_io.BytesIO(png)) as picture:
-            pixels = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).float() / 255
+            pixels = from_bytes(picture.convert("RGB"))
         mesh = HeadMesh(
             vertices=array("POSITION", "<f4", 3) / CM,
             uv=array("TEXCOORD_0", "<f4", 2),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .. import layout
 from ..errors import InputError
-from ..image import blur, luminance, srgb_to_linear
+from ..image import blur, differences, luminance, srgb_to_linear
 
 PORES, FOLDS = 0.03, 0.25  # cm, standard deviations that bound the band: below is noise, above is shape and colour
 DEPTH = 0.05  # cm of height per unit of log luminance: a crease a tenth darker is half a tenth of a millimetre deep
@@ -41,17 +41,15 @@ def normal_map(texture: Tensor) -> Tensor | None:
     while texture.shape[-1] > LARGEST:
         texture = F.avg_pool2d(texture, 2)
     size = texture.shape[-1]
-    across, down = _lengths(size)
-    texel = float(across[size // 2, size // 2]) / size  # cm, in the middle of the face
+    wide, high = _lengths(size)
+    texel = float(wide[size // 2, size // 2]) / size  # cm, in the middle of the face
     tone = luminance(srgb_to_linear(texture)).clamp_min(1e-3).log()
     skin = layout.region_mask("skin_face", size)[None]
     # colours beyond the mask must not lean into the band at its border
     share = blur(skin, FOLDS / texel).clamp_min(1e-3)
     band = blur(tone, PORES / texel) - blur(tone * skin, FOLDS / texel) / share
     height = band * DEPTH * (2 * blur(skin, FOLDS / texel) - 1).clamp_min(0)  # ends short of brows and lips
-    wrapped = F.pad(F.pad(height, (1, 1, 0, 0), mode="circular"), (0, 0, 1, 1), mode="replicate")
-    along_u = (wrapped[..., 1:-1, 2:] - wrapped[..., 1:-1, :-2]) * (size / 2) / across
-    along_v = (wrapped[..., 2:, 1:-1] - wrapped[..., :-2, 1:-1]) * (size / 2) / down
+    along_u, along_v = (rise * (size / 2) / length for rise, length in zip(differences(height), (wide, high), strict=True))
     slopes = torch.cat([-along_u, along_v], 1).clamp(-STEEPEST, STEEPEST)  # v runs down, green points up
     normals = F.normalize(torch.cat([slopes, torch.ones_like(slopes[:, :1])], 1), dim=1)
     return (normals * 0.5 + 0.5)[0]
@@ -60,10 +58,6 @@ def normal_map(texture: Tensor) -> Tensor | None:
 def _lengths(size: int) -> tuple[Tensor, Tensor]:
     """Centimetres of surface per unit of u and of v at every texel, two ``(size, size)``."""
     coarse = 256
-    places = layout.position_map(coarse)
-    columns = (places.roll(-1, 2) - places.roll(1, 2)) * (coarse / 2)
-    rows = F.pad(places[None], (0, 0, 1, 1), mode="replicate")[0]
-    rows = (rows[:, 2:] - rows[:, :-2]) * (coarse / 2)
-    both = torch.stack([columns.norm(dim=0), rows.norm(dim=0)])[None].clamp_min(1.0)
-    across, down = F.interpolate(both, (size, size), mode="bilinear", align_corners=False)[0]
-    return across, down
+    steps = torch.cat(differences(layout.position_map(coarse)[None])) * (coarse / 2)
+    wide, high = F.interpolate(steps.norm(dim=1)[None].clamp_min(1.0), (size, size), mode="bilinear", align_corners=False)[0]
+    return wide, high

@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..errors import InputError
-from ..image import to_bytes
+from ..image import from_bytes, to_bytes
 from ..progress import bar
 from .mesh import HeadMesh
 from .render import Light, render
@@ -98,9 +97,8 @@ def relit_sheet(
         shown = name if len(name) <= 12 else name[:11] + "…"
         draw.text((SIDE // 2, top + size // 2), shown, fill=(30, 30, 30), font=font, anchor="mm")
         for k, shading in enumerate(columns.values()):
-            picture = render(mesh, texture, yaw, size=size, shading=shading)
-            pixels = to_bytes(picture)
-            sheet.paste(Image.fromarray(pixels), (SIDE + k * (size + GAP), top))
+            picture = to_bytes(render(mesh, texture, yaw, size=size, shading=shading))
+            sheet.paste(Image.fromarray(picture), (SIDE + k * (size + GAP), top))
             drawn.update()
     drawn.close()
-    return torch.from_numpy(np.array(sheet)).permute(2, 0, 1).float() / 255
+    return from_bytes(sheet)

@@ -84,23 +84,13 @@ def turntable(
     angles = [360.0 * k / views for k in range(views)] if isinstance(views, int) else list(views)
     if not angles:
         raise InputError("a turntable needs at least one view")
-    settings = {"shading": "studio", "background": 0.95, "supersample": 2} | options
     mips = _mip_maps(texture)
     return torch.stack(
-        [_draw(mesh, mips, yaw, pitch, size, **settings) for yaw in bar(angles, "turntable", "picture", show=progress)]
+        [_draw(mesh, mips, yaw, pitch, size, **options) for yaw in bar(angles, "turntable", "picture", show=progress)]
     )
 
 
-def silhouette(mesh: HeadMesh, yaw: float = 0.0, pitch: float = 0.0, size: int = 256, *, supersample: int = 2) -> Tensor:
-    """How much of each pixel the head covers, ``(1, size, size)`` in [0, 1]."""
-    edge = size * supersample
-    points, _ = _place(mesh, yaw, pitch)
-    coverage = torch.zeros(edge * edge)
-    coverage[_visible(_project(points, edge), mesh.triangles, edge, pitch > 0)[0].pixel] = 1
-    return F.avg_pool2d(coverage.view(1, 1, edge, edge), supersample)[0]
-
-
-def _draw(mesh, mips, yaw, pitch, size, shading, background, supersample) -> Tensor:
+def _draw(mesh, mips, yaw, pitch, size, shading="studio", background=0.95, supersample=2) -> Tensor:
     if not callable(shading) and shading not in ("studio", "unlit"):
         raise InputError(f"unknown shading '{shading}'; known: studio, unlit")
     if size < 8 or supersample < 1:

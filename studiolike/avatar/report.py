@@ -88,9 +88,7 @@ def write_report(
     facts = facts or {}
     mesh, size = own_head(shape), min(result.shape[-1], LARGEST)
     before, after = (resize(picture[None].float().cpu(), size)[0] for picture in (phone, result))
-    seen = resize(visibility[None].float().cpu(), size)[0]
-    seen = seen.clamp(0, 1)
-    sources = resize(sources[None].float().cpu(), size)[0].clamp(0, 1)
+    seen, sources = (resize(maps[None].float().cpu(), size)[0].clamp(0, 1) for maps in (visibility, sources))
     marked = marked_origin(after, sources)
     views = {"marked": marked, "result": after, "seen": torch.lerp(torch.full_like(after, 0.5), after, seen)}
     heads = [render(mesh, picture, yaw=15, size=560) for picture in (before, after)]
@@ -125,9 +123,7 @@ def write_report(
         likeness=f"<h2>Likeness</h2>\n<p>{html.escape(facts['likeness'])}</p>" if facts.get("likeness") else "",
         viewer=html.escape(viewer, quote=True),
     )
-    with io.atomic(path) as temporary:
-        temporary.write_text(page, "utf-8")
-    return Path(path)
+    return io.write_text(path, page)
 
 
 def _legend(sources: Tensor) -> str:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from .. import io
 from ..errors import InputError
+from ..image import to_bytes
 from .glb import encode_png, read_glb
 from .mesh import HeadMesh
 from .relight import ONE_LAMP
@@ -50,10 +51,7 @@ def write_viewer(
     Raises:
         OutputError: a path that cannot be written.
     """
-    page = viewer_page(head, textures, **texts)
-    with io.atomic(path) as temporary:
-        temporary.write_text(page, "utf-8")
-    return Path(path)
+    return io.write_text(path, viewer_page(head, textures, **texts))
 
 
 def viewer_page(
@@ -134,9 +132,8 @@ def _base64(data: np.ndarray | bytes) -> str:
 
 def data_address(picture: Tensor) -> str:
     """``(3, H, W)`` in [0, 1] → ``data:`` address of a PNG, or of a JPEG when it is large."""
-    png = encode_png(picture)
     if max(picture.shape[-2:]) <= LARGEST_PNG:
-        return "data:image/png;base64," + _base64(png)
+        return "data:image/png;base64," + _base64(encode_png(picture))
     stream = bytes_io.BytesIO()
-    Image.open(bytes_io.BytesIO(png)).save(stream, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    Image.fromarray(to_bytes(picture)).save(stream, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return "data:image/jpeg;base64," + _base64(stream.getvalue())

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import OutputError
-from ..io import atomic
+from ..io import atomic, write_text
 
 SIDE = 200  # pixels of a small picture
 COLUMNS = 6
@@ -57,11 +57,10 @@ class ContactSheet:
         path = Path(path)
         if path.suffix.lower() not in ENDINGS:
             raise OutputError(f"{path}: a contact sheet is written as .png or .html")
+        if path.suffix.lower() == ".html":
+            return write_text(path, self._page())
         with atomic(path) as temporary:
-            if path.suffix.lower() == ".html":
-                temporary.write_text(self._page(), encoding="utf-8")
-            else:
-                self._picture().save(temporary)
+            self._picture().save(temporary)
         return path
 
     def _picture(self) -> Image.Image:

@@ -23,6 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from .. import weights
+from ..image import from_bytes
 from .face_networks import DETECTOR_SIDE, MESH_SIDE, FaceDetector, FaceMesh
 
 LEVELS = (128, 256, 512, 1024, 2048)  # longer sides at which the picture is searched
@@ -106,7 +107,7 @@ def search(picture: Image.Image, level: int, turns: int = 1) -> list[Candidate]:
             square = Image.new("RGB", (tile, tile))
             corner = ((tile - part.width) // 2, (tile - part.height) // 2) if level <= TILE else (0, 0)
             square.paste(part, corner)
-            for one in detect(to_tensor(square), turns):
+            for one in detect(from_bytes(square), turns):
                 offset = np.array([left, top]) - corner
                 found.append(Candidate(one.score, (one.centre + offset) / scale, one.side / scale, (one.eyes + offset) / scale))
     return strongest(found)
@@ -212,14 +213,9 @@ def cut(picture: Image.Image, centre: np.ndarray, side: float, angle: float, pix
     reach = side / 2 * (abs(math.cos(angle)) + abs(math.sin(angle))) + 2 * shrink
     low = np.clip(np.floor(centre - reach), 0, np.array(picture.size) - 1).astype(int)
     high = np.clip(np.ceil(centre + reach), low + 1, picture.size).astype(int)
-    part = to_tensor(picture.reduce(shrink, box=(*low.tolist(), *high.tolist())))
+    part = from_bytes(picture.reduce(shrink, box=(*low.tolist(), *high.tolist())))
     grid = np.stack(np.meshgrid(np.arange(pixels) + 0.5, np.arange(pixels) + 0.5), -1).reshape(-1, 2)
     places = (back(grid) - low) / shrink / (part.shape[2], part.shape[1]) * 2 - 1
     places = torch.from_numpy(places).float().view(1, pixels, pixels, 2)
     # the border is repeated where the square leaves the picture
     return F.grid_sample(part[None], places, padding_mode="border", align_corners=False)[0], back
-
-
-def to_tensor(picture: Image.Image) -> Tensor:
-    """``(3, H, W)`` float32 in [0, 1]."""
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255

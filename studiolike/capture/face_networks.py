@@ -33,17 +33,20 @@ class HalvingConv(nn.Conv2d):
         return super().forward(F.pad(x, (before, after, before, after)))
 
 
+def depthwise(channels: int, kernel: int = 3, halves: bool = False) -> nn.Conv2d:
+    """A convolution of each channel, which keeps or ``halves`` the side."""
+    if halves:
+        return HalvingConv(channels, channels, kernel, groups=channels)
+    return nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels)
+
+
 class Block(nn.Module):
     """A 3 × 3 convolution of each channel, a 1 × 1 across them, and a skip that is pooled and padded with zeros to fit."""
 
     def __init__(self, channels_in: int, channels: int, halves: bool = False, leaky: bool = False):
         super().__init__()
         self.halves, self.more = halves, channels - channels_in
-        self.depthwise = (
-            HalvingConv(channels_in, channels_in, 3, groups=channels_in)
-            if halves
-            else nn.Conv2d(channels_in, channels_in, 3, padding=1, groups=channels_in)
-        )
+        self.depthwise = depthwise(channels_in, halves=halves)
         self.pointwise = nn.Conv2d(channels_in, channels, 1)
         self.act = nn.PReLU(channels) if leaky else nn.ReLU()
 

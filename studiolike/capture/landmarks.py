@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CaptureError, InputError
-from ..io import atomic
+from ..io import atomic, write_text
 from .detection import LEVELS, find_faces, width
 
 COUNT = 468
@@ -123,12 +123,11 @@ def save_landmarks(points: np.ndarray, path: str | os.PathLike, image: np.ndarra
         OutputError: the file cannot be written.
     """
     path = Path(path)
-    stored = StoredLandmarks(_checked(points, "the array"), image.shape[1], image.shape[0], pixel_digest(image), str(source))
+    stored = StoredLandmarks(checked(points, "the array"), image.shape[1], image.shape[0], pixel_digest(image), str(source))
     facts = {"width": stored.width, "height": stored.height, "sha256": stored.sha256, "source": stored.source}
     if path.suffix == ".json":
         text = json.dumps({"format": "studiolike-landmarks", **facts, "points": stored.points.round(3).tolist()})
-        with atomic(path) as temporary:
-            temporary.write_text(text + "\n")
+        write_text(path, text + "\n")
     elif path.suffix == ".npz":
         with atomic(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, points=stored.points, **{name: np.array(value) for name, value in facts.items()})  # type: ignore[arg-type]
@@ -154,26 +153,14 @@ def load_landmarks(path: str | os.PathLike) -> StoredLandmarks:
         else:
             facts = json.loads(path.read_text())
             points = np.array(facts["points"], dtype=np.float64)
-        numbers = (
-            int(facts["width"]),
-            int(facts["height"]),
-            str(facts["sha256"]),
-            str(facts.get("source", "")),
-        )
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        UnicodeDecodeError,
-        zipfile.BadZipFile,
-        EOFError,
-    ) as error:
+        told = int(facts["width"]), int(facts["height"]), str(facts["sha256"]), str(facts.get("source", ""))
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
         raise InputError(f"{path} is not a landmark file; make it with  studiolike capture --save-landmarks") from error
-    return StoredLandmarks(_checked(points, str(path)), *numbers)
+    return StoredLandmarks(checked(points, str(path)), *told)
 
 
-def _checked(points: np.ndarray, name: str) -> np.ndarray:
+def checked(points: np.ndarray, name: str) -> np.ndarray:
+    """Landmarks float64 ``(468, 3)``, a copy. Raises `InputError`, which names them, if they are none."""
     try:
         points = np.asarray(points, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -12,7 +12,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from .face_networks import HalvingConv
+from .face_networks import HalvingConv, depthwise
 
 PERSON_SIDE = 256  # pixels of the pictures that it learnt from
 
@@ -37,11 +37,7 @@ class InvertedResidual(nn.Module):
         super().__init__()
         self.act = nn.Hardswish() if hard else nn.ReLU()
         self.widen = nn.Conv2d(channels, wide, 1)
-        self.depthwise = (
-            HalvingConv(wide, wide, kernel, groups=wide)
-            if stride == 2
-            else nn.Conv2d(wide, wide, kernel, padding=kernel // 2, groups=wide)
-        )
+        self.depthwise = depthwise(wide, kernel, stride == 2)
         self.gate = Gate(wide, squeezed) if squeezed else None
         self.narrow = nn.Conv2d(wide, out, 1)
         self.adds = stride == 1 and channels == out
@@ -58,7 +54,7 @@ class Merge(nn.Module):
     def __init__(self, channels: int, out: int):
         super().__init__()
         self.narrow, self.gate = nn.Conv2d(channels, out, 1), Gate(out, out)
-        self.mix, self.depthwise = nn.Conv2d(out, out, 1), nn.Conv2d(out, out, 3, padding=1, groups=out)
+        self.mix, self.depthwise = nn.Conv2d(out, out, 1), depthwise(out)
 
     def forward(self, x: Tensor, kept: Tensor) -> Tensor:
         x = self.narrow(F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False))

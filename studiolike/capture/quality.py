@@ -88,6 +88,7 @@ def measure(pose: Pose, texture: Tensor, visibility: Tensor, footprint: Tensor, 
     luma = luminance(texture)[0]
     skin = luma[seen] if seen.any() else luma[mask[0] > 0]
     steps = footprint[0][seen & (footprint[0] > 0)]
+    oversampling = 1 / max(float(steps.median()), 1e-3) if len(steps) else 0.0
     left, right = cheek_coverage(visibility, mask)
     return {
         "face_pixels": round(pose.face_pixels, 1),
@@ -96,9 +97,9 @@ def measure(pose: Pose, texture: Tensor, visibility: Tensor, footprint: Tensor, 
         "roll": round(pose.roll, 1),
         "seen_left": round(left, 3),
         "seen_right": round(right, 3),
-        "oversampling": round(1 / max(float(steps.median()), 1e-3), 2) if len(steps) else 0.0,
+        "oversampling": round(oversampling, 2),
         "sharpness": round(sharpness(texture, seen), 3),
-        "focus": round(focus(texture, seen, 1 / max(float(steps.median()), 1e-3) if len(steps) else 0.0), 3),
+        "focus": round(focus(texture, seen, oversampling), 3),
         "exposure": round(float(luminance(srgb_to_linear(texture))[0][seen].median()), 4) if seen.any() else 0.0,
         "bright": round(float(skin.quantile(0.9)), 3),
         "clipped": round(float((skin >= TOO_BRIGHT).float().mean()), 3),

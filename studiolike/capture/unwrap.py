@@ -24,10 +24,10 @@ from torch import Tensor
 
 from .. import layout, outline
 from ..errors import CaptureError, InputError
-from ..image import blur, fill_unobserved
+from ..image import blur, fill_unobserved, from_bytes
 from . import quality as checks
 from .detection import find_faces
-from .landmarks import Finder, StoredLandmarks, check_picture
+from .landmarks import Finder, StoredLandmarks, check_picture, checked
 from .landmarks import landmarks as find_landmarks
 from .occlusion import DepthBuffer
 from .outline import measure_outline
@@ -131,10 +131,7 @@ def given_or_found(image: np.ndarray, given: np.ndarray | StoredLandmarks | None
             )
         told = [] if given.same_picture(image) else ["the landmarks were stored for another picture of the same size"]
         return given.points, told
-    points = np.asarray(given, dtype=np.float64)
-    if points.ndim != 2 or points.shape[0] < 468 or points.shape[1] != 3 or not np.isfinite(points).all():
-        raise InputError(f"landmarks must be 468 finite points with x, y, z; got shape {points.shape}")
-    return points[:468], []
+    return checked(given, "the array"), []
 
 
 def visibility_map(
@@ -206,7 +203,7 @@ def sample(image: np.ndarray, surface: Surface, visibility: Tensor, posed: Calla
     low = (inside.amin(1) - 4).floor().clamp_min(0).int().tolist()
     high = (inside.amax(1) + 4).ceil().int().tolist()
     crop = image[low[1] : max(high[1], low[1] + 1), low[0] : max(high[0], low[0] + 1)]
-    picture = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None].float() / 255
+    picture = from_bytes(crop)[None]
     shrink = max(1, int(density / 1.5))
     picture = F.avg_pool2d(picture, shrink)  # area means first, then at most 2 × 2 samples a texel
     height, width = picture.shape[-2:]

@@ -143,10 +143,7 @@ def _wanted(times: list[int], entries: list[int], count: int, pixels: int) -> li
 
 def _nearest(times: list[int], count: int) -> list[int]:
     even = np.linspace(times[0], times[-1], min(count, len(times)))
-    known = np.array(times)
-    right = np.searchsorted(known, even).clip(1, max(len(known) - 1, 1)).clip(0, len(known) - 1)
-    left = np.maximum(right - 1, 0)
-    chosen = np.where(even - known[left] <= known[right] - even, left, right)
+    chosen = np.abs(np.array(times) - even[:, None]).argmin(1)  # of two as near the earlier
     return sorted({times[k] for k in chosen})
 
 
@@ -209,14 +206,9 @@ def upright_srgb(frame, codec) -> np.ndarray:
         ":flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp",
     )
     form = graph.add("format", f"pix_fmts={'rgb48le' if deep else 'rgb24'}")
-    sink = graph.add("buffersink")
-    source.link_to(scale)
-    scale.link_to(form)
-    form.link_to(sink)
-    graph.configure()
+    graph.link_nodes(source, scale, form, graph.add("buffersink")).configure()
     graph.push(frame)
-    pulled = graph.pull()
-    rgb = to_srgb(pulled.to_ndarray(), transfer, primaries)
+    rgb = to_srgb(graph.pull().to_ndarray(), transfer, primaries)
     return np.ascontiguousarray(np.rot90(rgb, int(round((frame.rotation or 0) / 90)) % 4))
 
 
@@ -235,11 +227,8 @@ def capture_photos(
 
     Args:
         images: uint8 RGB ``(H, W, 3)`` each, or files.
-        res: side of the texture.
-        landmarks: one set per picture; found live when absent.
-        whole: whether hair and the sides of the head are read as well, see `capture_photo`.
+        res, whole, finder: as in `capture_photo`. landmarks: one set per picture; found live when absent.
         names: what to call the pictures in reasons; by default file names, or ``picture 1``…
-        finder: a function that finds landmarks, instead of the networks in the package.
         sheet: gets every picture with what became of it.
         progress: show a bar.
     Returns:

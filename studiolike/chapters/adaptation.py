@@ -44,7 +44,7 @@ WEIGHTS = {
     "other_light": "other_light",
 }  # settings
 CODE = {  # what computes each term, by its name in the page
-    "L_adv, the generator's": adaptation.adversarial_loss,
+    "L_adv, the generator's": losses.generator_loss,
     "L_adv, the discriminator's": losses.discriminator_loss,
     "L_R1, without its factor": losses.r1_penalty,
     "L_percp": adaptation.perceptual_loss,

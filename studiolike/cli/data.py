@@ -76,16 +76,7 @@ class Retarget:
     def run(self) -> None:
         from ..sets import retarget_path
 
-        written, notes = retarget_path(
-            self.input,
-            self.out,
-            self.size,
-            self.set,
-            self.landmarks,
-            self.save_landmarks,
-            self.limit,
-            overwrite=self.overwrite,
-        )
+        written, notes = retarget_path(self)
         for note in notes:
             say(f"note: {note}")
         say(f"wrote {self.out}" if written == [self.out] else f"wrote {len(written)} textures into {self.out}")

@@ -61,18 +61,7 @@ class Capture:
         without_compiler()
         from ..files import capture_files
 
-        quality = capture_files(
-            self.photos,
-            self.out,
-            self.size,
-            self.landmarks,
-            self.save_landmarks,
-            self.report,
-            whole=self.hair,
-            overwrite=self.overwrite,
-            progress=True,
-        )
-        for warning in quality.get("warnings", []):
+        for warning in capture_files(self).get("warnings", []):
             say(f"note: {warning}")
         say(f"wrote {self.out}")
 
@@ -196,18 +185,7 @@ class View:
     def run(self) -> None:
         from ..files import doubts, export_avatar
 
-        for path in export_avatar(
-            self.texture,
-            self.out,
-            self.compare,
-            own_head=self.own_head,
-            normals=self.normals,
-            turntable=self.turntable,
-            relit=self.relit,
-            before=self.before,
-            overwrite=self.overwrite,
-            progress=True,
-        ):
+        for path in export_avatar(self):
             say(f"wrote {path}")
         for line in doubts(self.texture):
             say(f"note: {line}")

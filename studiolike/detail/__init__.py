@@ -1,10 +1,9 @@
 """Stage 4: the phone's gradients on the generator's light in closed form, then a diffusion model that repairs the rest."""
 
-from .exemplars import complete
+from .exemplars import complete, origin
 from .fusion import fuse
 from .guidance import gradients, impose_gradients, screened_poisson
 from .model import Detailer, make_scheduler
-from .origin import origin
 from .sample import detail
 from .train import DetailStage
 

@@ -34,6 +34,7 @@ KEY = 32  # texels along a side of what is compared
 NEAR = 2 / 128  # standard deviation, as a share of the side, of what tells hair from skin
 FAINT = 0.2  # log units: pores and freckles stand out by less, moles by more
 STRIP = 512  # rows that are worked at a time
+SOURCES = ("phone", "generator", "exemplar")  # of detail
 EVERYWHERE = 0.05  # the seen counts a little too: somebody like this person
 
 
@@ -86,6 +87,20 @@ def borrowed(visibility: Tensor) -> Tensor:
         The same shape and range.
     """
     return (1 - visibility) * (1 - feature_mask(visibility.shape[-1]).to(visibility))
+
+
+def origin(visibility: Tensor, guided: bool = True, borrow: bool = True) -> Tensor:
+    """From which of the `SOURCES` the detail of a result is taken. Light and colour are the networks' everywhere.
+
+    Args:
+        visibility: ``(B, 1, H, W)`` in [0, 1]. guided, borrow: as `StudioPipeline` was called; a result without guidance has
+            all its detail from the generator and the detailer.
+    Returns:
+        ``(B, 3, H, W)`` in [0, 1], shares whose sum is 1.
+    """
+    phone = visibility if guided else torch.zeros_like(visibility)
+    exemplar = borrowed(visibility) if guided and borrow else torch.zeros_like(visibility)
+    return torch.cat([phone, 1 - phone - exemplar, exemplar], 1)
 
 
 def complete(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:

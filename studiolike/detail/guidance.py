@@ -24,22 +24,22 @@ from ..errors import InputError
 from ..image import linear_to_srgb, luminance, srgb_to_linear
 
 FLOOR = 0.03  # of the mean luminance: keeps the logarithm finite at black, and sensor noise in the dark small
+HOLE = 0.5  # visibility
 KINDS = ("log", "raw")
 
 
-def trusted(visibility: Tensor, border: int = 3, threshold: float = 0.5) -> Tensor:
+def trusted(visibility: Tensor, border: int) -> Tensor:
     """Visibility with holes grown by ``border`` texels: the texels whose differences touch no hole.
 
     A hole's rim is a giant false edge, and unwrapping smears the texels beside it, so they go too.
 
     Args:
         visibility: ``(B, 1, H, W)`` in [0, 1].
-        border: how many texels every hole grows, in each direction.
-        threshold: texels seen less than this count as a hole.
+        border: how many texels every hole grows, in each direction; texels seen less than `HOLE` count as one.
     Returns:
         ``(B, 1, H, W)`` in [0, 1]: the visibility itself, zero in the grown holes.
     """
-    hole = (visibility < threshold).to(visibility.dtype)
+    hole = (visibility < HOLE).to(visibility.dtype)
     for _ in range(border):  # repeated 3×3 maxima touch far fewer texels than one large window
         hole = F.max_pool2d(hole, 3, stride=1, padding=1)
     return visibility * (1 - hole)
@@ -60,16 +60,7 @@ def divergence(field: Tensor) -> Tensor:
     return (right[..., :, 1:] - right[..., :, :-1]) + (down[..., 1:, :] - down[..., :-1, :])
 
 
-def mean_luminance(texture: Tensor, visibility: Tensor) -> Tensor:
-    """Mean linear luminance ``(B, 1, 1, 1)`` over the observed texels; over all, if none is observed."""
-    light = luminance(srgb_to_linear(texture))
-    weight = visibility + 1e-6
-    return (light * weight).sum((1, 2, 3), keepdim=True) / weight.sum((1, 2, 3), keepdim=True)
-
-
-def gradients(
-    texture: Tensor, visibility: Tensor, kind: str = "log", border: int = 3, reference: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def gradients(texture: Tensor, visibility: Tensor, kind: str = "log", border: int = 3) -> tuple[Tensor, Tensor]:
     """Signed luminance gradients of a phone texture, zero in and around its holes.
 
     The logarithm is taken of ``Y + FLOOR · mean(Y)``: finite at black, and, because the floor scales with the
@@ -81,8 +72,6 @@ def gradients(
         kind: ``"log"``, or ``"raw"`` for ``∇Y / mean(Y)``, which keeps the shading as a factor (for
             comparison).
         border: texels by which holes grow, see `trusted`.
-        reference: ``(B, 1, 1, 1)`` mean luminance of the whole texture, when ``texture`` is only a piece of
-            it.
     Returns:
         field ``(B, 2, H, W)`` and the mask ``(B, 1, H, W)`` of `trusted` texels.
     Raises:
@@ -94,7 +83,8 @@ def gradients(
         given, seen = tuple(texture.shape), tuple(visibility.shape)
         raise InputError(f"texture {given} does not fit visibility {seen}")
     light = luminance(srgb_to_linear(texture))
-    mean = (mean_luminance(texture, visibility) if reference is None else reference).clamp_min(1e-4)
+    weight = visibility + 1e-6  # over all texels, if none is observed
+    mean = ((light * weight).sum((1, 2, 3), keepdim=True) / weight.sum((1, 2, 3), keepdim=True)).clamp_min(1e-4)
     signal = torch.log(light + FLOOR * mean) if kind == "log" else light / mean
     mask = trusted(visibility, border)
     return differences(signal) * pair_mask(mask), mask

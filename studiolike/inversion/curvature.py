@@ -18,7 +18,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from .prior import WPrior, z_size
+from .prior import WPrior
 
 BATCH = 16  # codes of one forward pass
 PROBES_PER_CODE = 8
@@ -63,7 +63,7 @@ class Curvature(ModelMixin, ConfigMixin):
         count = 0
         with torch.inference_mode(False), torch.enable_grad():
             while count < probes:
-                z = torch.randn(BATCH, z_size(generator), generator=rng, dtype=torch.float32).to(device)
+                z = torch.randn(BATCH, width, generator=rng, dtype=torch.float32).to(device)
                 apart = SPREAD * torch.randn(BATCH, rows, width, generator=rng, dtype=torch.float32).to(prior.mean)
                 u = (prior.whiten(generator.mapping(z).detach().float())[:, None] + apart).requires_grad_()
                 image = generator.synthesis(prior.unwhiten(u), noise="const").float()

@@ -21,11 +21,6 @@ from ..stylegan2.discriminator import Discriminator
 TINY = 1e-6
 
 
-def halve(x: Tensor) -> Tensor:
-    """Area mean over 2×2 texels: ``(B, C, H, W)`` to ``(B, C, H/2, W/2)``."""
-    return F.avg_pool2d(x, 2)
-
-
 def resize_observed(texture: Tensor, visibility: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Resample a texture with its visibility so that no colour of an unobserved texel leaks into an observed
     one.
@@ -59,7 +54,7 @@ def pyramid_distance(a: Tensor, b: Tensor, visibility: Tensor, levels: int = 4) 
         if level:
             if difference.shape[-1] < 8:
                 break
-            difference, weight = halve(difference), halve(weight)
+            difference, weight = F.avg_pool2d(difference, 2), F.avg_pool2d(weight, 2)
         # (v·d)² / v = v·d², with d the mean difference over the observed part of the texel
         squared = difference.square().mean(1, keepdim=True) / weight.clamp_min(TINY)
         errors.append(squared.sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp_min(TINY))

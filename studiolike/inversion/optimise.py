@@ -20,11 +20,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from ..config import InversionConfig
 from ..errors import InputError
 from ..image import from_signed, to_signed
+from ..progress import bar
 from .curvature import Curvature
 from .distance import distance_of, psnr_from_signed_mse, pyramid_distance, to_target, trunk_of
 from .prior import WPrior
@@ -105,8 +105,7 @@ def invert(
         config: steps, learning rate and weights; defaults to ``InversionConfig()``.
         feature_net: used where ``config.features`` is not 0; None (pixels only) or anything `distance_of` accepts: D_phone, the
             identity network, a callable.
-        prior: where codes are pulled to; None fits `WPrior.from_generator` (the same every time), and
-            ``WPrior.plain(generator)`` is the unwhitened pull towards ``generator.w_mean``.
+        prior: where codes are pulled to; None fits `WPrior.from_generator` (the same every time).
         start: ``(B, L, D)`` codes to begin from, an encoder's for example; None begins at ``w_mean``.
         curvature: of this generator; with it ``config.steps`` are quasi-Newton steps and ``config.lr`` is not used.
         space: "w+" finds one vector per layer, "w" one vector for all of them; None takes ``config.space``.
@@ -151,7 +150,7 @@ class _Problem:
         self.generator, self.target, self.visibility, self.config, self.prior = generator, target, visibility, config, prior
         self.features = None if compare is None else to_target(compare, from_signed(target), visibility)
         self.record: dict[str, list[Tensor]] = {"psnr": [], "loss": [], "prior": []}
-        self.bar = tqdm(desc="inversion", disable=not progress)
+        self.bar = bar(None, "inversion", "step", show=progress)
 
     def whitened(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Loss ``(B,)`` and gradient at codes ``(B, L or 1, D)``, in standard deviations along the prior's axes."""

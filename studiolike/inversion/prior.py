@@ -32,12 +32,6 @@ class WPrior:
     scale: Tensor
 
     @classmethod
-    def plain(cls, generator: nn.Module) -> WPrior:
-        """The unwhitened prior: unit variance around ``generator.w_mean``."""
-        mean = generator.w_mean.detach().float().flatten()
-        return cls(mean, torch.eye(len(mean)).to(mean), torch.ones_like(mean))
-
-    @classmethod
     def from_codes(cls, codes: Tensor) -> WPrior:
         """Fit mean and principal axes to ``(N, D)`` or ``(N, L, D)`` codes (layers are pooled)."""
         codes = codes.detach().float().reshape(-1, codes.shape[-1])
@@ -53,7 +47,7 @@ class WPrior:
         """Fit to ``n`` outputs of the mapping network, always the same ones."""
         rng = torch.Generator().manual_seed(0)
         w_mean = generator.w_mean
-        z = torch.randn(n, z_size(generator), generator=rng, dtype=torch.float32)
+        z = torch.randn(n, generator.config.w_dim, generator=rng, dtype=torch.float32)
         return cls.from_codes(generator.mapping(z.to(w_mean.device, w_mean.dtype)))
 
     def whiten(self, w: Tensor) -> Tensor:
@@ -76,8 +70,3 @@ class WPrior:
     def to(self, device: torch.device | str) -> WPrior:
         """The same prior on another device."""
         return replace(self, mean=self.mean.to(device), basis=self.basis.to(device), scale=self.scale.to(device))
-
-
-def z_size(generator: nn.Module) -> int:
-    """Length of z: the generator's ``z_dim`` where it has one, else its ``w_dim``."""
-    return getattr(generator.config, "z_dim", None) or generator.config.w_dim

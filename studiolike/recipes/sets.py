@@ -54,10 +54,8 @@ def make_set(
 def data_sets(profile: Profile, runs: str | Path, *, device: str = "cpu", progress: bool = True) -> tuple[TextureSet, TextureSet]:
     """Both sets of a profile's training, under ``runs/data``."""
     root = Path(runs) / "data"
-    return (
-        make_set(profile.data, root, device=device, progress=progress),
-        make_set(profile.data, root, detailed=True, device=device, progress=progress),
-    )
+    small, detailed = (make_set(profile.data, root, d, device=device, progress=progress) for d in (False, True))
+    return small, detailed
 
 
 def chapter_set(profile: Profile, detailed: bool = False, *, test: bool = False) -> TextureSet:

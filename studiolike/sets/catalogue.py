@@ -16,21 +16,12 @@ from ..errors import InputError
 
 BUCKET = "https://fb-baas-f32eacb9-8abb-11eb-b2b8-4857dd089e15.s3.amazonaws.com"
 AVA_PAGE = "https://github.com/facebookresearch/ava-256"
+# fmt: off
 MULTIFACE_PEOPLE = (
-    "002421669",
-    "002539136",
-    "002643814",
-    "002645310",
-    "002757580",
-    "002914589",
-    "2183941",
-    "5067077",
-    "5372021",
-    "6674443",
-    "6795937",
-    "7889059",
-    "8870559",
+    "002421669", "002539136", "002643814", "002645310", "002757580", "002914589", "2183941",
+    "5067077", "5372021", "6674443", "6795937", "7889059", "8870559",
 )
+# fmt: on
 THREE = "https://raw.githubusercontent.com/mrdoob/three.js/r160/examples/models/gltf/LeePerrySmith"
 NON_COMMERCIAL = "you may use and share it with credit, for non-commercial purposes only"
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from .. import io
 from ..errors import InputError, OutputError
 from ..files import refuse_existing
-from ..io import READABLE, atomic, check_size, visibility_path
-from ..synth.dataset import ARRAYS, SPLITS, TextureSet, _bytes, _sha256, _visibility_bytes
+from ..io import READABLE, atomic, check_size, sha256_of, visibility_path, write_text
+from ..progress import bar
+from ..synth.dataset import ARRAYS, SPLITS, TextureSet, _bytes, _visibility_bytes
 from .loaders import subject_of
 
 FORMAT = "imported-1"
@@ -32,11 +32,8 @@ def textures_of(folder: Path | None) -> dict[str, list[Path]]:
     """Textures of a folder by subject, both in name order. Raises ``InputError`` for a folder without any."""
     if folder is None:
         return {}
-    found = (
-        sorted(p for p in folder.iterdir() if p.suffix.lower() in READABLE and not p.stem.endswith(".visibility"))
-        if folder.is_dir()
-        else []
-    )
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    found = [path for path in there if path.suffix.lower() in READABLE and not path.stem.endswith(".visibility")]
     if not found:
         raise InputError(f"no textures in {folder}: make them with  studiolike data retarget, or  studiolike capture")
     people: dict[str, list[Path]] = {}
@@ -125,24 +122,16 @@ def _write(
     held_out: float,
     progress: bool,
 ) -> None:
-    arrays = {
-        name: _new(out / f"{name}.npy", (count, channels, size, size))
-        for name, count, channels in (
-            ("phone", len(captures), 3),
-            ("visibility", len(captures), 1),
-            ("studio", len(studios), 3),
-        )
-    }
-    with tqdm(
-        total=len(studios) + len(captures), desc="collect", unit="texture", **({} if progress else {"disable": True})
-    ) as bar:
+    kinds = {"phone": (len(captures), 3), "visibility": (len(captures), 1), "studio": (len(studios), 3)}
+    arrays = {name: _new(out / f"{name}.npy", (*kind, size, size)) for name, kind in kinds.items()}
+    with bar(None, "collect", "texture", show=progress, total=len(studios) + len(captures)) as written:
         for row, name in enumerate(sorted(studios)):
             arrays["studio"][row] = _bytes(io.read_texture(studios[name][0], size))
-            bar.update()
+            written.update()
         for row, (_, _, path) in enumerate(captures):
             arrays["phone"][row] = _bytes(io.read_texture(path, size))
             arrays["visibility"][row] = _visibility_bytes(_seen(path, size))
-            bar.update()
+            written.update()
     for array in arrays.values():
         if isinstance(array, np.memmap):
             array.flush()
@@ -158,7 +147,7 @@ def _write(
     with atomic(out / "index.npz") as temporary:
         np.savez(temporary, **index)  # type: ignore[arg-type]
     counts = {name: sum(split == name for split in splits.values()) for name in SPLITS}
-    hashes = {name: _sha256(out / f"{name}.npy") for name in ARRAYS}
+    hashes = {name: sha256_of(out / f"{name}.npy") for name in ARRAYS}
     # the spec stands for the data where runs compare their settings, so it must change with the pictures
     manifest = {
         "generator": FORMAT,
@@ -168,8 +157,7 @@ def _write(
         "sha256": hashes,
         "subjects": people,
     }
-    with atomic(out / "manifest.json") as temporary:
-        temporary.write_text(json.dumps(manifest, indent=2) + "\n")
+    write_text(out / "manifest.json", json.dumps(manifest, indent=2) + "\n")
 
 
 def _new(path: Path, shape: tuple[int, ...]) -> np.ndarray:

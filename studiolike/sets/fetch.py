@@ -6,7 +6,6 @@ catalogue knows no checksum, the first download is trusted and recorded, and eve
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import os
@@ -16,10 +15,9 @@ import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from ..errors import FetchError, InputError, OutputError
-from ..io import atomic
+from ..io import sha256_of, write_text
+from ..progress import bar
 from .catalogue import RemoteFile, SetEntry, people_files
 
 LOCK = "fetched.json"
@@ -87,10 +85,16 @@ class Lock:
         """The SHA-256 that a file must have: the catalogue's, else the one of its first download."""
         return file.sha256 or self.record["files"].get(file.path, {}).get("sha256")
 
+    def check(self, file: RemoteFile, path: Path) -> str:
+        """The SHA-256 of what stands there. Raises `FetchError` if the file must have another one."""
+        digest, expected = sha256_of(path), self.digest(file)
+        if expected and digest != expected:
+            raise FetchError(f"{path} is damaged or was changed (SHA-256 differs); delete it and fetch again")
+        return digest
+
     def add(self, file: RemoteFile, digest: str, size: int) -> None:
         self.record["files"][file.path] = {"url": file.url, "sha256": digest, "bytes": size}
-        with atomic(self.path) as temporary:
-            temporary.write_text(json.dumps(self.record, indent=2) + "\n")
+        write_text(self.path, json.dumps(self.record, indent=2) + "\n")
 
 
 def read_lock(folder: Path) -> dict:
@@ -104,12 +108,6 @@ def read_lock(folder: Path) -> dict:
         raise InputError(f"{folder / LOCK} is not a record of  studiolike data fetch; remove it and fetch again") from error
 
 
-def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
 def download(file: RemoteFile, folder: Path, lock: Lock, *, progress: bool = True, label: str | None = None) -> Path:
     """Bring one file below ``folder`` and check it; what is there already is only checked.
 
@@ -118,16 +116,13 @@ def download(file: RemoteFile, folder: Path, lock: Lock, *, progress: bool = Tru
     """
     target = folder / file.path
     part = target.with_name(target.name + ".part")
-    expected = lock.digest(file)
     if target.is_file():
-        digest = sha256_of(target)
-        if expected and digest != expected:
-            raise FetchError(f"{target} is damaged or was changed (SHA-256 differs); delete it and fetch again")
+        digest = lock.check(file, target)
     else:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _transfer(file.url, part, label or file.path, progress)
-            digest = sha256_of(part)
+            digest, expected = sha256_of(part), lock.digest(file)
             if expected and digest != expected:
                 part.unlink()
                 raise FetchError(
@@ -154,15 +149,11 @@ def _transfer(url: str, part: Path, label: str, progress: bool) -> None:
             have = have if response.status == 206 and answered else 0
             length = response.headers.get("Content-Length")
             total = have + int(length) if length else None
-            with (
-                part.open("ab" if have else "wb") as handle,
-                tqdm(
-                    total=total, initial=have, unit="B", unit_scale=True, desc=label, **({} if progress else {"disable": True})
-                ) as bar,
-            ):
+            done = bar(None, label, "B", show=progress, total=total, initial=have, unit_scale=True)
+            with part.open("ab" if have else "wb") as handle, done:
                 while block := response.read(BLOCK):
                     handle.write(block)
-                    bar.update(len(block))
+                    done.update(len(block))
     except urllib.error.HTTPError as error:
         if error.code == 416 and have:  # the part is longer than the file, or complete but never renamed
             part.unlink()
@@ -200,10 +191,7 @@ def fetch_hugging_face(chosen: SetEntry, folder: Path, lock: Lock, limit: int | 
         for name in wanted[:limit]:
             path = Path(hf_hub_download(chosen.hugging_face, name, repo_type="dataset", local_dir=folder))
             file = RemoteFile(name, f"https://huggingface.co/datasets/{chosen.hugging_face}/resolve/main/{name}")
-            digest, expected = sha256_of(path), lock.digest(file)
-            if expected and digest != expected:
-                raise FetchError(f"{path} is damaged or was changed (SHA-256 differs); delete it and fetch again")
-            lock.add(file, digest, path.stat().st_size)
+            lock.add(file, lock.check(file, path), path.stat().st_size)
             found.append(path)
     except (FetchError, OutputError):
         raise

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from .. import io, pictures
 from ..errors import InputError
+from ..image import from_bytes
 from ..io import READABLE
 from .catalogue import CATALOGUE
 from .fetch import LOCK, read_lock
@@ -75,7 +76,7 @@ def _picture(source: Any, name: str) -> Tensor:
                 array = np.asarray(image.convert("RGB"))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(f"{name} is not a readable image; fetch the set again") from error
-    return torch.from_numpy(array.copy()).permute(2, 0, 1).float() / 255
+    return from_bytes(array)
 
 
 def _sample(name: str, texture: Tensor, **facts: Any) -> Sample:

@@ -16,12 +16,12 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from .. import io, layout
 from ..capture.detection import find_faces
@@ -29,9 +29,13 @@ from ..capture.landmarks import Finder, StoredLandmarks, load_landmarks, save_la
 from ..capture.unwrap import OPAQUE, Capture, given_or_found
 from ..errors import CaptureError, InputError, OutputError
 from ..files import file_key, protect, refuse_existing, shown, together
-from ..image import fill_unobserved
+from ..image import fill_unobserved, from_bytes, to_bytes
 from ..io import PICTURES, check_output, check_size, visibility_path
+from ..progress import bar
 from .loaders import Place, load, places
+
+if TYPE_CHECKING:
+    from ..cli.data import Retarget
 
 REACH = 0.08  # width of the fade outside the face oval, in parts of the map (the face is 0.63 wide)
 GRID = 160  # the spline is evaluated at so many texels a side; it is smooth, the rest is bicubic
@@ -71,7 +75,7 @@ def retarget(
     check_size(size, low=32)
     if texture.ndim != 3 or texture.shape[0] != 3 or min(texture.shape[1:]) < 16:
         raise InputError(f"a texture must be (3, H, W) of at least 16×16 texels, got {tuple(texture.shape)}")
-    image = pixels(texture)
+    image = to_bytes(texture)
     if isinstance(landmarks, np.ndarray) and landmarks.ndim == 2 and landmarks.shape[1] == 2:
         landmarks = np.concatenate([landmarks, np.zeros((len(landmarks), 1))], 1)
     points, warnings = given_or_found(image, landmarks, finder)
@@ -92,11 +96,6 @@ def retarget(
     filled = fill_unobserved(colours[None], (trust[None] * OPAQUE).clamp(0, 1)).clamp(0, 1)
     facts = {"oversampling": round(1 / density, 2), "misfit": round(misfit, 4), "warnings": warnings}
     return Capture(filled, trust[None], points, facts)
-
-
-def pixels(texture: Tensor) -> np.ndarray:
-    """``(3, H, W)`` in [0, 1] → uint8 RGB ``(H, W, 3)``, as detectors and stored landmarks want it."""
-    return np.ascontiguousarray((texture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
 
 
 def refuse_misfit(points: np.ndarray) -> float:
@@ -174,30 +173,16 @@ def look_up(picture: Tensor, position: Tensor, density: float) -> Tensor:
     return F.grid_sample(small, grid, mode="bicubic", padding_mode="border", align_corners=False)[0].clamp(0, 1)
 
 
-def retarget_path(
-    source: Path,
-    out: Path,
-    size: int = 512,
-    set_name: str = "auto",
-    landmarks: Path | None = None,
-    save: Path | None = None,
-    limit: int | None = None,
-    *,
-    overwrite: bool = False,
-) -> tuple[list[Path], list[str]]:
-    """Bring a file, or all textures of a set's folder, into the head layout and write them.
+def retarget_path(command: Retarget) -> tuple[list[Path], list[str]]:
+    """Bring a file, or all textures of a set's folder, into the head layout and write them, each with its visibility.
 
-    Args:
-        source: picture, or folder of a set. out: picture, or folder if ``source`` is one; visibility is written beside.
-        set_name: which loader reads a folder, see `loaders.load`.
-        landmarks, save: stored landmarks of a single picture, and where to store those that were found.
-        limit: at most so many textures of a folder.
-        overwrite: replace files that exist, which is refused otherwise.
     Returns:
         The textures written, and a sentence about each one that was left out or is doubtful.
     Raises:
         CaptureError: no texture could be used. InputError, OutputError: see `retarget`.
     """
+    source, out, size, limit = command.input, command.out, command.size, command.limit
+    landmarks, save = command.landmarks, command.save_landmarks
     check_size(size, low=32)
     if not source.exists():
         raise InputError(f"no such file: {source}")
@@ -206,19 +191,15 @@ def retarget_path(
         beside = visibility_path(source)
         written = [out, visibility_path(out), *([save] if save else [])]
         protect([source, beside, *([landmarks] if landmarks else [])], written)
-        refuse_existing(written, overwrite)
-        texture = torch.from_numpy(io.read_image(source, reduce_to=None).copy()).permute(2, 0, 1).float() / 255
-        seen = (
-            torch.from_numpy(io.read_image(beside, reduce_to=None)[..., 0].copy())[None].float() / 255
-            if beside.is_file()
-            else None
-        )
+        refuse_existing(written, command.overwrite)
+        texture = from_bytes(io.read_image(source, reduce_to=None))
+        seen = from_bytes(io.read_image(beside, reduce_to=None))[:1] if beside.is_file() else None
         if seen is not None and seen.shape[1:] != texture.shape[1:]:
             raise InputError(f"{beside} must have the size of {source.name}")
         result = retarget(texture, size, load_landmarks(landmarks) if landmarks else None, seen)
         with together(written) as place:
             if save:
-                save_landmarks(result.landmarks, place[save], pixels(texture))
+                save_landmarks(result.landmarks, place[save], to_bytes(texture))
             _write(result, place[out], place[visibility_path(out)])
         return [out], [f"{source.name}: {warning}" for warning in result.quality["warnings"]]
     if landmarks or save:
@@ -229,13 +210,13 @@ def retarget_path(
         raise OutputError(f"{out} is a file; name a folder, as the input is one")
     if out.exists() and out.resolve() == source.resolve():
         raise OutputError(f"{out} is the input itself; name another folder")
-    textures = _targets(source, set_name, out, overwrite)
+    textures = _targets(source, command.set, out, command.overwrite)
     written, notes = [], []
-    with tqdm(desc="retarget", unit="texture") as bar:
-        for sample in load(source, set_name):
+    with bar(None, "retarget", "texture") as read:
+        for sample in load(source, command.set):
             if limit is not None and len(written) >= limit:
                 break
-            bar.update()
+            read.update()
             target = textures[sample.name]
             try:
                 result = retarget(sample.texture, size, visibility=sample.visibility)

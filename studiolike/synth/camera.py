@@ -17,6 +17,7 @@ from ..capture.unwrap import GRAZING, SQUARE
 from ..image import luminance
 from ..layout import face_mask, region_mask
 from .draw import Draws, blur, column, enlarge, fbm
+from .sky import toward
 from .traits import FIELDS, fields_at
 
 VIEWS = 3
@@ -61,12 +62,11 @@ def draw_cameras(seeds: Tensor, device: torch.device) -> Cameras:
     use = torch.ones(len(seeds), VIEWS, device=device)
     use[:, 1] = (missed > 0.13) * (1 - single)
     use[:, 2] = (missed < 0.87) * (1 - single)  # a quarter of the films miss one side
-    flat = elevation.cos()
     # one photograph's landmarks have nothing to be averaged with
     drift = rng.uniform(0.010, 0.020, 1) * FACE_WIDTH * torch.tensor([0.5, 0.8, 0.8], device=device)
     drift[:, 0] *= 1 + 0.5 * single
     return Cameras(
-        direction=torch.stack([azimuth.sin() * flat, elevation.sin(), azimuth.cos() * flat], -1),
+        direction=toward(azimuth, elevation),
         distance=distance,
         use=use,
         single=single > 0,

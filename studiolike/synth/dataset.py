@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, OutputError
-from ..io import atomic
+from ..io import atomic, sha256_of, write_text
+from ..progress import bar
 from .head import synthesise_subjects
 from .phone import phone_capture
 from .studio import studio_texture
@@ -70,13 +71,8 @@ class SetSpec:
 
     def counts(self) -> dict[str, int]:
         """Subjects per split."""
-        return dict(
-            zip(
-                SPLITS,
-                (self.phone_subjects, self.studio_subjects, self.pair_subjects, self.val_subjects, self.test_subjects),
-                strict=True,
-            )
-        )
+        numbers = self.phone_subjects, self.studio_subjects, self.pair_subjects, self.val_subjects, self.test_subjects
+        return dict(zip(SPLITS, numbers, strict=True))
 
     def seeds(self) -> Tensor:
         """Seed of every subject, int64 ``(S,)``."""
@@ -176,8 +172,6 @@ def write_set(spec: SetSpec, path: str | Path, device: torch.device | str = "cpu
     Raises:
         OutputError: the folder holds a set of another spec, or cannot be written.
     """
-    from tqdm import tqdm
-
     path = Path(path)
     recipe = asdict(spec)
     manifest_file, progress_file = path / "manifest.json", path / "progress.json"
@@ -218,14 +212,8 @@ def write_set(spec: SetSpec, path: str | Path, device: torch.device | str = "cpu
 
     size = chunk_size(n)
     chunks = [torch.arange(k, min(k + size, total)) for k in range(0, total, size)]
-    bar = tqdm(
-        total=captures,
-        initial=int((subject < done * size).sum()),
-        unit="capture",
-        desc=f"heads at {n}²",
-        **({} if progress else {"disable": True}),  # disable=False would overrule TQDM_DISABLE
-    )
-    try:
+    before = int((subject < done * size).sum())
+    with bar(None, f"heads at {n}²", "capture", show=progress, total=captures, initial=before) as made:
         for number, rows in enumerate(chunks):
             if number < done:
                 continue
@@ -239,20 +227,17 @@ def write_set(spec: SetSpec, path: str | Path, device: torch.device | str = "cpu
                     arrays["phone"][part[0] : part[-1] + 1] = _bytes(shot.texture)
                     arrays["visibility"][part[0] : part[-1] + 1] = _visibility_bytes(shot.visibility)
                     scalars["severity"][part] = shot.severity.cpu()
-                    bar.update(len(part))
+                    made.update(len(part))
             for array in arrays.values():
                 array.flush()
             with atomic(path / "partial.npz") as temporary:
                 np.savez(temporary, **{k: v.numpy() for k, v in scalars.items()})  # type: ignore[arg-type]
-            with atomic(progress_file) as temporary:
-                temporary.write_text(json.dumps({"spec": recipe, "chunks": number + 1}))
-    finally:
-        bar.close()
+            write_text(progress_file, json.dumps({"spec": recipe, "chunks": number + 1}))
     del arrays
     index = {"subject": subject, "lighting": lighting, "seeds": seeds, "split": split} | scalars
     with atomic(path / "index.npz") as temporary:
         np.savez(temporary, **{k: v.numpy() for k, v in index.items()})  # type: ignore[arg-type]
-    hashes = {name: _sha256(files[name]) for name in ARRAYS}
+    hashes = {name: sha256_of(files[name]) for name in ARRAYS}
     manifest = {
         "generator": GENERATOR_VERSION,
         "spec": recipe,
@@ -261,16 +246,7 @@ def write_set(spec: SetSpec, path: str | Path, device: torch.device | str = "cpu
         "sha256": hashes,
         "torch": torch.__version__.split("+")[0],
     }
-    with atomic(manifest_file) as temporary:
-        temporary.write_text(json.dumps(manifest, indent=2) + "\n")
+    write_text(manifest_file, json.dumps(manifest, indent=2) + "\n")
     progress_file.unlink(missing_ok=True)
     (path / "partial.npz").unlink(missing_ok=True)
     return TextureSet.open(path)
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as handle:
-        while block := handle.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import fields
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +55,13 @@ class Draws:
         """``(B,)`` int64 drawn with the weights ``(B, K)`` or ``(K,)``."""
         cumulative = weights.to(self.device).expand(len(self), -1).cumsum(-1)
         return (self.uniform(0, 1, 1) * cumulative[:, -1:] > cumulative).sum(-1).clamp_max(weights.shape[-1] - 1)
+
+
+class Batched:
+    """A dataclass whose fields are tensors ``(B, …)``; indexed, it gives the same of those rows, repeats allowed."""
+
+    def __getitem__(self, rows: Tensor | slice) -> Self:
+        return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})  # type: ignore[arg-type]
 
 
 def column(x: Tensor) -> Tensor:

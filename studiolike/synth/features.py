@@ -123,7 +123,7 @@ def paint_eyes(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
         lash = torch.exp(-(((distance + 0.0008) / max(0.0030, 0.6 / n)) ** 2)) * min(1, 0.0030 * n / 0.6 + 0.15)
         lash = lash * (upper * (0.45 + 0.45 * column(traits["lashes"])) + lower * 0.16) * smoothstep((1.12 - x.abs()) / 0.2)
         ring = landmark_uv()[REGIONS[name]].to(device)
-        upper_lid = torch.cat([ring[:1], ring[8:].flip(0)]) if name == "left_eye" else torch.cat([ring[:1], ring[8:].flip(0)])
+        upper_lid = torch.cat([ring[:1], ring[8:].flip(0)])
         t = rng.uniform(0.5, len(upper_lid) - 1.5, 46)
         k = t.long()
         root = torch.lerp(upper_lid[k], upper_lid[k + 1], (t - k)[..., None])
@@ -148,9 +148,8 @@ def paint_brows(albedo: Tensor, bump: Tensor, traits: Traits, at: Placement) -> 
     for k, name in enumerate(("left_brow", "right_brow")):
         rng = Draws(traits.seeds, name, device)
         ids = REGIONS[name]
-        low, high = uv[ids[:5]], uv[ids[5:]].flip(0) if name == "left_brow" else uv[ids[5:]].flip(0)
-        middle = 0.5 * (low + high)  # from the temple to the nose
-        middle = middle.flip(0)  # from the nose outwards
+        low, high = uv[ids[:5]], uv[ids[5:]].flip(0)
+        middle = (0.5 * (low + high)).flip(0)  # from the nose outwards
         mirror = 1.0 if name == "left_brow" else -1.0
         s = rng.uniform(0, 1, count) ** 0.9
         along = (s * (1 + 0.03 * traits["side"][:, k, 0:1]) * traits["brow_length"][:, None]).clamp(0, 1.1)

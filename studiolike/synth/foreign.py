@@ -9,7 +9,7 @@ later, from the skin's scattering (`light.irradiance`).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..layout import texel_uv
-from .draw import Draws, column, enlarge, fbm, smoothstep, strokes
+from .draw import Batched, Draws, column, enlarge, fbm, smoothstep, strokes
 from .head import Subjects
 from .traits import HAIR_STYLES, eye_frame
 
@@ -89,7 +89,7 @@ def _hand(x: Tensor, y: Tensor, size: Tensor, thin: Tensor) -> Tensor:
 
 
 @dataclass
-class Glasses:
+class Glasses(Batched):
     """Glasses of the captures of a batch: ``worn`` ``(B,)`` 1 or 0, half ``size`` of the lenses ``(B, 2)``, ``roundness``,
     ``thickness`` (layout units), ``sheen`` of the lenses ``(B,)``, ``colour`` of the frame linear ``(B, 3)``."""
 
@@ -99,9 +99,6 @@ class Glasses:
     thickness: Tensor
     sheen: Tensor
     colour: Tensor
-
-    def __getitem__(self, rows: Tensor | slice) -> Glasses:
-        return Glasses(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     def on_face(self, direction: Tensor, resolution: int, soft: float = 0.0) -> tuple[Tensor, Tensor]:
         """Where a direction sees the frames and the lenses on the face, each ``(B, 1, H, W)`` in [0, 1].

@@ -20,13 +20,7 @@ from .traits import BEARDS, HAIR_STYLES, Placement, Traits
 # the hairline: arc height (cm) at azimuths (radians) from the forehead's middle to the nape, per style
 KNOTS = (0.0, 0.3, 0.6, 0.85, 1.05, 1.25, 1.42, 1.75, 2.05, 2.5, 3.1416)
 NATURAL = (7.5, 7.4, 7.2, 6.3, 4.6, 2.4, 0.4, 3.0, -1.2, -5.0, -6.0)
-HAIRLINES = {
-    "none": NATURAL,
-    "buzz": NATURAL,
-    "short": NATURAL,
-    "tied": NATURAL,
-    "curly": NATURAL,
-    "coily": NATURAL,
+HAIRLINES = {style: NATURAL for style in HAIR_STYLES} | {
     "side": (7.4, 7.3, 7.0, 6.0, 4.2, 2.2, 0.0, 2.5, -2.0, -5.4, -6.5),
     "fringe": (5.4, 5.3, 5.2, 5.0, 4.0, 1.6, -0.6, 1.5, -3.0, -6.0, -7.0),
     "long": (7.7, 7.4, 6.6, 5.2, 3.0, -3.0, -14.0, -14.0, -14.0, -14.0, -14.0),
@@ -34,36 +28,29 @@ HAIRLINES = {
     "horseshoe": (15.0, 15.0, 14.5, 12.0, 7.6, 3.4, 0.8, 3.2, -1.2, -5.0, -6.0),
 }
 # lift of the surface in cm, and roughness of the edge in cm
-LIFT = {
-    "none": 0.0,
-    "buzz": 0.08,
-    "short": 0.45,
-    "side": 0.8,
-    "fringe": 0.7,
-    "long": 1.0,
-    "tied": 0.35,
-    "curly": 1.1,
-    "coily": 0.9,
-    "receding": 0.3,
-    "horseshoe": 0.25,
+SURFACE = {
+    "none": (0.0, 0.5),
+    "buzz": (0.08, 0.35),
+    "short": (0.45, 0.65),
+    "side": (0.8, 0.7),
+    "fringe": (0.7, 0.9),
+    "long": (1.0, 0.55),
+    "tied": (0.35, 0.35),
+    "curly": (1.1, 1.0),
+    "coily": (0.9, 0.5),
+    "receding": (0.3, 0.8),
+    "horseshoe": (0.25, 0.8),
 }
-RAGGED = {
-    "none": 0.5,
-    "buzz": 0.35,
-    "short": 0.65,
-    "side": 0.7,
-    "fringe": 0.9,
-    "long": 0.55,
-    "tied": 0.35,
-    "curly": 1.0,
-    "coily": 0.5,
-    "receding": 0.8,
-    "horseshoe": 0.8,
-}
+LIFT, RAGGED = ({style: both[k] for style, both in SURFACE.items()} for k in (0, 1))
 
 
 def _by_style(table: dict[str, float], style: Tensor) -> Tensor:
-    return torch.tensor([table[s] for s in HAIR_STYLES], device=style.device)[style].view(-1, 1, 1, 1)
+    return column(torch.tensor([table[s] for s in HAIR_STYLES], device=style.device)[style])
+
+
+def _has(style: Tensor, *names: str) -> Tensor:
+    """1 for who has one of these styles, else 0, ``(B, 1, 1, 1)``."""
+    return column(sum(style == HAIR_STYLES.index(name) for name in names).float())  # type: ignore[union-attr]
 
 
 def hairline(traits: Traits, at: Placement) -> Tensor:
@@ -89,7 +76,7 @@ def hairline(traits: Traits, at: Placement) -> Tensor:
         h = both + rng.normal(len(KNOTS), scale=0.15)
         sides.append(torch.lerp(h.gather(1, index - 1), h.gather(1, index), t))
     line = torch.lerp(sides[0], sides[1], smoothstep(at.azimuth / 0.3 + 0.5).flatten(1))
-    peak = rng.uniform(-0.2, 0.8).view(-1, 1, 1, 1) * torch.exp(-((at.azimuth / 0.16) ** 2))
+    peak = column(rng.uniform(-0.2, 0.8)) * torch.exp(-((at.azimuth / 0.16) ** 2))
     return line.view(len(both), 1, *at.azimuth.shape[-2:]) - peak
 
 
@@ -98,9 +85,9 @@ def _directions(traits: Traits, at: Placement) -> Tensor:
     device = traits.tone.device
     n = at.azimuth.shape[-1]
     rng = Draws(traits.seeds, "hair flow", device)
-    az, high = at.azimuth, at.height
-    side = (rng.chance(0.5) * 2 - 1).view(-1, 1, 1, 1)
-    part = side * rng.uniform(0.15, 0.5).view(-1, 1, 1, 1)
+    az = at.azimuth
+    side = column(rng.chance(0.5) * 2 - 1)
+    part = side * column(rng.uniform(0.15, 0.5))
     back = -math.pi / 2 + 0.55 * torch.sin(az) + 0.2 * column(rng.normal())  # from the forehead over the crown
     down = math.pi / 2 - 0.25 * torch.sin(az)
     sideways = torch.where(az > part, torch.full_like(az, 0.35), torch.full_like(az, math.pi - 0.35)) + 0.5 * (az - part).clamp(
@@ -124,7 +111,6 @@ def _directions(traits: Traits, at: Placement) -> Tensor:
     stack = torch.stack([fields[s].expand(len(part), 1, n, n) for s in HAIR_STYLES], 1)
     index = traits["hair_style"].view(-1, 1, 1, 1, 1).expand(-1, 1, 1, n, n)
     angle = stack.gather(1, index)[:, 0]
-    del high
     swirl = _by_style(
         {s: 0.22 for s in HAIR_STYLES} | {"curly": 1.6, "coily": 3.0, "long": 0.16, "tied": 0.12}, traits["hair_style"]
     )
@@ -163,8 +149,8 @@ def paint_hair(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
     white = fbm(rng, n, 64, 4, 1.6)
     strand = comb(white, angle, 0.09)
     locks = comb(fbm(rng, n, 32, 2, 0.7), angle, 0.12)
-    coily = (style == HAIR_STYLES.index("coily")).float().view(-1, 1, 1, 1)
-    buzz = (style == HAIR_STYLES.index("buzz")).float().view(-1, 1, 1, 1)
+    coily = _has(style, "coily")
+    buzz = _has(style, "buzz")
     strand = torch.lerp(strand, white, 0.75 * torch.maximum(coily, buzz))
 
     ears = ear_mask(at)
@@ -172,26 +158,24 @@ def paint_hair(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at: 
     ragged = _by_style(RAGGED, style)
     depth = at.height - line + ragged * (0.55 * locks + 0.45 * strand)
     cover = smoothstep(depth / (0.9 * ragged + 0.25) + 0.35)
-    long = (style == HAIR_STYLES.index("long")).float().view(-1, 1, 1, 1)
-    over_ears = long * rng.chance(0.6).view(-1, 1, 1, 1)
+    long = _has(style, "long")
+    over_ears = long * column(rng.chance(0.6))
     cover = cover * (1 - ears * (1 - over_ears))
     # cut styles thin out toward the edge; shaved heads show a shadow of stubble
     density = _by_style({s: 1.0 for s in HAIR_STYLES} | {"none": 0.0, "buzz": 0.72, "receding": 0.9}, style)
     thin = smoothstep((at.height - line) / 2.2 + 0.2)
-    fade = torch.lerp(
-        torch.ones_like(thin), 0.35 + 0.65 * thin, torch.maximum(buzz, 0.6 * (style == 2).float().view(-1, 1, 1, 1))
-    )
+    fade = torch.lerp(torch.ones_like(thin), 0.35 + 0.65 * thin, torch.maximum(buzz, 0.6 * _has(style, "short")))
     speckle = torch.lerp(torch.ones_like(white), (0.88 + 0.20 * white).clamp(0.3, 1.05), buzz)
-    shaved = (style == 0).float().view(-1, 1, 1, 1) * rng.chance(0.6).view(-1, 1, 1, 1)
+    shaved = _has(style, "none") * column(rng.chance(0.6))
     bald_above = smoothstep((9.3 - at.height + 0.6 * locks) / 1.2)
-    cover = torch.where((style == HAIR_STYLES.index("horseshoe")).view(-1, 1, 1, 1), cover * bald_above, cover)
-    stubble = 0.34 * shaved * cover * (0.9 + 0.12 * white) * traits.masculinity.view(-1, 1, 1, 1)
+    cover = torch.where(_has(style, "horseshoe") > 0, cover * bald_above, cover)
+    stubble = 0.34 * shaved * cover * (0.9 + 0.12 * white) * column(traits.masculinity)
     cover = (cover * density * fade * speckle).clamp(0, 1)
     cover = torch.maximum(cover, _stray_hairs(rng, angle, depth, n) * _by_style(STRAY, style) * (1 - ears))
 
     # a parting shows skin
-    part_at = (rng.chance(0.5) * 2 - 1).view(-1, 1, 1, 1) * rng.uniform(0.0, 0.45).view(-1, 1, 1, 1)
-    parted = ((style == 3) | (style == 5)).float().view(-1, 1, 1, 1) * rng.chance(0.75).view(-1, 1, 1, 1)
+    part_at = column(rng.chance(0.5) * 2 - 1) * column(rng.uniform(0.0, 0.45))
+    parted = _has(style, "side", "long") * column(rng.chance(0.75))
     wiggle = 0.03 * fbm(rng, n, 8, 2)
     parting = (
         torch.exp(-(((at.azimuth - part_at + wiggle) * 6.0 / 0.13) ** 2))
@@ -287,11 +271,11 @@ def paint_beard(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at:
     strength = torch.tensor([0.0, 0.42, 0.9, 0.88, 0.9, 1.0], device=device)[kind].view(-1, 1, 1, 1)
     strength = strength * column(0.6 + 0.4 * traits["beard_density"])
     white = fbm(rng, n, 128, 3, 1.4)
-    thick = (kind >= 4).float().view(-1, 1, 1, 1)
+    thick = column((kind >= 4).float())
     hairs = _beard_hairs(traits, where, n)
     shade = where * strength
     dense = smoothstep((where - 0.35) / 0.65)  # hair behind hair, where a beard is thick
-    base = dense * (0.16 + 0.44 * thick + 0.18 * (kind == 5).float().view(-1, 1, 1, 1)) * (1 + 0.18 * white)
+    base = dense * (0.16 + 0.44 * thick + 0.18 * column((kind == 5).float())) * (1 + 0.18 * white)
     cover = 1 - torch.exp(-hairs * strength * 1.3) * (1 - (base * strength).clamp(0, 0.9))
     cover = cover.clamp(0, 0.97)
     grain = (hairs - blur(hairs, 0.006)).clamp(-1.5, 1.5)
@@ -302,7 +286,7 @@ def paint_beard(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at:
     colour = torch.lerp(traits["brow_colour"][..., None, None] * (0.35 * grain).exp(), silver * (0.15 * grain).exp(), strands)
     blue = albedo * albedo.new_tensor([0.60, 0.66, 0.72]).view(1, 3, 1, 1)  # roots under the skin look bluish
     soft_shadow = torch.lerp(0.55 * shade, 0.3 * shade, thick)
-    clean = (traits.masculinity - 0.45).clamp_min(0).view(-1, 1, 1, 1) * (kind == 0).float().view(-1, 1, 1, 1)
+    clean = (traits.masculinity - 0.45).clamp_min(0).view(-1, 1, 1, 1) * column((kind == 0).float())
     if float(clean.max()) > 0:
         every = Traits(
             traits.seeds, traits.tone, traits.age, traits.masculinity, traits.values | {"beard": torch.ones_like(kind)}
@@ -313,4 +297,4 @@ def paint_beard(albedo: Tensor, bump: Tensor, gloss: Tensor, traits: Traits, at:
     albedo = over(albedo, colour, cover)
     bump = bump + cover * (0.014 + 0.02 * thick) * grain
     gloss = gloss * (1 - 0.7 * cover)
-    return albedo, bump, gloss, cover, blur(cover, 0.010) * (0.05 + 0.35 * (kind == 5).float().view(-1, 1, 1, 1))
+    return albedo, bump, gloss, cover, blur(cover, 0.010) * (0.05 + 0.35 * column((kind == 5).float()))

@@ -6,7 +6,7 @@ keep their (u, v), so they correspond across subjects. Colour is painted in laye
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..image import normals_of, resize, unit
 from ..layout import face_vertices, position_map
-from .draw import Draws, blur, enlarge
+from .draw import Batched, Draws, blur, enlarge
 from .features import paint_brows, paint_eyes, paint_lips, paint_nostrils
 from .hair import paint_beard, paint_hair
 from .light import occlusion
@@ -41,7 +41,7 @@ MODES: tuple[tuple[int | tuple[float, float, float], float, tuple[float, float, 
 
 
 @dataclass
-class Subjects:
+class Subjects(Batched):
     """A batch of synthetic heads with their ground truth.
 
     Attributes:
@@ -73,10 +73,6 @@ class Subjects:
 
     def __len__(self) -> int:
         return len(self.seeds)
-
-    def __getitem__(self, rows: Tensor | slice) -> Subjects:
-        """The subjects of ``rows`` (repeats allowed), for several captures of one subject."""
-        return Subjects(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     @property
     def resolution(self) -> int:
@@ -175,4 +171,4 @@ def synthesise_subjects(seeds: Tensor, resolution: int, device: torch.device | s
 def _reduce(s: Subjects, resolution: int) -> Subjects:
     maps = {name: resize(getattr(s, name), resolution) for name in ("albedo_linear", "position", "occlusion", "gloss", "hair")}
     maps |= {name: unit(resize(getattr(s, name), resolution)) for name in ("normals", "smooth_normals")}
-    return Subjects(**{f.name: getattr(s, f.name) for f in fields(s)} | maps)
+    return replace(s, **maps)

@@ -9,7 +9,7 @@ that, so it gets its own shadow map (Williams 1978, filtered after Reeves et al.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from ..image import luminance, normals_of, unit
 from ..layout import position_map
 from . import sky
-from .draw import Draws, blur, column, enlarge
+from .draw import Batched, Draws, blur, column, enlarge
 from .skin import black_body
 
 DIRECTIONS = 80
@@ -85,17 +85,9 @@ def shadow(
     # a slanted surface spans more depth within one cell: give it more slack, or it shades itself in rings
     slope = (direction[:, None] @ normal.flatten(2))[:, 0].clamp(0.2, 1)
     slack = bias + (SPAN / size + 0.5 * radius * SPAN / size) * ((1 / slope**2 - 1).sqrt() * 0.6).clamp_max(1.5)
-    taps = (
-        (0.0, 0.0),
-        (0.95, 0.3),
-        (-0.3, 0.95),
-        (-0.95, -0.3),
-        (0.3, -0.95),
-        (0.42, 0.42),
-        (-0.42, -0.42),
-        (0.45, -0.45),
-        (-0.45, 0.45),
-    )
+    outer = (0.95, 0.3), (-0.3, 0.95), (-0.95, -0.3), (0.3, -0.95)
+    inner = (0.42, 0.42), (-0.42, -0.42), (0.45, -0.45), (-0.45, 0.45)
+    taps = (0.0, 0.0), *outer, *inner
     for ox, oy in taps:
         i = (y + oy * radius).long().clamp(0, size - 1) * size + (x + ox * radius).long().clamp(0, size - 1)
         lit += ((z - depth.gather(1, i) + slack) * 6 + 0.5).clamp(0, 1)
@@ -149,7 +141,7 @@ def occlusion(position: Tensor, normal: Tensor) -> Tensor:
 
 
 @dataclass
-class Lighting:
+class Lighting(Batched):
     """A batch of light situations.
 
     Attributes:
@@ -172,9 +164,6 @@ class Lighting:
     turn: Tensor
     tint: Tensor
 
-    def __getitem__(self, rows: Tensor | slice) -> Lighting:
-        return Lighting(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
-
     def radiance(self, d: Tensor) -> Tensor:
         """Environment without the key along ``(D, 3)``, ``(B, D, 3)``."""
         up = d[None, :, 1:2]
@@ -188,10 +177,6 @@ class Lighting:
             seen = sky.look(self.place[rows], (self.turn[rows] @ d.T)[:, :, None], sky.SHARPNESS[1])
             out[rows] += (seen[:, :, 0] * self.tint[rows, :, None]).transpose(1, 2)
         return out
-
-
-def _toward(azimuth: Tensor, elevation: Tensor) -> Tensor:
-    return torch.stack([elevation.cos() * azimuth.sin(), elevation.sin(), elevation.cos() * azimuth.cos()], -1)
 
 
 # kind of place: weight, ambient level, (low, high) kelvin of the main lobe, elevation range, azimuth range, strength,
@@ -247,10 +232,10 @@ def draw_lighting(seeds: Tensor, device: torch.device | str = "cpu") -> Lighting
     key_power = rng.uniform(1.2, 5.0) * has_key * (0.35 + level).clamp_max(1.2)
     lighting = Lighting(
         ambient=torch.stack([zenith, horizon, ground], 1),
-        lobe_direction=_toward(azimuth, elevation),
+        lobe_direction=sky.toward(azimuth, elevation),
         lobe_sharpness=sharpness,
         lobe_colour=black_body(kelvin) * strength[..., None],
-        key_direction=_toward(key_azimuth, key_elevation),
+        key_direction=sky.toward(key_azimuth, key_elevation),
         key_colour=black_body(between(9)) * key_power[:, None],
         key_softness=rng.uniform(0.12, 1.1),
         place=torch.full_like(place, -1),

@@ -29,13 +29,16 @@ def places() -> tuple[Tensor, Tensor]:
         return torch.from_numpy(arrays["maps"].astype(np.float32)), torch.from_numpy(arrays["suns"])
 
 
+def toward(azimuth: Tensor, elevation: Tensor) -> Tensor:
+    """Unit vectors ``(…, 3)``; angles in radians, azimuth 0 in front of the face, positive to the subject's left."""
+    return torch.stack([elevation.cos() * azimuth.sin(), elevation.sin(), elevation.cos() * azimuth.cos()], -1)
+
+
 def map_directions(height: int, width: int) -> tuple[Tensor, Tensor]:
     """Unit directions ``(H·W, 3)`` of the texels of a map, and their solid angles ``(H·W,)``."""
     elevation = math.pi * (0.5 - (torch.arange(height) + 0.5) / height)[:, None].expand(height, width)
     azimuth = 2 * math.pi * ((torch.arange(width) + 0.5) / width - 0.5)[None].expand(height, width)
-    ring = elevation.cos()
-    d = torch.stack([ring * azimuth.sin(), elevation.sin(), ring * azimuth.cos()], -1)
-    return d.reshape(-1, 3), (ring * 2 * math.pi**2 / (height * width)).reshape(-1)
+    return toward(azimuth, elevation).reshape(-1, 3), (elevation.cos() * 2 * math.pi**2 / (height * width)).reshape(-1)
 
 
 @lru_cache(2)
