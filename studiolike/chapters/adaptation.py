@@ -227,8 +227,7 @@ def cases(table: EvaluationTable, method: str, columns: Mapping[str, Tensor]) ->
     Args:
         columns: textures ``(N, 3, H, W)`` of the table's captures, by name.
     """
-    place = {int(row): k for k, row in enumerate(table.rows)}
-    ranked = [place[int(row)] for row in table.best(method, "psnr/face", len(place))]
+    ranked = table.ranked(method, "psnr/face")
     chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2]}
     chosen |= {f"worst {n}" if n > 1 else "worst": ranked[-n] for n in (1, 2, 3)}
     figures.show(
@@ -237,10 +236,10 @@ def cases(table: EvaluationTable, method: str, columns: Mapping[str, Tensor]) ->
             [f"{name}\nlight {table.severity[k]:.2f}" for name, k in chosen.items()],
             list(columns),
         ),
-        f"Of {len(place)} captures of unseen people the best, the median and the three worst for {method}, by PSNR on the face; "
-        "at the left how uneven the light on the face was, from 0 to 1. Columns: the phone texture; what G_phone, the short "
-        "run's generator and the released G_studio draw of its code; the true studio texture. Compare the last two for light "
-        "and skin colour. Where the second column has lost the person, the fourth cannot find them.",
+        f"Of {len(table.rows)} captures of unseen people the best, the median and the three worst for {method}, by PSNR on the "
+        "face; at the left how uneven the light on the face was, from 0 to 1. Columns: the phone texture; what G_phone, the "
+        "short run's generator and the released G_studio draw of its code; the true studio texture. Compare the last two for "
+        "light and skin colour. Where the second column has lost the person, the fourth cannot find them.",
     )
 
 

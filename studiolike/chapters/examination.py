@@ -12,11 +12,20 @@ from torch import Tensor
 from .. import avatar, evaluation
 from ..evaluation import EvaluationTable, Verdict
 from ..evaluation.bootstrap import Estimate, clustered_mean
-from ..evaluation.table import label
-from ..evaluation.verdict import BETTER, CANNOT_TELL, NOT_REPRODUCED, PARTLY, REPRODUCED, WORSE, claim_word, within_limits
+from ..evaluation.table import arrow, heading
+from ..evaluation.verdict import (
+    BETTER,
+    CANNOT_TELL,
+    NOT_REPRODUCED,
+    PARTLY,
+    REPRODUCED,
+    WORSE,
+    claim_word,
+    over_people,
+    within_limits,
+)
 from ..experiments import record
 from ..experiments.chain import RANKS
-from ..experiments.claims import over_people
 from ..experiments.examination import DOSES, OFF, Examination, Lights, Shadow
 from . import figures, interactive
 from .notebook import table_of
@@ -117,12 +126,12 @@ def aim(*outcomes: str) -> str:
 def tables(exam: Examination, table: EvaluationTable) -> dict[str, str | float]:
     """The two tables of all methods, with the truth's own values in the second; what the prose says of scales and of time."""
     note = f"Mean [95 % interval over people], bold the best mean; at {table.resolution}². "
-    head = [f"{METRICS[m]} {_arrow(m)}" for m in CLOSE]
+    head = [f"{METRICS[m]} {arrow(m)}" for m in CLOSE]
     table_of(["how close to the truth", *head], [[name, *_cells(table, name, CLOSE)] for name in table.methods], note)
     who = [*list(METRICS)[6:8], "asymmetry", OFF, "variance_ratio"]
     own = exam.truth.estimate("truth", "asymmetry")
     kid = {name: f"{1000 * k.mean:.0f} ± {1000 * k.std:.0f}" for name, k in (table.kid | exam.truth.kid).items()}
-    head = ["asymmetry" if m == "asymmetry" else f"{METRICS[m]} {_arrow(m)}" for m in who]
+    head = ["asymmetry" if m == "asymmetry" else f"{METRICS[m]} {arrow(m)}" for m in who]
     lines = [[name, *_cells(table, name, who), kid.get(name, "–")] for name in table.methods]
     lines.append(["*the truth itself*", "1", "0", f"{own:.2g}", "0", "0", kid.get("truth", "–")])
     table_of(["who is it, in which light", *head, "KID × 1000 ↓"], lines, note + "KID: ± over subsets.")
@@ -245,7 +254,7 @@ def severity_curve() -> Figure:
             look = {"color": LOOK[name][0], "marker": LOOK[name][1], "linestyle": figures.DASHES[k], "capsize": 3}
             ax.errorbar(x, [e.mean for e in found], np.where(np.isfinite(span), span, 0.0), label=protocol, **look)
         ax.axhline(0, color=figures.QUIET, linewidth=0.8)
-        ax.set(xlabel="severity of the light", title=f"{label(metric)} {_arrow(metric)}")
+        ax.set(xlabel="severity of the light", title=heading(metric))
     axes[0].set_ylabel("change")
     _legend(fig, axes[0])
     return fig
@@ -254,10 +263,6 @@ def severity_curve() -> Figure:
 def _legend(fig: Figure, ax) -> None:
     """Above the axes, where it hides nothing."""
     fig.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=4)
-
-
-def _arrow(metric: str) -> str:
-    return "↑" if evaluation.higher_is_better(metric) else "↓"
 
 
 def severity(exam: Examination, table: EvaluationTable) -> dict[str, int | str]:

@@ -12,10 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import InputError
-from ..evaluation.bootstrap import Estimate, clustered_mean
 from ..evaluation.table import higher_is_better, label, with_minus
 from ..evaluation.verdict import (
     BETTER,
@@ -29,6 +26,7 @@ from ..evaluation.verdict import (
     Verdict,
     claim_word,
     outcome_of,
+    over_people,
     over_seeds,
     seeded_verdicts,
     within_limits,
@@ -227,14 +225,6 @@ def _compared(condition: Condition, made: Record, told: Verdict) -> Finding:
 
 
 def _limited(condition: Condition, made: Record) -> Finding:
-    values = made.per_person(condition.row, condition.measure)
-    found = over_people(values)
+    found = over_people(made.per_person(condition.row, condition.measure))
     outcome = within_limits(found, condition.at_most, condition.at_least)
     return Finding(condition, outcome, with_minus(f"{found.mean:.3g} [{found.low:.3g}, {found.high:.3g}]"))
-
-
-def over_people(values: np.ndarray) -> Estimate:
-    """Mean of ``(seeds, people)`` with a bootstrap interval over people; over the seeds, if all people have one value."""
-    if values.shape[1] == 1:
-        return over_seeds(values[:, 0])
-    return clustered_mean(values.mean(0), np.arange(values.shape[1]))

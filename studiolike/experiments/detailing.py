@@ -289,7 +289,7 @@ def scores(lab: DetailLaboratory, results: Mapping[str, Tensor]) -> dict[str, di
         values = (
             psnr(result, lab.truth, lab.counts),
             perceptual(distance, result, lab.truth, lab.counts),
-            low_band_error(result, lab.truth, lab.counts)["total"],
+            low_band_error(result, lab.truth, lab.counts)["low_band"],
             faceid(judge, result, lab.truth, lab.visibility)["cosine"],
             likeness(result, lab.truth, lab.trust * lab.counts),
             _of_holes(lab, perceptual(distance, result, lab.truth, lab.hidden)),

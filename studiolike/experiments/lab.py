@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -85,15 +86,20 @@ class Lab:
     @property
     def val_seeds(self) -> Tensor:
         """Seeds of the people of "val"; they are known without making a set."""
-        spec = SetSpec(
-            first_seed=self.profile.data.first_seed,
+        return self._val_alone.seeds()
+
+    @property
+    def _val_alone(self) -> SetSpec:
+        """A set of the people of "val" and nobody else."""
+        data = self.profile.data
+        return SetSpec(
+            first_seed=data.first_seed,
             phone_subjects=0,
             studio_subjects=0,
             pair_subjects=0,
-            val_subjects=self.profile.data.val_subjects,
+            val_subjects=data.val_subjects,
             test_subjects=0,
         )
-        return spec.seeds()
 
     def fresh(self, resolution: int, seed: int, lights: int) -> tuple[TextureSet, Tensor]:
         """The people of "val" in captures made for the laboratory: each under ``lights`` lights, other ones for every seed.
@@ -102,16 +108,7 @@ class Lab:
             the set, and its capture rows of this seed, ``(people · lights,)``, person by person.
         """
         blocks = max(SEEDS, seed + 1)
-        spec = SetSpec(
-            first_seed=self.profile.data.first_seed,
-            resolution=resolution,
-            phone_subjects=0,
-            studio_subjects=0,
-            pair_subjects=0,
-            val_subjects=self.profile.data.val_subjects,
-            test_subjects=0,
-            lightings=blocks * lights,
-        )
+        spec = replace(self._val_alone, resolution=resolution, lightings=blocks * lights)
         if spec not in self._fresh:
             path = self.runs / "data" / f"fresh-{resolution}-{spec.digest()[:10]}"
             self._fresh[spec] = write_set(spec, path, device=str(self.device), progress=False)
@@ -192,15 +189,12 @@ class Lab:
             truth = data.studio_batch(subject[part], self.device)
             output = resize(outputs[part].to(texture), size).clamp(0, 1)
             face = region_mask("face", size).to(seen).expand_as(seen)
-            low = low_band_error(output, truth, seen)
             identity = faceid(eval_net, output, truth)
             measured = {
                 "psnr/observed": psnr(output, truth, seen),
                 "psnr_fitted/observed": psnr(gain_fitted(output, truth, seen), truth, seen),
                 "psnr/holes": psnr(output, truth, 1 - seen),
-                "low_band": low["total"],
-                "low_band_luminance": low["luminance"],
-                "low_band_chroma": low["chroma"],
+                **low_band_error(output, truth, seen),
                 "faceid_mse": identity["mse"],
                 "faceid_cosine": identity["cosine"],
                 "colour": colour_error(output, truth, face),

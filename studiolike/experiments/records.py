@@ -123,13 +123,10 @@ class Record:
 
     def estimate(self, row: str, measure: str):
         """Mean and 95 % interval over the seeds, as an `evaluation.Estimate`; over the people where nothing is random."""
-        from ..evaluation.bootstrap import clustered_mean
-        from ..evaluation.verdict import over_seeds
+        from ..evaluation.verdict import over_people, over_seeds
 
         values = self.per_person(row, measure)
-        if self.deterministic and values.shape[1] > 1:
-            return clustered_mean(values.mean(0), np.arange(values.shape[1]))
-        return over_seeds(np.nanmean(values, 1))
+        return over_people(values) if self.deterministic else over_seeds(np.nanmean(values, 1))
 
     def spoken(self, row: str, measure: str) -> str:
         """An `estimate` as a reader reads it; one that rests on a single seed says so, for it would look like a constant."""
