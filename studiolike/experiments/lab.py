@@ -41,9 +41,9 @@ from ..inversion.bank import fingerprint
 from ..inversion.distance import resize_observed
 from ..layout import region_mask
 from ..protocols import permitted, studio_subjects
-from ..stylegan2 import encode
 from ..synth import SetSpec, TextureSet, write_set
 from .core import SEEDS, Outcome
+from .painting import BATCH, codes_of
 
 JUDGES = ("identity_eval", "perceptual_judge")  # networks that `Lab.judge` measures with
 KID_REFERENCE = 160  # people of the pre-training split; under "few" no training has seen their studio textures
@@ -123,13 +123,11 @@ class Lab:
             self._networks[name, protocol] = weights.load(name, protocol=protocol, device=self.device)
         return self._networks[name, protocol]
 
-    @torch.no_grad()
     def encode(self, texture: Tensor, visibility: Tensor) -> Tensor:
         """The encoder's codes ``(B, L, D)`` of all that was seen in textures of any size from its own on."""
-        networks = self.network("encoder"), self.network("g_phone")
-        texture, visibility = resize_observed(texture, visibility, networks[0].config.resolution)
-        parts = zip(texture.split(16), visibility.split(16), strict=True)
-        return torch.cat([encode(*networks, t.to(self.device), v.to(self.device)) for t, v in parts])
+        encoder = self.network("encoder")
+        observed = resize_observed(texture, visibility, encoder.config.resolution)
+        return codes_of(encoder, self.network("g_phone"), *observed, batch=BATCH)
 
     def captures(self, rows: Tensor, versions: int, share: float) -> EncodedCaptures:
         """Captures to draw codes from; ``versions`` disturbances of each are encoded once, or read from ``runs/experiments``."""
