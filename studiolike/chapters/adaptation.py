@@ -33,16 +33,7 @@ TERMS = {
     "other_light": "ours: other captures",
 }
 PICTURED = ("no L_adv", "no pairs", "no L_faceID, L_percp", TOO_STRONG)  # of the short runs, those that a picture can tell
-WEIGHTS = {
-    "adv": "adversarial",
-    "percp": "perceptual",
-    "face_id": "identity",
-    "recons": "recons",
-    "recons_detail": "recons_detail",
-    "low_light": "low_light",
-    "invariance": "invariance",
-    "other_light": "other_light",
-}  # settings
+WEIGHTS = {name: name for name in TERMS} | {"adv": "adversarial", "percp": "perceptual", "face_id": "identity"}  # settings
 CODE = {  # what computes each term, by its name in the page
     "L_adv, the generator's": adaptation.adversarial_loss,
     "L_adv, the discriminator's": losses.discriminator_loss,
@@ -181,7 +172,7 @@ def opinions_figure(logs: Mapping[str, Mapping[str, list[float]]], images: int) 
     for ax, (title, log) in zip(axes, logs.items(), strict=True):
         _opinions(ax, log)
         ax.set(title=title, xlim=(0, images), ylabel="D's mean logit")
-    fig.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figures.legend_outside(fig, axes[-1], 3)
     return fig
 
 

@@ -85,7 +85,6 @@ def recorded(lab: DetailLaboratory, results: Mapping[str, Tensor]) -> dict[str, 
     known = {name: judge.embed(face_judge.render_chip(x)) for name, x in {**results, "truth": lab.truth}.items()}
     far = {name: face_judge.embedding_distance(known[name], known["truth"]).numpy() for name in results}
     face = verdict(far["guided"] - far["fusion"], lab.people, higher=False)
-    earned = won == len(LEDGER)
     return {
         "ledger_people": len(kept.subject),
         "ledger_seeds": len(kept.seeds("guided diffusion")),
@@ -93,13 +92,6 @@ def recorded(lab: DetailLaboratory, results: Mapping[str, Tensor]) -> dict[str, 
         "ledger_size": kept.settings["resolution"],
         "ledger_step": words["perceptual/face"],
         "ledger_gain": 100 * (1 - float(kept.ratios("guided diffusion", "fusion alone", "perceptual/face").mean())),
-        "ledger_sentence": (
-            "so by our own rule it has earned the place that the default does not yet give it"
-            if earned and not default_steps()
-            else "as the default has it"
-            if earned == bool(default_steps())
-            else "so the default goes further than our rule"
-        ),
         "taken": 100 * (1 - _squared(lab, results["guided"]) / _squared(lab, results["fusion"])),
         "face_fusion": float(far["fusion"].mean()),
         "face_guided": float(far["guided"].mean()),

@@ -51,15 +51,14 @@ def _clouds() -> list[tuple]:
     ]
 
 
-def _eigen(codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    centred = codes - codes.mean(0)
-    variance, basis = torch.linalg.eigh(centred.T @ centred / (len(codes) - 1))
-    return centred, variance, basis
-
-
 def _covariance(x: Tensor) -> Tensor:
     centred = x - x.mean(0)
     return centred.T @ centred / max(len(x) - 1, 1)
+
+
+def _eigen(codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Centred codes, variances, basis."""
+    return codes - codes.mean(0), *torch.linalg.eigh(_covariance(codes))
 
 
 def _white(cases: list[tuple], outputs: list[Tensor], test) -> bool:
@@ -77,7 +76,7 @@ check_whiten = FunctionCheck(
         Mistake(
             "Whitening gives a matrix.",
             "the whitened *codes* are asked for, in the shape of the codes.",
-            lambda codes: _covariance(codes),
+            _covariance,
             lambda cases, outputs: any(x.shape != codes.shape for (codes,), x in zip(cases, outputs, strict=True)),
         ),
         Mistake(
@@ -130,7 +129,7 @@ def _second_level(a: Tensor, b: Tensor, visibility: Tensor) -> Tensor:
     from ..inversion.distance import pyramid_distance
 
     both, finest = pyramid_distance(a, b, visibility, levels=2)
-    return (2 * both - finest) * 1.0
+    return 2 * both - finest
 
 
 def _halves(a: Tensor, b: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
