@@ -24,12 +24,13 @@ from ..detail.train import FLOOR, min_snr_weight, velocity
 from ..errors import InputError
 from ..image import fill_unobserved, resize, to_signed
 from ..training import Stage
+from .network import SHARE
 
 if TYPE_CHECKING:
     from ..synth import TextureSet
 
-
 STEPS = 4  # of DDIM
+LR = 6e-4  # the largest
 
 
 def conditions(model: Detailer, phone: Tensor, visibility: Tensor, mean: Tensor) -> Tensor:
@@ -70,13 +71,12 @@ class DiffusionStage(Stage):
         data: a `TextureSet`, as its protocol allows it to be read.
         rows: captures to learn from ``(N,)``; their people's true textures are read.
         mean: studio texture ``(3, H, H)`` in [0, 1] that differences are taken from.
-        images: length of the run. channels: of the network, the detailer's. share: of the captures that are disturbed.
-        seed: of the initial weights.
+        images: length of the run. channels: of the network, the detailer's. seed: of the initial weights.
     Raises:
         InputError: no captures.
     """
 
-    name = "diffusion"
+    name, batch = "diffusion", 4
 
     def __init__(
         self,
@@ -86,13 +86,10 @@ class DiffusionStage(Stage):
         *,
         images: int,
         channels: tuple[int, ...] = (48, 64, 96),
-        batch: int = 4,
-        lr: float = 6e-4,
-        share: float = 0.7,
         seed: int = 0,
     ):
-        self.data, self.images, self.batch, self.lr, self.share = data, images, batch, lr, share
-        self.rows, self.mean = torch.as_tensor(rows, dtype=torch.long), mean
+        self.data, self.images, self.mean = data, images, mean
+        self.rows = torch.as_tensor(rows, dtype=torch.long)
         if not len(self.rows):
             raise InputError("no pairs to train on; widen the data set or the rows")
         differences = [self._truth(part) - mean for part in self.rows[torch.linspace(0, len(self.rows) - 1, 32).long()].split(8)]
@@ -109,7 +106,7 @@ class DiffusionStage(Stage):
             )
         self.average = average_of(self.model)
         self.modules = {"network": self.model}
-        self.optimizers = {"network": torch.optim.AdamW(self.model.parameters(), lr, (0.9, 0.99), weight_decay=1e-3)}
+        self.optimizers = {"network": torch.optim.AdamW(self.model.parameters(), LR, (0.9, 0.99), weight_decay=1e-3)}
         self.powers = make_scheduler().alphas_cumprod
 
     def _truth(self, rows: Tensor, device: torch.device | str = "cpu") -> Tensor:
@@ -120,9 +117,9 @@ class DiffusionStage(Stage):
         steps of a sampler fall."""
         device, optimizer = self.accelerator.device, self.optimizers["network"]
         count, done = self.batch // self.accelerator.num_processes, images / self.images
-        optimizer.param_groups[0]["lr"] = self.lr * min(done / 0.02 + 0.05, 1.0) * (0.525 + 0.475 * math.cos(math.pi * done))
+        optimizer.param_groups[0]["lr"] = LR * min(done / 0.02 + 0.05, 1.0) * (0.525 + 0.475 * math.cos(math.pi * done))
         rows = self.rows[torch.randint(len(self.rows), (count,), generator=rng)]
-        phone, seen = disturb(*self.data.phone_batch(rows, device), rng, self.share)
+        phone, seen = disturb(*self.data.phone_batch(rows, device), rng, SHARE)
         mean = self.mean.to(device).expand(count, -1, -1, -1)
         clean = (self._truth(rows, device) - mean) / self.model.config.residual_scale
         places = 1 - ((torch.arange(count) + torch.rand(count, generator=rng)) / count).square()

@@ -21,6 +21,7 @@ from ..image import fill_unobserved, linear_to_srgb, srgb_to_linear, to_signed
 
 KINDS = ("direct", "gain")
 CHANNELS = (32, 64, 96, 128)  # about as many parameters as our chain has
+SHARE = 0.7  # of the captures that are disturbed, in every rival's training
 FLOOR = 0.02  # linear light added before the logarithm, as in `detail.fusion`
 STEEPEST = 4.0  # natural logarithm of the largest gain: fiftyfold
 
