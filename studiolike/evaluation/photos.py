@@ -84,10 +84,10 @@ def photo_identity(pipe, folder: str | Path, *, out: Path | None = None) -> str:
         lines.append(f"| {name} | " + " | ".join(f"{row[key]:.2f}" for key in COLUMNS) + " |")
     lines += [
         "",
-        f"Distances by {FaceNet.name}, faces drawn from the front, unlit, in the shape and with the smile that the "
-        "photograph shows; the avatar has that shape too, with its mouth closed, and the base head has nobody's. Below",
+        f"Distances by {FaceNet.name}, faces drawn from the front, unlit, in the shape and with the smile that the photograph "
+        "shows; the avatar has that shape too, with its mouth closed, and the base head has nobody's. "
+        f"Below {SAME_PERSON} its author calls two pictures one person's.",
     ]
-    lines[-1] += f" {SAME_PERSON} its author calls two pictures one person's."
     lines += [f"Not used: {name} ({why})" for name, why in rows.items() if isinstance(why, str)]
     if out:
         with io.atomic(out) as temporary:

@@ -117,9 +117,7 @@ def before(lab: Lab) -> Tensor:
 
 def _declare(name: str, question: str, rows: dict[str, dict[str, Any]]) -> Experiment:
     baseline, files = next(iter(rows)), (*JUDGES, BANK)
-    return declare(
-        Experiment(name, question, rows, train, adapt_settings, baseline, MEASURES, LIMITS, NETWORKS, files=files, trains=True)
-    )
+    return declare(name, question, rows, train, adapt_settings, baseline, MEASURES, LIMITS, NETWORKS, files=files, trains=True)
 
 
 PAPER = dict(recons_detail=0.0, low_light=0.0, invariance=0.0, other_light=0.0)  # leaves the terms that the authors name

@@ -21,7 +21,7 @@ from ..image import linear_to_srgb
 from ..layout import region_mask
 from ..synth import Subjects, synthesise_subjects
 from ..synth.light import shadow
-from .core import Experiment, Outcome, declare
+from .core import Outcome, declare
 from .lab import Lab
 
 LIGHTS = {"mild": "smooth light", "shadow": "cast shadow"}
@@ -87,16 +87,14 @@ def _settings(profile: Profile) -> dict[str, Any]:
 
 
 declare(
-    Experiment(
-        "gradients",
-        "How much of the light comes through a log gradient, and how much through a raw one?",
-        {f"{kind}, {word}": {"kind": kind, "light": light} for light, word in LIGHTS.items() for kind in ("log", "raw")},
-        measure,
-        _settings,
-        f"log, {LIGHTS['shadow']}",
-        ("correlation",),
-        "Nothing is trained, so this is as long as it needs to be: every person of the split under one lamp for each seed. The "
-        "lamps are made by hand, to have one kind of light each; captures mix them. The correlation says what comes through, "
-        "not what a network makes of it.",
-    )
+    "gradients",
+    "How much of the light comes through a log gradient, and how much through a raw one?",
+    {f"{kind}, {word}": {"kind": kind, "light": light} for light, word in LIGHTS.items() for kind in ("log", "raw")},
+    measure,
+    _settings,
+    f"log, {LIGHTS['shadow']}",
+    ("correlation",),
+    "Nothing is trained, so this is as long as it needs to be: every person of the split under one lamp for each seed. The "
+    "lamps are made by hand, to have one kind of light each; captures mix them. The correlation says what comes through, "
+    "not what a network makes of it.",
 )

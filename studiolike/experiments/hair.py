@@ -16,7 +16,7 @@ from ..evaluation.psnr import psnr
 from ..layout import region_mask
 from ..tone import hair, translate
 from .chain import FUSION, LENT, LIMITS, NETWORKS, TRANSLATING, VERSION
-from .core import Experiment, Outcome, declare
+from .core import Outcome, declare
 from .lab import Lab, per_person
 
 LIGHTS = 2  # of a person, for each seed
@@ -60,27 +60,25 @@ def _settings(profile: Profile) -> dict[str, Any]:
 
 
 declare(
-    Experiment(
-        "hair",
-        "Is hair nearer to the truth when the capture is asked for it?",
-        {
-            f"{who}, {protocol}": {"protocol": protocol, "asked": asked, "whole": whole}
-            for protocol in ("few", "open")
-            for who, asked, whole in (
-                ("the capture's", True, False),
-                ("G_studio's own", False, False),
-                ("the capture's, encoded with the face", True, True),
-            )
-        },
-        measure,
-        _settings,
-        "the capture's, few",
-        ("psnr/face", "psnr/hair seen", "psnr/hair unseen"),
-        LIMITS.format(lights="two") + " Only captures that show hair count, which are the films. The hair of these heads is "
-        "paint on a skull, and G_studio knows its kinds. That of real people is thick and of other kinds; the correction is for "
-        "them, and they have no truth to compare with.",
-        NETWORKS,
-        version=VERSION,
-        files=(LENT,),
-    )
+    "hair",
+    "Is hair nearer to the truth when the capture is asked for it?",
+    {
+        f"{who}, {protocol}": {"protocol": protocol, "asked": asked, "whole": whole}
+        for protocol in ("few", "open")
+        for who, asked, whole in (
+            ("the capture's", True, False),
+            ("G_studio's own", False, False),
+            ("the capture's, encoded with the face", True, True),
+        )
+    },
+    measure,
+    _settings,
+    "the capture's, few",
+    ("psnr/face", "psnr/hair seen", "psnr/hair unseen"),
+    LIMITS.format(lights="two") + " Only captures that show hair count, which are the films. The hair of these heads is "
+    "paint on a skull, and G_studio knows its kinds. That of real people is thick and of other kinds; the correction is for "
+    "them, and they have no truth to compare with.",
+    NETWORKS,
+    version=VERSION,
+    files=(LENT,),
 )
