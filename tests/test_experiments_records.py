@@ -212,7 +212,7 @@ def test_the_severity_of_a_capture_is_no_result_and_has_no_arrow():
 def test_a_table_has_intervals_and_says_where_it_comes_from(made, tmp_path):
     run(made, FakeLab(), root=tmp_path)
     text = record("tiny", tmp_path).table()
-    assert "| | low-band error ↓ | KID ↓ | seeds | time |" in text and " ± " in text
+    assert "|  | low-band error ↓ | KID ↓ | seeds | time |" in text and " ± " in text
     assert "studiolike experiment run tiny" in text and "profile `smoke`" in text
 
 

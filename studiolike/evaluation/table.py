@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -108,6 +109,12 @@ def arrow(metric: str) -> str:
 def with_minus(text: str) -> str:
     """Text for readers: negative numbers have a minus sign (U+2212) for their hyphen. Code in backticks stays as it is."""
     return MINUS.sub(lambda found: found[1] or "−", text)
+
+
+def pipe_table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """A table in Markdown, for readers (`with_minus`): its head and its rows, of anything that prints."""
+    lines = [head, ["---"] * len(head), *rows]
+    return with_minus("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
 
 
 @dataclass
@@ -250,16 +257,15 @@ class EvaluationTable:
             best[metric] = (max if higher_is_better(metric) else min)(means, key=means.__getitem__, default=None)
         head = ["method", *(f"{self.label(metric)} {arrow(metric)}" for metric in metrics)]
         head += [f"KID@{self.resolution} ↓"] if self.kid else []
-        lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+        rows = []
         for method in self.methods:
             cells = []
             for metric in metrics:
                 estimate = summary[method][metric]
                 bold = "**" if best[metric] == method else ""
                 cells.append(f"{bold}{estimate.mean:.3g}{bold}{estimate.interval()}" if estimate.n else "–")
-            cells += [str(self.kid.get(method, "–"))] if self.kid else []
-            lines.append("| " + " | ".join([method, *cells]) + " |")
-        return with_minus("\n".join(lines) + "\n") + f"\n{self.caption()}\n"
+            rows.append([method, *cells, *([self.kid.get(method, "–")] if self.kid else [])])
+        return f"{pipe_table(head, rows)}\n\n{self.caption()}\n"
 
     def versus(
         self,
@@ -274,30 +280,30 @@ class EvaluationTable:
         """
         judged = self.verdicts(method, rivals, metrics)
         rivals = list(dict.fromkeys(rival for rival, _ in judged))
-        lines = [f"| {method} is … than | " + " | ".join(rivals) + " |", "|---|" + "---|" * len(rivals)]
+        rows = []
         for metric in dict.fromkeys(metric for _, metric in judged):
             cells = []
             for rival in rivals:
                 told = judged[rival, metric]
                 bold = "**" if told.word == BETTER else ""
                 cells.append(f"{bold}{told}{bold} ({known(told.difference.mean, '+.2g')})")
-            lines.append(f"| {(labels or {}).get(metric, self.label(metric))} | " + " | ".join(cells) + " |")
+            rows.append([(labels or {}).get(metric, self.label(metric)), *cells])
         foot = (
             f"In brackets: mean paired difference, {method} − rival. Words: sign-flip test over subjects at 5 %, the "
             f"{len(judged)} comparisons of this table corrected together (Holm)."
         )
-        return with_minus("\n".join(lines)) + "\n\n" + foot + "\n"
+        return f"{pipe_table([f'{method} is … than', *rivals], rows)}\n\n{foot}\n"
 
     def tones(self, metric: str = "colour") -> str:
         """A table of one metric per tone group and method, and how much worse the worst group is served than the best."""
         found = {method: self.by_tone(method, metric) for method in self.methods}
         names = list(next(iter(found.values())))
-        lines = [f"| {self.label(metric)} | " + " | ".join(f"tone {k + 1}" for k in names) + " | worst ÷ best |"]
-        lines.append("|---|" + "---|" * (len(names) + 1))
+        rows = []
         for method, means in found.items():
             cells = [f"{means[k]:.3g}" if k in means else "–" for k in names]
-            lines.append(f"| {method} | " + " | ".join(cells) + f" | {known(self.tone_gap(method, metric), '.2f')} |")
-        return with_minus("\n".join(lines)) + "\n\nSubjects in three groups of skin tone (terciles), tone 1 the lightest.\n"
+            rows.append([method, *cells, known(self.tone_gap(method, metric), ".2f")])
+        told = pipe_table([self.label(metric), *(f"tone {k + 1}" for k in names), "worst ÷ best"], rows)
+        return told + "\n\nSubjects in three groups of skin tone (terciles), tone 1 the lightest.\n"
 
     def caption(self) -> str:
         """One sentence on what was measured, with which networks, where."""
