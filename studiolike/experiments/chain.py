@@ -63,10 +63,10 @@ def studio_like(lab: Lab, protocol: str, resolution: int, seed: int, lights: int
     return torch.cat(made)
 
 
-def coarse(lab: Lab, protocol: str, phone: Tensor, seen: Tensor) -> Tensor:
-    """G_studio's texture of captures, in their tone, on the CPU."""
+def coarse(lab: Lab, protocol: str, phone: Tensor, seen: Tensor, **options: bool) -> Tensor:
+    """G_studio's texture of captures, in their tone, on the CPU; ``options`` of `translate`."""
     networks = (lab.network(name, protocol) for name in TRANSLATING)
-    return translate(*networks, phone.to(lab.device), seen.to(lab.device)).cpu()
+    return translate(*networks, phone.to(lab.device), seen.to(lab.device), **options).cpu()
 
 
 def compare(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:

@@ -8,7 +8,7 @@ no verdict. The comparisons of one claim are corrected together (Holm).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ class Judged:
 
     claim: Claim
     word: str
-    findings: tuple[Finding, ...] = field(default=())
+    findings: tuple[Finding, ...] = ()
 
 
 def read_claims(path: Path) -> list[Claim]:
@@ -197,15 +197,11 @@ def judge(claim: Claim, root: Path | None = None) -> Judged:
         )
     if missing:
         return Judged(claim, NOT_RUN)
-    findings = _findings(claim, made)
-    return Judged(claim, claim_word([finding.outcome for finding in findings]), tuple(findings))
-
-
-def _findings(claim: Claim, made: Record) -> list[Finding]:
     pairs = [condition for condition in claim.conditions if condition.relation]
     differences = {c: made.difference(c.row, c.rival, c.measure) for c in pairs}
     told = seeded_verdicts(differences, {c: higher_is_better(c.measure) for c in pairs})
-    return [_compared(c, made, told[c]) if c.relation else _limited(c, made) for c in claim.conditions]
+    findings = [_compared(c, made, told[c]) if c.relation else _limited(c, made) for c in claim.conditions]
+    return Judged(claim, claim_word([finding.outcome for finding in findings]), tuple(findings))
 
 
 def _compared(condition: Condition, made: Record, told: Verdict) -> Finding:

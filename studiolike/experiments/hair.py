@@ -14,8 +14,8 @@ from ..config import Profile
 from ..detail.exemplars import closed_form
 from ..evaluation.psnr import psnr
 from ..layout import region_mask
-from ..tone import hair, translate
-from .chain import FUSION, LENT, LIMITS, NETWORKS, TRANSLATING, VERSION
+from ..tone import hair
+from .chain import FUSION, LENT, LIMITS, NETWORKS, VERSION, coarse
 from .core import Outcome, declare
 from .lab import Lab, per_person
 
@@ -28,14 +28,11 @@ def measure(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
     """PSNR of the face, and of the scalp, seen and unseen, in every capture that shows some of it."""
     data, rows = lab.fresh(settings["resolution"], seed, settings["lights"])
     subject, scalp = torch.as_tensor(data.subject)[rows], region_mask("scalp", data.resolution)[None]
-    networks = [lab.network(name, settings["protocol"]) for name in TRANSLATING]
     face = region_mask("face", data.resolution)[None]
     columns: dict[str, list[torch.Tensor]] = {"psnr/face": [], "psnr/hair seen": [], "psnr/hair unseen": []}
     for part in torch.arange(len(rows)).split(8):
         phone, seen = data.phone_batch(rows[part])
-        low = translate(
-            *networks, phone.to(lab.device), seen.to(lab.device), hair=settings["asked"], whole=settings["whole"]
-        ).cpu()
+        low = coarse(lab, settings["protocol"], phone, seen, hair=settings["asked"], whole=settings["whole"])
         out, truth = closed_form(phone, seen, low, weights.exemplars()), data.studio_batch(subject[part])
         shows = (seen * scalp).mean((1, 2, 3)) > LEAST
         for name, where in zip(columns, (seen * face, seen * scalp, (1 - seen) * scalp), strict=True):

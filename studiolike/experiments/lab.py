@@ -18,24 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import weights
+from .. import evaluation, weights
 from ..adaptation import EncodedCaptures
 from ..config import Profile
 from ..device import find_device, keep_memory
-from ..evaluation import (
-    PooledFeatures,
-    asymmetry,
-    colour_error,
-    faceid,
-    gain_fitted,
-    kid,
-    low_band_error,
-    perceptual,
-    perceptual_judge,
-    psnr,
-    tone_gap,
-    variance_ratio,
-)
 from ..image import resize
 from ..inversion.bank import fingerprint
 from ..inversion.distance import resize_observed
@@ -156,8 +142,8 @@ class Lab:
         return torch.cat([self._features(self.data.studio_batch(part, self.device)).cpu() for part in people.split(16)])
 
     @cached_property
-    def _features(self) -> PooledFeatures:
-        return PooledFeatures(perceptual_judge(str(self.device)).trunk[0])
+    def _features(self) -> evaluation.PooledFeatures:
+        return evaluation.PooledFeatures(evaluation.perceptual_judge(str(self.device)).trunk[0])
 
     @torch.no_grad()
     def identities(self, outputs: Tensor) -> Tensor:
@@ -178,7 +164,7 @@ class Lab:
         """
         data, rows = data or self.data, self.judged_rows if rows is None else rows
         subject, size = torch.as_tensor(data.subject)[rows], data.resolution
-        eval_net, judge = self.network("identity_eval"), perceptual_judge(str(self.device))
+        eval_net, judge = self.network("identity_eval"), evaluation.perceptual_judge(str(self.device))
         columns: dict[str, list[Tensor]] = {}
         small: dict[str, list[Tensor]] = {"out": [], "in": [], "seen": []}
         features = []
@@ -187,21 +173,21 @@ class Lab:
             truth = data.studio_batch(subject[part], self.device)
             output = resize(outputs[part].to(texture), size).clamp(0, 1)
             face = region_mask("face", size).to(seen).expand_as(seen)
-            identity = faceid(eval_net, output, truth)
+            identity = evaluation.faceid(eval_net, output, truth)
             measured = {
-                "psnr/observed": psnr(output, truth, seen),
-                "psnr_fitted/observed": psnr(gain_fitted(output, truth, seen), truth, seen),
-                "psnr/holes": psnr(output, truth, 1 - seen),
-                **low_band_error(output, truth, seen),
+                "psnr/observed": evaluation.psnr(output, truth, seen),
+                "psnr_fitted/observed": evaluation.psnr(evaluation.gain_fitted(output, truth, seen), truth, seen),
+                "psnr/holes": evaluation.psnr(output, truth, 1 - seen),
+                **evaluation.low_band_error(output, truth, seen),
                 "faceid_mse": identity["mse"],
                 "faceid_cosine": identity["cosine"],
-                "colour": colour_error(output, truth, face),
-                "asymmetry": asymmetry(output, face * seen),
+                "colour": evaluation.colour_error(output, truth, face),
+                "asymmetry": evaluation.asymmetry(output, face * seen),
             }
             if "perceptual" in also:
                 described = judge.describe(truth)
                 for name, mask in {"face": face, "holes": 1 - seen}.items():
-                    measured[f"perceptual/{name}"] = perceptual(judge, output, truth, mask, described)
+                    measured[f"perceptual/{name}"] = evaluation.perceptual(judge, output, truth, mask, described)
             if "kid" in also:
                 features.append(self._features(resize(output, self.data.resolution)).cpu())
             for name, value in measured.items():
@@ -211,13 +197,13 @@ class Lab:
         people = subject.unique()
         values = {name: per_person(torch.cat(column), subject, people) for name, column in columns.items()}
         if len(rows) > len(people):
-            ratio = variance_ratio(torch.cat(small["out"]), torch.cat(small["in"]), subject, torch.cat(small["seen"]))[0]
-            values["variance_ratio"] = ratio.numpy()
+            output, phone, seen = (torch.cat(parts) for parts in small.values())
+            values["variance_ratio"] = evaluation.variance_ratio(output, phone, subject, seen)[0].numpy()
         tones = torch.as_tensor(data.tone)[people]
         group = torch.bucketize(tones, torch.quantile(tones.float(), torch.tensor([1 / 3, 2 / 3])).to(tones))
-        scalars = {"tone_gap": tone_gap(torch.from_numpy(values["colour"]), group)[1]}
+        scalars = {"tone_gap": evaluation.tone_gap(torch.from_numpy(values["colour"]), group)[1]}
         if features:
-            scalars["kid"] = kid(nn.Identity(), torch.cat(features), self._reference).mean
+            scalars["kid"] = evaluation.kid(nn.Identity(), torch.cat(features), self._reference).mean
         return Outcome(torch.as_tensor(data.seeds)[people].numpy(), values, scalars)
 
 
