@@ -24,7 +24,7 @@ from studiolike.evaluation import (
     quotient,
     region,
 )
-from studiolike.evaluation.table import HIGHER_IS_BETTER
+from studiolike.evaluation.table import METRICS
 from studiolike.evaluation.verdict import BETTER
 from studiolike.features import IdentityNet
 from studiolike.image import linear_to_srgb, srgb_to_linear
@@ -121,7 +121,7 @@ def test_the_table_holds_one_number_per_capture_and_the_perfect_method_wins(tabl
     for method in table.methods:
         for metric in table.metrics:
             assert table.values[method][metric].shape == (n,)
-            assert metric.split("/")[0] in HIGHER_IS_BETTER
+            assert metric.split("/")[0] in METRICS
     for metric in ("perceptual/face", "faceid_cosine", "colour", "ssim/holes"):
         assert beats(table, "oracle", "nothing", metric) and not beats(table, "nothing", "oracle", metric)
     assert table.kid.keys() == set(table.methods)

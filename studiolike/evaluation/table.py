@@ -20,55 +20,35 @@ from .verdict import BETTER, Verdict, subject_means, verdicts
 
 MINUS = re.compile(r"(`[^`]*`)|(?<![\w.)\]-])-(?=\.?\d)")  # code, or the hyphen of a negative number
 
-# which way is better; every metric's name begins with one of these
-HIGHER_IS_BETTER = {
-    "psnr": True,
-    "psnr_fitted": True,
-    "ssim": True,
-    "low_band": False,
-    "low_band_luminance": False,
-    "low_band_chroma": False,
-    "perceptual": False,
-    "lpips": False,
-    "faceid_cosine": True,
-    "faceid_mse": False,
-    "face_distance": False,
-    "faceid_kept": False,
-    "colour": False,
-    "asymmetry": False,
-    "variance_ratio": False,
-    "kid": False,
-    "tone_gap": False,
-    "severity": False,
-    "correlation": True,
-    "shape_error": False,
-    "width": True,
-    "height": True,
-    "depth": True,
-    "seconds": False,
+# every metric's name begins with one of these: whether larger is better, and what a table calls it
+METRICS = {
+    "psnr": (True, "PSNR"),
+    "psnr_fitted": (True, "PSNR after a gain fit"),
+    "ssim": (True, "SSIM"),
+    "low_band": (False, "low-band error"),
+    "low_band_luminance": (False, "low_band_luminance"),
+    "low_band_chroma": (False, "low_band_chroma"),
+    "perceptual": (False, "perceptual"),
+    "lpips": (False, "LPIPS"),
+    "faceid_cosine": (True, "identity cosine"),
+    "faceid_mse": (False, "identity MSE"),
+    "face_distance": (False, "distance of faces (dlib)"),
+    "faceid_kept": (False, "identity MSE to G_phone"),
+    "colour": (False, "colour"),
+    "asymmetry": (False, "asymmetry"),
+    "variance_ratio": (False, "variance over lights"),
+    "kid": (False, "KID"),
+    "tone_gap": (False, "tone gap"),
+    "severity": (False, "severity of the light"),
+    "correlation": (True, "correlation"),
+    "shape_error": (False, "error of what tells people apart, mm"),
+    "width": (True, "correlation, width"),
+    "height": (True, "correlation, height"),
+    "depth": (True, "correlation, depth"),
+    "seconds": (False, "seconds"),
 }
 GROUPS = 3  # of captures by severity, and of subjects by skin tone
 INPUTS = ("severity",)  # what describes a capture and not a result: neither way is better
-# what a table calls a metric whose short name says too little
-LABELS = {
-    "psnr": "PSNR",
-    "psnr_fitted": "PSNR after a gain fit",
-    "ssim": "SSIM",
-    "lpips": "LPIPS",
-    "faceid_cosine": "identity cosine",
-    "faceid_mse": "identity MSE",
-    "faceid_kept": "identity MSE to G_phone",
-    "face_distance": "distance of faces (dlib)",
-    "low_band": "low-band error",
-    "variance_ratio": "variance over lights",
-    "kid": "KID",
-    "tone_gap": "tone gap",
-    "severity": "severity of the light",
-    "shape_error": "error of what tells people apart, mm",
-    "width": "correlation, width",
-    "height": "correlation, height",
-    "depth": "correlation, depth",
-}
 # the columns of a table unless others are asked for
 COLUMNS = (
     "psnr/observed",
@@ -87,13 +67,13 @@ COLUMNS = (
 
 def higher_is_better(metric: str) -> bool:
     """Whether larger values of ``metric`` (such as ``"psnr/face"``) are better."""
-    return HIGHER_IS_BETTER[metric.split("/")[0]]
+    return METRICS[metric.split("/")[0]][0]
 
 
 def label(metric: str) -> str:
     """What a reader calls ``metric``: ``"psnr/face"`` is ``"PSNR (face)"``."""
     base, *region = metric.split("/")
-    return LABELS.get(base, base) + "".join(f" ({name})" for name in region)
+    return METRICS.get(base, (None, base))[1] + "".join(f" ({name})" for name in region)
 
 
 def heading(metric: str) -> str:
@@ -307,7 +287,9 @@ class EvaluationTable:
 
     def caption(self) -> str:
         """One sentence on what was measured, with which networks, where."""
-        networks = "; ".join(f"{LABELS.get(f'{metric}_cosine', metric)}: {name}" for metric, name in self.networks.items())
+        networks = "; ".join(
+            f"{label('faceid_cosine') if metric == 'faceid' else metric}: {name}" for metric, name in self.networks.items()
+        )
         return (
             f"{len(self.rows)} captures of {len(np.unique(self.subject))} subjects at {self.resolution}², "
             f"mean [95 % interval over subjects, each on its own], measured on {self.device or 'cpu'}. "
