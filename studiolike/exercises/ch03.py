@@ -136,6 +136,10 @@ def _halves(a: Tensor, b: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     return F.avg_pool2d((a - b) * v, 2), F.avg_pool2d(v, 2)
 
 
+def _error(difference: Tensor, seen: Tensor) -> Tensor:
+    return (difference.square().mean(1, keepdim=True) / seen.clamp_min(1e-6)).sum((1, 2, 3)) / seen.sum((1, 2, 3))
+
+
 check_level = FunctionCheck(
     _partly_seen,
     _second_level,
@@ -144,13 +148,7 @@ check_level = FunctionCheck(
         Mistake(
             "Visibility can be applied at the end.",
             "junk of unobserved texels has come in: the difference was averaged *before* it was multiplied by v.",
-            lambda a, b, v: (
-                (
-                    (F.avg_pool2d(a - b, 2) * F.avg_pool2d(v, 2)).square().mean(1, keepdim=True)
-                    / F.avg_pool2d(v, 2).clamp_min(1e-6)
-                ).sum((1, 2, 3))
-                / F.avg_pool2d(v, 2).sum((1, 2, 3))
-            ),
+            lambda a, b, v: _error(F.avg_pool2d(a - b, 2) * F.avg_pool2d(v, 2), F.avg_pool2d(v, 2)),
         ),
         Mistake(
             "A mean is a mean over all texels.",
@@ -170,10 +168,7 @@ check_level = FunctionCheck(
         Mistake(
             "Colour channels add up.",
             "the three channels are summed; a mean square is asked for, as in the chapter.",
-            lambda a, b, v: (
-                (_halves(a, b, v)[0].square().sum(1) / _halves(a, b, v)[1][:, 0].clamp_min(1e-6)).sum((1, 2))
-                / _halves(a, b, v)[1].sum((1, 2, 3))
-            ),
+            lambda a, b, v: 3 * _error(*_halves(a, b, v)),
         ),
     ],
     tolerance=1e-3,
