@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from bisect import bisect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -158,17 +159,16 @@ def samples(lab: DetailLaboratory, seeds: int = 3) -> dict[str, float | str | in
     )
     known = mean_in(spread["guided"], where["observed"])
     drop = known / max(mean_in(spread["unguided"], where["observed"]), 1e-9)
+    words = (
+        "the phone settles a part of what is sampled",
+        "the phone settles nothing of what is sampled",
+        "the samples even differ more with the phone",
+    )
     return {
         "sampled": steps,
         "spread_drop": drop,
-        "spread_word": (
-            "the phone settles a part of what is sampled"
-            if drop < 0.9
-            else "the phone settles nothing of what is sampled"
-            if drop < 1.1
-            else "the samples even differ more with the phone"
-        ),
-        "agree": "less" if drop < 0.9 else "as well" if drop < 1.1 else "better",
+        "spread_word": words[bisect((0.9, 1.1), drop)],
+        "agree": ("less", "as well", "better")[bisect((0.9, 1.1), drop)],
         "spread_holes": mean_in(spread["guided"], where["holes"]) / max(known, 1e-9),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -378,13 +379,7 @@ def grain_numbers(seeing: Contest, blind: Contest, loud: dict[str, Tensor]) -> d
     share = {name: float(values[0] / loud["real"][0]) for name, values in loud.items()}
     floor = share[SMOOTHED]
     rebuilt = (share["G(E(·))"] - floor) / max(1 - floor, 1e-6)
-    grain = (
-        "no grain of their own"
-        if rebuilt < 0.1
-        else "little grain of their own"
-        if rebuilt < 0.5
-        else "most of the grain of real captures"
-    )
+    grain = ("no grain of their own", "little grain of their own", "most of the grain of real captures")
     return {
         "auc_bands": a,
         "auc_blind": b,
@@ -393,5 +388,5 @@ def grain_numbers(seeing: Contest, blind: Contest, loud: dict[str, Tensor]) -> d
         "octave_samples": 100 * share["samples"],
         "octave_rebuilt": 100 * share["G(E(·))"],
         "octave_floor": 100 * floor,
-        "rebuilt_grain": grain,
+        "rebuilt_grain": grain[bisect((0.1, 0.5), rebuilt)],
     }

@@ -83,11 +83,8 @@ class Condition:
 
     def __str__(self) -> str:
         if not self.relation:
-            limits = [
-                f"≤ {self.at_most:g}" if self.at_most is not None else "",
-                f"≥ {self.at_least:g}" if self.at_least is not None else "",
-            ]
-            return f"{self.row}: {label(self.measure)} {' and '.join(filter(None, limits))}"
+            limits = [f"{sign} {x:g}" for sign, x in (("≤", self.at_most), ("≥", self.at_least)) if x is not None]
+            return f"{self.row}: {label(self.measure)} {' and '.join(limits)}"
         words = {"worse_than": "is worse than", "better_than": "is better than", "like": f"is within {self.within:.0%} of"}
         size = f", at least {self.times:g} times" if self.times > 1 else ""
         return f"{label(self.measure)}: “{self.row}” {words[self.relation]} “{self.rival}”{size}"

@@ -45,6 +45,12 @@ MEASURES = (
 )
 # rivals that also learn longer: times as many images, and under which protocols. For each the longest training is a method
 LONGER = {"unet": {4: ("few",), 20: PROTOCOLS}, "cut": {10: PROTOCOLS}, "diffusion": {10: PROTOCOLS}}
+LONG_ROWS = [
+    (rival, protocol, times)
+    for rival, lengths in LONGER.items()
+    for times, protocols in lengths.items()
+    for protocol in protocols
+]
 SINGLE = ("cut", "diffusion")  # whose longer trainings are so slow that one seed of each has to do
 NAMES = {
     "nothing": "doing nothing",
@@ -166,13 +172,10 @@ def _trained_rows() -> dict[str, dict[str, Any]]:
         for protocol in PROTOCOLS
         for name, images in TRAINED.items()
     }
-    longer = {
+    return rows | {
         row_name(rival, protocol, times): {"rival": rival, "protocol": protocol, "images": times * TRAINED[rival]}
-        for rival, lengths in LONGER.items()
-        for times, protocols in lengths.items()
-        for protocol in protocols
+        for rival, protocol, times in LONG_ROWS
     }
-    return rows | longer
 
 
 def _untrained_rows(names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -193,12 +196,7 @@ rivals = declare(
     "has to do: a first look, from which nothing is concluded.",
     files=(*JUDGES, "face_judge"),
     trains=True,
-    single=tuple(
-        row_name(rival, protocol, times)
-        for rival in SINGLE
-        for times, protocols in LONGER[rival].items()
-        for protocol in protocols
-    ),
+    single=tuple(row_name(*row) for row in LONG_ROWS if row[0] in SINGLE),
 )
 rivals_closed = declare(
     "rivals-closed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -264,10 +265,8 @@ class CopyCheck:
     def chance(self) -> float:
         """How often at least so many samples would be suspicious if they were people like the held-out ones."""
         n, m = len(self.distance[SAMPLED]), len(self.distance[UNSEEN])
-        p = 1.0
-        for k in range(self.caught(SAMPLED)):  # the k + 1 nearest of all n + m are samples
-            p *= (n - k) / (n + m - k)
-        return p
+        # the nearest of all n + m are samples, one after the other
+        return math.prod((n - k) / (n + m - k) for k in range(self.caught(SAMPLED)))
 
 
 def copy_check(found: Gallery, training: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor], rebuilt: Tensor) -> CopyCheck:
