@@ -64,12 +64,11 @@ def colour_error(output: Tensor, target: Tensor, mask: Tensor | None = None) -> 
     return masked_mean(delta_e(*low)[:, None], mask)
 
 
-def tone_gap(errors: Tensor, group: Tensor) -> tuple[dict[int, float], float]:
-    """Mean error per tone group, and the worst group's mean ÷ the best group's; 1 means equally good for
-    everybody.
+def tone_gap(errors: Tensor, group: Tensor) -> float:
+    """The worst tone group's mean error ÷ the best group's; 1 means equally good for everybody.
 
     ``errors (N,)`` (``nan`` ignored) and integer ``group (N,)``.
     """
-    means = {int(k): float(errors[group == k].nanmean()) for k in group.unique()}
-    known = [m for m in means.values() if not math.isnan(m)]
-    return means, (max(known) / max(min(known), 1e-12) if known else math.nan)
+    means = [float(errors[group == k].nanmean()) for k in group.unique()]
+    known = [m for m in means if not math.isnan(m)]
+    return max(known) / max(min(known), 1e-12) if known else math.nan

@@ -26,7 +26,7 @@ from ..image import resize
 from ..inversion.bank import fingerprint
 from ..inversion.distance import resize_observed
 from ..layout import region_mask
-from ..protocols import permitted, studio_subjects
+from ..protocols import permitted
 from ..synth import SetSpec, TextureSet, write_set
 from .core import SEEDS, Outcome
 from .painting import BATCH, codes_of
@@ -63,11 +63,6 @@ class Lab:
     def few(self) -> TextureSet:
         """The same, as the protocol ``few`` may read it; the studio textures of "val" are open for watching."""
         return permitted(self.data, "few", watch=True)
-
-    @cached_property
-    def studio(self) -> Tensor:
-        """Studio textures of the few-shot set ``(S, 3, H, W)``, uint8, the people with pairs last."""
-        return torch.as_tensor(self.few.studio[studio_subjects(self.few, "few").numpy()])
 
     @property
     def val_seeds(self) -> Tensor:
@@ -109,12 +104,6 @@ class Lab:
             self._networks[name, protocol] = weights.load(name, protocol=protocol, device=self.device)
         return self._networks[name, protocol]
 
-    def encode(self, texture: Tensor, visibility: Tensor) -> Tensor:
-        """The encoder's codes ``(B, L, D)`` of all that was seen in textures of any size from its own on."""
-        encoder = self.network("encoder")
-        observed = resize_observed(texture, visibility, encoder.config.resolution)
-        return codes_of(encoder, self.network("g_phone"), *observed, batch=BATCH)
-
     def captures(self, rows: Tensor, versions: int, share: float) -> EncodedCaptures:
         """Captures to draw codes from; ``versions`` disturbances of each are encoded once, or read from ``runs/experiments``."""
         made = EncodedCaptures(self.few, rows, self.network("encoder"), self.network("g_phone"), share=share)
@@ -132,8 +121,10 @@ class Lab:
 
     @cached_property
     def judged_codes(self) -> Tensor:
-        """The encoder's codes of `judged_rows`."""
-        return self.encode(*self.data.phone_batch(self.judged_rows))
+        """The encoder's codes ``(N, L, D)`` of all that was seen in `judged_rows`."""
+        encoder = self.network("encoder")
+        observed = resize_observed(*self.data.phone_batch(self.judged_rows), encoder.config.resolution)
+        return codes_of(encoder, self.network("g_phone"), *observed, batch=BATCH)
 
     @cached_property
     def _reference(self) -> Tensor:
@@ -201,7 +192,7 @@ class Lab:
             values["variance_ratio"] = evaluation.variance_ratio(output, phone, subject, seen)[0].numpy()
         tones = torch.as_tensor(data.tone)[people]
         group = torch.bucketize(tones, torch.quantile(tones.float(), torch.tensor([1 / 3, 2 / 3])).to(tones))
-        scalars = {"tone_gap": evaluation.tone_gap(torch.from_numpy(values["colour"]), group)[1]}
+        scalars = {"tone_gap": evaluation.tone_gap(torch.from_numpy(values["colour"]), group)}
         if features:
             scalars["kid"] = evaluation.kid(nn.Identity(), torch.cat(features), self._reference).mean
         return Outcome(torch.as_tensor(data.seeds)[people].numpy(), values, scalars)
