@@ -90,10 +90,9 @@ def methods_table(base: InversionConfig) -> None:
         [MEAN, "–", "–", "–", 0, "the mean of W: the same code for everybody"],
         [ENCODER, "W+", "–", "–", 0, "the encoder's two looks"],
     ]
-    spaces = {"w": "W", "w+": "W+"}
     for name, wanted in variants(base).items():
         start = "the encoder's code" + ", the mean of its rows" * (wanted.space == "w")
-        rows.append([name, spaces[wanted.space], f"{wanted.prior:g}", f"{wanted.features:g}", wanted.steps, start])
+        rows.append([name, wanted.space.upper(), f"{wanted.prior:g}", f"{wanted.features:g}", wanted.steps, start])
     table_of(["name", "space", "λ_p (pull)", "λ_f (features)", "steps", "starts from"], rows)
 
 

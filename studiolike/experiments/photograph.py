@@ -36,9 +36,8 @@ BOX = np.s_[20:250, 110:340]  # where the astronaut's face is
 def closed_sockets() -> Iterator[mock.Mock]:
     """While this lasts, Python's own sockets connect to nothing; whoever tries raises ``AssertionError``, and is counted."""
     forbidden = mock.Mock(side_effect=AssertionError("something tried to open a connection"))
-    names = ("connect", "connect_ex", "sendto")
     with contextlib.ExitStack() as stack:
-        for name in names:
+        for name in ("connect", "connect_ex", "sendto"):
             stack.enter_context(mock.patch.object(socket.socket, name, forbidden))
         stack.enter_context(mock.patch("socket.create_connection", forbidden))
         yield forbidden
