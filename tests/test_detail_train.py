@@ -104,7 +104,7 @@ def test_its_material_is_what_the_chain_makes_of_the_captures(stage, chain, data
 def test_a_crop_holds_one_person_s_residual_conditions_and_place(stage, data):
     s = stage(replace(TINY, hidden=0.0), share=0.0)
     clean, conditions = s.draw(12, seeded(3))
-    whole, textures = uv_channels(32, 32), data.studio_batch(torch.arange(len(data.studio)))
+    whole, textures = uv_channels(torch.zeros(1, 3, 32, 32)), data.studio_batch(torch.arange(len(data.studio)))
     places = set()
     for residual, told in zip(clean, conditions, strict=True):
         y, x = ((told[9:11, 0, 0].flip(0) + 1) / 2 * 32 - 0.5).round().long().tolist()

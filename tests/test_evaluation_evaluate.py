@@ -24,7 +24,7 @@ from studiolike.evaluation import (
     quotient,
     region,
 )
-from studiolike.evaluation.table import HIGHER_IS_BETTER
+from studiolike.evaluation.table import METRICS
 from studiolike.evaluation.verdict import BETTER
 from studiolike.features import IdentityNet
 from studiolike.image import linear_to_srgb, srgb_to_linear
@@ -121,7 +121,7 @@ def test_the_table_holds_one_number_per_capture_and_the_perfect_method_wins(tabl
     for method in table.methods:
         for metric in table.metrics:
             assert table.values[method][metric].shape == (n,)
-            assert metric.split("/")[0] in HIGHER_IS_BETTER
+            assert metric.split("/")[0] in METRICS
     for metric in ("perceptual/face", "faceid_cosine", "colour", "ssim/holes"):
         assert beats(table, "oracle", "nothing", metric) and not beats(table, "nothing", "oracle", metric)
     assert table.kid.keys() == set(table.methods)
@@ -129,7 +129,8 @@ def test_the_table_holds_one_number_per_capture_and_the_perfect_method_wins(tabl
 
 
 def test_the_quotient_beats_nothing_and_lowers_the_variance_over_lights(table):
-    assert table.difference("quotient", "nothing", "psnr/holes").low > 0
+    gain = table.verdicts("quotient", ["nothing"], ["psnr/holes"])["nothing", "psnr/holes"]
+    assert gain.difference.low > 0
     assert table.estimate("nothing", "variance_ratio").mean == pytest.approx(1, abs=1e-3)
     assert table.estimate("quotient", "variance_ratio").mean < 0.7
     assert table.estimate("quotient", "variance_ratio").n == len(np.unique(table.subject))
@@ -211,11 +212,10 @@ def test_the_table_of_tones_shows_every_group_and_the_gap(table):
     assert first.endswith(f" {table.tone_gap('nothing'):.2f} |")
 
 
-def test_best_and_worst_rows_are_the_extremes_of_the_metric(table):
+def test_the_first_and_the_last_of_a_ranking_are_the_extremes_of_the_metric(table):
     column = table.values["nothing"]["colour"]
-    assert table.best("nothing", "colour", 1)[0] == table.rows[column.argmin()]
-    assert table.worst("nothing", "colour", 1)[0] == table.rows[column.argmax()]
-    assert table.best("nothing", "ssim/face", 1)[0] == table.rows[table.values["nothing"]["ssim/face"].argmax()]
+    assert table.ranked("nothing", "colour")[[0, -1]].tolist() == [column.argmin(), column.argmax()]
+    assert table.ranked("nothing", "ssim/face")[0] == table.values["nothing"]["ssim/face"].argmax()
 
 
 def test_the_interval_of_the_tone_gap_is_around_the_gap(table):

@@ -81,8 +81,8 @@ def test_the_tables_and_figures_of_the_examination_are_drawn(exam, table, shown,
 
 
 def test_each_method_has_a_colour_of_its_own():
-    assert len({colour for colour, _ in drawn.LOOK.values()}) == len(drawn.LOOK)
-    assert figures.COLOURS["truth"] not in {colour for colour, _ in drawn.LOOK.values()}
+    colours = {look["color"] for look in drawn.LOOK.values()}
+    assert len(colours) == len(drawn.LOOK) and figures.COLOURS["truth"] not in colours
 
 
 def test_what_is_said_of_a_step_leaves_out_no_measure():

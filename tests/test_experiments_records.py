@@ -49,7 +49,7 @@ def declare_again(monkeypatch, one, **changes):
 
 
 def test_a_run_fills_every_row_with_every_seed_and_a_file_keeps_it(made, tmp_path):
-    run(made, SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
+    run(made, FakeLab(), root=tmp_path)
     kept = record("tiny", tmp_path)
     assert kept.seeds("base") == kept.seeds("more") == [0, 1, 2] and kept.known("more")
     assert kept.per_person("more", "low_band").shape == (3, 20) and kept.subject == list(range(7, 27))
@@ -60,13 +60,13 @@ def test_a_run_fills_every_row_with_every_seed_and_a_file_keeps_it(made, tmp_pat
 
 
 def test_seeds_come_before_rows_so_that_a_sweep_cut_short_can_be_compared(made, tmp_path):
-    run(made, SMOKE, tmp_path, root=tmp_path, seeds=2, lab=FakeLab())
+    run(made, FakeLab(), root=tmp_path, seeds=2)
     assert made.calls == [(1.0, 0), (2.0, 0), (1.0, 1), (2.0, 1)]
 
 
 def test_what_is_there_is_not_made_again(made, tmp_path):
-    run(made, SMOKE, tmp_path, root=tmp_path, seeds=1, lab=FakeLab())
-    run(made, SMOKE, tmp_path, root=tmp_path, seeds=2, lab=FakeLab())
+    run(made, FakeLab(), root=tmp_path, seeds=1)
+    run(made, FakeLab(), root=tmp_path, seeds=2)
     assert made.calls == [(1.0, 0), (2.0, 0), (1.0, 1), (2.0, 1)]
 
 
@@ -80,10 +80,10 @@ def test_an_interrupted_sweep_leaves_what_it_has_and_goes_on(made, tmp_path, mon
 
     stops.__module__, stops.__qualname__ = whole.__module__, whole.__qualname__
     with pytest.raises(KeyboardInterrupt):
-        run(declare_again(monkeypatch, made, measure=stops), SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
+        run(declare_again(monkeypatch, made, measure=stops), FakeLab(), root=tmp_path)
     assert record("tiny", tmp_path).finished() == ["base"]
     assert "| more | not run |" in record("tiny", tmp_path).table()
-    run(declare_again(monkeypatch, made), SMOKE, tmp_path, root=tmp_path, seeds=1, lab=FakeLab())
+    run(declare_again(monkeypatch, made), FakeLab(), root=tmp_path, seeds=1)
     assert made.calls == [(1.0, 0), (2.0, 0)]
 
 
@@ -98,43 +98,43 @@ def test_an_interrupted_sweep_leaves_what_it_has_and_goes_on(made, tmp_path, mon
     ],
 )
 def test_a_record_of_other_settings_is_stale_and_is_made_anew(made, tmp_path, monkeypatch, changes):
-    run(made, SMOKE, tmp_path, root=tmp_path, seeds=1, lab=FakeLab())
+    run(made, FakeLab(), root=tmp_path, seeds=1)
     kept = record("tiny", tmp_path)
     assert kept.stale() == []
     changed = declare_again(monkeypatch, made, **changes)
     stale = kept.stale()
     assert ("more", 0) in stale
     made.calls.clear()
-    run(changed, SMOKE, tmp_path, root=tmp_path, seeds=1, lab=FakeLab())
+    run(changed, FakeLab(), root=tmp_path, seeds=1)
     assert len(made.calls) == len([row for row, _ in stale if row in changed.rows])
     assert record("tiny", tmp_path).stale() == []
 
 
 def test_rows_of_two_experiments_that_are_the_same_run_are_made_once(made, tmp_path, monkeypatch):
-    run(made, SMOKE, tmp_path, root=tmp_path, seeds=1, lab=FakeLab())
+    run(made, FakeLab(), root=tmp_path, seeds=1)
     twin = dataclasses.replace(made, name="twin", rows={"also base": {}, "less": {"gain": 0.5}}, baseline="less")
     monkeypatch.setattr(core, "_DECLARED", {"tiny": made, "twin": twin})
-    run(twin, SMOKE, tmp_path, root=tmp_path, seeds=1, lab=FakeLab())
+    run(twin, FakeLab(), root=tmp_path, seeds=1)
     assert made.calls == [(1.0, 0), (2.0, 0), (0.5, 0)]
     same = record("twin", tmp_path).per_person("also base", "low_band")
     assert np.array_equal(same, record("tiny", tmp_path).per_person("base", "low_band"))
 
 
 def test_a_run_made_again_is_compared_and_the_record_stays(made, tmp_path, monkeypatch):
-    run(made, SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
+    run(made, FakeLab(), root=tmp_path)
     before = (tmp_path / "tiny.json").read_bytes()
-    assert again(made, SMOKE, tmp_path, root=tmp_path, lab=FakeLab()) == ("more", [])
+    assert again(made, FakeLab(), root=tmp_path) == ("more", [])
 
     def other(lab, settings, seed):
         outcome = made.measure(lab, settings, seed)
         return dataclasses.replace(outcome, values={k: 1.2 * v for k, v in outcome.values.items()})
 
     other.__module__, other.__qualname__ = made.measure.__module__, made.measure.__qualname__
-    row, differing = again(declare_again(monkeypatch, made, measure=other), SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
+    row, differing = again(declare_again(monkeypatch, made, measure=other), FakeLab(), root=tmp_path)
     assert len(differing) == 1 and differing[0].startswith("low_band: 2.4")  # kid, the other measure, is as it was
     assert (tmp_path / "tiny.json").read_bytes() == before
     with pytest.raises(InputError, match="no fresh run of 'base' with seed 7"):
-        again(made, SMOKE, tmp_path, row="base", seed=7, root=tmp_path, lab=FakeLab())
+        again(made, FakeLab(), row="base", seed=7, root=tmp_path)
 
 
 def test_what_trains_nothing_is_repeated_at_its_baseline_and_its_seeds_excuse_nothing(made, tmp_path, monkeypatch):
@@ -144,21 +144,21 @@ def test_what_trains_nothing_is_repeated_at_its_baseline_and_its_seeds_excuse_no
 
     lamps.drift = 0.0
     drawn = declare_again(monkeypatch, made, measure=lamps, trains=False)
-    run(drawn, SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
-    assert again(drawn, SMOKE, tmp_path, root=tmp_path, lab=FakeLab()) == ("base", [])
+    run(drawn, FakeLab(), root=tmp_path)
+    assert again(drawn, FakeLab(), root=tmp_path) == ("base", [])
     lamps.drift = 0.1  # far less than seeds differ
-    assert again(drawn, SMOKE, tmp_path, root=tmp_path, lab=FakeLab())[1][0].startswith("low_band: 1.1")
+    assert again(drawn, FakeLab(), root=tmp_path)[1][0].startswith("low_band: 1.1")
 
 
 def test_what_is_not_random_is_run_once_and_known_from_then_on(made, tmp_path, monkeypatch):
-    run(made, SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
+    run(made, FakeLab(), root=tmp_path)
     fixed = declare_again(monkeypatch, made, deterministic=True, trains=False)
-    kept = run(fixed, SMOKE, tmp_path, root=tmp_path, seeds=5, lab=FakeLab())
+    kept = run(fixed, FakeLab(), root=tmp_path, seeds=5)
     assert kept.seeds("base") == kept.seeds("more") == [0] and kept.known("more")
     assert "interval over the people" in kept.table() and "1 seed" not in kept.table()
     few = declare_again(monkeypatch, made, single=("more",))
     assert [few.seeds_of(row) for row in few.rows] == [3, 1]
-    kept = run(few, SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
+    kept = run(few, FakeLab(), root=tmp_path)
     assert kept.seeds("more") == [0] and not kept.known("more")
     assert "(1 seed)" in kept.table(rows=["more"]) and "(1 seed)" not in kept.table(rows=["base"])
 
@@ -169,7 +169,7 @@ def test_another_shipped_file_makes_a_record_stale(made, tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "weights_dir", lambda: tmp_path)
     (tmp_path / "lent.webp").write_bytes(b"one")
     lent = declare_again(monkeypatch, made, files=("lent.webp", "identity_eval"))
-    run(lent, SMOKE, tmp_path, root=tmp_path, seeds=1, lab=FakeLab())
+    run(lent, FakeLab(), root=tmp_path, seeds=1)
     assert record("tiny", tmp_path).stale() == []
     (tmp_path / "lent.webp").write_bytes(b"another")
     assert len(record("tiny", tmp_path).stale()) == 2
@@ -189,7 +189,7 @@ def test_experiments_come_in_the_order_of_the_sweep_whatever_was_imported_first(
 
 
 def test_the_time_of_a_training_that_was_only_loaded_is_what_it_took_and_what_took_none_has_a_dash(made, tmp_path):
-    kept = run(made, SMOKE, tmp_path, root=tmp_path, seeds=1, lab=FakeLab())
+    kept = run(made, FakeLab(), root=tmp_path, seeds=1)
     base, more = kept.entries
     more = dataclasses.replace(more, cpu_seconds=2.0, scalars=more.scalars | {"train_seconds": 300.0})
     kept.entries = [dataclasses.replace(base, cpu_seconds=0.01, seconds=0.01), more]
@@ -210,9 +210,9 @@ def test_the_severity_of_a_capture_is_no_result_and_has_no_arrow():
 
 
 def test_a_table_has_intervals_and_says_where_it_comes_from(made, tmp_path):
-    run(made, SMOKE, tmp_path, root=tmp_path, lab=FakeLab())
+    run(made, FakeLab(), root=tmp_path)
     text = record("tiny", tmp_path).table()
-    assert "| | low-band error ↓ | KID ↓ | seeds | time |" in text and " ± " in text
+    assert "|  | low-band error ↓ | KID ↓ | seeds | time |" in text and " ± " in text
     assert "studiolike experiment run tiny" in text and "profile `smoke`" in text
 
 
@@ -224,14 +224,14 @@ def test_what_cannot_be_read_or_asked_says_so(made, tmp_path):
         record("other", tmp_path)
     (tmp_path / "tiny.json").unlink()
     with pytest.raises(InputError, match="has no row 'most'"):
-        run(made, SMOKE, tmp_path, root=tmp_path, rows=["most"], lab=FakeLab())
-    run(made, SMOKE, tmp_path, root=tmp_path, seeds=1, rows=["base"], lab=FakeLab())
+        run(made, FakeLab(), root=tmp_path, rows=["most"])
+    run(made, FakeLab(), root=tmp_path, seeds=1, rows=["base"])
     with pytest.raises(InputError, match="has not been run"):
         record("tiny", tmp_path).per_person("more", "low_band")
     with pytest.raises(InputError, match="measures no 'ssim'"):
         record("tiny", tmp_path).per_person("base", "ssim")
     with pytest.raises(InputError, match="of the profile smoke"):
-        run(made, profile("cpu"), tmp_path, root=tmp_path, lab=FakeLab())
+        run(made, SimpleNamespace(profile=profile("cpu")), root=tmp_path)
 
 
 def test_every_declared_experiment_compares_with_a_row_of_its_own_and_has_one_sentence():

@@ -16,7 +16,7 @@ from studiolike.run_record import read_log
 from studiolike.training import fit
 
 QUIET = dict(device="cpu", progress=False, preview_every=10**9)
-TINY = dict(channels=(8, 16), batch=4)
+TINY = dict(channels=(8, 16))
 DATA = FakeSet(subjects=20, lightings=2, resolution=32)
 
 

@@ -136,7 +136,7 @@ def _raw_light(normals: Tensor) -> Tensor:
 
 def _place(mesh: HeadMesh, yaw: float, pitch: float) -> tuple[Tensor, Tensor]:
     """Turn the head and set it before the camera, at z < 0: points ``(V, 3)`` float64, and the rotation."""
-    turn = _rotation(yaw, pitch)
+    turn = rotation(yaw, pitch)
     back = torch.tensor([0, 0, camera_distance(mesh, pitch)], dtype=torch.float64)
     return _centred(mesh) @ turn.T - back, turn
 
@@ -147,7 +147,7 @@ def camera_distance(mesh: HeadMesh, pitch: float = 0.0) -> float:
     slope = math.tan(math.radians(FIELD_OF_VIEW / 2)) / MARGIN
     distance = 0.0
     for angle in range(0, 360, 15):
-        x, y, z = (points @ _rotation(angle, pitch).T).unbind(-1)
+        x, y, z = (points @ rotation(angle, pitch).T).unbind(-1)
         distance = max(distance, float((torch.maximum(x.abs(), y.abs()) / slope + z).max()))
     return distance
 
@@ -157,7 +157,7 @@ def _centred(mesh: HeadMesh) -> Tensor:
     return (mesh.vertices - (mesh.vertices.amin(0) + mesh.vertices.amax(0)) / 2).double()
 
 
-def _rotation(yaw: float, pitch: float) -> Tensor:
+def rotation(yaw: float, pitch: float) -> Tensor:
     """Rotation ``(3, 3)`` float64: yaw about the upright axis, then pitch about the picture's horizontal."""
     (ca, sa), (cb, sb) = ((math.cos(math.radians(t)), math.sin(math.radians(t))) for t in (yaw, pitch))
     about_y = torch.tensor([[ca, 0, sa], [0, 1, 0], [-sa, 0, ca]], dtype=torch.float64)

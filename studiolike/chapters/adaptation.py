@@ -33,16 +33,7 @@ TERMS = {
     "other_light": "ours: other captures",
 }
 PICTURED = ("no L_adv", "no pairs", "no L_faceID, L_percp", TOO_STRONG)  # of the short runs, those that a picture can tell
-WEIGHTS = {
-    "adv": "adversarial",
-    "percp": "perceptual",
-    "face_id": "identity",
-    "recons": "recons",
-    "recons_detail": "recons_detail",
-    "low_light": "low_light",
-    "invariance": "invariance",
-    "other_light": "other_light",
-}  # settings
+WEIGHTS = {name: name for name in TERMS} | {"adv": "adversarial", "percp": "perceptual", "face_id": "identity"}  # settings
 CODE = {  # what computes each term, by its name in the page
     "L_adv, the generator's": losses.generator_loss,
     "L_adv, the discriminator's": losses.discriminator_loss,
@@ -181,7 +172,7 @@ def opinions_figure(logs: Mapping[str, Mapping[str, list[float]]], images: int) 
     for ax, (title, log) in zip(axes, logs.items(), strict=True):
         _opinions(ax, log)
         ax.set(title=title, xlim=(0, images), ylabel="D's mean logit")
-    fig.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figures.legend_outside(fig, axes[-1], 3)
     return fig
 
 
@@ -227,8 +218,7 @@ def cases(table: EvaluationTable, method: str, columns: Mapping[str, Tensor]) ->
     Args:
         columns: textures ``(N, 3, H, W)`` of the table's captures, by name.
     """
-    place = {int(row): k for k, row in enumerate(table.rows)}
-    ranked = [place[int(row)] for row in table.best(method, "psnr/face", len(place))]
+    ranked = table.ranked(method, "psnr/face")
     chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2]}
     chosen |= {f"worst {n}" if n > 1 else "worst": ranked[-n] for n in (1, 2, 3)}
     figures.show(
@@ -237,10 +227,10 @@ def cases(table: EvaluationTable, method: str, columns: Mapping[str, Tensor]) ->
             [f"{name}\nlight {table.severity[k]:.2f}" for name, k in chosen.items()],
             list(columns),
         ),
-        f"Of {len(place)} captures of unseen people the best, the median and the three worst for {method}, by PSNR on the face; "
-        "at the left how uneven the light on the face was, from 0 to 1. Columns: the phone texture; what G_phone, the short "
-        "run's generator and the released G_studio draw of its code; the true studio texture. Compare the last two for light "
-        "and skin colour. Where the second column has lost the person, the fourth cannot find them.",
+        f"Of {len(table.rows)} captures of unseen people the best, the median and the three worst for {method}, by PSNR on the "
+        "face; at the left how uneven the light on the face was, from 0 to 1. Columns: the phone texture; what G_phone, the "
+        "short run's generator and the released G_studio draw of its code; the true studio texture. Compare the last two for "
+        "light and skin colour. Where the second column has lost the person, the fourth cannot find them.",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from bisect import bisect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,6 @@ def recorded(lab: DetailLaboratory, results: Mapping[str, Tensor]) -> dict[str, 
     known = {name: judge.embed(face_judge.render_chip(x)) for name, x in {**results, "truth": lab.truth}.items()}
     far = {name: face_judge.embedding_distance(known[name], known["truth"]).numpy() for name in results}
     face = verdict(far["guided"] - far["fusion"], lab.people, higher=False)
-    earned = won == len(LEDGER)
     return {
         "ledger_people": len(kept.subject),
         "ledger_seeds": len(kept.seeds("guided diffusion")),
@@ -93,13 +93,6 @@ def recorded(lab: DetailLaboratory, results: Mapping[str, Tensor]) -> dict[str, 
         "ledger_size": kept.settings["resolution"],
         "ledger_step": words["perceptual/face"],
         "ledger_gain": 100 * (1 - float(kept.ratios("guided diffusion", "fusion alone", "perceptual/face").mean())),
-        "ledger_sentence": (
-            "so by our own rule it has earned the place that the default does not yet give it"
-            if earned and not default_steps()
-            else "as the default has it"
-            if earned == bool(default_steps())
-            else "so the default goes further than our rule"
-        ),
         "taken": 100 * (1 - _squared(lab, results["guided"]) / _squared(lab, results["fusion"])),
         "face_fusion": float(far["fusion"].mean()),
         "face_guided": float(far["guided"].mean()),
@@ -166,17 +159,16 @@ def samples(lab: DetailLaboratory, seeds: int = 3) -> dict[str, float | str | in
     )
     known = mean_in(spread["guided"], where["observed"])
     drop = known / max(mean_in(spread["unguided"], where["observed"]), 1e-9)
+    words = (
+        "the phone settles a part of what is sampled",
+        "the phone settles nothing of what is sampled",
+        "the samples even differ more with the phone",
+    )
     return {
         "sampled": steps,
         "spread_drop": drop,
-        "spread_word": (
-            "the phone settles a part of what is sampled"
-            if drop < 0.9
-            else "the phone settles nothing of what is sampled"
-            if drop < 1.1
-            else "the samples even differ more with the phone"
-        ),
-        "agree": "less" if drop < 0.9 else "as well" if drop < 1.1 else "better",
+        "spread_word": words[bisect((0.9, 1.1), drop)],
+        "agree": ("less", "as well", "better")[bisect((0.9, 1.1), drop)],
         "spread_holes": mean_in(spread["guided"], where["holes"]) / max(known, 1e-9),
     }
 

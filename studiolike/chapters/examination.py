@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,13 +11,12 @@ import torch
 from torch import Tensor
 
 from .. import avatar, evaluation
-from ..evaluation import EvaluationTable, Verdict
-from ..evaluation.bootstrap import Estimate, clustered_mean
-from ..evaluation.table import label
+from ..evaluation import EvaluationTable, Verdict, over_people
+from ..evaluation.bootstrap import clustered_mean
+from ..evaluation.table import arrow, heading
 from ..evaluation.verdict import BETTER, CANNOT_TELL, NOT_REPRODUCED, PARTLY, REPRODUCED, WORSE, claim_word, within_limits
 from ..experiments import record
 from ..experiments.chain import RANKS
-from ..experiments.claims import over_people
 from ..experiments.examination import DOSES, OFF, Examination, Lights, Shadow
 from . import figures, interactive
 from .notebook import table_of
@@ -38,14 +38,14 @@ METRICS = {  # what is judged, under the one name that the chapter has for it
 }
 CLOSE = tuple(METRICS)[:6]  # the first table; the second has the rest
 LOOK = {  # black is the truth's
-    "nothing": (figures.COLOURS["phone"], "o"),
-    "mean_studio": (figures.PALETTE[5], "P"),
-    "colour_transfer": (figures.PALETTE[1], "s"),
-    "quotient": (figures.COLOURS["baseline"], "D"),
-    "generator": (figures.COLOURS["studio"], "v"),
-    "fusion": ("#8A8A8A", "<"),
-    "chain": (figures.COLOURS["detailed"], "^"),
-    "chain (open)": ("#00442F", ">"),  # the chain's green, darker
+    "nothing": {"color": figures.COLOURS["phone"], "marker": "o"},
+    "mean_studio": {"color": figures.PALETTE[5], "marker": "P"},
+    "colour_transfer": {"color": figures.PALETTE[1], "marker": "s"},
+    "quotient": {"color": figures.COLOURS["baseline"], "marker": "D"},
+    "generator": {"color": figures.COLOURS["studio"], "marker": "v"},
+    "fusion": {"color": "#8A8A8A", "marker": "<"},
+    "chain": {"color": figures.COLOURS["detailed"], "marker": "^"},
+    "chain (open)": {"color": "#00442F", "marker": ">"},  # the chain's green, darker
 }
 SIMPLE = ("nothing", "mean_studio", "colour_transfer", "quotient")
 TONES = ("lightest", "middle", "darkest")
@@ -73,10 +73,10 @@ def told(table: EvaluationTable, judged: Judged) -> dict[str, str | int]:
     return {
         "promised": len(promised),
         "kept": sum(judged[pair].word == BETTER for pair in promised),
-        "lost": _listed([f"{METRICS[m]} against {r}" for r, m in promised if judged[r, m].word == WORSE], "none of them"),
+        "lost": _losses(judged, promised),
         "simple": len(simple),
         "simple_wins": sum(judged[pair].word == BETTER for pair in simple),
-        "simple_losses": _listed([f"{METRICS[m]} against {r}" for r, m in simple if judged[r, m].word == WORSE], "none of them"),
+        "simple_losses": _losses(judged, simple),
         "simple_open": sum(judged[pair].word == CANNOT_TELL for pair in simple),
         "rival": best,
         "gain": f"{gain.difference:+.1f}",
@@ -102,8 +102,8 @@ def outcome(judged: Judged, rival: str, turned: bool = False) -> str:
     return "; ".join(told)
 
 
-def _listed(names: list[str], none: str) -> str:
-    return ", ".join(names) or none
+def _losses(judged: Judged, pairs: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{METRICS[m]} against {r}" for r, m in pairs if judged[r, m].word == WORSE) or "none of them"
 
 
 def aim(*outcomes: str) -> str:
@@ -117,12 +117,12 @@ def aim(*outcomes: str) -> str:
 def tables(exam: Examination, table: EvaluationTable) -> dict[str, str | float]:
     """The two tables of all methods, with the truth's own values in the second; what the prose says of scales and of time."""
     note = f"Mean [95 % interval over people], bold the best mean; at {table.resolution}². "
-    head = [f"{METRICS[m]} {_arrow(m)}" for m in CLOSE]
+    head = [f"{METRICS[m]} {arrow(m)}" for m in CLOSE]
     table_of(["how close to the truth", *head], [[name, *_cells(table, name, CLOSE)] for name in table.methods], note)
     who = [*list(METRICS)[6:8], "asymmetry", OFF, "variance_ratio"]
     own = exam.truth.estimate("truth", "asymmetry")
     kid = {name: f"{1000 * k.mean:.0f} ± {1000 * k.std:.0f}" for name, k in (table.kid | exam.truth.kid).items()}
-    head = ["asymmetry" if m == "asymmetry" else f"{METRICS[m]} {_arrow(m)}" for m in who]
+    head = ["asymmetry" if m == "asymmetry" else f"{METRICS[m]} {arrow(m)}" for m in who]
     lines = [[name, *_cells(table, name, who), kid.get(name, "–")] for name in table.methods]
     lines.append(["*the truth itself*", "1", "0", f"{own:.2g}", "0", "0", kid.get("truth", "–")])
     table_of(["who is it, in which light", *head, "KID × 1000 ↓"], lines, note + "KID: ± over subsets.")
@@ -161,12 +161,10 @@ def dots_figure(exam: Examination, table: EvaluationTable) -> Figure:
     order = [name for name in LOOK if name in table.methods][::-1]
     for ax, metric in zip(axes, shown, strict=True):
         for k, name in enumerate(order):
-            colour, marker = LOOK[name]
             each = [table.values[name][metric][table.subject == s].mean() for s in np.unique(table.subject)]
-            ax.plot(each, k + np.linspace(-0.3, 0.3, len(each)), ".", color=colour, alpha=0.35, ms=3)
+            ax.plot(each, k + np.linspace(-0.3, 0.3, len(each)), ".", color=LOOK[name]["color"], alpha=0.35, ms=3)
             e = table.estimate(name, metric)
-            span, look = [[e.mean - e.low], [e.high - e.mean]], {"color": colour, "marker": marker, "mec": "white"}
-            ax.errorbar(e.mean, k, xerr=span, ms=6, capsize=3, **look)
+            ax.errorbar(e.mean, k, xerr=figures.reach([e]), ms=6, capsize=3, mec="white", **LOOK[name])
         if metric in METRICS:
             ax.set_title(f"{METRICS[metric]} {'→' if evaluation.higher_is_better(metric) else '←'} better", fontsize=9)
         else:
@@ -227,7 +225,7 @@ def severity_figure(exam: Examination, table: EvaluationTable) -> Figure:
     axes[0].set_title(f"{METRICS['psnr/observed']} ↑")
     _own(axes[1].axhline, exam)
     axes[1].set_title("asymmetry (dotted: the truth's own)")
-    _legend(fig, axes[0])
+    figures.legend_outside(fig, axes[0], 4, "upper")
     return fig
 
 
@@ -241,23 +239,13 @@ def severity_curve() -> Figure:
             rows = [row for row in (f"{rank} light, {protocol}" for rank in RANKS) if kept.seeds(row)]
             x = [kept.estimate(row, "severity").mean + 0.01 * k for row in rows]  # beside each other, to be seen both
             found = [over_people(kept.difference(row, rows[0], metric)) for row in rows]
-            span = np.array([[e.mean - e.low, e.high - e.mean] for e in found]).T
-            look = {"color": LOOK[name][0], "marker": LOOK[name][1], "linestyle": figures.DASHES[k], "capsize": 3}
-            ax.errorbar(x, [e.mean for e in found], np.where(np.isfinite(span), span, 0.0), label=protocol, **look)
+            look = LOOK[name] | {"linestyle": figures.DASHES[k], "capsize": 3}
+            ax.errorbar(x, [e.mean for e in found], figures.reach(found), label=protocol, **look)
         ax.axhline(0, color=figures.QUIET, linewidth=0.8)
-        ax.set(xlabel="severity of the light", title=f"{label(metric)} {_arrow(metric)}")
+        ax.set(xlabel="severity of the light", title=heading(metric))
     axes[0].set_ylabel("change")
-    _legend(fig, axes[0])
+    figures.legend_outside(fig, axes[0], 4, "upper")
     return fig
-
-
-def _legend(fig: Figure, ax) -> None:
-    """Above the axes, where it hides nothing."""
-    fig.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=4)
-
-
-def _arrow(metric: str) -> str:
-    return "↑" if evaluation.higher_is_better(metric) else "↓"
 
 
 def severity(exam: Examination, table: EvaluationTable) -> dict[str, int | str]:
@@ -275,13 +263,11 @@ def severity(exam: Examination, table: EvaluationTable) -> dict[str, int | str]:
         "under the protocols few and open (a hair to the right). The arrow points to better; an interval that keeps off the "
         "line at 0 is a change.",
     )
-    found = evaluation.trend(table.severity, table.values["chain"]["psnr/face"], table.subject)
     low, high = float(table.severity.min()), float(table.severity.max())
-    slope = found.difference
-    across = Estimate(*(x * (high - low) for x in (slope.mean, slope.low, slope.high)), slope.n, slope.subjects)
+    found = evaluation.trend(table.severity / (high - low), table.values["chain"]["psnr/face"], table.subject)
     people = record("severity").per_person(f"{RANKS[0]} light, few", "low_band").shape
     return {
-        "trend": f"{across:+.1f}",
+        "trend": f"{found.difference:+.1f}",
         "trend_says": found.say("gets better", "gets worse", "shows no trend that these people could resolve"),
         "trend_limit": found.say("", "uneven light, ", ""),
         "span": f"{low:.2f} to {high:.2f}",
@@ -297,21 +283,18 @@ def tones(table: EvaluationTable) -> dict[str, float | str]:
     for k, name in enumerate(shown):
         groups = table.by_tone(name, "colour")
         _intervals(axes[0], groups.values(), 0.08 * (k - 1.5), name, "none")
-    first = np.unique(table.subject, return_index=True)[1]
-    sizes = np.bincount(table.tone_groups()[first])
-    axes[0].set_xticks(range(len(groups)), [f"{TONES[k]}\n(n = {sizes[k]})" for k in groups])
+    axes[0].set_xticks(range(len(groups)), [f"{TONES[k]}\n(n = {e.subjects})" for k, e in groups.items()])
     axes[0].set_ylim(0)
     axes[0].set_title(f"{METRICS['colour']}, ΔE2000 ↓")
     gaps = {name: table.tone_gap_estimate(name) for name in shown}
     for k, (name, gap) in enumerate(gaps.items()):
-        span = np.nan_to_num([[gap.mean - gap.low], [gap.high - gap.mean]], posinf=0.0)
-        axes[1].errorbar(gap.mean, k, xerr=span, color=LOOK[name][0], marker=LOOK[name][1], capsize=3)
+        axes[1].errorbar(gap.mean, k, xerr=figures.reach([gap]), capsize=3, **LOOK[name])
     axes[1].axvline(1, color=figures.INK, linewidth=1)
     axes[1].axvline(AIM_GAP, color=figures.QUIET, linewidth=1, linestyle="--")
     axes[1].set_yticks(range(len(gaps)), [""] * len(gaps))
     axes[1].invert_yaxis()
     axes[1].set_title("gap: worst group ÷ best group")
-    _legend(fig, axes[0])
+    figures.legend_outside(fig, axes[0], 4, "upper")
     figures.show(
         fig,
         "Left: colour error of four methods in three groups of skin tone (n people each), with 95 % intervals over people. "
@@ -333,9 +316,8 @@ def tones(table: EvaluationTable) -> dict[str, float | str]:
 
 def _intervals(ax, groups, shift: float, name: str, dash) -> None:
     """A method's means with intervals, one per group."""
-    mean, low, high = (np.array([getattr(e, a) for e in groups]) for a in ("mean", "low", "high"))
-    look = {"color": LOOK[name][0], "marker": LOOK[name][1], "linestyle": dash, "capsize": 3, "label": name}
-    ax.errorbar(np.arange(len(mean)) + shift, mean, [mean - low, high - mean], **look)
+    look = LOOK[name] | {"linestyle": dash, "capsize": 3, "label": name}
+    ax.errorbar(np.arange(len(groups)) + shift, [e.mean for e in groups], figures.reach(groups), **look)
 
 
 # --- one subject
@@ -369,13 +351,10 @@ def lights(seen: Lights, table: EvaluationTable, judged: Judged) -> dict[str, fl
     }
 
 
-def turning(mesh: avatar.HeadMesh, skins: Mapping[str, Tensor]) -> figures.Html:
-    """The head with every skin side by side, on a slider that turns it."""
-    angles = [0, 30, 60, 90, 135, 180, 225, 270, 300, 330]
-    turns = [avatar.turntable(mesh, skin, angles, size=208) for skin in skins.values()]
-    frames = [torch.cat(views, -1) for views in zip(*turns, strict=True)]
-    alt = "The head with the phone texture, the chain's and the true one, from left to right; lamps and camera stand still"
-    return interactive.image_slider(frames, [f"{a}°" for a in angles], alt, name="Turn", width=624)
+turning = partial(
+    interactive.turning,
+    alt="The head with the phone texture, the chain's and the true one, from left to right; lamps and camera stand still",
+)
 
 
 def close_figure(mesh: avatar.HeadMesh, skins: Mapping[str, Tensor]) -> Figure:

@@ -12,10 +12,11 @@ import base64
 import html
 import io as bytes_io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 from torch import Tensor
 
@@ -25,6 +26,8 @@ from ..image import to_bytes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from ..evaluation import Estimate
 
 # Okabe–Ito, ordered so that neighbours differ in lightness too
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
@@ -150,6 +153,17 @@ def plot(height: float = 2.6, widths: Sequence[float] = (1,), rows: int = 1) -> 
 def legend_above(ax: Axes, columns: int = 4) -> None:
     """A legend that cannot hide data."""
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, handletextpad=0.4, columnspacing=1)
+
+
+def legend_outside(fig: Figure, ax: Axes, columns: int, side: str = "lower") -> None:
+    """A legend of one pair of axes for a whole figure, above or below it."""
+    fig.legend(*ax.get_legend_handles_labels(), loc=f"outside {side} center", ncols=columns)
+
+
+def reach(found: Iterable[Estimate]) -> np.ndarray:
+    """How far intervals reach below and above their means, ``(2, N)``, for error bars; 0 where there is none."""
+    ends = np.array([[e.mean - e.low, e.high - e.mean] for e in found]).T
+    return np.where(np.isfinite(ends), ends, 0.0)
 
 
 def picture(ax: Axes, texture: Tensor, title: str = "", **look: Any) -> Any:

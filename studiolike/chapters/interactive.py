@@ -10,12 +10,14 @@ import hashlib
 import html
 import io as bytes_io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from PIL import Image
 from torch import Tensor
 
+from ..avatar import HeadMesh, turntable
 from ..errors import InputError
 from .figures import INK, PALETTE, PAPER, QUIET, Html, caption, checked_alt, jpeg_bytes, picture_tag, pixels
 
@@ -78,6 +80,14 @@ def image_slider(
     )
     chosen = sorted({round(k * (len(frames) - 1) / 4) for k in range(5)})
     return Html(body, _strip([frames[k] for k in chosen]), f"{alt} ({', '.join(labels[k] for k in chosen)})")
+
+
+def turning(mesh: HeadMesh, skins: Mapping[str, Tensor], alt: str) -> Html:
+    """A head with every skin ``(3, H, W)`` side by side, on an `image_slider` that turns it."""
+    angles, width = (0, 30, 60, 90, 135, 180, 225, 270, 300, 330), 624
+    turns = [turntable(mesh, skin, angles, size=width // len(skins)) for skin in skins.values()]
+    frames = [torch.cat(views, -1) for views in zip(*turns, strict=True)]
+    return image_slider(frames, [f"{a}°" for a in angles], alt, name="Turn", width=width)
 
 
 def before_after(

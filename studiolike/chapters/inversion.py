@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 FREE, LONG, FEATURES = "W+ free", "W+ long", "W+ features"
 KEYS = {
     "w": "W",
-    "tight": "W+ tight",
     "wplus": DEFAULT,
     "free": FREE,
     "long": LONG,
@@ -91,10 +90,9 @@ def methods_table(base: InversionConfig) -> None:
         [MEAN, "–", "–", "–", 0, "the mean of W: the same code for everybody"],
         [ENCODER, "W+", "–", "–", 0, "the encoder's two looks"],
     ]
-    spaces = {"w": "W", "w+": "W+"}
     for name, wanted in variants(base).items():
         start = "the encoder's code" + ", the mean of its rows" * (wanted.space == "w")
-        rows.append([name, spaces[wanted.space], f"{wanted.prior:g}", f"{wanted.features:g}", wanted.steps, start])
+        rows.append([name, wanted.space.upper(), f"{wanted.prior:g}", f"{wanted.features:g}", wanted.steps, start])
     table_of(["name", "space", "λ_p (pull)", "λ_f (features)", "steps", "starts from"], rows)
 
 
@@ -178,11 +176,11 @@ def race_numbers(result: Race, steps: int) -> dict[str, float | str]:
 def measures_rows(measures: Measures) -> list[list[str]]:
     """A table's rows: the mean of every measure, by method, the best of each in bold."""
     rows = []
-    for name, values in measures.values.items():
-        means = [float(v.nanmean()) for v in values.values()]
-        best = max(means) if "↑" in name else min(means) if "↓" in name else None
-        told = [f"{mean:.3g}" if abs(mean) >= 0.005 else "0" for mean in means]
-        rows.append([name, *(f"**{text}**" if mean == best else text for text, mean in zip(told, means, strict=True))])
+    for measure, values in measures.values.items():
+        means = {name: measures.mean(measure, name) for name in values}
+        best = means[measures.best(measure, list(means))] if measure[-1] in "↑↓" else None
+        told = {name: f"{mean:.3g}" if abs(mean) >= 0.005 else "0" for name, mean in means.items()}
+        rows.append([measure, *(f"**{text}**" if means[name] == best else text for name, text in told.items())])
     return rows
 
 
@@ -203,7 +201,7 @@ def trade_figure(measures: Measures, codes: dict[str, Tensor], prior: WPrior) ->
     right.axhline(1, color=figures.QUIET, linewidth=0.8)
     right.set(xlabel="row of the code, coarse to fine", ylabel="energy, 1: a sample", yscale="log")
     right.set_xticks(range(0, codes[DEFAULT].shape[1], 2), [str(k + 1) for k in range(0, codes[DEFAULT].shape[1], 2)])
-    fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=len(names))
+    figures.legend_outside(fig, right, len(names))
     return fig
 
 
@@ -233,8 +231,13 @@ def compared(measures: Measures) -> dict[Pair, Verdict]:
     pairs = [(measure, name, ENCODER) for measure in (GIVEN, AFTER) for name in methods]
     pairs += [(AFTER, name, MEAN) for name in (ENCODER, *methods)]
     pairs += [(GIVEN, FREE, DEFAULT), (GIVEN, DEFAULT, "W"), (AFTER, DEFAULT, FREE), (AFTER, "W+ tight", DEFAULT)]
-    winners = [measures.best(measure, [ENCODER, *methods]) for measure in (GIVEN, AFTER)]
-    return measures.compare(*pairs, *([(AFTER, *winners)] if winners[0] != winners[1] else []))
+    before, after = winners(measures)
+    return measures.compare(*pairs, *([(AFTER, before, after)] if before != after else []))
+
+
+def winners(measures: Measures) -> list[str]:
+    """The best of the codes before translation, and after it."""
+    return [measures.best(measure, [ENCODER, *inversions(measures)]) for measure in (GIVEN, AFTER)]
 
 
 def inversions(measures: Measures) -> list[str]:
@@ -275,13 +278,8 @@ def measure_numbers(measures: Measures) -> dict[str, float | str]:
         "energy": ("encoder", "w", "wplus", "free", "long"),
     }
     found = {f"{kind}_{key}": measures.mean(kinds[kind], KEYS[key]) for kind, keys in wanted.items() for key in keys}
-    studio = [name for name in measures.values if name.startswith("studio")]
-    signs = {name: 1 if "↑" in name else -1 for name in studio}
-    first = [
-        name
-        for name in studio
-        if max(measures.values[name], key=lambda n, m=name: signs[m] * measures.mean(m, n)) == ENCODER  # type: ignore[misc]
-    ]
+    studio = {name: list(values) for name, values in measures.values.items() if name.startswith("studio")}
+    first = [name for name, methods in studio.items() if measures.best(name, methods) == ENCODER]
     return found | {
         "encoder_first": f"in {len(first)} of the {len(studio)}",
         "features_perceptual": measures.mean(PERCEPTUAL, FEATURES),
@@ -293,7 +291,7 @@ def verdict_words(measures: Measures) -> dict[str, str]:
     """Differences with their intervals, and what they say; all of them corrected together."""
     told = compared(measures)
     methods = inversions(measures)
-    people, best = len(measures.subject.unique()), measures.best(AFTER, [ENCODER, *methods])
+    people, best = len(measures.subject.unique()), winners(measures)[1]
     prior, tight, descent = (told[AFTER, *pair] for pair in ((DEFAULT, FREE), ("W+ tight", DEFAULT), (DEFAULT, ENCODER)))
     freedom = [told[GIVEN, FREE, DEFAULT], told[GIVEN, DEFAULT, "W"]]
     weakest = min(freedom, key=lambda v: (WORSE, CANNOT_TELL, BETTER).index(v.word))
@@ -335,14 +333,14 @@ def claim_words(measures: Measures) -> dict[str, float | str]:
     perfect = within_limits(best, at_least=PERFECT)
     if perfect == FAILS and within_limits(best, at_least=PERFECT - NEARLY) == HOLDS:
         perfect = SMALLER
-    winners = [measures.best(measure, [ENCODER, *inversions(measures)]) for measure in (GIVEN, AFTER)]
-    beaten = compared(measures).get((AFTER, *winners))
+    before, after = winners(measures)
+    beaten = compared(measures).get((AFTER, before, after))
     return {
         "limit": PERFECT,
         "perfect": claim_word([perfect]),
         "perfect_long": f"{best:.1f}",
-        "best_before": winners[0],
-        "best_after": winners[1],
+        "best_before": before,
+        "best_after": after,
         "beaten": f"{beaten.difference:.1f} dB" if beaten else "no difference: they are one",
         "differs": say(beaten, "does not hold", "holds", "cannot tell") if beaten else "does not hold",
     }

@@ -13,7 +13,7 @@ from numbers import Real
 import torch
 
 from ..errors import InputError
-from ..evaluation.table import with_minus
+from ..evaluation.table import pipe_table, with_minus
 
 
 def glue(name: str, value: float | int | str) -> None:
@@ -73,8 +73,7 @@ def table_of(head: Sequence[object], rows: Iterable[Sequence[object]], note: str
     """Show a table: its head, its rows (anything that prints), and a sentence below it. Texts may hold Markdown."""
     from IPython.display import Markdown, display
 
-    lines = ["| " + " | ".join(map(str, line)) + " |" for line in [head, ["---"] * len(head), *rows]]
-    display(Markdown(with_minus("\n".join(lines)) + (f"\n\n{note}" if note else "")))
+    display(Markdown(pipe_table(head, rows) + (f"\n\n{note}" if note else "")))
 
 
 def ledger(name: str, measures: Sequence[str] | None = None, limits: bool = False) -> None:

@@ -8,12 +8,12 @@ import json
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from .. import avatar, capture, cli, evaluation, layout, outline
 from ..capture import quality, shape, unwrap
@@ -34,41 +34,27 @@ if TYPE_CHECKING:
 
 
 FACTS = {
-    "face_pixels": "width of the face, pixels",
-    "oversampling": "texels along a pixel",
-    "yaw": "head turned to the side, degrees",
-    "pitch": "tilted up or down, degrees",
-    "roll": "tilted to a shoulder, degrees",
-    "seen_left": "share seen of the left half of the face",
-    "seen_right": "share seen of its right half",
-    "sharpness": "sharpness, from 0 (blurred) to 1",
-    "exposure": "median light on the face, where 1 is white",
-    "bright": "sRGB value that its brightest tenth reaches, where 1 is white",
-    "clipped": "share of it that is burnt out to white",
-    "mouth_opening": "opening of the mouth, in widths of the mouth",
-}  # what is measured of a capture
-GOOD = {
-    "face_pixels": f"the more the better, at least {quality.MIN_FACE_PIXELS}",
-    "oversampling": f"at most {quality.MAX_OVERSAMPLING:g}",
-    "yaw": f"0; at most {quality.MAX_YAW:.0f} to either side",
-    "pitch": f"0; minus is down, at most {quality.MAX_PITCH:.0f}",
-    "roll": "any",
-    "seen_left": f"near 1, at least {quality.MIN_CHEEK:g}",
-    "seen_right": "the same",
-    "sharpness": "the more the better",
-    "exposure": "neither near 0 nor near 1",
-    "bright": f"at least {quality.TOO_DARK:g}",
-    "clipped": f"0, at most {quality.MAX_CLIPPED:g}",
-    "mouth_opening": f"below {quality.OPEN_MOUTH:g}: closed",
-}  # what would be good
+    "face_pixels": ("width of the face, pixels", f"the more the better, at least {quality.MIN_FACE_PIXELS}"),
+    "oversampling": ("texels along a pixel", f"at most {quality.MAX_OVERSAMPLING:g}"),
+    "yaw": ("head turned to the side, degrees", f"0; at most {quality.MAX_YAW:.0f} to either side"),
+    "pitch": ("tilted up or down, degrees", f"0; minus is down, at most {quality.MAX_PITCH:.0f}"),
+    "roll": ("tilted to a shoulder, degrees", "any"),
+    "seen_left": ("share seen of the left half of the face", f"near 1, at least {quality.MIN_CHEEK:g}"),
+    "seen_right": ("share seen of its right half", "the same"),
+    "sharpness": ("sharpness, from 0 (blurred) to 1", "the more the better"),
+    "exposure": ("median light on the face, where 1 is white", "neither near 0 nor near 1"),
+    "bright": ("sRGB value that its brightest tenth reaches, where 1 is white", f"at least {quality.TOO_DARK:g}"),
+    "clipped": ("share of it that is burnt out to white", f"0, at most {quality.MAX_CLIPPED:g}"),
+    "mouth_opening": ("opening of the mouth, in widths of the mouth", f"below {quality.OPEN_MOUTH:g}: closed"),
+}  # what is measured of a capture, and what would be good
 BETTER = {
-    "reconstruction PSNR, dB": "↑",
-    "length of the code": "↓",
-    "identity cosine": "↑",
-    "SSIM to the input": "↑",
-    "asymmetry before": "",
-    "asymmetry after": "↓",
-}  # of the measures of a domain gap; what comes in is neither good nor bad
+    "reconstruction PSNR, dB": ("psnr", "↑"),
+    "length of the code": ("code", "↓"),
+    "identity cosine": ("cosine", "↑"),
+    "SSIM to the input": ("ssim", "↑"),
+    "asymmetry before": ("before", ""),
+    "asymmetry after": ("after", "↓"),
+}  # of the measures of a domain gap, in the names of quoted numbers; what comes in is neither good nor bad
 SHOWN = 0.75  # share of synthetic captures that do better from which we say that a measure shows the gap
 
 
@@ -108,10 +94,9 @@ def unwrapped(lab: Photograph) -> dict[str, float | str]:
         "and white over the hair; the texture where it was seen; and with a smooth fill elsewhere.",
     )
     facts = shot.quality
-    notes = " ".join(f"Note: {warning}." for warning in shot.quality["warnings"])
-    table_of(
-        ["measured of the capture", "here", "good"], [[text, facts[name], GOOD[name]] for name, text in FACTS.items()], notes
-    )
+    notes = " ".join(f"Note: {warning}." for warning in facts["warnings"])
+    rows = [[text, facts[name], good] for name, (text, good) in FACTS.items()]
+    table_of(["measured of the capture", "here", "good"], rows, notes)
     blurred = (
         "so this texture is blurred before any network sees it"
         if facts["oversampling"] > 1
@@ -195,13 +180,10 @@ def heads(lab: Photograph, out: StudioOutput) -> dict[str, float | str]:
     )
 
 
-def turning(mesh: avatar.HeadMesh, skins: Mapping[str, Tensor]) -> figures.Html:
-    """The head with every skin side by side, on a slider that turns it."""
-    angles = [0, 20, 40, 60, 90, 180, 270, 300, 320, 340]
-    turns = [avatar.turntable(mesh, skin, angles, size=256) for skin in skins.values()]
-    frames = [torch.cat(views, -1) for views in zip(*turns, strict=True)]
-    alt = "A head of her own shape with the phone texture on the left and with the result on the right, turned once around"
-    return interactive.image_slider(frames, [f"{a}°" for a in angles], alt, name="Turn", width=600)
+turning = partial(
+    interactive.turning,
+    alt="A head of her own shape with the phone texture on the left and with the result on the right, turned once around",
+)
 
 
 # --- how far from home
@@ -216,13 +198,13 @@ def gap_figure(found: Home) -> Figure:
         ax.plot([-0.4, 0.4], [np.median(values)] * 2, color=figures.INK, linewidth=1)
         ax.plot([0], [found.real[name]], "*", color=figures.COLOURS["studio"], ms=13, mec="white")
         ax.set(xticks=[], xlim=(-0.6, 0.6))
-        ax.set_title(f"{name} {BETTER[name]}", fontsize=9)
+        ax.set_title(f"{name} {BETTER[name][1]}", fontsize=9)
     return fig
 
 
 def do_better(found: Home) -> dict[str, float]:
     """Share of the synthetic captures that do better than the photograph, by measure; of what has a better and a worse."""
-    signs = {name: {"↑": 1, "↓": -1}[arrow] for name, arrow in BETTER.items() if arrow}
+    signs = {name: {"↑": 1, "↓": -1}[arrow] for name, (_, arrow) in BETTER.items() if arrow}
     return {name: float((sign * found.synthetic[name] > sign * found.real[name]).mean()) for name, sign in signs.items()}
 
 
@@ -236,18 +218,11 @@ def gap(found: Home, softened: tuple[int, np.ndarray]) -> dict[str, float | str 
     table_of(
         ["measure", "astronaut", "synthetic median", "synthetic captures that do better"],
         [
-            [f"{k} {BETTER[k]}", f"{real[k]:.3g}", f"{np.median(v):.3g}", f"{better[k]:.0%}" if k in better else "–"]
+            [f"{k} {BETTER[k][1]}", f"{real[k]:.3g}", f"{np.median(v):.3g}", f"{better[k]:.0%}" if k in better else "–"]
             for k, v in home.items()
         ],
     )
-    short = {
-        "psnr": "reconstruction PSNR, dB",
-        "code": "length of the code",
-        "cosine": "identity cosine",
-        "ssim": "SSIM to the input",
-        "before": "asymmetry before",
-        "after": "asymmetry after",
-    }
+    short = {key: name for name, (key, _) in BETTER.items()}
     numbers = {key: real[name] for key, name in short.items()}
     numbers |= {f"{key}_home": float(np.median(home[name])) for key, name in short.items() if key != "before"}
     numbers |= {f"{key}_better": 100 * better[short[key]] for key in ("psnr", "after")}

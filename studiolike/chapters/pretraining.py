@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -138,19 +139,12 @@ def whole_words(means: MeanFaces) -> dict[str, str | float]:
     names = {"rebuilt": "the mean reconstruction", "painted": "the mean sample"}
     told = ("nearer to what was seen", "nearer to the smears", "not surely nearer to either")
     found = {name: verdict_of(*means.gaps[name], told) for name in names}
-    right = sum(words == told[0] for words in found.values())
-    wrong = sum(words == told[1] for words in found.values())
+    marks = tuple(list(found.values()).count(words) for words in told[:2])  # for and against
     return {
         "whole": f"both means are {found['rebuilt']}"
         if len(set(found.values())) == 1
         else " and ".join(f"{names[name]} is {words}" for name, words in found.items()),
-        "whole_verdict": "supported"
-        if right == 2
-        else "contradicted"
-        if wrong == 2
-        else "partly supported"
-        if right and not wrong
-        else "cannot tell",
+        "whole_verdict": {(2, 0): "supported", (1, 0): "partly supported", (0, 2): "contradicted"}.get(marks, "cannot tell"),
         "apart": means.apart("seen", "smeared"),
         "rebuilt_seen": means.apart("rebuilt", "seen"),
         "rebuilt_smeared": means.apart("rebuilt", "smeared"),
@@ -227,7 +221,7 @@ def rows_numbers(swaps: Swaps, blocks: Sequence[str]) -> dict[str, Any]:
     numbers["identity_one_more"] = 100 * swaps.of(one_more, "identity")[1]
     share = numbers["identity_to_fine"]
     whose = "the finer rows" if share > 60 else "the coarse rows" if share < 40 else "neither"
-    return numbers | {"cut": len(swaps.rows[coarse]), "rows": swaps.rows[fine].stop, "whose": whose}
+    return numbers | {"cut": len(swaps.rows[coarse]), "whose": whose}
 
 
 def distances_figure(results: dict[str, list[KID]]) -> Figure:
@@ -385,13 +379,7 @@ def grain_numbers(seeing: Contest, blind: Contest, loud: dict[str, Tensor]) -> d
     share = {name: float(values[0] / loud["real"][0]) for name, values in loud.items()}
     floor = share[SMOOTHED]
     rebuilt = (share["G(E(·))"] - floor) / max(1 - floor, 1e-6)
-    grain = (
-        "no grain of their own"
-        if rebuilt < 0.1
-        else "little grain of their own"
-        if rebuilt < 0.5
-        else "most of the grain of real captures"
-    )
+    grain = ("no grain of their own", "little grain of their own", "most of the grain of real captures")
     return {
         "auc_bands": a,
         "auc_blind": b,
@@ -400,5 +388,5 @@ def grain_numbers(seeing: Contest, blind: Contest, loud: dict[str, Tensor]) -> d
         "octave_samples": 100 * share["samples"],
         "octave_rebuilt": 100 * share["G(E(·))"],
         "octave_floor": 100 * floor,
-        "rebuilt_grain": grain,
+        "rebuilt_grain": grain[bisect((0.1, 0.5), rebuilt)],
     }

@@ -123,12 +123,10 @@ def leak_numbers(leak: Leak) -> dict[str, float | str]:
 def trap_numbers(fits: dict[str, OneExponent]) -> dict[str, float | str]:
     """Of `one_exponent`: what the loss gains where the encodings differ, and what is left of it for the eye."""
     trap, honest = fits["mixed"], fits["shared"]
-    eye = trap.eye_after - trap.eye_before
     return {
         "nothing": honest.before,
         "trap_gain": trap.after - trap.before,
         "trap_gamma": trap.gamma,
-        "trap_true": eye,
-        "trap_eye": "gains nothing" if eye <= 0.1 else "gains less" if eye < trap.after - trap.before else "gains as much",
+        "trap_true": trap.eye_after - trap.eye_before,
         "honest_gain": honest.after - honest.before,
     }

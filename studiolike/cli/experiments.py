@@ -57,10 +57,10 @@ class RunExperiments:
         names = list(experiments()) if self.names == ("all",) else self.names
         if not names:
             raise InputError("name the experiments to run, or all: studiolike experiment list")
-        chosen, settings = [experiment(name) for name in names], profile(self.profile)
-        lab = Lab(settings, self.runs, self.device)
+        chosen = [experiment(name) for name in names]
+        lab = Lab(profile(self.profile), self.runs, self.device)
         for one in chosen:
-            run(one, settings, self.runs, seeds=self.seeds, rows=self.rows, root=self.records, lab=lab, say=say)
+            run(one, lab, seeds=self.seeds, rows=self.rows, root=self.records, say=say)
 
 
 @dataclass(frozen=True)
@@ -105,16 +105,14 @@ class RepeatExperiments:
         from ..experiments.lab import Lab
         from ..experiments.run import again
 
-        root, settings = self.records or records_dir(), profile(self.profile)
+        root = self.records or records_dir()
         recorded = [name for name in experiments() if (root / f"{name}.json").is_file()]
         names = recorded if self.names == ("all",) else self.names
         if not names:
             raise InputError("name the experiments to repeat, or all: studiolike experiment list")
-        lab, wrong = Lab(settings, self.runs, self.device), 0
+        lab, wrong = Lab(profile(self.profile), self.runs, self.device), 0
         for name in names:
-            row, differing = again(
-                experiment(name), settings, self.runs, row=self.row, seed=self.seed, root=self.records, lab=lab
-            )
+            row, differing = again(experiment(name), lab, row=self.row, seed=self.seed, root=self.records)
             say(f"{name}: {row}, seed {self.seed}: {'as recorded' if not differing else 'differs'}")
             for line in differing:
                 say(f"  {line}")

@@ -113,11 +113,12 @@ def precondition(signal: Tensor, sigma: Tensor, power: Tensor) -> tuple[Tensor, 
     return total.rsqrt(), signal * sigma * (1 - power) / total, (power / total).sqrt()
 
 
-def uv_channels(height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
-    """Texel centres as channels ``(1, 2, H, W)`` in [-1, 1]: u to the right, v down."""
-    v = (torch.arange(height, device=device) + 0.5) / height * 2 - 1
-    u = (torch.arange(width, device=device) + 0.5) / width * 2 - 1
-    return torch.stack([u.expand(height, width), v[:, None].expand(height, width)])[None]
+def uv_channels(texture: Tensor) -> Tensor:
+    """Centres of a texture's texels as channels ``(B, 2, H, W)`` in [-1, 1], of its type: u to the right, v down."""
+    height, width = texture.shape[-2:]
+    v = (torch.arange(height, device=texture.device) + 0.5) / height * 2 - 1
+    u = (torch.arange(width, device=texture.device) + 0.5) / width * 2 - 1
+    return torch.stack([u.expand(height, width), v[:, None].expand(height, width)]).to(texture).expand(len(texture), -1, -1, -1)
 
 
 class Detailer(ModelMixin, ConfigMixin):
@@ -184,11 +185,9 @@ class Detailer(ModelMixin, ConfigMixin):
         """
         field, trust = gradients(phone, visibility, self.config.gradient_kind, self.config.border)
         keep = torch.as_tensor(guided, device=phone.device).expand(len(phone)).view(-1, 1, 1, 1).to(phone)
-        height, width = phone.shape[-2:]
-        uv = uv_channels(height, width, device=phone.device).to(phone).expand(len(phone), -1, -1, -1)
         told = torch.cat([normalise(field, self.config.gradient_scale), trust], 1) * keep
         light = [relief(phone, visibility, base) * keep] if self.config.relief else []
-        return torch.cat([to_signed(base), to_signed(studio), told, uv, *light], 1)
+        return torch.cat([to_signed(base), to_signed(studio), told, uv_channels(phone), *light], 1)
 
     def forward(self, noisy: Tensor, timestep: Tensor | int, conditions: Tensor) -> Tensor:
         """Velocity ``(B, 3, H, W)`` of the scaled residual.

@@ -51,6 +51,25 @@ def min_snr_weight(snr: Tensor, gamma: float = 5.0, floor: float = 0.0) -> Tenso
     return (snr.clamp_max(gamma) / (snr + 1)).clamp_min(floor)
 
 
+def velocity_loss(network: nn.Module, powers: Tensor, clean: Tensor, conditions: Tensor, rng: torch.Generator) -> Tensor:
+    """Weighted loss of a network that predicts velocities; time steps are stratified over the batch, and dense at the noisy end,
+    where a sampler of few steps spends them.
+
+    Args:
+        powers: signal power of every time step. clean: scaled residuals ``(B, 3, H, W)``. conditions: ``(B, C, H, W)``.
+    """
+    count, end = len(clean), len(powers)
+    places = 1 - ((torch.arange(count) + torch.rand(count, generator=rng)) / count).square()
+    steps = (places * end).long().clamp_max(end - 1)
+    power = powers[steps].to(clean).view(-1, 1, 1, 1)
+    signal, sigma = power.sqrt(), (1 - power).sqrt()
+    noise = torch.randn(tuple(clean.shape), generator=rng).to(clean)
+    predicted = network(signal * clean + sigma * noise, steps.to(clean.device), conditions)
+    target = velocity(clean, noise, signal, sigma)
+    error = F.mse_loss(predicted.float(), target, reduction="none").mean((1, 2, 3))
+    return (min_snr_weight((power / (1 - power)).flatten(), floor=FLOOR) * error).mean()
+
+
 class DetailStage(Stage):
     """One trainable detailer and the data it learns from.
 
@@ -155,7 +174,7 @@ class DetailStage(Stage):
             group["lr"] = self.config.lr * self._rate(images / total)
         count = max(self.batch // self.accelerator.num_processes, 1)
         with self.accelerator.autocast():
-            loss = self.loss(*self.draw(count, rng), rng)
+            loss = velocity_loss(self.modules["detailer"], self.powers, *self.draw(count, rng), rng)
         optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.modules["detailer"].parameters(), 1.0)
@@ -163,24 +182,6 @@ class DetailStage(Stage):
         if not was_skipped(optimizer):
             self._average(images, total)
         return {"loss": float(loss.detach()), "gradient": float(norm)}
-
-    def loss(self, clean: Tensor, conditions: Tensor, rng: torch.Generator) -> Tensor:
-        """Weighted velocity loss of crops from `draw`; time steps are stratified over the batch, and dense at the noisy end,
-        where a sampler of few steps spends them."""
-        count = len(clean)
-        offset = torch.rand(count, generator=rng)
-        end = len(self.powers)
-        places = 1 - ((torch.arange(count) + offset) / count).square()
-        steps = (places * end).long().clamp_max(end - 1)
-        power = self.powers[steps].to(clean).view(-1, 1, 1, 1)
-        signal, sigma = power.sqrt(), (1 - power).sqrt()
-        noise = torch.randn(tuple(clean.shape), generator=rng).to(clean)
-        noisy = signal * clean + sigma * noise
-        predicted = self.modules["detailer"](noisy, steps.to(clean.device), conditions)
-        target = velocity(clean, noise, signal, sigma)
-        error = F.mse_loss(predicted.float(), target, reduction="none").mean((1, 2, 3))
-        weight = min_snr_weight((power / (1 - power)).flatten(), floor=FLOOR)
-        return (weight * error).mean()
 
     @staticmethod
     def _rate(done: float) -> float:

@@ -1,5 +1,4 @@
-"""How good is it? Metrics with masks, simple rivals, and the tables that compare methods on unseen
-subjects."""
+"""How good is it? Metrics with masks, simple rivals, and the tables that compare methods on unseen subjects."""
 
 from .baselines import BASELINES, StudioReference, bound, colour_transfer, mean_studio, nothing, quotient
 from .bootstrap import Estimate, clustered_mean
@@ -14,7 +13,7 @@ from .quality import chain_quality, quality_lines
 from .ssim import ssim, ssim_map
 from .table import EvaluationTable, higher_is_better
 from .trend import trend
-from .verdict import Verdict, verdict, verdicts
+from .verdict import Verdict, over_people, verdict, verdicts
 
 __all__ = [
     "BASELINES",
@@ -40,6 +39,7 @@ __all__ = [
     "low_band_error",
     "mean_studio",
     "nothing",
+    "over_people",
     "perceptual",
     "perceptual_judge",
     "psnr",

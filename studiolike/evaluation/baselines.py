@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..image import fill_unobserved, lab_to_srgb, linear_to_srgb, resize, srgb_to_lab, srgb_to_linear
-from .masked import masked_blur
+from .masked import channel_means, masked_blur
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,13 @@ class StudioReference:
     mean: Tensor
 
     @classmethod
-    def from_set(cls, data, subjects: Tensor | None = None, resolution: int | None = None) -> StudioReference:
-        """From a `TextureSet`: its "studio" subjects, or other rows of its studio textures. Averaged in
-        linear light."""
+    def from_set(cls, data, subjects: Tensor | None = None) -> StudioReference:
+        """From a `TextureSet`: its "studio" subjects, or other rows of its studio textures. Averaged in linear light."""
         subjects = torch.as_tensor(data.subjects("studio") if subjects is None else subjects)
         total = torch.zeros(())
         for part in subjects.split(32):
             total = total + srgb_to_linear(data.studio_batch(part, "cpu")).sum(0)
-        mean = linear_to_srgb(total / len(subjects))
-        return cls(mean if resolution is None else resize(mean[None], resolution)[0])
+        return cls(linear_to_srgb(total / len(subjects)))
 
     def like(self, texture: Tensor) -> Tensor:
         """The mean as ``(1, 3, H, W)`` in the size, type and place of ``texture``."""
@@ -60,18 +58,14 @@ def colour_transfer(texture: Tensor, visibility: Tensor, reference: StudioRefere
     """
     target = srgb_to_lab(reference.like(texture))
     lab = srgb_to_lab(fill_unobserved(texture, visibility))
-    (mean, spread), (wanted_mean, wanted_spread) = (
-        _statistics(lab, visibility),
-        _statistics(target, visibility),
-    )
+    (mean, spread), (wanted_mean, wanted_spread) = (_statistics(x, visibility) for x in (lab, target))
     # a nearly uniform input must not have its noise blown up
     return lab_to_srgb((lab - mean) * (wanted_spread / spread.clamp_min(0.25)).clamp_max(4) + wanted_mean)
 
 
 def _statistics(lab: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    total = weight.sum((2, 3), keepdim=True).clamp_min(1e-6)
-    mean = (lab * weight).sum((2, 3), keepdim=True) / total
-    return mean, (((lab - mean).square() * weight).sum((2, 3), keepdim=True) / total).sqrt()
+    mean = channel_means(lab, weight)
+    return mean, channel_means((lab - mean).square(), weight).sqrt()
 
 
 def quotient(texture: Tensor, visibility: Tensor, reference: StudioReference, sigma: float = 0.04) -> Tensor:

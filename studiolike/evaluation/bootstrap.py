@@ -11,6 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+LEVEL = 0.95  # of every interval, and the probability that no word of a table is wrong
+ENDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+DRAWS = 2000
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -36,7 +40,7 @@ class Estimate:
         return f"{self:.3g}"
 
 
-def gap_of_groups(values: np.ndarray, group: np.ndarray, *, draws: int = 2000, level: float = 0.95, seed: int = 0) -> Estimate:
+def gap_of_groups(values: np.ndarray, group: np.ndarray) -> Estimate:
     """Worst group's mean ÷ best group's, with a bootstrap interval that draws people within each group.
 
     Which groups these are is not drawn anew: the largest of several noisy means over the smallest is above 1 by noise alone.
@@ -49,15 +53,15 @@ def gap_of_groups(values: np.ndarray, group: np.ndarray, *, draws: int = 2000, l
     parts = [values[group == k] for k in np.unique(group)]
     if not parts:
         return Estimate(np.nan, np.nan, np.nan, 0, 0)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     worst, best = (pick(parts, key=np.mean) for pick in (max, min))
-    drawn = [part[rng.integers(0, len(part), (draws, len(part)))].mean(1) for part in (worst, best)]
-    low, high = np.quantile(drawn[0] / drawn[1].clip(1e-12), [(1 - level) / 2, (1 + level) / 2])
+    drawn = [part[rng.integers(0, len(part), (DRAWS, len(part)))].mean(1) for part in (worst, best)]
     ratio = float(worst.mean() / max(best.mean(), 1e-12))
+    low, high = np.quantile(drawn[0] / drawn[1].clip(1e-12), ENDS)
     return Estimate(ratio, float(low), float(high), len(values), len(values))
 
 
-def clustered_mean(values: np.ndarray, cluster: np.ndarray, *, draws: int = 2000, level: float = 0.95, seed: int = 0) -> Estimate:
+def clustered_mean(values: np.ndarray, cluster: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> Estimate:
     """Mean of ``values (N,)`` with a bootstrap interval over ``cluster (N,)`` (the subjects).
 
     Values that are ``nan`` (nothing to measure) are left out. With fewer than two subjects the interval is
@@ -76,5 +80,5 @@ def clustered_mean(values: np.ndarray, cluster: np.ndarray, *, draws: int = 2000
     sums, counts = np.bincount(place, values), np.bincount(place)
     drawn = np.random.default_rng(seed).integers(0, len(names), (draws, len(names)))
     means = sums[drawn].sum(1) / counts[drawn].sum(1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(means, ENDS)
     return Estimate(mean, float(low), float(high), len(values), len(names))

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import avatar, layout, outline
+from ..avatar.render import rotation
 from ..capture.shape import head_shape
 from ..image import linear_to_srgb, resize, srgb_to_linear
 from ..raster import doubled_area
@@ -115,7 +116,7 @@ def _base_view(yaw: float, pitch: float) -> ChipView:
 
 
 def _draw(mesh: avatar.HeadMesh, points: Tensor, yaw: float, pitch: float) -> ChipView:
-    turn = torch.from_numpy(_turn(yaw, pitch))
+    turn = rotation(yaw, pitch)
     axis = torch.tensor([0.0, 0.0, layout.AXIS_Z])
 
     def seen(places: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,10 +131,3 @@ def _draw(mesh: avatar.HeadMesh, points: Tensor, yaw: float, pitch: float) -> Ch
     kept = mesh.triangles[(area < 0) & near]  # y runs down, so outer sides turn clockwise
     uv, covered = layout.interpolate(flat, kept, mesh.uv, SIDE * OVER, nearness)
     return ChipView(uv.permute(1, 2, 0), covered[0])
-
-
-def _turn(yaw: float, pitch: float) -> np.ndarray:
-    a, b = math.radians(yaw), math.radians(pitch)
-    about_y = np.array([[math.cos(a), 0, math.sin(a)], [0, 1, 0], [-math.sin(a), 0, math.cos(a)]])
-    about_x = np.array([[1, 0, 0], [0, math.cos(b), -math.sin(b)], [0, math.sin(b), math.cos(b)]])
-    return about_x.T @ about_y

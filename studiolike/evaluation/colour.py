@@ -16,6 +16,8 @@ from torch import Tensor
 from ..image import linear_to_srgb, srgb_to_lab, srgb_to_linear
 from .masked import masked_blur, masked_mean
 
+BROAD = 0.03  # sigma of the low-pass, as a share of the width
+
 
 def delta_e(first: Tensor, second: Tensor) -> Tensor:
     """CIEDE2000 of L*a*b* colours; ``(B, 3, …)`` twice → ``(B, …)``. Weights k_L = k_C = k_H = 1."""
@@ -52,23 +54,21 @@ def delta_e(first: Tensor, second: Tensor) -> Tensor:
     return torch.sqrt((dl**2 + dc**2 + dhue**2 + rotation * dc * dhue).clamp_min(0))
 
 
-def colour_error(output: Tensor, target: Tensor, mask: Tensor | None = None, sigma: float = 0.03) -> Tensor:
+def colour_error(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean ΔE2000 of the low-passed textures inside the mask, ``(B,)``; ``nan`` for an empty mask.
 
-    The low-pass (in linear light, ``sigma`` as a share of the width) asks for colour only: detail has its own
-    metrics.
+    The low-pass, in linear light, asks for colour only: detail has its own metrics.
     """
-    size = sigma * output.shape[-1]
+    size = BROAD * output.shape[-1]
     low = [srgb_to_lab(linear_to_srgb(masked_blur(srgb_to_linear(x), mask, size)).clamp(0, 1)) for x in (output, target)]
     return masked_mean(delta_e(*low)[:, None], mask)
 
 
-def tone_gap(errors: Tensor, group: Tensor) -> tuple[dict[int, float], float]:
-    """Mean error per tone group, and the worst group's mean ÷ the best group's; 1 means equally good for
-    everybody.
+def tone_gap(errors: Tensor, group: Tensor) -> float:
+    """The worst tone group's mean error ÷ the best group's; 1 means equally good for everybody.
 
     ``errors (N,)`` (``nan`` ignored) and integer ``group (N,)``.
     """
-    means = {int(k): float(errors[group == k].nanmean()) for k in group.unique()}
-    known = [m for m in means.values() if not math.isnan(m)]
-    return means, (max(known) / max(min(known), 1e-12) if known else math.nan)
+    means = [float(errors[group == k].nanmean()) for k in group.unique()]
+    known = [m for m in means if not math.isnan(m)]
+    return max(known) / max(min(known), 1e-12) if known else math.nan

@@ -55,7 +55,6 @@ def evaluate(
     regions: Sequence[str] = REGIONS,
     batch: int = 16,
     resolution: int | None = None,
-    judge: PerceptualDistance | None = None,
     lpips: nn.Module | None = None,
     reference_subjects: Tensor | None = None,
     device: str | torch.device = "cpu",
@@ -73,8 +72,7 @@ def evaluate(
         regions: regions for PSNR, SSIM and the perceptual distance.
         resolution: side at which everything is compared and every network but ``eval_net`` looks; default that of the set.
             Outputs of other sides are resampled to it.
-        judge: the perceptual distance, whose trunk also gives KID its features; default `perceptual_judge`.
-        lpips: a further distance, such as `lpips_pretrained(...)`.
+        lpips: a distance beside `perceptual_judge`, whose trunk also gives KID its features; such as `lpips_pretrained(...)`.
         reference_subjects: studio rows that KID compares with; default the set's "val" subjects. They must
             not be the subjects of ``rows``, nor ones a method was trained on, or copying would look good.
             With fewer than 4, no KID.
@@ -95,7 +93,7 @@ def evaluate(
     if torch.isin(reference_subjects, subject).any():
         raise InputError("KID's reference subjects are among the evaluated ones; choose others")
     eval_net = eval_net.to(device).eval()
-    judge = judge or perceptual_judge(str(device))
+    judge = perceptual_judge(str(device))
     distances = {"perceptual": judge} | ({"lpips": lpips.to(device)} if lpips is not None else {})
     collected: dict[str, list[dict[str, Tensor]]] = {name: [] for name in methods}
     features = PooledFeatures(judge.trunk[0])
@@ -175,8 +173,7 @@ def _measure(
         for key, distance in distances.items():
             measured[f"{key}/{name}"] = perceptual(distance, output, target, mask, described.get(key))
     measured |= {f"faceid_{key}": value for key, value in faceid(net, output, target).items()}
-    low = low_band_error(output, target, seen)
-    measured |= {"low_band": low["total"], "low_band_luminance": low["luminance"], "low_band_chroma": low["chroma"]}
+    measured |= low_band_error(output, target, seen)
     face = region("face", output[:, :1])
     measured["colour"] = colour_error(output, target, face)
     measured["asymmetry"] = asymmetry(output, face * seen)  # a hole is not light

@@ -84,6 +84,4 @@ class FaceNet(ModelMixin, ConfigMixin):
         x = F.max_pool2d(F.relu(self.stem(x)), 3, 2)
         return self.blocks(x).mean((2, 3)) @ self.head.to(x.dtype)
 
-    def forward(self, chips: Tensor) -> Tensor:
-        """Same as `embed`."""
-        return self.embed(chips)
+    forward = embed

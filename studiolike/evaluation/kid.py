@@ -21,31 +21,32 @@ from torch import Tensor, nn
 from .. import weights
 from ..errors import InputError
 
+GRID = 2  # cells along a side
+BATCH = 16  # textures that are looked at together
+
 
 class PooledFeatures(nn.Module):
-    """Feature vector of a texture for distances between sets: all maps of a trunk, averaged over
-    ``grid``² cells.
+    """Feature vector of a texture for distances between sets: all maps of a trunk, averaged over `GRID`² cells.
 
     ``(B, 3, H, W)`` in [0, 1] → ``(B, D)``. Each texel's channels are first divided by their root mean square, so that no map
     outweighs another by its scale and the kernel's cube has values about one to work on.
 
     Args:
         net: a trunk with ``features(texture) -> list of (B, C, h, w)`` and a ``name``; default the public one.
-        batch: textures that are looked at together.
     """
 
-    def __init__(self, net: nn.Module | None = None, grid: int = 2, batch: int = 16):
+    def __init__(self, net: nn.Module | None = None):
         super().__init__()
-        self.net, self.grid, self.batch = net or weights.load("perceptual_judge"), grid, batch
+        self.net = net or weights.load("perceptual_judge")
         self.name = f"pooled/{self.net.name}"
 
     @torch.no_grad()
     def forward(self, texture: Tensor) -> Tensor:
         parts = []
-        for part in texture.split(self.batch):
+        for part in texture.split(BATCH):
             maps = [x.float() for x in self.net.features(part)]
             maps = [x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-4) for x in maps]
-            parts.append(torch.cat([F.adaptive_avg_pool2d(x, self.grid).flatten(1) for x in maps], 1))
+            parts.append(torch.cat([F.adaptive_avg_pool2d(x, GRID).flatten(1) for x in maps], 1))
         return torch.cat(parts)
 
 

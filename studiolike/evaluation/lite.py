@@ -89,6 +89,4 @@ class EfficientNetLite(ModelMixin, ConfigMixin):
             maps.append(wide)
         return maps
 
-    def forward(self, texture: Tensor, visibility: Tensor | None = None) -> list[Tensor]:
-        """Same as `features`."""
-        return self.features(texture, visibility)
+    forward = features

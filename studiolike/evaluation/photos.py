@@ -21,6 +21,7 @@ from .baselines import StudioReference, bound
 from .chips import chip_view
 from .face_judge import distance, photo_distance
 from .face_net import SAME_PERSON, FaceNet
+from .table import pipe_table
 
 COLUMNS = {
     "phone": "photo – phone",
@@ -79,15 +80,14 @@ def photo_identity(pipe, folder: str | Path, *, out: Path | None = None) -> str:
     if not usable:
         raise InputError(f"no usable photograph in {folder}" + "".join(f"; {n}: {why}" for n, why in rows.items()))
     medians = {key: float(np.median([row[key] for row in usable.values()])) for key in COLUMNS}
-    lines = ["| photograph | " + " | ".join(COLUMNS.values()) + " |", "|---|" + "---|" * len(COLUMNS)]
-    for name, row in {**usable, "**median**": medians}.items():
-        lines.append(f"| {name} | " + " | ".join(f"{row[key]:.2f}" for key in COLUMNS) + " |")
-    lines += [
+    table = [[name, *(f"{row[key]:.2f}" for key in COLUMNS)] for name, row in {**usable, "**median**": medians}.items()]
+    lines = [
+        pipe_table(["photograph", *COLUMNS.values()], table),
         "",
-        f"Distances by {FaceNet.name}, faces drawn from the front, unlit, in the shape and with the smile that the "
-        "photograph shows; the avatar has that shape too, with its mouth closed, and the base head has nobody's. Below",
+        f"Distances by {FaceNet.name}, faces drawn from the front, unlit, in the shape and with the smile that the photograph "
+        "shows; the avatar has that shape too, with its mouth closed, and the base head has nobody's. "
+        f"Below {SAME_PERSON} its author calls two pictures one person's.",
     ]
-    lines[-1] += f" {SAME_PERSON} its author calls two pictures one person's."
     lines += [f"Not used: {name} ({why})" for name, why in rows.items() if isinstance(why, str)]
     if out:
         with io.atomic(out) as temporary:

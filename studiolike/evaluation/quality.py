@@ -67,13 +67,10 @@ def chain_quality(
             visible.append(seen.cpu())
             for name, result in {"input": texture, **results}.items():
                 result = resize(result[k].to(texture), size).clamp(0, 1)
-                low = low_band_error(result, target, seen)
                 measured = {
                     "psnr": psnr(result, target, seen),
                     "psnr_fitted": psnr(gain_fitted(result, target, seen), target, seen),
-                    "low_band": low["total"],
-                    "low_band_luminance": low["luminance"],
-                    "low_band_chroma": low["chroma"],
+                    **low_band_error(result, target, seen),
                     f"perceptual@{size}": perceptual(judge, result, target, seen, described),
                     "seconds": torch.full((len(k),), 0.0 if name == "input" else seconds),
                 }

@@ -56,7 +56,7 @@ def measure(texture: Tensor, visibility: Tensor | None, result: Tensor, truth: T
         for name, picture in (("input", phone), ("output", result)):
             numbers[f"psnr_{name}"] = psnr(picture, truth, face).item()
             numbers[f"psnr_fitted_{name}"] = psnr(gain_fitted(picture, truth, face), truth, face).item()
-            numbers[f"low_band_{name}"] = low_band_error(picture, truth, seen)["total"].item()
+            numbers[f"low_band_{name}"] = low_band_error(picture, truth, seen)["low_band"].item()
             numbers[f"perceptual_{name}"] = perceptual(distance, picture, truth, face).item()
             numbers[f"colour_error_{name}"] = colour_error(picture, truth, face).item()
         numbers["identity_cosine_to_truth"] = faceid(net, result, truth)["cosine"].item()

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,54 +20,35 @@ from .verdict import BETTER, Verdict, subject_means, verdicts
 
 MINUS = re.compile(r"(`[^`]*`)|(?<![\w.)\]-])-(?=\.?\d)")  # code, or the hyphen of a negative number
 
-# which way is better; every metric's name begins with one of these
-HIGHER_IS_BETTER = {
-    "psnr": True,
-    "psnr_fitted": True,
-    "ssim": True,
-    "low_band": False,
-    "low_band_luminance": False,
-    "low_band_chroma": False,
-    "perceptual": False,
-    "lpips": False,
-    "faceid_cosine": True,
-    "faceid_mse": False,
-    "face_distance": False,
-    "faceid_kept": False,
-    "colour": False,
-    "asymmetry": False,
-    "variance_ratio": False,
-    "kid": False,
-    "tone_gap": False,
-    "severity": False,
-    "correlation": True,
-    "shape_error": False,
-    "width": True,
-    "height": True,
-    "depth": True,
-    "seconds": False,
+# every metric's name begins with one of these: whether larger is better, and what a table calls it
+METRICS = {
+    "psnr": (True, "PSNR"),
+    "psnr_fitted": (True, "PSNR after a gain fit"),
+    "ssim": (True, "SSIM"),
+    "low_band": (False, "low-band error"),
+    "low_band_luminance": (False, "low_band_luminance"),
+    "low_band_chroma": (False, "low_band_chroma"),
+    "perceptual": (False, "perceptual"),
+    "lpips": (False, "LPIPS"),
+    "faceid_cosine": (True, "identity cosine"),
+    "faceid_mse": (False, "identity MSE"),
+    "face_distance": (False, "distance of faces (dlib)"),
+    "faceid_kept": (False, "identity MSE to G_phone"),
+    "colour": (False, "colour"),
+    "asymmetry": (False, "asymmetry"),
+    "variance_ratio": (False, "variance over lights"),
+    "kid": (False, "KID"),
+    "tone_gap": (False, "tone gap"),
+    "severity": (False, "severity of the light"),
+    "correlation": (True, "correlation"),
+    "shape_error": (False, "error of what tells people apart, mm"),
+    "width": (True, "correlation, width"),
+    "height": (True, "correlation, height"),
+    "depth": (True, "correlation, depth"),
+    "seconds": (False, "seconds"),
 }
+GROUPS = 3  # of captures by severity, and of subjects by skin tone
 INPUTS = ("severity",)  # what describes a capture and not a result: neither way is better
-# what a table calls a metric whose short name says too little
-LABELS = {
-    "psnr": "PSNR",
-    "psnr_fitted": "PSNR after a gain fit",
-    "ssim": "SSIM",
-    "lpips": "LPIPS",
-    "faceid_cosine": "identity cosine",
-    "faceid_mse": "identity MSE",
-    "faceid_kept": "identity MSE to G_phone",
-    "face_distance": "distance of faces (dlib)",
-    "low_band": "low-band error",
-    "variance_ratio": "variance over lights",
-    "kid": "KID",
-    "tone_gap": "tone gap",
-    "severity": "severity of the light",
-    "shape_error": "error of what tells people apart, mm",
-    "width": "correlation, width",
-    "height": "correlation, height",
-    "depth": "correlation, depth",
-}
 # the columns of a table unless others are asked for
 COLUMNS = (
     "psnr/observed",
@@ -85,25 +67,34 @@ COLUMNS = (
 
 def higher_is_better(metric: str) -> bool:
     """Whether larger values of ``metric`` (such as ``"psnr/face"``) are better."""
-    return HIGHER_IS_BETTER[metric.split("/")[0]]
+    return METRICS[metric.split("/")[0]][0]
 
 
 def label(metric: str) -> str:
     """What a reader calls ``metric``: ``"psnr/face"`` is ``"PSNR (face)"``."""
     base, *region = metric.split("/")
-    return LABELS.get(base, base) + "".join(f" ({name})" for name in region)
+    return METRICS.get(base, (None, base))[1] + "".join(f" ({name})" for name in region)
 
 
 def heading(metric: str) -> str:
     """`label` with an arrow to what is better; of `INPUTS` without one."""
-    if metric.split("/")[0] in INPUTS:
-        return label(metric)
-    return f"{label(metric)} {'↑' if higher_is_better(metric) else '↓'}"
+    return label(metric) if metric.split("/")[0] in INPUTS else f"{label(metric)} {arrow(metric)}"
+
+
+def arrow(metric: str) -> str:
+    """Up or down: where ``metric`` is better."""
+    return "↑" if higher_is_better(metric) else "↓"
 
 
 def with_minus(text: str) -> str:
     """Text for readers: negative numbers have a minus sign (U+2212) for their hyphen. Code in backticks stays as it is."""
     return MINUS.sub(lambda found: found[1] or "−", text)
+
+
+def pipe_table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """A table in Markdown, for readers (`with_minus`): its head and its rows, of anything that prints."""
+    lines = [head, ["---"] * len(head), *rows]
+    return with_minus("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
 
 
 @dataclass
@@ -162,23 +153,15 @@ class EvaluationTable:
             )
         return self.values[method][metric]
 
-    def estimate(self, method: str, metric: str, *, seed: int = 0, among: np.ndarray | None = None) -> Estimate:
-        """Mean and 95 % interval of one metric, over all captures or over those of a boolean mask
-        ``among (N,)``."""
+    def estimate(self, method: str, metric: str, *, among: np.ndarray | None = None) -> Estimate:
+        """Mean and 95 % interval of one metric, over all captures or over those of a boolean mask ``among (N,)``."""
         chosen = slice(None) if among is None else among
         values = self._column(method, metric)[chosen]
         subject = self.subject[chosen]
         if metric == "variance_ratio":  # one value per subject, not per capture
             first = np.unique(subject, return_index=True)[1]
             values, subject = values[first], subject[first]
-        return clustered_mean(values, subject, seed=seed)
-
-    def difference(self, method: str, rival: str, metric: str, *, seed: int = 0) -> Estimate:
-        """Paired difference ``method − rival`` with its interval: an interval without 0 is a difference that can be
-        told."""
-        with np.errstate(invalid="ignore"):
-            difference = self._column(method, metric) - self._column(rival, metric)
-        return clustered_mean(difference, self.subject, seed=seed)
+        return clustered_mean(values, subject)
 
     def verdicts(
         self, method: str, rivals: list[str] | None = None, metrics: list[str] | None = None
@@ -199,59 +182,52 @@ class EvaluationTable:
         """``summary()[method][metric]``: means with 95 % intervals."""
         return {method: {metric: self.estimate(method, metric) for metric in columns} for method, columns in self.values.items()}
 
-    def by_severity(self, method: str, metric: str, bins: int = 3) -> dict[str, Estimate]:
-        """One metric from mild to severe captures: ``bins`` groups of about equal size, named by their range."""
-        edges = np.quantile(self.severity, np.linspace(0, 1, bins + 1))
-        group = np.clip(np.searchsorted(edges, self.severity, side="right") - 1, 0, bins - 1)
+    def by_severity(self, method: str, metric: str) -> dict[str, Estimate]:
+        """One metric from mild to severe captures: `GROUPS` of about equal size, named by their range."""
+        edges = np.quantile(self.severity, np.linspace(0, 1, GROUPS + 1))
+        group = np.clip(np.searchsorted(edges, self.severity, side="right") - 1, 0, GROUPS - 1)
         return {
             f"{edges[k]:.2f}–{edges[k + 1]:.2f}": self.estimate(method, metric, among=group == k)
-            for k in range(bins)
+            for k in range(GROUPS)
             if (group == k).any()
         }
 
-    def tone_groups(self, groups: int = 3) -> np.ndarray:
-        """Tone group of each capture, ``(N,)`` integers from 0: terciles of the *subjects'* tone (or the
-        tones themselves if there are no more than ``groups`` different ones)."""
+    def tone_groups(self) -> np.ndarray:
+        """Tone group of each capture, ``(N,)`` integers from 0: terciles of the *subjects'* tone (or the tones themselves if
+        there are no more than `GROUPS` different ones)."""
         _, first = np.unique(self.subject, return_index=True)
         tones = np.unique(self.tone[first])
-        edges = tones[1:] if len(tones) <= groups else np.quantile(self.tone[first], np.arange(1, groups) / groups)
+        edges = tones[1:] if len(tones) <= GROUPS else np.quantile(self.tone[first], np.arange(1, GROUPS) / GROUPS)
         return np.searchsorted(edges, self.tone, side="right")
 
-    def by_tone(self, method: str, metric: str, groups: int = 3) -> dict[int, Estimate]:
+    def by_tone(self, method: str, metric: str) -> dict[int, Estimate]:
         """One metric per tone group."""
-        group = self.tone_groups(groups)
+        group = self.tone_groups()
         return {int(k): self.estimate(method, metric, among=group == k) for k in np.unique(group)}
 
-    def tone_gap(self, method: str, metric: str = "colour", groups: int = 3) -> float:
+    def tone_gap(self, method: str, metric: str = "colour") -> float:
         """Worst tone group's mean ÷ best group's; 1 is the same for everybody."""
-        means = [e.mean for e in self.by_tone(method, metric, groups).values() if not math.isnan(e.mean)]
+        means = [e.mean for e in self.by_tone(method, metric).values() if not math.isnan(e.mean)]
         return max(means) / max(min(means), 1e-12) if means else math.nan
 
-    def tone_gap_estimate(self, method: str, metric: str = "colour", groups: int = 3) -> Estimate:
-        """`tone_gap` with an interval over people, drawn within their groups."""
-        known = np.isfinite(self._column(method, metric))
+    def tone_gap_estimate(self, method: str) -> Estimate:
+        """`tone_gap` in colour with an interval over people, drawn within their groups."""
+        column = self._column(method, "colour")
+        known = np.isfinite(column)
         first = np.unique(self.subject[known], return_index=True)[1]
-        means = subject_means(self._column(method, metric)[known], self.subject[known])
-        return gap_of_groups(means, self.tone_groups(groups)[known][first])
+        return gap_of_groups(subject_means(column, self.subject), self.tone_groups()[known][first])
 
-    def best(self, method: str, metric: str, count: int = 4) -> np.ndarray:
-        """Capture rows of the ``count`` best results, best first."""
+    def ranked(self, method: str, metric: str) -> np.ndarray:
+        """Places ``(K,)`` of the captures that have a result, best first."""
         column = self._column(method, metric)
         known = np.flatnonzero(~np.isnan(column))
         order = known[np.argsort(column[known], kind="stable")]
-        return self.rows[order[::-1] if higher_is_better(metric) else order][:count]
+        return order[::-1] if higher_is_better(metric) else order
 
-    def worst(self, method: str, metric: str, count: int = 4) -> np.ndarray:
-        """Capture rows of the ``count`` worst results, worst first."""
-        known = int((~np.isnan(self._column(method, metric))).sum())
-        return self.best(method, metric, known)[::-1][:count]
-
-    def markdown(self, metrics: list[str] | None = None, digits: int = 3, *, more: bool = False) -> str:
+    def markdown(self, metrics: list[str] | None = None) -> str:
         """A table of means with 95 % intervals, best mean in bold, and a line that says what measured it.
 
-        Args:
-            metrics: columns, by default all. digits: significant ones. more: another table of the same follows, which
-                has what belongs to both: KID, and the line.
+        ``metrics``: default `columns`.
         """
         metrics = metrics or self.columns
         summary = self.summary()
@@ -259,20 +235,17 @@ class EvaluationTable:
         for metric in metrics:
             means = {m: summary[m][metric].mean for m in self.methods if not math.isnan(summary[m][metric].mean)}
             best[metric] = (max if higher_is_better(metric) else min)(means, key=means.__getitem__, default=None)
-        arrows = [f"{self.label(metric)} {'↑' if higher_is_better(metric) else '↓'}" for metric in metrics]
-        kid = {} if more else self.kid
-        head = ["method", *arrows, *([f"KID@{self.resolution} ↓"] if kid else [])]
-        lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+        head = ["method", *(f"{self.label(metric)} {arrow(metric)}" for metric in metrics)]
+        head += [f"KID@{self.resolution} ↓"] if self.kid else []
+        rows = []
         for method in self.methods:
             cells = []
             for metric in metrics:
                 estimate = summary[method][metric]
                 bold = "**" if best[metric] == method else ""
-                interval = estimate.interval(f".{digits}g")
-                cells.append(f"{bold}{estimate.mean:.{digits}g}{bold}{interval}" if estimate.n else "–")
-            cells += [str(kid[method]) if method in kid else "–"] if kid else []
-            lines.append("| " + " | ".join([method, *cells]) + " |")
-        return with_minus("\n".join(lines) + "\n") + ("" if more else f"\n{self.caption()}\n")
+                cells.append(f"{bold}{estimate.mean:.3g}{bold}{estimate.interval()}" if estimate.n else "–")
+            rows.append([method, *cells, *([self.kid.get(method, "–")] if self.kid else [])])
+        return f"{pipe_table(head, rows)}\n\n{self.caption()}\n"
 
     def versus(
         self,
@@ -287,34 +260,36 @@ class EvaluationTable:
         """
         judged = self.verdicts(method, rivals, metrics)
         rivals = list(dict.fromkeys(rival for rival, _ in judged))
-        lines = [f"| {method} is … than | " + " | ".join(rivals) + " |", "|---|" + "---|" * len(rivals)]
+        rows = []
         for metric in dict.fromkeys(metric for _, metric in judged):
             cells = []
             for rival in rivals:
                 told = judged[rival, metric]
                 bold = "**" if told.word == BETTER else ""
                 cells.append(f"{bold}{told}{bold} ({known(told.difference.mean, '+.2g')})")
-            lines.append(f"| {(labels or {}).get(metric, self.label(metric))} | " + " | ".join(cells) + " |")
+            rows.append([(labels or {}).get(metric, self.label(metric)), *cells])
         foot = (
             f"In brackets: mean paired difference, {method} − rival. Words: sign-flip test over subjects at 5 %, the "
             f"{len(judged)} comparisons of this table corrected together (Holm)."
         )
-        return with_minus("\n".join(lines)) + "\n\n" + foot + "\n"
+        return f"{pipe_table([f'{method} is … than', *rivals], rows)}\n\n{foot}\n"
 
-    def tones(self, metric: str = "colour", groups: int = 3) -> str:
+    def tones(self, metric: str = "colour") -> str:
         """A table of one metric per tone group and method, and how much worse the worst group is served than the best."""
-        found = {method: self.by_tone(method, metric, groups) for method in self.methods}
+        found = {method: self.by_tone(method, metric) for method in self.methods}
         names = list(next(iter(found.values())))
-        lines = [f"| {self.label(metric)} | " + " | ".join(f"tone {k + 1}" for k in names) + " | worst ÷ best |"]
-        lines.append("|---|" + "---|" * (len(names) + 1))
+        rows = []
         for method, means in found.items():
             cells = [f"{means[k]:.3g}" if k in means else "–" for k in names]
-            lines.append(f"| {method} | " + " | ".join(cells) + f" | {known(self.tone_gap(method, metric, groups), '.2f')} |")
-        return with_minus("\n".join(lines)) + "\n\nSubjects in three groups of skin tone (terciles), tone 1 the lightest.\n"
+            rows.append([method, *cells, known(self.tone_gap(method, metric), ".2f")])
+        told = pipe_table([self.label(metric), *(f"tone {k + 1}" for k in names), "worst ÷ best"], rows)
+        return told + "\n\nSubjects in three groups of skin tone (terciles), tone 1 the lightest.\n"
 
     def caption(self) -> str:
         """One sentence on what was measured, with which networks, where."""
-        networks = "; ".join(f"{LABELS.get(f'{metric}_cosine', metric)}: {name}" for metric, name in self.networks.items())
+        networks = "; ".join(
+            f"{label('faceid_cosine') if metric == 'faceid' else metric}: {name}" for metric, name in self.networks.items()
+        )
         return (
             f"{len(self.rows)} captures of {len(np.unique(self.subject))} subjects at {self.resolution}², "
             f"mean [95 % interval over subjects, each on its own], measured on {self.device or 'cpu'}. "
@@ -325,23 +300,9 @@ class EvaluationTable:
 
     def to_json(self, path: str | Path) -> Path:
         """Write everything, atomically, as JSON that `from_json` reads; ``nan`` and infinities become strings."""
-        plain = {
-            "rows": self.rows.tolist(),
-            "subject": self.subject.tolist(),
-            "severity": self.severity.tolist(),
-            "tone": self.tone.tolist(),
-            "values": {m: {k: v.tolist() for k, v in columns.items()} for m, columns in self.values.items()},
-            "kid": {m: dataclasses.asdict(k) for m, k in self.kid.items()},
-            "kid_reference": self.kid_reference,
-            "networks": self.networks,
-            "resolution": self.resolution,
-            "device": self.device,
-            "weights": self.weights,
-            "protocol": self.protocol,
-            "summary": {m: {k: dataclasses.asdict(e) for k, e in c.items()} for m, c in self.summary().items()},
-        }
+        text = json.dumps(_plain(self) | {"summary": _plain(self.summary())}, indent=1, allow_nan=False)
         with atomic(path) as temporary:
-            temporary.write_text(json.dumps(_safe(plain), indent=1, allow_nan=False) + "\n")
+            temporary.write_text(text + "\n")
         return Path(path)
 
     @classmethod
@@ -369,10 +330,14 @@ def known(value: float, spec: str) -> str:
     return "–" if math.isnan(value) else f"{value:{spec}}"
 
 
-def _safe(x):
-    """Replace numbers that JSON does not know by their names."""
+def _plain(x):
+    """What JSON can hold of dataclasses, arrays and dictionaries of them; numbers that it does not know by their names."""
+    if isinstance(x, np.ndarray):
+        x = x.tolist()
+    elif dataclasses.is_dataclass(x):
+        x = vars(x)
     if isinstance(x, dict):
-        return {k: _safe(v) for k, v in x.items()}
+        return {k: _plain(v) for k, v in x.items()}
     if isinstance(x, list):
-        return [_safe(v) for v in x]
+        return [_plain(v) for v in x]
     return str(x) if isinstance(x, float) and not math.isfinite(x) else x

@@ -11,14 +11,13 @@ import numpy as np
 from .verdict import Verdict, verdict
 
 
-def trend(cause: np.ndarray, values: np.ndarray, subject: np.ndarray, higher: bool = True, *, level: float = 0.95) -> Verdict:
+def trend(cause: np.ndarray, values: np.ndarray, subject: np.ndarray, higher: bool = True) -> Verdict:
     """Is a measure better or worse where there is more of a cause?
 
     Args:
         cause: of every capture ``(N,)``, such as the unevenness of its light. values: the measure ``(N,)``, ``nan`` where there
             is none. subject: whose capture it is, ``(N,)``.
         higher: whether larger values are better.
-        level: probability that the words "better" and "worse" are not wrong.
     Returns:
         A verdict, "worse" where more of the cause makes the measure worse. Its difference is the slope within people, in units
         of the measure for one unit of the cause; 0 with an infinite interval where nobody has two captures that differ.
@@ -32,6 +31,6 @@ def trend(cause: np.ndarray, values: np.ndarray, subject: np.ndarray, higher: bo
         x = cause[subject == person] - cause[subject == person].mean()
         shared[k], spread[k] = (x * values[subject == person]).sum(), (x * x).sum()
     if not spread.any():
-        return verdict(np.zeros(1), np.zeros(1), higher, level=level)
+        return verdict(np.zeros(1), np.zeros(1), higher)
     # a person whose captures hardly differ in the cause weighs little, instead of a slope with a tiny divisor
-    return verdict(shared / spread.mean(), people, higher, level=level)
+    return verdict(shared / spread.mean(), people, higher)

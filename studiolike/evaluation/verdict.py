@@ -21,7 +21,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from .bootstrap import Estimate, clustered_mean
+from .bootstrap import ENDS, LEVEL, Estimate, clustered_mean
 
 BETTER, WORSE, CANNOT_TELL = "better", "worse", "cannot tell"
 HOLDS, SMALLER, UNSURE, FAILS = "holds", "the right way, but smaller", CANNOT_TELL, "does not hold"
@@ -53,32 +53,28 @@ class Verdict:
         return self.word
 
 
-def verdicts(
-    differences: Mapping[Key, np.ndarray], subject: np.ndarray, higher: Mapping[Key, bool] | bool, *, level: float = 0.95
-) -> dict[Key, Verdict]:
-    """Judge paired differences, all of one table together.
+def verdicts(differences: Mapping[Key, np.ndarray], subject: np.ndarray, higher: Mapping[Key, bool] | bool) -> dict[Key, Verdict]:
+    """Judge paired differences, all of one table together: with a probability of `LEVEL` no word of the table is wrong.
 
     Args:
         differences: method − rival per capture, ``(N,)`` each; ``nan`` where there is nothing to compare.
         subject: ``(N,)``, whose capture it is.
         higher: whether larger values are better, for all or for each.
-        level: probability that no word of the table is wrong.
     """
-    raw = {key: sign_flip_p(subject_means(values, subject)) for key, values in differences.items()}
-    corrected = holm(raw)
+    corrected = holm({key: sign_flip_p(subject_means(values, subject)) for key, values in differences.items()})
     result = {}
     for key, values in differences.items():
         gap = clustered_mean(values, subject)
         up = higher if isinstance(higher, bool) else higher[key]
-        told = corrected[key] <= 1 - level and gap.mean != 0
+        told = corrected[key] <= 1 - LEVEL and gap.mean != 0
         word = CANNOT_TELL if not told else BETTER if (gap.mean > 0) == up else WORSE
         result[key] = Verdict(word, gap, corrected[key], len(differences))
     return result
 
 
-def verdict(difference: np.ndarray, subject: np.ndarray, higher: bool, *, level: float = 0.95) -> Verdict:
+def verdict(difference: np.ndarray, subject: np.ndarray, higher: bool) -> Verdict:
     """Judge one comparison that stands alone; see `verdicts`."""
-    return verdicts({0: difference}, subject, higher, level=level)[0]
+    return verdicts({0: difference}, subject, higher)[0]
 
 
 def subject_means(values: np.ndarray, subject: np.ndarray) -> np.ndarray:
@@ -97,9 +93,9 @@ def sign_flip_p(means: np.ndarray) -> float:
     return float((total >= abs(means.sum()) * (1 - 1e-9)).mean())
 
 
-def decidable(people: int, comparisons: int, level: float = 0.95) -> bool:
+def decidable(people: int, comparisons: int) -> bool:
     """Whether the sign-flip test over so few people can tell anything at all of so many comparisons, corrected together."""
-    return 2 * comparisons / 2**people <= 1 - level  # the two flips that all agree, of all 2^people
+    return 2 * comparisons / 2**people <= 1 - LEVEL  # the two flips that all agree, of all 2^people
 
 
 @lru_cache(4)
@@ -121,15 +117,13 @@ def holm(p: Mapping[Key, float]) -> dict[Key, float]:
     return corrected
 
 
-def seeded_verdicts(
-    differences: Mapping[Key, np.ndarray], higher: Mapping[Key, bool] | bool, *, level: float = 0.95
-) -> dict[Key, Verdict]:
+def seeded_verdicts(differences: Mapping[Key, np.ndarray], higher: Mapping[Key, bool] | bool) -> dict[Key, Verdict]:
     """Judge paired differences of several seeds, all of one table together.
 
     Args:
         differences: method − rival, ``(seeds, subjects)`` each, or ``(seeds, 1)`` of a measure of all subjects together; ``nan``
             where there is nothing to compare.
-        higher, level: as in `verdicts`.
+        higher: as in `verdicts`.
     Returns:
         verdicts whose ``difference`` has its interval over the seeds.
     """
@@ -146,13 +140,13 @@ def seeded_verdicts(
         by_seed = np.nanmean(np.asarray(values, float), 1)
         agree = np.all(by_seed > 0) or np.all(by_seed < 0)
         up = higher if isinstance(higher, bool) else higher[key]
-        told = corrected[key] <= 1 - level and agree
+        told = corrected[key] <= 1 - LEVEL and agree
         word = CANNOT_TELL if not told else BETTER if (by_seed.mean() > 0) == up else WORSE
         result[key] = Verdict(word, over_seeds(by_seed), corrected[key], len(differences))
     return result
 
 
-def over_seeds(values: np.ndarray, *, level: float = 0.95) -> Estimate:
+def over_seeds(values: np.ndarray) -> Estimate:
     """Mean of ``values (seeds,)`` with Student's interval; infinite for a single seed."""
     from scipy.stats import t
 
@@ -160,8 +154,15 @@ def over_seeds(values: np.ndarray, *, level: float = 0.95) -> Estimate:
     mean, n = float(values.mean()), len(values)
     if n < 2:
         return Estimate(mean, -np.inf, np.inf, n, n)
-    half = float(t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    half = float(t.ppf(ENDS[1], n - 1) * values.std(ddof=1) / np.sqrt(n))
     return Estimate(mean, mean - half, mean + half, n, n)
+
+
+def over_people(values: np.ndarray) -> Estimate:
+    """Mean of ``(seeds, people)`` with a bootstrap interval over people; over the seeds, if all people have one value."""
+    if values.shape[1] == 1:
+        return over_seeds(values[:, 0])
+    return clustered_mean(values.mean(0), np.arange(values.shape[1]))
 
 
 def t_p(values: np.ndarray) -> float:

@@ -9,6 +9,6 @@ right answer: solutions stand in the chapters.
     ch04.check_overfit(lambda train, held_out, fake: train - held_out)
 """
 
-from .check import Check, FunctionCheck, MatchCheck, Mistake, ValueCheck, Verdict
+from .check import Check, FunctionCheck, MatchCheck, Mistake, ValueCheck
 
-__all__ = ["Check", "FunctionCheck", "MatchCheck", "Mistake", "ValueCheck", "Verdict"]
+__all__ = ["Check", "FunctionCheck", "MatchCheck", "Mistake", "ValueCheck"]

@@ -94,8 +94,13 @@ def _by_sample(x: Tensor, weights: Tensor) -> Tensor:
     return torch.cat([F.conv2d(one[None], w, padding=1) for one, w in zip(x, weights, strict=True)])
 
 
-def _norm(weights: Tensor, dims: tuple[int, ...]) -> Tensor:
-    return weights.square().sum(dims, keepdim=True).add(1e-8).sqrt()
+def _styled(weight: Tensor, style: Tensor) -> Tensor:
+    return weight[None] * style[:, None, :, None, None]
+
+
+def _divided(weights: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Weights divided by their norm over ``dims``."""
+    return weights / weights.square().sum(dims, keepdim=True).add(1e-8).sqrt()
 
 
 check_modulation = FunctionCheck(
@@ -106,31 +111,27 @@ check_modulation = FunctionCheck(
         Mistake(
             "Scaling the weights is all.",
             "the output grows with the style: each output channel is still to be divided by the norm of its weights.",
-            lambda x, w, s: _by_sample(x, w[None] * s[:, None, :, None, None]),
+            lambda x, w, s: _by_sample(x, _styled(w, s)),
         ),
         Mistake(
             "The norm is taken over the output channels.",
             "you summed over the wrong channels: each *output* channel has one norm, over its inputs and the kernel.",
-            lambda x, w, s: _by_sample(
-                x, w[None] * s[:, None, :, None, None] / _norm(w[None] * s[:, None, :, None, None], (1, 3, 4))
-            ),
+            lambda x, w, s: _by_sample(x, _divided(_styled(w, s), (1, 3, 4))),
         ),
         Mistake(
             "The style scales the outputs.",
             "the style scales *input* channels; what scales the outputs is divided out again by the norm.",
-            lambda x, w, s: _by_sample(
-                x, w[None] * s[:, :, None, None, None] / _norm(w[None] * s[:, :, None, None, None], (2, 3, 4))
-            ),
+            lambda x, w, s: _by_sample(x, _divided(w[None] * s[:, :, None, None, None], (2, 3, 4))),
         ),
         Mistake(
             "The norm is that of the weights before the style.",
             "the norm is taken before the style came in, so the style still decides how large the output is.",
-            lambda x, w, s: _by_sample(x, w[None] / _norm(w[None], (2, 3, 4)) * s[:, None, :, None, None]),
+            lambda x, w, s: _by_sample(x, _styled(_divided(w[None], (2, 3, 4))[0], s)),
         ),
         Mistake(
             "The kernel is not part of the sum.",
             "the norm sums over the inputs *and* over the nine places of the kernel.",
-            lambda x, w, s: _by_sample(x, w[None] * s[:, None, :, None, None] / _norm(w[None] * s[:, None, :, None, None], (2,))),
+            lambda x, w, s: _by_sample(x, _divided(_styled(w, s), (2,))),
         ),
     ],
 )

@@ -51,15 +51,14 @@ def _clouds() -> list[tuple]:
     ]
 
 
-def _eigen(codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    centred = codes - codes.mean(0)
-    variance, basis = torch.linalg.eigh(centred.T @ centred / (len(codes) - 1))
-    return centred, variance, basis
-
-
 def _covariance(x: Tensor) -> Tensor:
     centred = x - x.mean(0)
     return centred.T @ centred / max(len(x) - 1, 1)
+
+
+def _eigen(codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Centred codes, variances, basis."""
+    return codes - codes.mean(0), *torch.linalg.eigh(_covariance(codes))
 
 
 def _white(cases: list[tuple], outputs: list[Tensor], test) -> bool:
@@ -77,7 +76,7 @@ check_whiten = FunctionCheck(
         Mistake(
             "Whitening gives a matrix.",
             "the whitened *codes* are asked for, in the shape of the codes.",
-            lambda codes: _covariance(codes),
+            _covariance,
             lambda cases, outputs: any(x.shape != codes.shape for (codes,), x in zip(cases, outputs, strict=True)),
         ),
         Mistake(
@@ -130,11 +129,15 @@ def _second_level(a: Tensor, b: Tensor, visibility: Tensor) -> Tensor:
     from ..inversion.distance import pyramid_distance
 
     both, finest = pyramid_distance(a, b, visibility, levels=2)
-    return (2 * both - finest) * 1.0
+    return 2 * both - finest
 
 
 def _halves(a: Tensor, b: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     return F.avg_pool2d((a - b) * v, 2), F.avg_pool2d(v, 2)
+
+
+def _error(difference: Tensor, seen: Tensor) -> Tensor:
+    return (difference.square().mean(1, keepdim=True) / seen.clamp_min(1e-6)).sum((1, 2, 3)) / seen.sum((1, 2, 3))
 
 
 check_level = FunctionCheck(
@@ -145,13 +148,7 @@ check_level = FunctionCheck(
         Mistake(
             "Visibility can be applied at the end.",
             "junk of unobserved texels has come in: the difference was averaged *before* it was multiplied by v.",
-            lambda a, b, v: (
-                (
-                    (F.avg_pool2d(a - b, 2) * F.avg_pool2d(v, 2)).square().mean(1, keepdim=True)
-                    / F.avg_pool2d(v, 2).clamp_min(1e-6)
-                ).sum((1, 2, 3))
-                / F.avg_pool2d(v, 2).sum((1, 2, 3))
-            ),
+            lambda a, b, v: _error(F.avg_pool2d(a - b, 2) * F.avg_pool2d(v, 2), F.avg_pool2d(v, 2)),
         ),
         Mistake(
             "A mean is a mean over all texels.",
@@ -171,10 +168,7 @@ check_level = FunctionCheck(
         Mistake(
             "Colour channels add up.",
             "the three channels are summed; a mean square is asked for, as in the chapter.",
-            lambda a, b, v: (
-                (_halves(a, b, v)[0].square().sum(1) / _halves(a, b, v)[1][:, 0].clamp_min(1e-6)).sum((1, 2))
-                / _halves(a, b, v)[1].sum((1, 2, 3))
-            ),
+            lambda a, b, v: 3 * _error(*_halves(a, b, v)),
         ),
     ],
     tolerance=1e-3,

@@ -57,16 +57,14 @@ def _faces() -> list[tuple]:
     return cases
 
 
-def _mirror(texture: Tensor, visibility: Tensor) -> Tensor:
-    from ..evaluation import psnr
-
-    return psnr(texture, texture.flip(-1), visibility * visibility.flip(-1))
-
-
 def _db(texture: Tensor, other: Tensor, mask: Tensor | None) -> Tensor:
     from ..evaluation import psnr
 
     return psnr(texture, other, mask)
+
+
+def _mirror(texture: Tensor, visibility: Tensor) -> Tensor:
+    return _db(texture, texture.flip(-1), visibility * visibility.flip(-1))
 
 
 check_mirror = FunctionCheck(

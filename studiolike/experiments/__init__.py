@@ -6,7 +6,7 @@ chapters quote them without running anything: ``record("layers").table()``. A re
 that the code declares is stale, and nothing is concluded from it.
 """
 
-from .core import Experiment, Outcome, declare, experiment, experiments
+from .core import Experiment, Outcome, experiment, experiments
 from .records import Entry, Record, record, records_dir
 
-__all__ = ["Entry", "Experiment", "Outcome", "Record", "declare", "experiment", "experiments", "record", "records_dir"]
+__all__ = ["Entry", "Experiment", "Outcome", "Record", "experiment", "experiments", "record", "records_dir"]

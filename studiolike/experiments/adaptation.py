@@ -7,23 +7,22 @@ captures are made once and shared by all runs.
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..adaptation import AdaptStage, CodeSampler, EncodedCaptures, EncodedPairs
 from ..config import AdaptConfig, Profile
-from ..image import from_signed
 from ..inversion import CodeBank
 from ..protocols import paired_captures, studio_subjects
-from ..training import fit
 from ..weights import weights_dir
 from .core import Experiment, Outcome, declare
 from .lab import JUDGES, Lab, per_person
+from .painting import decode
+from .short import short_run
 
 PEOPLE = 256  # of the pre-training split, whose captures are drawn where no pair is needed
 NETWORKS = ("g_phone", "d_phone", "encoder", "identity")
@@ -100,20 +99,9 @@ def train(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
         EncodedPairs(paired),
         identity=lab.network("identity"),
     )
-    with tempfile.TemporaryDirectory() as folder:
-        fit(
-            stage,
-            config.images,
-            folder,
-            seed=seed,
-            device=str(lab.device),
-            precision=settings["precision"],
-            progress=False,
-            checkpoint_every=10 * config.images,
-            preview_every=10 * config.images,
-        )
+    short_run(stage, config.images, seed=seed, device=str(lab.device), precision=settings["precision"])
     g_studio = stage.accelerator.unwrap_model(stage.modules["ema"]).eval()
-    outputs = pictures(lab, g_studio)
+    outputs = decode(g_studio, lab.judged_codes, "none")
     outcome = lab.judge(outputs)
     owner = torch.as_tensor(lab.data.subject)[lab.judged_rows]
     moved = (lab.identities(outputs) - before(lab)).square().mean(1)
@@ -121,26 +109,15 @@ def train(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
     return outcome
 
 
-@torch.no_grad()
-def pictures(lab: Lab, generator: nn.Module) -> Tensor:
-    """What a generator draws of the judged captures' codes ``(N, 3, H, W)``, in [0, 1], on the CPU."""
-    parts = lab.judged_codes.split(16)
-    return torch.cat([from_signed(generator.synthesis(w.to(lab.device), "none").float()).cpu() for w in parts])
-
-
 @lru_cache(1)
 def before(lab: Lab) -> Tensor:
     """Identity of G_phone's pictures of the judged codes: what L_faceID holds on to."""
-    return lab.identities(pictures(lab, lab.network("g_phone")))
+    return lab.identities(decode(lab.network("g_phone"), lab.judged_codes, "none"))
 
 
-def _declare(name: str, question: str, rows: dict[str, dict[str, Any]], measures: tuple[str, ...] = MEASURES) -> Experiment:
+def _declare(name: str, question: str, rows: dict[str, dict[str, Any]]) -> Experiment:
     baseline, files = next(iter(rows)), (*JUDGES, BANK)
-    return declare(
-        Experiment(
-            name, question, rows, train, adapt_settings, baseline, measures, LIMITS, NETWORKS, files=files, trains=True
-        )  # fmt: skip
-    )
+    return declare(name, question, rows, train, adapt_settings, baseline, MEASURES, LIMITS, NETWORKS, files=files, trains=True)
 
 
 PAPER = dict(recons_detail=0.0, low_light=0.0, invariance=0.0, other_light=0.0)  # leaves the terms that the authors name

@@ -20,7 +20,7 @@ from ..detail.masks import AROUND, DARKER, GREYER, LIPS
 from ..detail.model import upsample
 from ..evaluation import StudioReference
 from ..tone import translate
-from .core import Experiment, Outcome, declare
+from .core import Outcome, declare
 from .lab import JUDGES, Lab
 
 FUSION = {
@@ -63,10 +63,10 @@ def studio_like(lab: Lab, protocol: str, resolution: int, seed: int, lights: int
     return torch.cat(made)
 
 
-def coarse(lab: Lab, protocol: str, phone: Tensor, seen: Tensor) -> Tensor:
-    """G_studio's texture of captures, in their tone, on the CPU."""
+def coarse(lab: Lab, protocol: str, phone: Tensor, seen: Tensor, **options: bool) -> Tensor:
+    """G_studio's texture of captures, in their tone, on the CPU; ``options`` of `translate`."""
     networks = (lab.network(name, protocol) for name in TRANSLATING)
-    return translate(*networks, phone.to(lab.device), seen.to(lab.device)).cpu()
+    return translate(*networks, phone.to(lab.device), seen.to(lab.device), **options).cpu()
 
 
 def compare(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
@@ -85,35 +85,33 @@ def compare(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
 
 
 declare(
-    Experiment(
-        "chain",
-        "Is the result evenly lit, complete, and the same person?",
-        {
-            "the chain, few": {"method": "few"},
-            "the phone texture": {"method": "nothing"},
-            "the mean studio texture": {"method": "mean"},
-            "the chain, open": {"method": "open"},
-        },
-        compare,
-        _settings,
-        "the chain, few",
-        (
-            "low_band",
-            "perceptual/face",
-            "perceptual/holes",
-            "psnr/holes",
-            "faceid_cosine",
-            "colour",
-            "tone_gap",
-            "asymmetry",
-            "variance_ratio",
-            "kid",
-        ),
-        LIMITS.format(lights="four"),
-        NETWORKS,
-        version=VERSION,
-        files=(*JUDGES, LENT),
-    )
+    "chain",
+    "Is the result evenly lit, complete, and the same person?",
+    {
+        "the chain, few": {"method": "few"},
+        "the phone texture": {"method": "nothing"},
+        "the mean studio texture": {"method": "mean"},
+        "the chain, open": {"method": "open"},
+    },
+    compare,
+    _settings,
+    "the chain, few",
+    (
+        "low_band",
+        "perceptual/face",
+        "perceptual/holes",
+        "psnr/holes",
+        "faceid_cosine",
+        "colour",
+        "tone_gap",
+        "asymmetry",
+        "variance_ratio",
+        "kid",
+    ),
+    LIMITS.format(lights="four"),
+    NETWORKS,
+    version=VERSION,
+    files=(*JUDGES, LENT),
 )
 
 
@@ -130,24 +128,22 @@ def degrade(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
 
 RANKS = ("most even", "second", "third", "least even")
 declare(
-    Experiment(
-        "severity",
-        "How does the result degrade as the light of the capture becomes less even?",
-        {
-            f"{name} light, {protocol}": {"rank": k, "protocol": protocol}
-            for protocol in ("few", "open")
-            for k, name in enumerate(RANKS)
-        },
-        degrade,
-        _settings,
-        f"{RANKS[0]} light, few",
-        ("severity", "low_band", "psnr/observed", "faceid_cosine", "asymmetry"),
-        LIMITS.format(lights="four") + " A person's lights are put in the order of their unevenness, so that each person is "
-        "compared with himself or herself; how uneven a light is the generator knows exactly.",
-        NETWORKS,
-        version=VERSION,
-        files=(JUDGES[0], LENT),
-    )
+    "severity",
+    "How does the result degrade as the light of the capture becomes less even?",
+    {
+        f"{name} light, {protocol}": {"rank": k, "protocol": protocol}
+        for protocol in ("few", "open")
+        for k, name in enumerate(RANKS)
+    },
+    degrade,
+    _settings,
+    f"{RANKS[0]} light, few",
+    ("severity", "low_band", "psnr/observed", "faceid_cosine", "asymmetry"),
+    LIMITS.format(lights="four") + " A person's lights are put in the order of their unevenness, so that each person is "
+    "compared with himself or herself; how uneven a light is the generator knows exactly.",
+    NETWORKS,
+    version=VERSION,
+    files=(JUDGES[0], LENT),
 )
 
 
@@ -173,30 +169,28 @@ def detailed(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
 
 
 declare(
-    Experiment(
-        "detail",
-        "What is the phone's guidance worth, and what does diffusion add to fusion?",
-        {
-            "fusion alone": {"way": "fusion"},
-            "fusion, holes borrowed": {"way": "borrowed"},
-            "guided diffusion": {"way": "guided"},
-            "unguided diffusion": {"way": "unguided"},
-            "G_studio, enlarged": {"way": "none"},
-        },
-        detailed,
-        lambda profile: {
-            "resolution": profile.data.detail_resolution,
-            "steps": profile.detail.sample_steps,
-            "fusion": FUSION,
-            "data": asdict(profile.data),
-        },
-        "fusion alone",
-        ("perceptual/face", "psnr/observed", "psnr/holes", "low_band", "faceid_cosine", "perceptual/holes"),
-        "Nothing is trained: this is the released detailer of the protocol `few`, in as many steps as the profile takes, on one "
-        "fresh capture of everybody for each seed. The people are those of the split `val`. A detailer trained longer may do "
-        "better; the record becomes stale when another one is released.",
-        ("g_phone", "encoder", "few/g_studio", "few/tone", "few/detailer"),
-        version=VERSION,
-        files=(*JUDGES, LENT),
-    )
+    "detail",
+    "What is the phone's guidance worth, and what does diffusion add to fusion?",
+    {
+        "fusion alone": {"way": "fusion"},
+        "fusion, holes borrowed": {"way": "borrowed"},
+        "guided diffusion": {"way": "guided"},
+        "unguided diffusion": {"way": "unguided"},
+        "G_studio, enlarged": {"way": "none"},
+    },
+    detailed,
+    lambda profile: {
+        "resolution": profile.data.detail_resolution,
+        "steps": profile.detail.sample_steps,
+        "fusion": FUSION,
+        "data": asdict(profile.data),
+    },
+    "fusion alone",
+    ("perceptual/face", "psnr/observed", "psnr/holes", "low_band", "faceid_cosine", "perceptual/holes"),
+    "Nothing is trained: this is the released detailer of the protocol `few`, in as many steps as the profile takes, on one "
+    "fresh capture of everybody for each seed. The people are those of the split `val`. A detailer trained longer may do "
+    "better; the record becomes stale when another one is released.",
+    ("g_phone", "encoder", "few/g_studio", "few/tone", "few/detailer"),
+    version=VERSION,
+    files=(*JUDGES, LENT),
 )

@@ -8,14 +8,11 @@ no verdict. The comparisons of one claim are corrected together (Holm).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import InputError
-from ..evaluation.bootstrap import Estimate, clustered_mean
 from ..evaluation.table import higher_is_better, label, with_minus
 from ..evaluation.verdict import (
     BETTER,
@@ -29,6 +26,7 @@ from ..evaluation.verdict import (
     Verdict,
     claim_word,
     outcome_of,
+    over_people,
     over_seeds,
     seeded_verdicts,
     within_limits,
@@ -85,11 +83,8 @@ class Condition:
 
     def __str__(self) -> str:
         if not self.relation:
-            limits = [
-                f"≤ {self.at_most:g}" if self.at_most is not None else "",
-                f"≥ {self.at_least:g}" if self.at_least is not None else "",
-            ]
-            return f"{self.row}: {label(self.measure)} {' and '.join(filter(None, limits))}"
+            limits = [f"{sign} {x:g}" for sign, x in (("≤", self.at_most), ("≥", self.at_least)) if x is not None]
+            return f"{self.row}: {label(self.measure)} {' and '.join(limits)}"
         words = {"worse_than": "is worse than", "better_than": "is better than", "like": f"is within {self.within:.0%} of"}
         size = f", at least {self.times:g} times" if self.times > 1 else ""
         return f"{label(self.measure)}: “{self.row}” {words[self.relation]} “{self.rival}”{size}"
@@ -145,7 +140,7 @@ class Judged:
 
     claim: Claim
     word: str
-    findings: tuple[Finding, ...] = field(default=())
+    findings: tuple[Finding, ...] = ()
 
 
 def read_claims(path: Path) -> list[Claim]:
@@ -199,15 +194,11 @@ def judge(claim: Claim, root: Path | None = None) -> Judged:
         )
     if missing:
         return Judged(claim, NOT_RUN)
-    findings = _findings(claim, made)
-    return Judged(claim, claim_word([finding.outcome for finding in findings]), tuple(findings))
-
-
-def _findings(claim: Claim, made: Record) -> list[Finding]:
     pairs = [condition for condition in claim.conditions if condition.relation]
     differences = {c: made.difference(c.row, c.rival, c.measure) for c in pairs}
     told = seeded_verdicts(differences, {c: higher_is_better(c.measure) for c in pairs})
-    return [_compared(c, made, told[c]) if c.relation else _limited(c, made) for c in claim.conditions]
+    findings = [_compared(c, made, told[c]) if c.relation else _limited(c, made) for c in claim.conditions]
+    return Judged(claim, claim_word([finding.outcome for finding in findings]), tuple(findings))
 
 
 def _compared(condition: Condition, made: Record, told: Verdict) -> Finding:
@@ -227,14 +218,6 @@ def _compared(condition: Condition, made: Record, told: Verdict) -> Finding:
 
 
 def _limited(condition: Condition, made: Record) -> Finding:
-    values = made.per_person(condition.row, condition.measure)
-    found = over_people(values)
+    found = over_people(made.per_person(condition.row, condition.measure))
     outcome = within_limits(found, condition.at_most, condition.at_least)
     return Finding(condition, outcome, with_minus(f"{found.mean:.3g} [{found.low:.3g}, {found.high:.3g}]"))
-
-
-def over_people(values: np.ndarray) -> Estimate:
-    """Mean of ``(seeds, people)`` with a bootstrap interval over people; over the seeds, if all people have one value."""
-    if values.shape[1] == 1:
-        return over_seeds(values[:, 0])
-    return clustered_mean(values.mean(0), np.arange(values.shape[1]))

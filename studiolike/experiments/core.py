@@ -134,13 +134,14 @@ def _sha256(path: Path, changed: int, size: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def declare(made: Experiment) -> Experiment:
-    """Make an experiment known by its name.
+def declare(*args: Any, **options: Any) -> Experiment:
+    """Make an `Experiment`, and make it known by its name.
 
     Raises:
         InputError: another one has the name, or the baseline is no row.
     """
-    if _DECLARED.get(made.name, made) is not made:
+    made = Experiment(*args, **options)
+    if made.name in _DECLARED:
         raise InputError(f"two experiments are called '{made.name}': rename one")
     if made.baseline not in made.rows:
         raise InputError(f"the experiment {made.name} has no row '{made.baseline}' to compare the others with")

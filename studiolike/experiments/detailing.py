@@ -6,11 +6,8 @@ Everything is of the split "val": no network has learnt from these people.
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,12 +23,10 @@ from ..detail.model import upsample
 from ..evaluation import Verdict, faceid, gain_fitted, low_band_error, perceptual, perceptual_judge, psnr, verdicts
 from ..image import blur, linear_to_srgb, resize, srgb_to_linear
 from ..protocols import paired_captures, permitted
-from ..run_record import read_log
 from ..synth import studio_texture, synthesise_subjects
-from ..synth.light import shadow
 from ..tone import skin_level, translate
-from ..training import fit
-from .gradients import correlation
+from .gradients import correlation, field_of, lamp_light, lit
+from .short import short_run
 
 if TYPE_CHECKING:
     from ..synth import TextureSet
@@ -47,11 +42,6 @@ METRICS = {  # whether larger is better, and digits to print
 EARNS = ("perceptual", "low-band error", "identity")  # in which the detailer must beat fusion alone
 NEAR = 1 / 256  # share of the side: a capture lies about so far beside the truth, and gradients are compared no finer
 DISTURBED = {"exposure 1/2": (0.5, 0.5, 0.5), "exposure 1/4": (0.25, 0.25, 0.25), "yellow light": (1.0, 0.8, 0.5)}
-
-
-def field_of(texture: Tensor, kind: str = "log") -> Tensor:
-    """The gradient field ``(B, 2, H, W)`` of a texture that was seen everywhere; ``kind``: "log" or "raw"."""
-    return gradients(texture, torch.ones_like(texture[:, :1]), kind, 0)[0]
 
 
 def likeness(a: Tensor, b: Tensor, mask: Tensor, near: float = NEAR) -> Tensor:
@@ -104,16 +94,12 @@ def hand_lit(data: TextureSet, people: int = 4) -> HandLit:
     size = data.resolution
     heads = synthesise_subjects(data.seeds[data.subjects("val")[:people]], size)
     key = F.normalize(torch.tensor([[0.75, 0.45, 0.6]]), dim=1).expand(len(heads), 3)
-    facing = (key[:, :, None, None] * heads.smooth_normals).sum(1, keepdim=True)
-    reach = shadow(heads.position, heads.smooth_normals, key, softness=0.15)
-    shading = {"smooth light": 0.4 + 0.3 * (1 + facing), "hard light": 0.12 + 1.0 * facing.clamp_min(0) * reach}
-    shine = {"smooth light": 0.0, "hard light": 0.5 * facing.clamp_min(0) ** 60 * reach}
-    lit = {name: linear_to_srgb((heads.albedo_linear * s + shine[name]).clamp(0, 1)) for name, s in shading.items()}
+    lights = {"smooth light": lamp_light(heads, "mild", key), "hard light": lamp_light(heads, "shadow", key)}
+    textures = {name: lit(heads, *light) for name, light in lights.items()}
     face = (layout.region_mask("face", size) > 0.5).float().expand(len(heads), 1, size, size)
-    light = (shading["hard light"] + shine["hard light"]).clamp_min(1e-3).log()
-    edges = (differences(light).norm(dim=1, keepdim=True) > 0.1).float() * face
-    albedo = linear_to_srgb(heads.albedo_linear.clamp(0, 1))
-    return HandLit(albedo, studio_texture(heads), lit, face, edges, int(heads.tone.argsort()[0]))
+    hard = sum(lights["hard light"]).clamp_min(1e-3).log()
+    edges = (differences(hard).norm(dim=1, keepdim=True) > 0.1).float() * face
+    return HandLit(lit(heads, 1.0, 0.0), studio_texture(heads), textures, face, edges, int(heads.tone.argsort()[0]))
 
 
 # --------------------------------------------------------------------------- the chain's last stages
@@ -126,6 +112,8 @@ class DetailLaboratory:
         phone, visibility, truth: ``(B, C, H, W)``. people, severity: whose capture it is, and how uneven its light. coarse,
             enlarged: G_studio's texture, as it is and at the phone's size. fused, poisson: the two closed forms. holes, uneven:
             places of the capture with the largest holes, and of one in very uneven light.
+        head: mask of the head in the layout ``(1, H, W)``. counts, hidden: its observed texels, and its holes. seen: what a
+            camera saw well. rims: seen texels beside a hole. ``(B, 1, H, W)`` each.
     """
 
     def __init__(self, settings: Profile, data: TextureSet, device: str = "cpu", captures: int = 16):
@@ -146,35 +134,9 @@ class DetailLaboratory:
         self.poisson = impose_gradients(self.enlarged, self.field, self.trust)
         self.holes = int((1 - self.visibility).mean((1, 2, 3)).argmax())
         self.uneven = 1 + int(self.severity[1:].argmax())
-
-    # masks
-
-    @cached_property
-    def head(self) -> Tensor:
-        """The head in the layout ``(1, H, W)``."""
-        return (layout.region_mask("head", self.size) > 0.5).float()
-
-    @cached_property
-    def counts(self) -> Tensor:
-        """Observed texels of the head."""
-        return self.visibility * self.head
-
-    @cached_property
-    def hidden(self) -> Tensor:
-        """Holes of the head."""
-        return (self.visibility < 0.05).float() * self.head
-
-    @cached_property
-    def seen(self) -> Tensor:
-        """What a camera saw well."""
-        return (self.visibility > 0.5).float()
-
-    @cached_property
-    def rims(self) -> Tensor:
-        """Seen texels beside a hole."""
-        return self.seen * F.max_pool2d((self.visibility < 0.05).float(), 13, 1, 6)
-
-    # running
+        self.head, holes = (layout.region_mask("head", self.size) > 0.5).float(), (self.visibility < 0.05).float()
+        self.counts, self.hidden, self.seen = self.visibility * self.head, holes * self.head, (self.visibility > 0.5).float()
+        self.rims = self.seen * F.max_pool2d(holes, 13, 1, 6)
 
     def levels(self) -> dict[str, Tensor]:
         """How light the skin of every capture's person is, log units ``(N,)``: as the phone shows it, as G_studio draws it on its
@@ -236,11 +198,7 @@ class DetailLaboratory:
         shown, rows = permitted(self.data, "few"), paired_captures(self.data, "few")
         before = {"g_phone": self.g_phone, "encoder": self.encoder, "g_studio": self.g_studio, "tone": self.tone}
         stage = DetailStage(live, shown, rows, **before)
-        every = {"log_every": live.batch, "checkpoint_every": live.images, "preview_every": 10 * live.images}
-        device = "cpu" if self.device == "cpu" else None
-        with tempfile.TemporaryDirectory() as folder:
-            fit(stage, live.images, folder, seed=0, device=device, progress=False, **every)
-            log = read_log(Path(folder))
+        log = short_run(stage, live.images, device="cpu" if self.device == "cpu" else None, log_every=live.batch)
         return stage.average.eval(), log
 
     def leaks(self, scene: HandLit, edges: bool = True) -> dict[str, Tensor]:
@@ -289,7 +247,7 @@ def scores(lab: DetailLaboratory, results: Mapping[str, Tensor]) -> dict[str, di
         values = (
             psnr(result, lab.truth, lab.counts),
             perceptual(distance, result, lab.truth, lab.counts),
-            low_band_error(result, lab.truth, lab.counts)["total"],
+            low_band_error(result, lab.truth, lab.counts)["low_band"],
             faceid(judge, result, lab.truth, lab.visibility)["cosine"],
             likeness(result, lab.truth, lab.trust * lab.counts),
             _of_holes(lab, perceptual(distance, result, lab.truth, lab.hidden)),

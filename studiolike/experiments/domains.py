@@ -16,7 +16,7 @@ from torch import Tensor
 from .. import recipes
 from ..config import Profile
 from ..evaluation import asymmetry, psnr, variance_over_lights
-from ..evaluation.masked import masked_blur, masked_mean
+from ..evaluation.masked import channel_means, masked_blur, masked_mean
 from ..features.verification import Verification, pair_scores, verification
 from ..image import linear_to_srgb, luminance, resize, srgb_to_lab, srgb_to_linear
 from ..layout import face_mask
@@ -216,7 +216,7 @@ def looks(data: TextureSet) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     def camera(x: Tensor, v: Tensor) -> Tensor:
         where, lab = (v > 0.5).float() * face, srgb_to_lab(x)
         fine = lab - masked_blur(lab, where, 0.012 * x.shape[-1])
-        return torch.cat([masked_mean(fine[:, k : k + 1].square(), where)[:, None].sqrt() for k in range(3)], 1)
+        return channel_means(fine.square(), where).sqrt().flatten(1)
 
     return {"holes": holes, "smears": smears, "light": light, "camera": camera}
 
@@ -245,7 +245,6 @@ class OneExponent:
     Attributes:
         gamma: fitted. before, after: PSNR of doing nothing and of the exponent, in the encoding of the studio set: what a
             loss sees. eye_before, eye_after: the same once both sides are sRGB: what an eye sees.
-        shown: the exponent's results in sRGB ``(B, 3, H, W)``.
     """
 
     gamma: float
@@ -253,7 +252,6 @@ class OneExponent:
     after: float
     eye_before: float
     eye_after: float
-    shown: Tensor
 
 
 def one_exponent(data: TextureSet) -> dict[str, OneExponent]:
@@ -275,7 +273,7 @@ def one_exponent(data: TextureSet) -> dict[str, OneExponent]:
         gamma = float(gammas[torch.tensor([score(x**g, store(y), mask) for g in gammas]).argmax()])
         shown = tx**gamma if name == "shared" else linear_to_srgb(tx**gamma)
         before, after = score(tx, store(ty), tmask), score(tx**gamma, store(ty), tmask)
-        fits[name] = OneExponent(gamma, before, after, score(tx, ty, tmask), score(shown, ty, tmask), shown)
+        fits[name] = OneExponent(gamma, before, after, score(tx, ty, tmask), score(shown, ty, tmask))
     return fits
 
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,13 +19,12 @@ from ..adaptation import CODES, AdaptStage, CodeSampler, EncodedCaptures, Encode
 from ..adaptation.train import freeze_image_side
 from ..config import AdaptConfig, Profile
 from ..evaluation import REGIONS, EvaluationTable, StudioReference, bound, evaluate
-from ..image import from_signed, to_signed
+from ..image import to_signed
 from ..inversion import CodeBank
 from ..protocols import paired_captures, permitted, studio_subjects
-from ..run_record import read_log
-from ..stylegan2 import encode
 from ..synth import PhoneCapture, phone_capture, synthesise_subjects
-from ..training import fit
+from .painting import BATCH, codes_of, decode, overheard
+from .short import short_run
 
 if TYPE_CHECKING:
     from ..synth import TextureSet
@@ -89,16 +86,9 @@ def two_readings(generator: nn.Module, codes: Tensor, others: Tensor, after: int
 
 def inside(generator: nn.Module, codes: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     """Per block, the features that reach its toRGB, and what toRGB makes of them."""
-    seen = {}
-    hooks = [
-        block.to_rgb.register_forward_hook(lambda _, given, out, size=size: seen.update({size: (given[0], out)}))
-        for size, block in generator.blocks.items()
-    ]
-    with torch.no_grad():
+    with torch.no_grad(), overheard(block.to_rgb for block in generator.blocks.values()) as heard:
         generator.synthesis(codes)
-    for hook in hooks:
-        hook.remove()
-    return seen
+    return {size: (given[0], out) for size, (given, out) in zip(generator.blocks, heard, strict=True)}
 
 
 # --------------------------------------------------------------------------- short runs
@@ -144,15 +134,12 @@ class FewShotLaboratory:
 
     def codes_of(self, texture: Tensor, visibility: Tensor) -> Tensor:
         """The encoder's codes ``(B, L, D)`` of all that was seen, as trainings take them, on the CPU."""
-        parts = zip(texture.split(16), visibility.split(16), strict=True)
-        with torch.no_grad():
-            return torch.cat([encode(self.encoder, self.g_phone, *(x.to(self.device) for x in part)).cpu() for part in parts])
+        return codes_of(self.encoder, self.g_phone, texture, visibility, batch=BATCH).cpu()
 
     @staticmethod
     def translate(generator: nn.Module, codes: Tensor) -> Tensor:
         """Textures of codes, in [0, 1], on the CPU; without noise, whose fine pattern would be the same on every face."""
-        with torch.no_grad():
-            return from_signed(generator.synthesis(codes.to(generator.w_mean.device), "none")).cpu()
+        return decode(generator, codes, "none")
 
     def stage(self, studio: Tensor | None = None, **changes) -> AdaptStage:
         """Stage 3 with some settings changed, and with other studio textures for D if wanted."""
@@ -170,11 +157,7 @@ class FewShotLaboratory:
     def train(self, images: int, **changes) -> tuple[nn.Module, dict[str, list[float]]]:
         """A short run, always from the same start and seed: the averaged generator and the log."""
         stage = self.stage(images=images, **changes)
-        every = dict.fromkeys(("checkpoint_every", "preview_every"), images) | {"log_every": self.live.batch}
-        device = "cpu" if self.device == "cpu" else None
-        with tempfile.TemporaryDirectory() as folder:
-            fit(stage, images, folder, seed=0, device=device, progress=False, **every)
-            log = read_log(Path(folder))
+        log = short_run(stage, images, device="cpu" if self.device == "cpu" else None, log_every=self.live.batch)
         return stage.accelerator.unwrap_model(stage.modules["ema"]).cpu().eval(), log
 
     @torch.no_grad()
@@ -217,14 +200,8 @@ class FewShotLaboratory:
         methods = {name: (lambda *_, made=made: made) for name, made in results.items()}
         methods = (bound(self.reference) if rivals else {}) | methods
         nobody = torch.zeros(0, dtype=torch.long)
-        options = {
-            "eval_net": self.judge,
-            "batch": len(rows),
-            "regions": regions,
-            "reference_subjects": nobody,
-            "device": self.device,
-        }
-        return evaluate(methods, self.data, rows, **options)
+        options = {"eval_net": self.judge, "batch": len(rows), "regions": regions, "device": self.device}
+        return evaluate(methods, self.data, rows, reference_subjects=nobody, **options)
 
     def one_person(self, lights: int = 6, seed: int = 7_000_000) -> PhoneCapture:
         """One person of the split "val" under several lights."""

@@ -21,25 +21,33 @@ from ..image import linear_to_srgb
 from ..layout import region_mask
 from ..synth import Subjects, synthesise_subjects
 from ..synth.light import shadow
-from .core import Experiment, Outcome, declare
+from .core import Outcome, declare
 from .lab import Lab
 
 LIGHTS = {"mild": "smooth light", "shadow": "cast shadow"}
 
 
-def lit(heads: Subjects, light: str, direction: Tensor) -> Tensor:
-    """The heads in one lamp's light, sRGB ``(B, 3, H, W)``: "mild" wraps around the head, "shadow" does not.
+def lamp_light(heads: Subjects, light: str, direction: Tensor) -> tuple[Tensor, Tensor | float]:
+    """One lamp's light on the heads ``(B, 1, H, W)``, linear, and its highlight: "mild" wraps around the head, "shadow" does not.
 
     Args:
         direction: unit vectors to the lamp ``(B, 3)``.
     """
     facing = (direction[:, :, None, None] * heads.smooth_normals).sum(1, keepdim=True)
     if light == "mild":
-        shading, shine = 0.4 + 0.3 * (1 + facing), 0.0
-    else:
-        reach = shadow(heads.position, heads.smooth_normals, direction, softness=0.15)
-        shading, shine = 0.12 + facing.clamp_min(0) * reach, 0.5 * facing.clamp_min(0) ** 60 * reach
+        return 0.4 + 0.3 * (1 + facing), 0.0
+    reach = shadow(heads.position, heads.smooth_normals, direction, softness=0.15)
+    return 0.12 + facing.clamp_min(0) * reach, 0.5 * facing.clamp_min(0) ** 60 * reach
+
+
+def lit(heads: Subjects, shading: Tensor | float, shine: Tensor | float) -> Tensor:
+    """The heads in a light and with its highlight, sRGB ``(B, 3, H, W)``; in a light of 1 it is their albedo."""
     return linear_to_srgb((heads.albedo_linear * shading + shine).clamp(0, 1))
+
+
+def field_of(texture: Tensor, kind: str = "log") -> Tensor:
+    """The gradient field ``(B, 2, H, W)`` of a texture that was seen everywhere; ``kind``: "log" or "raw"."""
+    return gradients(texture, torch.ones_like(texture[:, :1]), kind, 0)[0]
 
 
 def correlation(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
@@ -65,9 +73,8 @@ def measure(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
     height, depth = (0.2 + 0.5 * torch.rand(len(people), generator=rng) for _ in range(2))
     lamp = F.normalize(torch.stack([0.75 * side, height, 0.3 + depth], 1), dim=1)
     face = (region_mask("face", size) > 0.5).float().expand(len(people), 1, size, size)
-    everything = torch.ones_like(face)
-    albedo = linear_to_srgb(heads.albedo_linear.clamp(0, 1))
-    fields = [gradients(t, everything, settings["kind"], 0)[0] for t in (lit(heads, settings["light"], lamp), albedo)]
+    lights = lamp_light(heads, settings["light"], lamp), (1.0, 0.0)
+    fields = [field_of(lit(heads, *light), settings["kind"]) for light in lights]
     return Outcome(people.numpy(), {"correlation": correlation(*fields, face).numpy()})
 
 
@@ -80,16 +87,14 @@ def _settings(profile: Profile) -> dict[str, Any]:
 
 
 declare(
-    Experiment(
-        "gradients",
-        "How much of the light comes through a log gradient, and how much through a raw one?",
-        {f"{kind}, {word}": {"kind": kind, "light": light} for light, word in LIGHTS.items() for kind in ("log", "raw")},
-        measure,
-        _settings,
-        f"log, {LIGHTS['shadow']}",
-        ("correlation",),
-        "Nothing is trained, so this is as long as it needs to be: every person of the split under one lamp for each seed. The "
-        "lamps are made by hand, to have one kind of light each; captures mix them. The correlation says what comes through, "
-        "not what a network makes of it.",
-    )
+    "gradients",
+    "How much of the light comes through a log gradient, and how much through a raw one?",
+    {f"{kind}, {word}": {"kind": kind, "light": light} for light, word in LIGHTS.items() for kind in ("log", "raw")},
+    measure,
+    _settings,
+    f"log, {LIGHTS['shadow']}",
+    ("correlation",),
+    "Nothing is trained, so this is as long as it needs to be: every person of the split under one lamp for each seed. The "
+    "lamps are made by hand, to have one kind of light each; captures mix them. The correlation says what comes through, "
+    "not what a network makes of it.",
 )

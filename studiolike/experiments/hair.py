@@ -14,9 +14,9 @@ from ..config import Profile
 from ..detail.exemplars import closed_form
 from ..evaluation.psnr import psnr
 from ..layout import region_mask
-from ..tone import hair, translate
-from .chain import FUSION, LENT, LIMITS, NETWORKS, TRANSLATING, VERSION
-from .core import Experiment, Outcome, declare
+from ..tone import hair
+from .chain import FUSION, LENT, LIMITS, NETWORKS, VERSION, coarse
+from .core import Outcome, declare
 from .lab import Lab, per_person
 
 LIGHTS = 2  # of a person, for each seed
@@ -28,14 +28,11 @@ def measure(lab: Lab, settings: Mapping[str, Any], seed: int) -> Outcome:
     """PSNR of the face, and of the scalp, seen and unseen, in every capture that shows some of it."""
     data, rows = lab.fresh(settings["resolution"], seed, settings["lights"])
     subject, scalp = torch.as_tensor(data.subject)[rows], region_mask("scalp", data.resolution)[None]
-    networks = [lab.network(name, settings["protocol"]) for name in TRANSLATING]
     face = region_mask("face", data.resolution)[None]
     columns: dict[str, list[torch.Tensor]] = {"psnr/face": [], "psnr/hair seen": [], "psnr/hair unseen": []}
     for part in torch.arange(len(rows)).split(8):
         phone, seen = data.phone_batch(rows[part])
-        low = translate(
-            *networks, phone.to(lab.device), seen.to(lab.device), hair=settings["asked"], whole=settings["whole"]
-        ).cpu()
+        low = coarse(lab, settings["protocol"], phone, seen, hair=settings["asked"], whole=settings["whole"])
         out, truth = closed_form(phone, seen, low, weights.exemplars()), data.studio_batch(subject[part])
         shows = (seen * scalp).mean((1, 2, 3)) > LEAST
         for name, where in zip(columns, (seen * face, seen * scalp, (1 - seen) * scalp), strict=True):
@@ -60,27 +57,25 @@ def _settings(profile: Profile) -> dict[str, Any]:
 
 
 declare(
-    Experiment(
-        "hair",
-        "Is hair nearer to the truth when the capture is asked for it?",
-        {
-            f"{who}, {protocol}": {"protocol": protocol, "asked": asked, "whole": whole}
-            for protocol in ("few", "open")
-            for who, asked, whole in (
-                ("the capture's", True, False),
-                ("G_studio's own", False, False),
-                ("the capture's, encoded with the face", True, True),
-            )
-        },
-        measure,
-        _settings,
-        "the capture's, few",
-        ("psnr/face", "psnr/hair seen", "psnr/hair unseen"),
-        LIMITS.format(lights="two") + " Only captures that show hair count, which are the films. The hair of these heads is "
-        "paint on a skull, and G_studio knows its kinds. That of real people is thick and of other kinds; the correction is for "
-        "them, and they have no truth to compare with.",
-        NETWORKS,
-        version=VERSION,
-        files=(LENT,),
-    )
+    "hair",
+    "Is hair nearer to the truth when the capture is asked for it?",
+    {
+        f"{who}, {protocol}": {"protocol": protocol, "asked": asked, "whole": whole}
+        for protocol in ("few", "open")
+        for who, asked, whole in (
+            ("the capture's", True, False),
+            ("G_studio's own", False, False),
+            ("the capture's, encoded with the face", True, True),
+        )
+    },
+    measure,
+    _settings,
+    "the capture's, few",
+    ("psnr/face", "psnr/hair seen", "psnr/hair unseen"),
+    LIMITS.format(lights="two") + " Only captures that show hair count, which are the films. The hair of these heads is "
+    "paint on a skull, and G_studio knows its kinds. That of real people is thick and of other kinds; the correction is for "
+    "them, and they have no truth to compare with.",
+    NETWORKS,
+    version=VERSION,
+    files=(LENT,),
 )

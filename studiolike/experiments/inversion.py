@@ -163,8 +163,8 @@ class Measures:
         return float(self.values[measure][name].nanmean())
 
     def best(self, measure: str, names: list[str]) -> str:
-        """The method with the highest mean."""
-        return max(names, key=lambda name: self.mean(measure, name))
+        """The method with the best mean: the highest, or the lowest of a measure with "↓"."""
+        return (min if "↓" in measure else max)(names, key=lambda name: self.mean(measure, name))
 
     def estimate(self, measure: str, name: str) -> Estimate:
         """Mean over the captures with its 95 % interval over people."""

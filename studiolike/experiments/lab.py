@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,32 +18,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import weights
+from .. import evaluation, weights
 from ..adaptation import EncodedCaptures
 from ..config import Profile
 from ..device import find_device, keep_memory
-from ..evaluation import (
-    PooledFeatures,
-    asymmetry,
-    colour_error,
-    faceid,
-    gain_fitted,
-    kid,
-    low_band_error,
-    perceptual,
-    perceptual_judge,
-    psnr,
-    tone_gap,
-    variance_ratio,
-)
 from ..image import resize
 from ..inversion.bank import fingerprint
 from ..inversion.distance import resize_observed
 from ..layout import region_mask
-from ..protocols import permitted, studio_subjects
-from ..stylegan2 import encode
+from ..protocols import permitted
 from ..synth import SetSpec, TextureSet, write_set
 from .core import SEEDS, Outcome
+from .painting import BATCH, codes_of
 
 JUDGES = ("identity_eval", "perceptual_judge")  # networks that `Lab.judge` measures with
 KID_REFERENCE = 160  # people of the pre-training split; under "few" no training has seen their studio textures
@@ -77,23 +64,23 @@ class Lab:
         """The same, as the protocol ``few`` may read it; the studio textures of "val" are open for watching."""
         return permitted(self.data, "few", watch=True)
 
-    @cached_property
-    def studio(self) -> Tensor:
-        """Studio textures of the few-shot set ``(S, 3, H, W)``, uint8, the people with pairs last."""
-        return torch.as_tensor(self.few.studio[studio_subjects(self.few, "few").numpy()])
-
     @property
     def val_seeds(self) -> Tensor:
         """Seeds of the people of "val"; they are known without making a set."""
-        spec = SetSpec(
-            first_seed=self.profile.data.first_seed,
+        return self._val_alone.seeds()
+
+    @property
+    def _val_alone(self) -> SetSpec:
+        """A set of the people of "val" and nobody else."""
+        data = self.profile.data
+        return SetSpec(
+            first_seed=data.first_seed,
             phone_subjects=0,
             studio_subjects=0,
             pair_subjects=0,
-            val_subjects=self.profile.data.val_subjects,
+            val_subjects=data.val_subjects,
             test_subjects=0,
         )
-        return spec.seeds()
 
     def fresh(self, resolution: int, seed: int, lights: int) -> tuple[TextureSet, Tensor]:
         """The people of "val" in captures made for the laboratory: each under ``lights`` lights, other ones for every seed.
@@ -102,16 +89,7 @@ class Lab:
             the set, and its capture rows of this seed, ``(people · lights,)``, person by person.
         """
         blocks = max(SEEDS, seed + 1)
-        spec = SetSpec(
-            first_seed=self.profile.data.first_seed,
-            resolution=resolution,
-            phone_subjects=0,
-            studio_subjects=0,
-            pair_subjects=0,
-            val_subjects=self.profile.data.val_subjects,
-            test_subjects=0,
-            lightings=blocks * lights,
-        )
+        spec = replace(self._val_alone, resolution=resolution, lightings=blocks * lights)
         if spec not in self._fresh:
             path = self.runs / "data" / f"fresh-{resolution}-{spec.digest()[:10]}"
             self._fresh[spec] = write_set(spec, path, device=str(self.device), progress=False)
@@ -125,14 +103,6 @@ class Lab:
         if (name, protocol) not in self._networks:
             self._networks[name, protocol] = weights.load(name, protocol=protocol, device=self.device)
         return self._networks[name, protocol]
-
-    @torch.no_grad()
-    def encode(self, texture: Tensor, visibility: Tensor) -> Tensor:
-        """The encoder's codes ``(B, L, D)`` of all that was seen in textures of any size from its own on."""
-        networks = self.network("encoder"), self.network("g_phone")
-        texture, visibility = resize_observed(texture, visibility, networks[0].config.resolution)
-        parts = zip(texture.split(16), visibility.split(16), strict=True)
-        return torch.cat([encode(*networks, t.to(self.device), v.to(self.device)) for t, v in parts])
 
     def captures(self, rows: Tensor, versions: int, share: float) -> EncodedCaptures:
         """Captures to draw codes from; ``versions`` disturbances of each are encoded once, or read from ``runs/experiments``."""
@@ -151,8 +121,10 @@ class Lab:
 
     @cached_property
     def judged_codes(self) -> Tensor:
-        """The encoder's codes of `judged_rows`."""
-        return self.encode(*self.data.phone_batch(self.judged_rows))
+        """The encoder's codes ``(N, L, D)`` of all that was seen in `judged_rows`."""
+        encoder = self.network("encoder")
+        observed = resize_observed(*self.data.phone_batch(self.judged_rows), encoder.config.resolution)
+        return codes_of(encoder, self.network("g_phone"), *observed, batch=BATCH)
 
     @cached_property
     def _reference(self) -> Tensor:
@@ -161,8 +133,8 @@ class Lab:
         return torch.cat([self._features(self.data.studio_batch(part, self.device)).cpu() for part in people.split(16)])
 
     @cached_property
-    def _features(self) -> PooledFeatures:
-        return PooledFeatures(perceptual_judge(str(self.device)).trunk[0])
+    def _features(self) -> evaluation.PooledFeatures:
+        return evaluation.PooledFeatures(evaluation.perceptual_judge(str(self.device)).trunk[0])
 
     @torch.no_grad()
     def identities(self, outputs: Tensor) -> Tensor:
@@ -183,7 +155,7 @@ class Lab:
         """
         data, rows = data or self.data, self.judged_rows if rows is None else rows
         subject, size = torch.as_tensor(data.subject)[rows], data.resolution
-        eval_net, judge = self.network("identity_eval"), perceptual_judge(str(self.device))
+        eval_net, judge = self.network("identity_eval"), evaluation.perceptual_judge(str(self.device))
         columns: dict[str, list[Tensor]] = {}
         small: dict[str, list[Tensor]] = {"out": [], "in": [], "seen": []}
         features = []
@@ -192,24 +164,21 @@ class Lab:
             truth = data.studio_batch(subject[part], self.device)
             output = resize(outputs[part].to(texture), size).clamp(0, 1)
             face = region_mask("face", size).to(seen).expand_as(seen)
-            low = low_band_error(output, truth, seen)
-            identity = faceid(eval_net, output, truth)
+            identity = evaluation.faceid(eval_net, output, truth)
             measured = {
-                "psnr/observed": psnr(output, truth, seen),
-                "psnr_fitted/observed": psnr(gain_fitted(output, truth, seen), truth, seen),
-                "psnr/holes": psnr(output, truth, 1 - seen),
-                "low_band": low["total"],
-                "low_band_luminance": low["luminance"],
-                "low_band_chroma": low["chroma"],
+                "psnr/observed": evaluation.psnr(output, truth, seen),
+                "psnr_fitted/observed": evaluation.psnr(evaluation.gain_fitted(output, truth, seen), truth, seen),
+                "psnr/holes": evaluation.psnr(output, truth, 1 - seen),
+                **evaluation.low_band_error(output, truth, seen),
                 "faceid_mse": identity["mse"],
                 "faceid_cosine": identity["cosine"],
-                "colour": colour_error(output, truth, face),
-                "asymmetry": asymmetry(output, face * seen),
+                "colour": evaluation.colour_error(output, truth, face),
+                "asymmetry": evaluation.asymmetry(output, face * seen),
             }
             if "perceptual" in also:
                 described = judge.describe(truth)
                 for name, mask in {"face": face, "holes": 1 - seen}.items():
-                    measured[f"perceptual/{name}"] = perceptual(judge, output, truth, mask, described)
+                    measured[f"perceptual/{name}"] = evaluation.perceptual(judge, output, truth, mask, described)
             if "kid" in also:
                 features.append(self._features(resize(output, self.data.resolution)).cpu())
             for name, value in measured.items():
@@ -219,13 +188,13 @@ class Lab:
         people = subject.unique()
         values = {name: per_person(torch.cat(column), subject, people) for name, column in columns.items()}
         if len(rows) > len(people):
-            ratio = variance_ratio(torch.cat(small["out"]), torch.cat(small["in"]), subject, torch.cat(small["seen"]))[0]
-            values["variance_ratio"] = ratio.numpy()
+            output, phone, seen = (torch.cat(parts) for parts in small.values())
+            values["variance_ratio"] = evaluation.variance_ratio(output, phone, subject, seen)[0].numpy()
         tones = torch.as_tensor(data.tone)[people]
         group = torch.bucketize(tones, torch.quantile(tones.float(), torch.tensor([1 / 3, 2 / 3])).to(tones))
-        scalars = {"tone_gap": tone_gap(torch.from_numpy(values["colour"]), group)[1]}
+        scalars = {"tone_gap": evaluation.tone_gap(torch.from_numpy(values["colour"]), group)}
         if features:
-            scalars["kid"] = kid(nn.Identity(), torch.cat(features), self._reference).mean
+            scalars["kid"] = evaluation.kid(nn.Identity(), torch.cat(features), self._reference).mean
         return Outcome(torch.as_tensor(data.seeds)[people].numpy(), values, scalars)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -33,8 +37,23 @@ def sample(network: Generator, count: int, seed: int, truncation: float = 1.0, n
     return torch.cat([from_signed(network(part, truncation, noise, rng)).cpu() for part in parts])
 
 
-def codes_of(encoder: Encoder, g_phone: Generator, texture: Tensor, visibility: Tensor, passes: int = 2) -> Tensor:
+@torch.no_grad()
+def codes_of(
+    encoder: Encoder, g_phone: Generator, texture: Tensor, visibility: Tensor, passes: int = 2, batch: int = 4 * BATCH
+) -> Tensor:
     """Codes ``(B, L, D)``, on the encoder's device, of textures ``(B, 3, H, W)`` in [0, 1] wherever they are."""
     device = place(encoder)
-    parts = zip(texture.split(4 * BATCH), visibility.split(4 * BATCH), strict=True)
+    parts = zip(texture.split(batch), visibility.split(batch), strict=True)
     return torch.cat([encode(encoder, g_phone, x.to(device), v.to(device), passes) for x, v in parts])
+
+
+@contextlib.contextmanager
+def overheard(modules: Iterable[torch.nn.Module]) -> Iterator[list[tuple[tuple[Any, ...], Any]]]:
+    """What modules are given and what they give, call by call, while this lasts."""
+    heard: list[tuple[tuple[Any, ...], Any]] = []
+    hooks = [module.register_forward_hook(lambda _, given, out: heard.append((given, out))) for module in modules]
+    try:
+        yield heard
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -18,6 +18,7 @@ from skimage.data import astronaut
 from torch import Tensor
 
 from .. import capture, evaluation, layout, weights
+from ..avatar.render import rotation
 from ..capture import StoredLandmarks
 from ..capture.quality import sharpness
 from ..chain import RESOLUTION, StudioOutput
@@ -35,9 +36,8 @@ BOX = np.s_[20:250, 110:340]  # where the astronaut's face is
 def closed_sockets() -> Iterator[mock.Mock]:
     """While this lasts, Python's own sockets connect to nothing; whoever tries raises ``AssertionError``, and is counted."""
     forbidden = mock.Mock(side_effect=AssertionError("something tried to open a connection"))
-    names = ("connect", "connect_ex", "sendto")
     with contextlib.ExitStack() as stack:
-        for name in names:
+        for name in ("connect", "connect_ex", "sendto"):
             stack.enter_context(mock.patch.object(socket.socket, name, forbidden))
         stack.enter_context(mock.patch("socket.create_connection", forbidden))
         yield forbidden
@@ -145,8 +145,7 @@ class Photograph:
 
     def spoilt(self) -> dict[str, tuple[np.ndarray, np.ndarray | StoredLandmarks]]:
         """Pictures with landmarks that give no face texture, by what is wrong with them."""
-        photo, points, centre, angle = self.photo, self.points, self.points.mean(0), np.deg2rad(75)
-        turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+        photo, points, centre, turn = self.photo, self.points, self.points.mean(0), rotation(75, 0).numpy()
         small = np.asarray(Image.fromarray(photo).resize((128, 128)))
         return {
             "far too dark": (photo // 16, points),

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from ..config import Profile
 from ..evaluation.masked import masked_blur
-from ..image import luminance, resize, to_signed
+from ..image import from_signed, luminance, resize, to_signed
 from ..layout import region_mask
 from ..stylegan2 import Discriminator, Generator, discriminator, generator, losses, ops
 from ..stylegan2.bands import GAIN, bands, channels_of_bands
 from ..stylegan2.rebase import Frame, centre, fit_mapping, rebase_generator
 from ..synth import TextureSet
 from .domains import auc
-from .painting import decode, place, sample
+from .painting import decode, overheard, place, sample
 
 LIGHT, DARK = 3 / 128, 0.02  # of `completed`: width of the blur as a share of the side; added before logarithms
 
@@ -33,18 +33,10 @@ LIGHT, DARK = 3 / 128, 0.02  # of `completed`: width of the blur as a share of t
 @torch.no_grad()
 def sum_of_parts(g_phone: Generator, seed: int) -> tuple[list[Tensor], list[Tensor]]:
     """What each block's toRGB adds to one sample, and the picture after adding it: ``(3, H, W)`` in [0, 1] per block."""
-    parts: list[Tensor] = []
-    sums: list[Tensor] = []
-
-    def keep(into: list[Tensor], pick: Callable) -> Callable:
-        return lambda module, args, out: into.append((pick(out)[0] * 0.5 + 0.5).clamp(0, 1).cpu())
-
-    hooks = [block.to_rgb.register_forward_hook(keep(parts, lambda out: out)) for block in g_phone.blocks.values()]
-    hooks += [block.register_forward_hook(keep(sums, lambda out: out[1])) for block in g_phone.blocks.values()]
-    sample(g_phone, 1, seed)
-    for hook in hooks:
-        hook.remove()
-    return parts, sums
+    blocks = g_phone.blocks.values()
+    with overheard(block.to_rgb for block in blocks) as parts, overheard(blocks) as sums:
+        sample(g_phone, 1, seed)
+    return [from_signed(out)[0].cpu() for _, out in parts], [from_signed(out[1])[0].cpu() for _, out in sums]
 
 
 @torch.no_grad()
@@ -53,7 +45,7 @@ def noise_level(g_phone: Generator, seed: int, draws: int = 16) -> float:
     rng, again = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(0)
     w = g_phone.mapping(torch.randn(1, g_phone.config.w_dim, generator=rng).to(place(g_phone)))
     images = [g_phone.synthesis(g_phone.expand(w), "random", again) for _ in range(draws)]
-    return 255 * float(((torch.cat(images) * 0.5 + 0.5).clamp(0, 1)).std(0).mean())
+    return 255 * float(from_signed(torch.cat(images)).std(0).mean())
 
 
 # --- a basis in which random codes are faces
@@ -104,12 +96,9 @@ def mean_factor(x: Tensor, weight: Tensor, style: Tensor, *, up: bool = False) -
 @torch.no_grad()
 def last_strength(g_phone: Generator, codes: Tensor) -> float:
     """How much the strength of the last block's feature maps varies over samples, in per cent."""
-    kept: list[Tensor] = []
-    block = list(g_phone.blocks.values())[-1]
-    hook = block.register_forward_hook(lambda module, args, out: kept.append(out[0].square().mean((1, 2, 3)).sqrt()))
-    g_phone.synthesis(codes)
-    hook.remove()
-    return 100 * float(kept[0].log().std())
+    with overheard(list(g_phone.blocks.values())[-1:]) as heard:
+        g_phone.synthesis(codes)
+    return 100 * float(heard[0][1][0].square().mean((1, 2, 3)).sqrt().log().std())
 
 
 @torch.no_grad()
@@ -117,12 +106,9 @@ def switched_off(g_phone: Generator, codes: Tensor) -> dict[str, Tensor]:
     """Pictures of codes ``(B, L, D)`` with one part taken away at a time, by the part's name."""
     split = g_phone.rows(8).stop - 1
     mean = g_phone.expand(g_phone.w_mean[None]).expand_as(codes)
-    last: list[Tensor] = []
-    block = list(g_phone.blocks.values())[-1].to_rgb
-    hook = block.register_forward_hook(lambda module, args, out: last.append((out * 0.5 + 0.5).clamp(0, 1).cpu()))
-    off = {"nothing": decode(g_phone, codes), "noise": decode(g_phone, codes, "none")}
-    hook.remove()
-    off["skips"] = last[0]
+    with overheard([list(g_phone.blocks.values())[-1].to_rgb]) as last:
+        off = {"nothing": decode(g_phone, codes), "noise": decode(g_phone, codes, "none")}
+    off["skips"] = from_signed(last[0][1]).cpu()
     with patch.object(generator, "modulated_conv", mean_factor):
         off["demodulation"] = decode(g_phone, codes)
     off["coarse_rows"] = decode(g_phone, torch.cat([mean[:, :split], codes[:, split:]], 1))

@@ -123,13 +123,10 @@ class Record:
 
     def estimate(self, row: str, measure: str):
         """Mean and 95 % interval over the seeds, as an `evaluation.Estimate`; over the people where nothing is random."""
-        from ..evaluation.bootstrap import clustered_mean
-        from ..evaluation.verdict import over_seeds
+        from ..evaluation.verdict import over_people, over_seeds
 
         values = self.per_person(row, measure)
-        if self.deterministic and values.shape[1] > 1:
-            return clustered_mean(values.mean(0), np.arange(values.shape[1]))
-        return over_seeds(np.nanmean(values, 1))
+        return over_people(values) if self.deterministic else over_seeds(np.nanmean(values, 1))
 
     def spoken(self, row: str, measure: str) -> str:
         """An `estimate` as a reader reads it; one that rests on a single seed says so, for it would look like a constant."""
@@ -164,19 +161,15 @@ class Record:
 
     def table(self, measures: Sequence[str] | None = None, rows: Sequence[str] | None = None) -> str:
         """Markdown: a line for each row, means with 95 % intervals over the seeds; what was not run says so."""
-        from ..evaluation.table import heading
+        from ..evaluation.table import heading, pipe_table
 
         measures = list(measures or self.measures)
-        heads = [heading(name) for name in measures]
-        lines = ["| | " + " | ".join(heads) + " | seeds | time |", "|---|" + "---|" * (len(heads) + 2)]
+        lines = []
         for row in rows or self.rows:
-            made = [entry for entry in self.entries if entry.row == row]
-            if not made:
-                lines.append(f"| {row} | " + " | ".join(["not run"] * len(heads)) + " | 0 | – |")
-                continue
-            cells = [self.spoken(row, name) for name in measures]
-            lines.append(f"| {row} | " + " | ".join(cells) + f" | {len(made)} | {self._time(row)} |")
-        return "\n".join(lines) + "\n\n" + self.caption() + "\n"
+            runs = len(self.seeds(row))
+            cells = [self.spoken(row, name) if runs else "not run" for name in measures]
+            lines.append([row, *cells, runs, self._time(row) if runs else "–"])
+        return pipe_table(["", *map(heading, measures), "seeds", "time"], lines) + f"\n\n{self.caption()}\n"
 
     def caption(self) -> str:
         """Where the numbers of a table come from, in one sentence."""

@@ -26,7 +26,7 @@ from ..rivals import CLOSED, TRAINED, Trained, closed, train
 from ..rivals.contest import Method
 from ..tone import translate
 from .chain import LENT, NETWORKS, TRANSLATING, VERSION
-from .core import Experiment, Outcome, declare
+from .core import Outcome, declare
 from .lab import JUDGES, per_person
 
 if TYPE_CHECKING:
@@ -45,6 +45,12 @@ MEASURES = (
 )
 # rivals that also learn longer: times as many images, and under which protocols. For each the longest training is a method
 LONGER = {"unet": {4: ("few",), 20: PROTOCOLS}, "cut": {10: PROTOCOLS}, "diffusion": {10: PROTOCOLS}}
+LONG_ROWS = [
+    (rival, protocol, times)
+    for rival, lengths in LONGER.items()
+    for times, protocols in lengths.items()
+    for protocol in protocols
+]
 SINGLE = ("cut", "diffusion")  # whose longer trainings are so slow that one seed of each has to do
 NAMES = {
     "nothing": "doing nothing",
@@ -166,13 +172,10 @@ def _trained_rows() -> dict[str, dict[str, Any]]:
         for protocol in PROTOCOLS
         for name, images in TRAINED.items()
     }
-    longer = {
+    return rows | {
         row_name(rival, protocol, times): {"rival": rival, "protocol": protocol, "images": times * TRAINED[rival]}
-        for rival, lengths in LONGER.items()
-        for times, protocols in lengths.items()
-        for protocol in protocols
+        for rival, protocol, times in LONG_ROWS
     }
-    return rows | longer
 
 
 def _untrained_rows(names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -181,54 +184,43 @@ def _untrained_rows(names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
 
 ON = "All methods are judged on two captures of every person of the split `val`, at the size of the GAN stages."
 rivals = declare(
-    Experiment(
-        "rivals",
-        "Does anything else that sees the same data come closer to the studio texture?",
-        _trained_rows(),
-        measure_trained,
-        settings_of,
-        row_name("unet", "few"),
-        MEASURES,
-        f"{ON} A rival is about as large as our networks and learns briefly, where G_studio learnt for long; some are also "
-        "trained longer, to see what brevity hides. Longer trainings of CUT and of diffusion are slow, so that one seed of each "
-        "has to do: a first look, from which nothing is concluded.",
-        files=(*JUDGES, "face_judge"),
-        trains=True,
-        single=tuple(
-            row_name(rival, protocol, times)
-            for rival in SINGLE
-            for times, protocols in LONGER[rival].items()
-            for protocol in protocols
-        ),
-    )
+    "rivals",
+    "Does anything else that sees the same data come closer to the studio texture?",
+    _trained_rows(),
+    measure_trained,
+    settings_of,
+    row_name("unet", "few"),
+    MEASURES,
+    f"{ON} A rival is about as large as our networks and learns briefly, where G_studio learnt for long; some are also "
+    "trained longer, to see what brevity hides. Longer trainings of CUT and of diffusion are slow, so that one seed of each "
+    "has to do: a first look, from which nothing is concluded.",
+    files=(*JUDGES, "face_judge"),
+    trains=True,
+    single=tuple(row_name(*row) for row in LONG_ROWS if row[0] in SINGLE),
 )
 rivals_closed = declare(
-    Experiment(
-        "rivals-closed",
-        "How far does a method come that knows one mean studio texture and learns nothing else?",
-        _untrained_rows(tuple(CLOSED)),
-        measure_closed,
-        settings_of,
-        row_name("nothing", "few"),
-        MEASURES,
-        f"{ON} Nothing is random, so there is one measurement.",
-        files=(*JUDGES, "face_judge"),
-        deterministic=True,
-    )
+    "rivals-closed",
+    "How far does a method come that knows one mean studio texture and learns nothing else?",
+    _untrained_rows(tuple(CLOSED)),
+    measure_closed,
+    settings_of,
+    row_name("nothing", "few"),
+    MEASURES,
+    f"{ON} Nothing is random, so there is one measurement.",
+    files=(*JUDGES, "face_judge"),
+    deterministic=True,
 )
 rivals_chain = declare(
-    Experiment(
-        "rivals-chain",
-        "How good is our chain with the released weights, by the measures of its rivals?",
-        _untrained_rows(("chain", "generator")),
-        measure_chain,
-        settings_of,
-        row_name("chain", "few"),
-        MEASURES,
-        f"{ON} There is one set of released weights: intervals are over people, not over trainings.",
-        networks=NETWORKS,
-        version=VERSION,
-        files=(*JUDGES, "face_judge", LENT),
-        deterministic=True,
-    )
+    "rivals-chain",
+    "How good is our chain with the released weights, by the measures of its rivals?",
+    _untrained_rows(("chain", "generator")),
+    measure_chain,
+    settings_of,
+    row_name("chain", "few"),
+    MEASURES,
+    f"{ON} There is one set of released weights: intervals are over people, not over trainings.",
+    networks=NETWORKS,
+    version=VERSION,
+    files=(*JUDGES, "face_judge", LENT),
+    deterministic=True,
 )

@@ -25,14 +25,11 @@ LEAST = 0.05  # a value nearer to 0 than this may differ as much as this one may
 
 def run(
     experiment: Experiment,
-    profile: Profile,
-    runs: str | Path,
+    lab: Lab,
     *,
     seeds: int | None = None,
     rows: Sequence[str] | None = None,
     root: Path | None = None,
-    device: str | None = None,
-    lab: Lab | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Record:
     """Run what is missing of an experiment, seed by seed, so that whatever is finished can be compared.
@@ -41,13 +38,13 @@ def run(
     made already, with the same settings, is taken from its record.
 
     Args:
+        lab: what the experiments of a profile share.
         seeds: how many for every row; default what the experiment says. Where nothing is random one is all.
-        runs: folder of data sets. root: folder of the records, default the package's. rows: only these.
-        lab: what the experiments share, for a sweep of several; default a new one.
+        root: folder of the records, default the package's. rows: only these.
     Raises:
         InputError: an unknown row, or a record of another profile in ``root``.
     """
-    root = root or records_dir()
+    root, profile = root or records_dir(), lab.profile
     for row in rows or ():
         experiment.merged(row, profile)
     wanted = {row: experiment.seeds_of(row) if seeds is None else seeds for row in rows or experiment.rows}
@@ -65,7 +62,6 @@ def run(
         copy = experiment.deterministic and entry.seed
         if entry.row in experiment.rows and entry.digest == experiment.digest(entry.row, entry.seed, profile) and not copy:
             result.entries.append(entry)
-    lab = lab or Lab(profile, Path(runs), device)
     for seed in range(max(wanted.values())):
         for row, count in wanted.items():
             if seed >= count or seed in result.seeds(row):
@@ -75,21 +71,13 @@ def run(
             result.entries.sort(key=lambda e: (list(experiment.rows).index(e.row), e.seed))
             result.write(root)
             say(f"{experiment.name}: {row}, seed {seed}: {entry.seconds:.0f} s")
-    if not path.is_file() or kept is None or kept.entries != result.entries:
+    if kept is None or kept.entries != result.entries:
         result.write(root)
     return result
 
 
 def again(
-    experiment: Experiment,
-    profile: Profile,
-    runs: str | Path,
-    *,
-    row: str | None = None,
-    seed: int = 0,
-    root: Path | None = None,
-    device: str | None = None,
-    lab: Lab | None = None,
+    experiment: Experiment, lab: Lab, *, row: str | None = None, seed: int = 0, root: Path | None = None
 ) -> tuple[str, list[str]]:
     """Make one run of a record once more, and compare. The record is not touched.
 
@@ -111,9 +99,9 @@ def again(
             f"the record of {experiment.name} has no fresh run of '{row}' with seed {seed}: studiolike experiment run "
             f"{experiment.name}"
         )
-    fresh = empty(experiment, profile)
+    fresh = empty(experiment, lab.profile)
     fresh.subject = kept.subject
-    fresh.entries.append(_made(experiment, row, seed, lab or Lab(profile, Path(runs), device), fresh))
+    fresh.entries.append(_made(experiment, row, seed, lab, fresh))
     differing = []
     for measure in experiment.measures:
         before, now = (np.nanmean(made.per_person(row, measure, [seed])) for made in (kept, fresh))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from ..evaluation import KID, PooledFeatures, kid
-from ..evaluation.masked import masked_blur
+from ..evaluation.masked import masked_blur, masked_mean
 from ..image import luminance, resize
 from ..layout import region_mask
 from ..stylegan2 import Generator
@@ -66,15 +67,12 @@ def mean_faces(
     rng = torch.Generator().manual_seed(0)
     _, place_of = owner.unique(return_inverse=True)
     people = int(place_of.max()) + 1
-    picked = torch.stack(
-        [torch.bincount(torch.randint(people, (people,), generator=rng), minlength=people) for _ in range(draws)]
-    )
-    fresh = torch.stack(
-        [
-            torch.bincount(torch.randint(len(painted), (len(painted),), generator=rng), minlength=len(painted))
-            for _ in range(draws)
-        ]
-    )
+
+    def redrawn(count: int) -> Tensor:
+        """How often each of so many is drawn, ``(draws, count)``."""
+        return torch.stack([torch.randint(count, (count,), generator=rng).bincount(minlength=count) for _ in range(draws)])
+
+    picked, fresh = redrawn(people), redrawn(len(painted))
 
     def means(count: Tensor, count_painted: Tensor) -> tuple[Tensor, ...]:
         """Weighted means, one for each row of counts."""
@@ -111,10 +109,8 @@ def hole_errors(rebuilt: Tensor, texture: Tensor, truth: Tensor, visibility: Ten
     """
     hole = (visibility == 0).float() * ever
 
-    def error(x: Tensor) -> Tensor:
-        return 255 * (((x - truth).square().mean(1, keepdim=True) * hole).sum((1, 2, 3)) / hole.sum((1, 2, 3))).sqrt()
-
-    return {"rebuilt": error(rebuilt), "smeared": error(texture)}
+    pictures = {"rebuilt": rebuilt, "smeared": texture}
+    return {name: 255 * masked_mean((x - truth).square(), hole).sqrt() for name, x in pictures.items()}
 
 
 # --- distance to unseen captures, and copies
@@ -269,10 +265,8 @@ class CopyCheck:
     def chance(self) -> float:
         """How often at least so many samples would be suspicious if they were people like the held-out ones."""
         n, m = len(self.distance[SAMPLED]), len(self.distance[UNSEEN])
-        p = 1.0
-        for k in range(self.caught(SAMPLED)):  # the k + 1 nearest of all n + m are samples
-            p *= (n - k) / (n + m - k)
-        return p
+        # the nearest of all n + m are samples, one after the other
+        return math.prod((n - k) / (n + m - k) for k in range(self.caught(SAMPLED)))
 
 
 def copy_check(found: Gallery, training: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor], rebuilt: Tensor) -> CopyCheck:

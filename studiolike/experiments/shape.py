@@ -18,7 +18,7 @@ from ..capture.detection import find_faces
 from ..capture.pose import fit_pose, to_view
 from ..config import Profile
 from ..synth import studio_texture, synthesise_subjects
-from .core import Experiment, Outcome, declare
+from .core import Outcome, declare
 from .lab import Lab
 
 SIDE = 512  # pixels of a picture, and texels of the head in it
@@ -87,24 +87,22 @@ def _settings(profile: Profile) -> dict[str, Any]:
 
 
 declare(
-    Experiment(
-        "shape",
-        "How much of a head's shape do photographs tell?",
-        {
-            "one photo": {},
-            "three photos": {"photos": 3},
-            "one photo, depth as the network says": {"depth": "told"},
-            "three photos, depth as the network says": {"photos": 3, "depth": "told"},
-            "the base head": {"depth": "base"},
-        },
-        measure,
-        _settings,
-        "one photo",
-        ("shape_error", *AXES),
-        "The faces are drawn, and the landmark networks have learnt from photographs of real ones: they see brows and mouths of "
-        "drawn faces a few millimetres from where the layout has them, the same for everybody. So the mean over all people is "
-        "taken from both shapes, and what is compared is what tells people apart. Whether real faces are found better "
-        "cannot be said here.",
-        files=("face_detector", "face_mesh"),
-    )
+    "shape",
+    "How much of a head's shape do photographs tell?",
+    {
+        "one photo": {},
+        "three photos": {"photos": 3},
+        "one photo, depth as the network says": {"depth": "told"},
+        "three photos, depth as the network says": {"photos": 3, "depth": "told"},
+        "the base head": {"depth": "base"},
+    },
+    measure,
+    _settings,
+    "one photo",
+    ("shape_error", *AXES),
+    "The faces are drawn, and the landmark networks have learnt from photographs of real ones: they see brows and mouths of "
+    "drawn faces a few millimetres from where the layout has them, the same for everybody. So the mean over all people is "
+    "taken from both shapes, and what is compared is what tells people apart. Whether real faces are found better "
+    "cannot be said here.",
+    files=("face_detector", "face_mesh"),
 )

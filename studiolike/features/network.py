@@ -142,9 +142,7 @@ class IdentityNet(ModelMixin, ConfigMixin):
         last = self.features(texture, visibility)[-1]
         return F.normalize(self.head(F.adaptive_avg_pool2d(last, GRID).flatten(1)), dim=1)
 
-    def forward(self, texture: Tensor, visibility: Tensor | None = None) -> Tensor:
-        """Same as `embed`."""
-        return self.embed(texture, visibility)
+    forward = embed
 
     @torch.no_grad()
     def _initialise(self, seed: int) -> None:

@@ -230,9 +230,6 @@ def train_identity(
     run_dir: str | Path,
     *,
     seed: int = 0,
-    device: str | None = None,
-    resume: bool = True,
-    progress: bool = True,
     **fit_options,
 ) -> IdentityNet:
     """Train the network of a role, ``"identity"`` (for losses) or ``"identity_eval"`` (for measuring).
@@ -240,6 +237,7 @@ def train_identity(
     Args:
         data: a `TextureSet`; its "phone" subjects are trained on and its "val" subjects grade.
         run_dir: where `fit` keeps the run; the network itself is returned, on the CPU and in eval mode.
+        fit_options: see `fit`.
     Raises:
         InputError: unknown role, or fewer than two subjects. WeightsError: see `fit`.
     """
@@ -258,10 +256,7 @@ def train_identity(
         run_dir,
         seed=seed,
         settings=settings,
-        device=device,
         precision=profile.precision,
-        resume=resume,
-        progress=progress,
         **fit_options,
     )
     return stage.accelerator.unwrap_model(stage.modules["net"]).cpu().eval()

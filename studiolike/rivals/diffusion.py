@@ -13,34 +13,32 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..adaptation.captures import disturb
 from ..averages import average_of, update_average
 from ..detail.guidance import gradients, normalise
 from ..detail.model import CONDITIONS, Detailer, haar, make_scheduler, uv_channels
-from ..detail.train import FLOOR, min_snr_weight, velocity
+from ..detail.train import velocity_loss
 from ..errors import InputError
 from ..image import fill_unobserved, resize, to_signed
 from ..training import Stage
+from .network import SHARE
 
 if TYPE_CHECKING:
     from ..synth import TextureSet
 
-
 STEPS = 4  # of DDIM
+LR = 6e-4  # the largest
 
 
 def conditions(model: Detailer, phone: Tensor, visibility: Tensor, mean: Tensor) -> Tensor:
     """What the network is told, ``(B, 11, H, W)``, in as many channels as the detailer's: the filled phone texture, the mean
     studio texture, the phone's log gradients, visibility, and the place in the map."""
     field, _ = gradients(phone, visibility, model.config.gradient_kind, model.config.border)
-    height, width = phone.shape[-2:]
-    uv = uv_channels(height, width, phone.device).to(phone).expand(len(phone), -1, -1, -1)
-    filled = fill_unobserved(phone, visibility)
-    shown = [to_signed(filled), to_signed(mean), normalise(field, model.config.gradient_scale), to_signed(visibility), uv]
-    told = torch.cat(shown, 1)
+    pictures = [to_signed(x) for x in (fill_unobserved(phone, visibility), mean)]
+    field = normalise(field, model.config.gradient_scale)
+    told = torch.cat([*pictures, field, to_signed(visibility), uv_channels(phone)], 1)
     assert told.shape[1] == CONDITIONS, "the detailer's network takes another number of channels"
     return told
 
@@ -70,13 +68,12 @@ class DiffusionStage(Stage):
         data: a `TextureSet`, as its protocol allows it to be read.
         rows: captures to learn from ``(N,)``; their people's true textures are read.
         mean: studio texture ``(3, H, H)`` in [0, 1] that differences are taken from.
-        images: length of the run. channels: of the network, the detailer's. share: of the captures that are disturbed.
-        seed: of the initial weights.
+        images: length of the run. channels: of the network, the detailer's. seed: of the initial weights.
     Raises:
         InputError: no captures.
     """
 
-    name = "diffusion"
+    name, batch = "diffusion", 4
 
     def __init__(
         self,
@@ -86,13 +83,10 @@ class DiffusionStage(Stage):
         *,
         images: int,
         channels: tuple[int, ...] = (48, 64, 96),
-        batch: int = 4,
-        lr: float = 6e-4,
-        share: float = 0.7,
         seed: int = 0,
     ):
-        self.data, self.images, self.batch, self.lr, self.share = data, images, batch, lr, share
-        self.rows, self.mean = torch.as_tensor(rows, dtype=torch.long), mean
+        self.data, self.images, self.mean = data, images, mean
+        self.rows = torch.as_tensor(rows, dtype=torch.long)
         if not len(self.rows):
             raise InputError("no pairs to train on; widen the data set or the rows")
         differences = [self._truth(part) - mean for part in self.rows[torch.linspace(0, len(self.rows) - 1, 32).long()].split(8)]
@@ -109,32 +103,24 @@ class DiffusionStage(Stage):
             )
         self.average = average_of(self.model)
         self.modules = {"network": self.model}
-        self.optimizers = {"network": torch.optim.AdamW(self.model.parameters(), lr, (0.9, 0.99), weight_decay=1e-3)}
+        self.optimizers = {"network": torch.optim.AdamW(self.model.parameters(), LR, (0.9, 0.99), weight_decay=1e-3)}
         self.powers = make_scheduler().alphas_cumprod
 
     def _truth(self, rows: Tensor, device: torch.device | str = "cpu") -> Tensor:
         return self.data.studio_batch(torch.as_tensor(self.data.subject)[rows], device)
 
     def step(self, images: int, rng: torch.Generator) -> dict[str, float]:
-        """One step of the velocity loss; time steps are stratified over the batch, and dense at the noisy end, where few
-        steps of a sampler fall."""
+        """One step of the detailer's `velocity_loss`."""
         device, optimizer = self.accelerator.device, self.optimizers["network"]
         count, done = self.batch // self.accelerator.num_processes, images / self.images
-        optimizer.param_groups[0]["lr"] = self.lr * min(done / 0.02 + 0.05, 1.0) * (0.525 + 0.475 * math.cos(math.pi * done))
+        optimizer.param_groups[0]["lr"] = LR * min(done / 0.02 + 0.05, 1.0) * (0.525 + 0.475 * math.cos(math.pi * done))
         rows = self.rows[torch.randint(len(self.rows), (count,), generator=rng)]
-        phone, seen = disturb(*self.data.phone_batch(rows, device), rng, self.share)
+        phone, seen = disturb(*self.data.phone_batch(rows, device), rng, SHARE)
         mean = self.mean.to(device).expand(count, -1, -1, -1)
         clean = (self._truth(rows, device) - mean) / self.model.config.residual_scale
-        places = 1 - ((torch.arange(count) + torch.rand(count, generator=rng)) / count).square()
-        steps = (places * len(self.powers)).long().clamp_max(len(self.powers) - 1)
-        power = self.powers[steps].to(clean).view(-1, 1, 1, 1)
-        noise = torch.randn(tuple(clean.shape), generator=rng).to(clean)
         with self.accelerator.autocast():
             told = conditions(self.model, phone, seen, mean)
-            predicted = self.modules["network"](power.sqrt() * clean + (1 - power).sqrt() * noise, steps.to(device), told)
-        wanted = velocity(clean, noise, power.sqrt(), (1 - power).sqrt())
-        error = F.mse_loss(predicted.float(), wanted, reduction="none").mean((1, 2, 3))
-        loss = (min_snr_weight((power / (1 - power)).flatten(), floor=FLOOR) * error).mean()
+            loss = velocity_loss(self.modules["network"], self.powers, clean, told, rng)
         optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)

@@ -21,6 +21,7 @@ from ..image import fill_unobserved, linear_to_srgb, srgb_to_linear, to_signed
 
 KINDS = ("direct", "gain")
 CHANNELS = (32, 64, 96, 128)  # about as many parameters as our chain has
+SHARE = 0.7  # of the captures that are disturbed, in every rival's training
 FLOOR = 0.02  # linear light added before the logarithm, as in `detail.fusion`
 STEEPEST = 4.0  # natural logarithm of the largest gain: fiftyfold
 
@@ -71,9 +72,8 @@ class TranslatorUNet(ModelMixin, ConfigMixin):
 
     def look(self, texture: Tensor, visibility: Tensor) -> list[Tensor]:
         """Features of every level on the way down, ``(B, C_k, H / 2^(k+1), W / 2^(k+1))``; arguments as `forward`."""
-        height, width = texture.shape[-2:]
-        uv = uv_channels(height, width, texture.device).to(texture).expand(len(texture), -1, -1, -1)
-        seen = torch.cat([to_signed(fill_unobserved(texture, visibility)), to_signed(visibility), uv], 1)
+        filled = to_signed(fill_unobserved(texture, visibility))
+        seen = torch.cat([filled, to_signed(visibility), uv_channels(texture)], 1)
         x = self.enter(F.pixel_unshuffle(seen, 2).to(self.dtype).contiguous(memory_format=torch.channels_last))
         features = []
         for block in self.down:

@@ -17,11 +17,12 @@ from ..adaptation.losses import detail_loss, low_light_loss
 from ..errors import InputError
 from ..image import to_signed
 from ..training import Stage, cooling
-from .network import CHANNELS, TranslatorUNet
+from .network import CHANNELS, SHARE, TranslatorUNet
 
 if TYPE_CHECKING:
     from ..synth import TextureSet
 
+LR = 1e-3
 LOW_LIGHT = 0.3  # weight of the low band in logarithmic light, against that of the texels
 
 
@@ -31,11 +32,12 @@ class PairedStage(Stage):
     Args:
         data: a `TextureSet`, as its protocol allows it to be read.
         rows: captures to learn from ``(N,)``; their people's true textures are read.
-        images: length of the run. kind: "direct" or "gain". share: of the captures that are disturbed.
-        seed: of the initial weights.
+        images: length of the run. kind: "direct" or "gain". seed: of the initial weights.
     Raises:
         InputError: no captures.
     """
+
+    batch = 4
 
     def __init__(
         self,
@@ -45,29 +47,25 @@ class PairedStage(Stage):
         images: int,
         kind: str = "direct",
         channels: tuple[int, ...] = CHANNELS,
-        batch: int = 4,
-        lr: float = 1e-3,
-        share: float = 0.7,
         seed: int = 0,
     ):
-        self.name, self.data, self.share = f"unet-{kind}", data, share
+        self.name, self.data, self.images = f"unet-{kind}", data, images
         self.rows = torch.as_tensor(rows, dtype=torch.long)
         if not len(self.rows):
             raise InputError("no pairs to train on; widen the data set or the rows")
-        self.images, self.batch, self.lr = images, batch, lr
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = TranslatorUNet(kind, channels)
         self.modules = {"network": self.network}
-        self.optimizers = {"network": torch.optim.AdamW(self.network.parameters(), lr, (0.9, 0.99), weight_decay=1e-4)}
+        self.optimizers = {"network": torch.optim.AdamW(self.network.parameters(), LR, (0.9, 0.99), weight_decay=1e-4)}
 
     def step(self, images: int, rng: torch.Generator) -> dict[str, float]:
         """Regress the studio textures of ``batch`` disturbed captures."""
         optimizer, device = self.optimizers["network"], self.accelerator.device
-        optimizer.param_groups[0]["lr"] = self.lr * cooling(images, self.images, 0.5, self.batch)
+        optimizer.param_groups[0]["lr"] = LR * cooling(images, self.images, 0.5, self.batch)
         rows = self.rows[torch.randint(len(self.rows), (self.batch // self.accelerator.num_processes,), generator=rng)]
         truth = to_signed(self.data.studio_batch(torch.as_tensor(self.data.subject)[rows], device))
-        given = disturb(*self.data.phone_batch(rows, device), rng, self.share)
+        given = disturb(*self.data.phone_batch(rows, device), rng, SHARE)
         with self.accelerator.autocast():
             made = self.modules["network"](*given)
         parts = {"texels": detail_loss(made, truth), "low_light": LOW_LIGHT * low_light_loss(made, truth)}

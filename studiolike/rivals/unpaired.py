@@ -21,14 +21,15 @@ from ..errors import InputError
 from ..image import from_signed, to_signed
 from ..stylegan2.augment import augment
 from ..training import Stage, cooling
-from .network import CHANNELS, TranslatorUNet
+from .network import CHANNELS, SHARE, TranslatorUNet
 
 if TYPE_CHECKING:
     from ..synth import TextureSet
 
 TEMPERATURE = 0.07  # of the contrastive loss, the paper's
 PLACES = 128  # per level and texture; the paper takes 256, of textures of four times as many texels
-BETAS = (0.5, 0.999)
+AUGMENTED = 0.5  # probability of D's differentiable augmentations
+LR, BETAS = 4e-4, (0.5, 0.999)
 
 
 class PatchDiscriminator(nn.Module):
@@ -49,12 +50,12 @@ class PatchDiscriminator(nn.Module):
 class PatchHeads(nn.Module):
     """The two-layer perceptron of each level, whose unit vectors are compared."""
 
-    def __init__(self, channels: tuple[int, ...], width: int = 64):
+    def __init__(self, channels: tuple[int, ...]):
         super().__init__()
-        self.heads = nn.ModuleList(nn.Sequential(nn.Linear(c, width), nn.ReLU(), nn.Linear(width, width)) for c in channels)
+        self.heads = nn.ModuleList(nn.Sequential(nn.Linear(c, 64), nn.ReLU(), nn.Linear(64, 64)) for c in channels)
 
     def forward(self, features: list[Tensor], places: list[Tensor]) -> list[Tensor]:
-        """Unit vectors ``(B, P, width)`` of every level, at ``places (B, P)`` of its flattened map."""
+        """Unit vectors ``(B, P, 64)`` of every level, at ``places (B, P)`` of its flattened map."""
         picked = (
             f.flatten(2).transpose(1, 2).gather(1, p[..., None].expand(-1, -1, f.shape[1]))
             for f, p in zip(features, places, strict=True)
@@ -62,13 +63,13 @@ class PatchHeads(nn.Module):
         return [F.normalize(head(x), dim=2) for head, x in zip(self.heads, picked, strict=True)]
 
 
-def patch_nce(query: Tensor, key: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+def patch_nce(query: Tensor, key: Tensor) -> Tensor:
     """Cross entropy of finding each place's own key among all places of the same texture (Park et al. 2020, eq. 3).
 
     Args:
         query: unit vectors of the output ``(B, P, D)``. key: those of the input; they get no gradient, as in the paper.
     """
-    scores = query.float() @ key.detach().float().transpose(1, 2) / temperature
+    scores = query.float() @ key.detach().float().transpose(1, 2) / TEMPERATURE
     wanted = torch.arange(scores.shape[1], device=scores.device).expand(len(scores), -1)
     return F.cross_entropy(scores.flatten(0, 1), wanted.flatten())
 
@@ -79,13 +80,12 @@ class UnpairedStage(Stage):
     Args:
         data: a `TextureSet`, as its protocol allows it to be read.
         rows: captures ``(N,)``. studio: rows of the studio textures ``(S,)``; whose they are is not used.
-        share: of the captures that are disturbed. augmented: probability of D's differentiable augmentations.
-        nce: weight of each of the two contrastive losses. images: length of the run. seed: of the initial weights.
+        images: length of the run. width: of the discriminator. seed: of the initial weights.
     Raises:
         InputError: no captures or no studio textures.
     """
 
-    name = "cut"
+    name, batch = "cut", 4
 
     def __init__(
         self,
@@ -93,36 +93,30 @@ class UnpairedStage(Stage):
         rows: Tensor,
         studio: Tensor,
         *,
-        share: float = 0.7,
-        augmented: float = 0.5,
-        nce: float = 1.0,
+        images: int,
         channels: tuple[int, ...] = CHANNELS,
         width: int = 32,
-        images: int,
-        batch: int = 4,
-        lr: float = 4e-4,
         seed: int = 0,
     ):
-        self.data, self.share, self.augmented, self.nce = data, share, augmented, nce
+        self.data, self.images = data, images
         self.rows, self.studio = (torch.as_tensor(x, dtype=torch.long) for x in (rows, studio))
         if not len(self.rows) or not len(self.studio):
             raise InputError("an unpaired translator needs captures and studio textures; widen the data set or the rows")
-        self.images, self.batch, self.lr = images, batch, lr
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network, heads, judge = TranslatorUNet("direct", channels), PatchHeads(channels), PatchDiscriminator(width)
         self.modules = {"network": self.network, "heads": heads, "judge": judge}
         self.players = {"g": [*self.network.parameters(), *heads.parameters()], "d": list(judge.parameters())}
-        self.optimizers = {name: torch.optim.Adam(own, lr, BETAS) for name, own in self.players.items()}
+        self.optimizers = {name: torch.optim.Adam(own, LR, BETAS) for name, own in self.players.items()}
 
     def step(self, images: int, rng: torch.Generator) -> dict[str, float]:
         """One step of D on what G makes, then one of G."""
         device, local = self.accelerator.device, self.batch // self.accelerator.num_processes
         network, heads, judge = (self.accelerator.unwrap_model(self.modules[k]) for k in ("network", "heads", "judge"))
         for optimizer in self.optimizers.values():
-            optimizer.param_groups[0]["lr"] = self.lr * cooling(images, self.images, 0.5, self.batch)
+            optimizer.param_groups[0]["lr"] = LR * cooling(images, self.images, 0.5, self.batch)
         rows = self.rows[torch.randint(len(self.rows), (local,), generator=rng)]
-        phone, seen = disturb(*self.data.phone_batch(rows, device), rng, self.share)
+        phone, seen = disturb(*self.data.phone_batch(rows, device), rng, SHARE)
         studio = self.data.studio_batch(self.studio[torch.randint(len(self.studio), (local,), generator=rng)], device)
         out = {}
         with self.accelerator.autocast():
@@ -136,7 +130,7 @@ class UnpairedStage(Stage):
         self._update("d", loss)
         with self.accelerator.autocast():
             adversarial = (judge(self._augmented(fake, rng)).float() - 1).square().mean()
-            contrast = self.nce * self._contrast(network, heads, torch.cat([phone, studio]), made, torch.cat([seen, seen]), rng)
+            contrast = self._contrast(network, heads, torch.cat([phone, studio]), made, torch.cat([seen, seen]), rng)
         out |= {"adv": adversarial.detach(), "nce": contrast.detach()}
         self._update("g", adversarial + contrast)
         return {name: float(value) for name, value in out.items()}
@@ -155,7 +149,7 @@ class UnpairedStage(Stage):
         return 2 * torch.stack([patch_nce(query, key) for query, key in pairs]).mean()
 
     def _augmented(self, texture: Tensor, rng: torch.Generator) -> Tensor:
-        texture, shown = augment(texture, torch.ones_like(texture[:, :1]), self.augmented, rng)
+        texture, shown = augment(texture, torch.ones_like(texture[:, :1]), AUGMENTED, rng)
         return texture * shown
 
     def _update(self, name: str, loss: Tensor) -> None:
