@@ -229,7 +229,7 @@ figures.show(
 # The chain asks its networks twice, for the capture and for its mirror image, and takes the mean of the textures, where part of what is wrong cancels {cite}`timofte2016seven`; and of three levels, the two that are read so and the one that G_studio draws, the median, so that a single wild one has no say.
 #
 # A photograph of a real person is another matter, for the network learnt its cues from synthetic eyes and lips.
-# So `studiolike convert` keeps skin as light as the photo shows it, as long as that is within one log unit of what is read ({ref}`ch07`).
+# So `studiolike convert` keeps skin as light as the photo shows it, as long as that is within one log unit of what is read ({ref}`ch07`). Rooms are dim and windows stand behind people: where the photo is darker than what is read, half of that is kept.
 #
 # ## The detailer: draw what is still wrong
 #
