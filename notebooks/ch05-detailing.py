@@ -229,7 +229,7 @@ figures.show(
 # The chain asks its networks twice, for the capture and for its mirror image, and takes the mean of the textures, where part of what is wrong cancels {cite}`timofte2016seven`; and of three levels, the two that are read so and the one that G_studio draws, the median, so that a single wild one has no say.
 #
 # A photograph of a real person is another matter, for the network learnt its cues from synthetic eyes and lips.
-# So `studiolike convert` keeps skin as light as the photo shows it, as long as that is within one log unit of what is read ({ref}`ch07`).
+# So `studiolike convert` keeps skin as light as the photo shows it, as long as that is within one log unit of what is read ({ref}`ch07`). Rooms are dim and windows stand behind people: where the photo is darker than what is read, half of that is kept.
 #
 # ## The detailer: draw what is still wrong
 #
@@ -433,7 +433,7 @@ notebook.tell("ch05", {"best_steps": best, "some": len(lab.phone[some])})
 # A generator, or a single step, paints the mean of all that is possible: hair without strands, ears without folds, and a visible border where the photograph ends.
 # So the chain *borrows*.
 # Of {glue:text}`ch05_exemplars` exemplars, studio textures of people of the few-shot set, it takes the one that is most like the generator's picture in the hole, or its mirror image, and puts the exemplar's detail on the generator's light as in {eq}`eq-ch05-fuse`, the exemplar in the phone's place: texture transfer by example {cite}`efros2001quilting`.
-# Hair lends to hair and skin to skin, and of skin only what is faint and no rougher than the skin that was seen: a mole or a stubbly chin is somebody's own.
+# Hair lends to hair and skin to skin, and of skin only what is fine, faint and no rougher than the skin that was seen: blotches, a mole or a stubbly chin are somebody's own.
 # Observed texels stay as they are, and so do eyes, brows and lips, by which people are known.
 
 # %% tags=["hide-input"]

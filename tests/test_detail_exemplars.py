@@ -48,9 +48,20 @@ def test_the_exemplar_that_is_most_like_the_hole_lends_mirrored_where_that_fits_
         truth = exemplars[number : number + 1].float() / 255
         truth = truth.flip(-1) if mirrored else truth
         smooth = torch.lerp(blur(truth, 2), truth, seen)
-        out, hidden = complete(smooth, seen, exemplars), (1 - seen) * (1 - feature_mask(64))
+        out, hidden = complete(smooth, seen, exemplars), (1 - seen) * region_mask("scalp", 64)
         after, before = (((x - truth).square() * hidden).sum() for x in (out, smooth))
         assert after < 0.5 * before, number
+
+
+def test_blotches_of_skin_are_not_lent(scene):
+    texture, seen, _ = scene
+    texture = (texture + 0.1 * torch.randn(texture.shape, generator=torch.Generator().manual_seed(0)) * seen).clamp(0, 1)
+    waves = (torch.arange(64) * 2 * torch.pi / 12).sin()
+    lent = (150 + 20 * waves[:, None] * waves).round().byte().expand(1, 3, 64, 64)
+    plain = torch.full_like(lent, 150)
+    skin = ((region_mask("skin_face", 64)[None] > 0.99) & (seen == 0)).expand_as(texture)
+    change = complete(texture, seen, lent) - complete(texture, seen, plain)
+    assert change[skin].std() < 0.25 * (lent / 255)[skin].std()
 
 
 def test_moles_beards_and_rough_skin_stay_with_whom_they_belong_to(scene):

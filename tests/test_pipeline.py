@@ -23,7 +23,7 @@ from studiolike.stylegan2 import encode
 from studiolike.tone import skin_level, with_level
 from studiolike.tone.hair import hair_mask, with_hair
 from studiolike.tone.network import log_texels
-from studiolike.tone.translation import KEPT, face_alone
+from studiolike.tone.translation import KEPT, face_alone, kept_level
 
 QUICK = dict(resolution=128, steps=2)
 
@@ -87,6 +87,12 @@ def test_the_mirror_image_of_a_capture_gives_the_mirror_image_of_the_result(pipe
     assert (ours.texture - other.texture.flip(-1)).abs().mean() < 2e-3  # the masks of eyes and lips are drawn by hand
 
 
+def test_what_a_photo_shows_too_dark_is_believed_by_half_and_nothing_beyond_a_limit():
+    read = torch.full((5,), -1.5)
+    shown = read + torch.tensor([0.4, -0.4, 3.0, -3.0, torch.nan])
+    assert torch.allclose(kept_level(read, shown) - read, torch.tensor([0.4, -0.2, KEPT, -KEPT / 2, 0.0]), atol=1e-6)
+
+
 def test_skin_stays_as_light_as_a_photo_shows_it_where_that_can_be(pipe, phone):
     for shift in (-0.6, 0.6, -2.5):
         dimmed = linear_to_srgb((srgb_to_linear(phone[0]) * torch.tensor(shift).exp()).clamp(0, 1)), phone[1]
@@ -94,7 +100,7 @@ def test_skin_stays_as_light_as_a_photo_shows_it_where_that_can_be(pipe, phone):
         shown = skin_level(*resize_observed(*dimmed, pipe.g_phone.config.resolution))
         own = skin_level(pipe(*dimmed, resolution=128).studio_lr)
         assert (kept - own).abs() < KEPT + 0.02 and (kept - own).sign() == (shown - own).sign()
-        assert ((kept - shown).abs() < 0.02) == ((shown - own).abs() < KEPT)
+        assert ((kept - shown).abs() < 0.02) == (0 < shown - own < KEPT)
     behind = phone[0], torch.zeros_like(phone[1])
     behind[1][..., :4, :] = 1  # nothing of the face
     assert torch.isfinite(pipe(*behind, resolution=128, keep_tone=True).texture).all()

@@ -78,8 +78,17 @@ def test_a_head_with_hair_wherever_it_was_seen_is_not_bald_on_the_other_side(see
     top = (top_mask(N) > 0.99) & (seen == 0)
     out = with_hair(head(SKIN), head(BLACK), seen)
     assert (out - BLACK).abs().mean(1, keepdim=True)[top].mean() < 0.1
-    receding = with_hair(head(SKIN), head(BLACK, line=0.2), seen)
-    assert (receding - BLACK).abs().mean(1, keepdim=True)[top].mean() > 0.2
+    little = with_hair(head(SKIN), head(BLACK, line=0.1), seen)
+    assert (little - BLACK).abs().mean(1, keepdim=True)[top].mean() > 0.2
+
+
+def test_the_other_side_of_a_head_says_where_hair_ends(seen):
+    half = seen * (torch.arange(N) < N // 2)
+    unseen = (top_mask(N) > 0.99) & (blur(half, 1.0).flip(-1) > 0.9) & (half == 0)
+    for line in (1.0, 0.3):  # hair down to the brows, and a bald head but for its top
+        apart = (with_hair(head(SKIN), head(BLACK, line), half) - BLACK).abs().mean(1, keepdim=True)
+        assert apart[:, :, :8][unseen[:, :, :8]].mean() < 0.1
+        assert (apart[:, :, 10][unseen[:, :, 10]].mean() > 0.3) == (line < 1)
 
 
 def test_hair_that_nobody_saw_has_the_colour_of_what_was_seen(seen):

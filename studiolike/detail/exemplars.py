@@ -6,7 +6,7 @@ detail is taken from one of a few *exemplars*, studio textures of people of the 
 generator's picture in the hole, or like its mirror image. It is put on the generator's light and colour, as `fuse` puts the
 phone's on the rest: texture transfer by example (Efros & Freeman, *Image quilting*, SIGGRAPH 2001), without a seam to
 search for, because all textures share one layout. Hair lends to hair and skin to skin, no beard to a bare chin; and of skin only
-what is faint is lent, and no rougher than the seen skin is: moles and stubble are somebody's own.
+what is fine and faint is lent, and no rougher than the seen skin is: blotches, moles and stubble are somebody's own.
 
 It is an invention, and a plausible one: nearer to studio textures by a perceptual distance, farther from this person's own by
 PSNR. It never touches an observed texel, nor eyes, brows and lips, by which people are known: there an independent face network
@@ -32,6 +32,7 @@ from .model import upsample
 WIDTH = 5 / 128  # of the low pass that stays the generator's, as a share of the side; between 3 and 12 it hardly matters
 KEY = 32  # texels along a side of what is compared
 NEAR = 2 / 128  # standard deviation, as a share of the side, of what tells hair from skin
+FINE = 1.2 / 128  # the same for skin: pores are finer, and blotches, which are somebody's own, wider
 FAINT = 0.2  # log units: pores and freckles stand out by less, moles by more
 STRIP = 512  # rows that are worked at a time
 SOURCES = ("phone", "generator", "exemplar")  # of detail
@@ -135,8 +136,8 @@ def complete(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:
     def part(texture: Tensor, lent: Tensor, hidden: Tensor) -> tuple[Tensor]:
         own, other = log_texels(texture), log_texels(lent)
         here, there = (hair_likelihood(blur(x, NEAR * side), level) for x, level in zip((own, other), levels, strict=True))
-        detail = other - blur(other, WIDTH * side)
-        detail = torch.lerp(detail.clamp(-FAINT, FAINT) * smoother.clamp_max(1), detail, there)
+        hair, pores = (other - blur(other, width * side) for width in (WIDTH, FINE))
+        detail = torch.lerp(pores.clamp(-FAINT, FAINT) * smoother.clamp_max(1), hair, there)
         lit = torch.lerp(own, blur(own, WIDTH * side) + detail, 1 - (here - there).abs())
         return (torch.lerp(texture, texels_of(lit), hidden),)
 
@@ -146,7 +147,7 @@ def complete(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:
 def _roughness(texture: Tensor, seen: Tensor) -> Tensor:
     """Root mean square of the faint detail of skin, where it was ``seen``, ``(B, 1, 1, 1)``, log units."""
     light = log_texels(texture)
-    detail = (light - blur(light, WIDTH * light.shape[-1])).mean(1, keepdim=True).clamp(-FAINT, FAINT)
+    detail = (light - blur(light, FINE * light.shape[-1])).mean(1, keepdim=True).clamp(-FAINT, FAINT)
     return channel_means(detail.square(), skin_mask(light.shape[-1]).to(light) * seen).sqrt()
 
 

@@ -6,8 +6,8 @@ hair is darker than the skin beside it, or greyer. Two things are corrected then
 
 1. *Colour.* All hair that G_studio painted is moved by the difference of the two mean colours of hair, where it is larger than
    light can make it.
-2. *Place.* Where one of the two shows hair and the other skin, the phone is right; and where nobody has looked, the top of a
-   head is not bald that has hair wherever it was seen.
+2. *Place.* Where one of the two shows hair and the other skin, the phone is right; and where nobody has looked, there is hair
+   on the top of a head that has hair on the other side, or on most of what was seen.
 
 A lamp behind a head can make hair as bright as skin. But light never falls on all of it: between lit strands it is dark, and so
 hair is judged by its dark strands, and what is taken for skin is painted no lighter than the face. And where a cast of the light
@@ -34,7 +34,7 @@ NEAR = 2 / 128  # and of what is compared
 LIKE = 0.3  # log units: hair of mean colours nearer than this is of one colour in another light; three times as far, of another
 ROUGH = 1.5  # standard deviations by which dark strands are darker than the mean around them
 FADING = 5 / 128  # standard deviation, as a share of the side, over which painted hair ends above the ears
-HAIRY = 0.5, 0.95  # shares of the seen top of the head: hair on less says nothing of the rest, on more everything
+HAIRY = 0.2, 0.5  # shares of the seen top of the head: hair on less says nothing of the rest, on more everything
 ENOUGH = 0.02  # share of the layout in which hair must be seen for its colour to count half
 
 
@@ -102,7 +102,9 @@ def with_hair(studio: Tensor, texture: Tensor, visibility: Tensor) -> Tensor:
     known = amount / (amount + ENOUGH**2)
     share = (top * there).sum((2, 3), keepdim=True) / (top * seen).sum((2, 3), keepdim=True).clamp_min(1e-6)
     bald = top * (1 - visibility) * (1 - drawn)
-    painted = torch.lerp(painted, colour, known * bald * ((share - HAIRY[0]) / (HAIRY[1] - HAIRY[0])).clamp(0, 1))
+    hairy = ((share - HAIRY[0]) / (HAIRY[1] - HAIRY[0])).clamp(0, 1)
+    hairy = torch.lerp(hairy, likely.flip(-1).square(), seen.flip(-1))  # the other side of the head knows better
+    painted = torch.lerp(painted, colour, known * bald * hairy)
 
     everywhere = may * hair(painted)
     apart = colour - channel_means(painted, everywhere)

@@ -11,9 +11,10 @@ that something speaks for.
 Encoder and tone network are shown the face alone. They have met hair, ears and necks in training, of synthetic heads; those of
 real people lead them astray.
 
-Real people are another matter than the synthetic ones that the network learnt from: of the few there are to try it on it says
-nearly the same, whoever it is. Whoever took a photo, person or automaton, mostly exposed it for the face, and the person in it
-expects to be as light as there. `translate` can keep that, within limits.
+Real people are another matter than the synthetic ones that the network learnt from: of them it reads too dark a skin more
+often than too light a one. Whoever took a photo, person or automaton, mostly exposed it for the face, and the person in it
+expects to be as light as there. `translate` can keep that, within limits. Rooms are dim and windows stand behind people, so a
+face is darker in a photo than it is more often than lighter: of how much darker than read it is shown, half is kept.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from .hair import with_hair
 from .network import ToneNet, log_texels, skin_level, texels_of, with_level
 
 KEPT = 1.0  # log units: how far from what is read, at most, the level of a photo is kept; beyond, it is wrongly exposed
+DARKER = 0.5  # share that is kept where the photo is darker
 
 
 def face_alone(texture: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,6 +43,13 @@ def face_alone(texture: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
 def with_mirrored(texture: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
     """Captures ``(B, ·, H, W)``, and after them their mirror images: ``(2B, ·, H, W)``."""
     return torch.cat([texture, texture.flip(-1)]), torch.cat([visibility, visibility.flip(-1)])
+
+
+def kept_level(read: Tensor, shown: Tensor) -> Tensor:
+    """The level of skin, between what is ``read`` ``(B,)`` and what a photo has ``shown`` ``(B,)``, nan where it shows none; log
+    units. See the module's text."""
+    apart = (shown - read).clamp(-KEPT, KEPT).nan_to_num(0.0)
+    return read + torch.where(apart > 0, apart, DARKER * apart)
 
 
 @torch.no_grad()
@@ -58,7 +67,7 @@ def paint(
     Args:
         tone: reads that; None: G_studio's own choice of tone.
         codes: ``(2B, L, D)``. texture: ``(2B, 3, H, W)`` sRGB in [0, 1]. visibility: ``(2B, 1, H, W)``: see `with_mirrored`.
-        keep_tone: whether skin stays as light as the capture shows it, where that is at most `KEPT` from what is read.
+        keep_tone: whether skin stays as light as the capture shows it, see `kept_level`.
         hair: whether hair has the colour and the place that the capture shows, see `hair.with_hair`.
     Returns:
         ``(B, 3, h, w)`` sRGB in [0, 1], at the generator's resolution.
@@ -71,7 +80,7 @@ def paint(
         level = torch.maximum(low, torch.minimum(high, level))
     if keep_tone:
         shown = skin_level(*(x.chunk(2)[0] for x in (texture, visibility)))
-        level = level + (shown - level).clamp(-KEPT, KEPT).nan_to_num(0.0)
+        level = kept_level(level, shown)
     if tone is not None or keep_tone:
         studio = with_level(studio, level)
     return with_hair(studio, *(x.chunk(2)[0] for x in (texture, visibility))) if hair else studio
