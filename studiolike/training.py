@@ -2,6 +2,10 @@
 
 Progress is counted in images. Every step draws its randomness from generators seeded by (seed, images seen, rank),
 so an interrupted and resumed run is the uninterrupted run: nothing but weights, optimisers and the count is state.
+
+That is why a checkpoint is one file, replaced in one move, and not the folder that accelerate's `save_state` writes: a run killed
+between two files of a folder would resume from a mixture of two moments; and the generators' states, which it keeps for each
+process, would tie a run to the number of processes that it began with.
 """
 
 from __future__ import annotations
