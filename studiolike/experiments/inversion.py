@@ -185,21 +185,20 @@ def measure(
     judge: IdentityNet,
 ) -> Measures:
     """What every code is worth: of G_phone's pictures ``painted`` and G_studio's ``translated``, by method."""
-    x, truth, device = captures.texture, captures.truth, place(judge)
+    x, truth = captures.texture, captures.truth
     distance, prior = perceptual_judge(), WPrior.from_generator(g_phone)
     sides = {"given side": captures.kept, "hidden side": captures.hidden}
     values = {f"phone, {side}, dB ↑": {n: psnr(p, x, m) for n, p in painted.items()} for side, m in sides.items()}
     sides["holes"] = captures.holes
     values |= {f"studio, {side}, dB ↑": {n: psnr(t, truth, m) for n, t in translated.items()} for side, m in sides.items()}
     values[PERCEPTUAL] = {n: perceptual(distance, t, truth) for n, t in translated.items()}
-    values[COSINE] = {n: faceid(judge, t.to(device), truth.to(device))["cosine"].cpu() for n, t in translated.items()}
+    values[COSINE] = {n: faceid(judge, t, truth)["cosine"] for n, t in translated.items()}
     values[ENERGY] = {n: prior.energy(code).cpu() for n, code in codes.items()}
     return Measures(values, captures.subject)
 
 
 def strangers(judge: IdentityNet, truth: Tensor) -> float:
     """Mean identity cosine of the studio textures ``(B, 3, H, W)`` of two different people: what likeness has to exceed."""
-    truth = truth.to(place(judge))
     shifted = [faceid(judge, truth, truth.roll(k, 0))["cosine"] for k in range(1, len(truth))]
     return float(torch.stack(shifted).mean())
 
