@@ -162,7 +162,7 @@ def test_the_inversion_laboratory_stays_on_its_device():
         painted = {name: decode(inverter.g_phone, code) for name, code in result.codes.items()}
         found = inversion.measure(captures, result.codes, painted, painted, inverter.g_phone, judge)
         assert {value.device.type for values in found.values.values() for value in values.values()} == {"cpu"}
-        assert len(found.values) == 8 and isinstance(inversion.strangers(judge, truth), float)
+        assert len(found.values) == 10 and isinstance(inversion.strangers(judge, truth), float)
         assert len(inversion.leak(inverter, texture, seen, base)) == 2
         assert {score.device.type for score in inversion.hidden_scores(captures, painted)[1].values()} == {"cpu"}
 
