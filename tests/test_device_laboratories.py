@@ -149,7 +149,9 @@ def test_the_inversion_laboratory_stays_on_its_device():
     with imagine("cuda"):
         with numbers():
             data = People(size)
-        made = {name: weights.load(name, device="cuda") for name in ("g_phone", "d_phone", "encoder", "curvature", "identity_eval")}
+        made = {
+            name: weights.load(name, device="cuda") for name in ("g_phone", "d_phone", "encoder", "curvature", "identity_eval")
+        }
         judge = made.pop("identity_eval")
         inverter = inversion.Inverter(**made)
         rows = data.captures("val")[::2]

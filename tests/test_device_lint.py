@@ -49,7 +49,7 @@ class Device(NamedTuple):
         return f"the {self.gb:.0f} of {self.name}"
 
 
-T4, A100 = Device("a free Colab T4", 15.0), Device("an A100, more than a T4 has", 40.0)
+T4, A100 = Device("a free Colab T4", 15.0), Device("an A100 (a T4 is too small)", 40.0)
 DEVICES = {"paper": A100}  # for each process; the other profiles are for a T4, or for less
 SPLITS = {"phone": (0, 16), "studio": (16, 24), "pairs": (24, 28), "val": (28, 32)}
 

@@ -32,8 +32,8 @@ def generator():
     return Generator(resolution=16, w_dim=16, mapping_layers=2, channel_base=64, channel_max=16).eval()
 
 
-def build(generator, data, path, **options):
-    return build_bank(generator, data, torch.tensor([1, 3, 4, 6, 7]), CONFIG, path, progress=False, **options)
+def build(generator, data, path):
+    return build_bank(generator, data, torch.tensor([1, 3, 4, 6, 7]), CONFIG, path, progress=False)
 
 
 def test_an_interrupted_build_goes_on_where_it_stopped(generator, tmp_path, monkeypatch):
@@ -67,14 +67,6 @@ def test_a_finished_bank_is_opened_and_one_of_other_settings_is_refused(generato
         build_bank(generator, data, torch.tensor([0]), replace(CONFIG, steps=4), path, progress=False)
     other = build_bank(generator, data, torch.tensor([0]), CONFIG, path, progress=False, overwrite=True)
     assert other.rows.tolist() == [0]
-
-
-def test_two_workers_share_the_chunks(generator, tmp_path):
-    path, one, two = tmp_path / "bank.safetensors", Captures(), Captures()
-    assert build(generator, one, path, worker=0, workers=2) is None
-    bank = build(generator, two, path, worker=1, workers=2)
-    assert one.asked == [1, 3, 7] and two.asked == [4, 6] and len(bank) == 5
-    assert torch.equal(bank.w_plus, build(generator, Captures(), tmp_path / "alone.safetensors").w_plus)
 
 
 def test_a_damaged_or_missing_bank_is_named(tmp_path):

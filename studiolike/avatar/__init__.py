@@ -12,7 +12,7 @@ from .mesh import HeadMesh, head_mesh
 from .movie import write_movie
 from .relief import normal_map
 from .relight import relit_sheet
-from .render import render, silhouette, turntable
+from .render import render, turntable
 from .report import write_report
 from .shape import close_mouth, own_head
 from .viewer import write_viewer
@@ -26,7 +26,6 @@ __all__ = [
     "read_glb",
     "relit_sheet",
     "render",
-    "silhouette",
     "turntable",
     "write_glb",
     "write_movie",

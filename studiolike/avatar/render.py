@@ -91,15 +91,6 @@ def turntable(
     )
 
 
-def silhouette(mesh: HeadMesh, yaw: float = 0.0, pitch: float = 0.0, size: int = 256, *, supersample: int = 2) -> Tensor:
-    """How much of each pixel the head covers, ``(1, size, size)`` in [0, 1]."""
-    edge = size * supersample
-    points, _ = _place(mesh, yaw, pitch)
-    coverage = torch.zeros(edge * edge)
-    coverage[_visible(_project(points, edge), mesh.triangles, edge, pitch > 0)[0].pixel] = 1
-    return F.avg_pool2d(coverage.view(1, 1, edge, edge), supersample)[0]
-
-
 def _draw(mesh, mips, yaw, pitch, size, shading, background, supersample) -> Tensor:
     if not callable(shading) and shading not in ("studio", "unlit"):
         raise InputError(f"unknown shading '{shading}'; known: studio, unlit")

@@ -67,9 +67,7 @@ def mean_luminance(texture: Tensor, visibility: Tensor) -> Tensor:
     return (light * weight).sum((1, 2, 3), keepdim=True) / weight.sum((1, 2, 3), keepdim=True)
 
 
-def gradients(
-    texture: Tensor, visibility: Tensor, kind: str = "log", border: int = 3, reference: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def gradients(texture: Tensor, visibility: Tensor, kind: str = "log", border: int = 3) -> tuple[Tensor, Tensor]:
     """Signed luminance gradients of a phone texture, zero in and around its holes.
 
     The logarithm is taken of ``Y + FLOOR · mean(Y)``: finite at black, and, because the floor scales with the
@@ -81,8 +79,6 @@ def gradients(
         kind: ``"log"``, or ``"raw"`` for ``∇Y / mean(Y)``, which keeps the shading as a factor (for
             comparison).
         border: texels by which holes grow, see `trusted`.
-        reference: ``(B, 1, 1, 1)`` mean luminance of the whole texture, when ``texture`` is only a piece of
-            it.
     Returns:
         field ``(B, 2, H, W)`` and the mask ``(B, 1, H, W)`` of `trusted` texels.
     Raises:
@@ -94,7 +90,7 @@ def gradients(
         given, seen = tuple(texture.shape), tuple(visibility.shape)
         raise InputError(f"texture {given} does not fit visibility {seen}")
     light = luminance(srgb_to_linear(texture))
-    mean = (mean_luminance(texture, visibility) if reference is None else reference).clamp_min(1e-4)
+    mean = mean_luminance(texture, visibility).clamp_min(1e-4)
     signal = torch.log(light + FLOOR * mean) if kind == "log" else light / mean
     mask = trusted(visibility, border)
     return differences(signal) * pair_mask(mask), mask
@@ -154,20 +150,21 @@ def screened_poisson(image: Tensor, field: Tensor, mask: Tensor, screen: float =
     return image + rows.T @ spectrum @ columns
 
 
-def impose_gradients(texture: Tensor, field: Tensor, mask: Tensor, screen: float = 0.02, strength: float = 1.0) -> Tensor:
+SCREEN = 0.02  # of `impose_gradients`, see `screened_poisson`
+
+
+def impose_gradients(texture: Tensor, field: Tensor, mask: Tensor) -> Tensor:
     """Put a log-gradient field into a texture's luminance by `screened_poisson`; chromaticity stays.
 
     Args:
         texture: ``(B, 3, H, W)`` sRGB; clamped to [0, 1].
         field, mask: from `gradients` with ``kind="log"``.
-        screen: see `screened_poisson`.
-        strength: 0 returns the texture, 1 the whole step.
     Returns:
         ``(B, 3, H, W)`` sRGB in [0, 1].
     """
     linear = srgb_to_linear(texture.clamp(0, 1))
     light = luminance(linear)
     before = torch.log(light + FLOOR * light.mean((1, 2, 3), keepdim=True).clamp_min(1e-4))
-    after = screened_poisson(before, field, mask, screen)
-    change = ((after - before) * strength).clamp(-3, 3)  # e³: at most twentyfold brighter or darker
+    after = screened_poisson(before, field, mask, SCREEN)
+    change = (after - before).clamp(-3, 3)  # e³: at most twentyfold brighter or darker
     return linear_to_srgb(linear * change.exp()).clamp(0, 1)

@@ -13,7 +13,7 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -116,17 +116,12 @@ def build_bank(
     path: str | Path,
     *,
     feature_net: Any = None,
-    prior: WPrior | None = None,
     encoder: nn.Module | None = None,
     curvature: nn.Module | None = None,
-    space: Literal["w+", "w"] | None = None,
-    chunk: int | None = None,
     overwrite: bool = False,
-    worker: int = 0,
-    workers: int = 1,
     progress: bool = True,
-) -> CodeBank | None:
-    """Invert captures ``rows`` of a texture set chunk by chunk; resumable, and finished work is never redone.
+) -> CodeBank:
+    """Invert captures ``rows`` of a texture set, ``config.batch`` together; resumable, and finished work is never redone.
 
     Args:
         data: anything with ``phone_batch(rows, device) -> (texture, visibility)``; resampled if it is larger
@@ -135,22 +130,16 @@ def build_bank(
         curvature: of this generator, for quasi-Newton steps; None takes Adam's.
         path: the safetensors file to write. If it exists and was built with the same settings, it is opened
             instead.
-        chunk: captures inverted together, default ``config.batch``. Codes do not depend on it beyond
-            rounding.
         overwrite: throw away a bank or parts built with other settings, instead of refusing.
-        worker, workers: of ``workers`` processes this one does every ``workers``-th chunk; the one that finds
-            all parts present joins them. A worker that is done while parts are missing returns None.
     Raises:
         InputError: ``path`` holds a bank built with another generator, other rows or settings, and not
             ``overwrite``.
     """
     config, path, rows = config or InversionConfig(), Path(path), torch.as_tensor(rows, dtype=torch.long).cpu()
-    space, chunk = space or config.space, chunk or config.batch
     if not len(rows):
         raise InputError("no captures to invert: the list of rows is empty")
-    statistics = [None] if prior is None else [prior.mean, prior.basis, prior.scale]
     networks = [generator, encoder, curvature, feature_net, *trunk_of(feature_net)[1:]]
-    key = fingerprint(*networks, *statistics, rows, asdict(config), space, chunk)
+    key = fingerprint(*networks, rows, asdict(config))
     if path.exists():
         bank = CodeBank.open(path)
         if bank.meta.get("fingerprint") == key:
@@ -158,17 +147,11 @@ def build_bank(
         if not overwrite:
             raise InputError(f"{path} was built with another generator, rows or settings: remove it or name another file")
     parts = path.with_suffix(".parts")
-    chunks = list(rows.split(chunk))
+    chunks = list(rows.split(config.batch))
     names = [parts / f"{number:06d}.safetensors" for number in range(len(chunks))]
     # parts of another build (or damaged ones) are worthless: they are computed again
-    todo = [i for i in range(worker, len(chunks), workers) if _part(names[i], key) is None]
-    bar = tqdm(
-        total=len(chunks[worker::workers]),
-        initial=len(chunks[worker::workers]) - len(todo),
-        desc="code bank",
-        unit="chunk",
-        disable=not progress,
-    )
+    todo = [i for i in range(len(chunks)) if _part(names[i], key) is None]
+    bar = tqdm(total=len(chunks), initial=len(chunks) - len(todo), desc="code bank", unit="chunk", disable=not progress)
     with bar:
         for i in todo:
             texture, visibility = data.phone_batch(chunks[i], generator.w_mean.device)
@@ -180,18 +163,14 @@ def build_bank(
                 visibility,
                 config,
                 feature_net=feature_net,
-                prior=prior,
                 start=start,
                 curvature=curvature,
-                space=space,  # type: ignore[arg-type]
             )
             _write({"w_plus": result.w_plus, "psnr": result.psnr_observed}, names[i], {"fingerprint": key})
             bar.set_postfix(dB=f"{result.psnr_observed.nanmean().item():.1f}")
             bar.update()
-    found = [part for name in names if (part := _part(name, key)) is not None]
-    if len(found) < len(names):
-        return None
-    meta = {"fingerprint": key, "space": space, "config": json.dumps(asdict(config))}
+    found = [_read(name)[0] for name in names]
+    meta = {"fingerprint": key, "space": config.space, "config": json.dumps(asdict(config))}
     bank = CodeBank(torch.cat([p["w_plus"] for p in found]), rows, torch.cat([p["psnr"] for p in found]), meta)
     bank.save(path)
     shutil.rmtree(parts, ignore_errors=True)

@@ -120,7 +120,7 @@ class Context:
         device = self.data_device
         encoder, curvature = (self.network(n).to(device) if self.has(n) else None for n in ("encoder", "curvature"))
         with self.processes.main_process_first():
-            return build_bank(  # type: ignore[return-value]
+            return build_bank(
                 g_phone.to(device),
                 data,
                 rows,
