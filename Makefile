@@ -15,7 +15,7 @@ INSTALLED := $(VENV)/.installed
 NODE := tests/node/node_modules/.installed
 WEB := book/web/node_modules/.installed
 
-# smoke: the smallest of everything, for tests · cpu: minutes on two cores · gpu: a free Colab T4 · paper: the paper's scale
+# smoke: the smallest of everything, for tests · cpu: minutes on two cores · gpu: a free Colab T4 · paper: the paper's scale, GPUs of 40 GB
 PROFILE ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 # some chapters only, for authors: make book CHAPTERS="ch03 ch04"
 CHAPTERS ?=

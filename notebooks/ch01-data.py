@@ -46,7 +46,7 @@
 # | --- | --- | --- | --- |
 # | the page's set, {glue:text}`ch01_resolution`² | {glue:text}`ch01_subjects` | {glue:text}`ch01_captures` | every number, unless another set is named |
 # | its split "val" | {glue:text}`ch01_val_people` | {glue:text}`ch01_val_captures` | to grade what was fitted on the others |
-# | six heads, {glue:text}`ch01_size`² | 6 | 6, and 12 lights of the first head | the large pictures, and the steps of the phone |
+# | six heads, {glue:text}`ch01_size`² | 6 | 6, and {glue:text}`ch01_lights` lights of the first head | the large pictures, and the steps of the phone |
 # | a larger draw of "val" | {glue:text}`ch01_line_up_all` | 3 each | the judge of identity, in two halves |
 #
 # **What the authors say about their data.** They state that phone textures are of low resolution, have the capture's light baked in, and miss regions, behind the ears for example.
@@ -57,7 +57,7 @@
 #
 # ### Predict before you run
 #
-# ```{predict} 1. One person under twelve lights, and many people under the studio's one light. In which group do the textures differ more, texel by texel?
+# ```{predict} 1. One person under many lights, and many people under the studio's one light. In which group do the textures differ more, texel by texel?
 # - [ ] The people, by far: skin tones, beards and noses differ more than lamps.
 #   That is what most expect.
 # - [x] Neither by far: another light moves a texel about as much as another person.
@@ -259,7 +259,7 @@ figures.show(
 # A real capture cannot know it, because it needs $E$.
 # What one can measure there is the left-right *asymmetry* of the picture.
 #
-# The first figure has the first of the six heads under twelve lights, which stand at even ranks of severity among 48 draws.
+# The first figure has the first of the six heads under {glue:text}`ch01_lights` lights, which stand at even ranks of severity among {glue:text}`ch01_light_draws` draws.
 # Compare only what is bright and what is dark: each light comes with a phone of its own, so colours (white balance), noise and coverage differ as well.
 
 # %% tags=["hide-input"]
@@ -267,10 +267,10 @@ notebook.source(light.severity, "The code of the severity")
 stages = {}  # receives the pictures after each step of the phone
 with torch.no_grad():
     lights = lab.spread_lights(people[one : one + 1])
-    many = phone_capture(heads[torch.full((12,), one)], lights, stages)
+    many = phone_capture(heads[torch.full_like(lights, one)], lights, stages)
 figures.show(
     domains.lights_figure(many),
-    "One subject under twelve lights in order of severity s, from nearly even to deep "
+    "One subject under several lights in order of severity s, from nearly even to deep "
     "shadow. Below each phone texture is the brightness of the true light alone, over "
     "the whole head, all at one mean: bright and dark parts should match.",
 )
@@ -280,6 +280,7 @@ spreads = lab.light_against_people(stages["light"], many, everybody)
 notebook.tell("ch01", domains.light_numbers(*spreads))
 notebook.tell("ch01", domains.capture_numbers(data, uneven))
 notebook.tell("ch01", {"s_low": many.severity.min(), "s_high": many.severity.max()})
+notebook.tell("ch01", {"lights": len(lights), "light_draws": lab.DRAWS})
 figures.show(
     domains.severity_figure(data, uneven),
     "All captures of the page's set. Left: how many have which severity; the split val "
@@ -288,7 +289,7 @@ figures.show(
 )
 
 # %% [markdown]
-# The twelve lights run from {glue:text}`ch01_s_low:.2f` to {glue:text}`ch01_s_high:.2f`; in the page's set the median of severity is {glue:text}`ch01_severity_median:.2f`, and one capture in ten exceeds {glue:text}`ch01_severity_high:.2f`.
+# The {glue:text}`ch01_lights` lights run from {glue:text}`ch01_s_low:.2f` to {glue:text}`ch01_s_high:.2f`; in the page's set the median of severity is {glue:text}`ch01_severity_median:.2f`, and one capture in ten exceeds {glue:text}`ch01_severity_high:.2f`.
 # Before the camera (albedo × $E$, exposed) a texel of this one face varies under them by {glue:text}`ch01_sd_light:.0f` levels (standard deviation), in the finished phone textures by {glue:text}`ch01_sd_lights:.0f`; over all people of the set in the studio it varies by {glue:text}`ch01_sd_people:.0f`, at the same places.
 # So light, with the exposure chosen for it, moves a texel {glue:text}`ch01_light_moves` everything that makes people different, skin tone included, and light and camera together {glue:text}`ch01_capture_moves` it.
 # Pixel error cannot tell the two apart, which is why identity and light are measured separately in later chapters.
@@ -300,10 +301,10 @@ figures.show(
 #
 # The simulator can record the picture after each step: causes, one at a time.
 # Move the slider, from the albedo to the phone texture; the table says what each step is.
-# The bars measure the steps over the observed face in all of the twelve lights, split into *broad* changes and *fine* ones.
+# The bars measure the steps over the observed face in all of these lights, split into *broad* changes and *fine* ones.
 
 # %% tags=["hide-input"]
-shown = 8  # the ninth of the twelve lights, a severe one
+shown = 8  # the ninth of the lights, a severe one
 albedo = linear_to_srgb(heads.albedo_linear[one])
 frames = [albedo] + [stages[name][shown] for name in domains.STEPS]
 labels = [f"{k} · {words[0]}" for k, words in enumerate(domains.STEPS.values(), 1)]
@@ -316,7 +317,7 @@ changes = lab.step_changes(pictures, domains.seen_face(many.visibility))
 notebook.tell("ch01", domains.step_numbers(changes))
 figures.show(
     domains.steps_figure(changes),
-    "How much each step changes the observed face, in 8-bit levels, mean of twelve "
+    "How much each step changes the observed face, in 8-bit levels, mean of these "
     "captures; left bars: broad changes, right bars, hatched: fine ones.",
 )
 
@@ -608,7 +609,7 @@ interactive.before_after(
 #
 # | statement | whose | measured here | verdict |
 # | --- | --- | --- | --- |
-# | Phone textures have the capture's light baked in | the authors state it | one face varies by {glue:text}`ch01_sd_lights:.0f` levels over twelve lights | built into our stand-in, so shown but not tested |
+# | Phone textures have the capture's light baked in | the authors state it | one face varies by {glue:text}`ch01_sd_lights:.0f` levels over {glue:text}`ch01_lights` lights | built into our stand-in, so shown but not tested |
 # | Phone captures miss regions, behind the ears for example | the authors state it | {glue:text}`ch01_observed:.0f` % of the map and {glue:text}`ch01_ears:.0f` % of the ears observed | built in as well |
 # | 12,000 phone textures were used | secondary summaries report it | – | not testable: the data are private |
 # | Registration is why few samples suffice | our inference | {glue:text}`ch01_registered:.0f` % against {glue:text}`ch01_jittered:.0f` % explained | on our heads, {glue:text}`ch01_enough` |

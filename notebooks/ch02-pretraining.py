@@ -268,7 +268,7 @@ notebook.tell("ch02", facts)
 #
 # $$ R_1 = \frac\gamma2\, \mathbb E_{x}\, \big\lVert \nabla_x D(x, v) \big\rVert^2 . $$ (eq-ch02-r1)
 #
-# It is computed only once in {glue:text}`ch02_r1_every` steps, on half of the batch and with {glue:text}`ch02_r1_every` times the weight ("lazy"; `losses.lazy` corrects the optimiser for it).
+# It is computed only once in {glue:text}`ch02_r1_every` steps, on a part of the batch and with {glue:text}`ch02_r1_every` times the weight ("lazy"; `losses.lazy` corrects the optimiser for it).
 # Note that the gradient of {eq}`eq-ch02-r1` vanishes in holes by itself, because $D$ only sees $v \odot x$.
 #
 # Two more parts are standard.
@@ -433,6 +433,7 @@ notebook.tell("ch02", facts)
 # **Where it was not.** We look at texels that at least a tenth and fewer than half of the captures saw; there $\bar x$ and $\bar s$ lie {glue:text}`ch02_apart:.1f` levels apart (root mean square).
 # The mean reconstruction lies {glue:text}`ch02_rebuilt_seen:.1f` from $\bar x$ and {glue:text}`ch02_rebuilt_smeared:.1f` from $\bar s$ (95 % interval of the difference, by bootstrap over people: {glue:text}`ch02_rebuilt_gap`); the mean of random samples {glue:text}`ch02_to_seen:.1f` and {glue:text}`ch02_to_smeared:.1f` ({glue:text}`ch02_to_gap`).
 # So {glue:text}`ch02_whole`.
+# (This and the other words of this section read one interval each; they are not corrected for how many comparisons there are, as those of later chapters are.)
 #
 # That is a statement about means.
 # For synthetic people we also know what was in the hole: their true skin, which we light by what is beside the hole.

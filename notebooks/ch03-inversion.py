@@ -253,7 +253,8 @@ figures.show(
 # The same codes, decoded by G_phone (upper rows) and by G_studio (lower rows), for two people.
 # The first table has the means over {glue:text}`ch03_captures` people, the best in bold: of G_phone's pictures against the capture ("phone"), and of G_studio's against the true studio texture ("studio"), each on the side that was given, on the hidden one, and in the holes that the phone left itself; ↑ marks measures of which more is better, ↓ less.
 # *Identity cosine* is how alike a network that no loss uses finds the two faces: 1 at most, and {glue:text}`ch03_strangers:.2f` for the studio textures of two different people.
-# The *perceptual* distance compares features of a public network for photographs.
+# The *perceptual* distance compares features of a public network for photographs; after the @ stands how many texels wide the textures are.
+# *Gain-fitted* decibels allow the best factor for each colour first, and the *low-band* error is that of light and colour after a wide blur, in log units.
 #
 # The second table has differences, with their 95 % intervals, and words from a stricter test, a sign-flip test (how often would random signs of the people's differences give a mean as far from 0?) in which all of its comparisons, and those of the claims below, are corrected together.
 

@@ -369,7 +369,8 @@ explore(
 # | measure | what it tells |
 # |---|---|
 # | PSNR, dB | closeness texel by texel; it likes blur. 1 dB more: a fifth less squared error |
-# | perceptual | distance of features of a public network that no loss has seen; the last column has it for the holes |
+# | fitted PSNR, dB | the same after the best gain for each colour: what is left when being too light or too dark is forgiven |
+# | perceptual@*n* | at *n*×*n* texels: distance of features of a public network that no loss has seen; the last column has it for the holes |
 # | low-band error | light and colour after a wide blur, in log units |
 # | identity | cosine of the two vectors that a network makes of the two faces; 1 is the same face |
 # | gradient correlation | do the log gradients stand where the truth has them, to about a texel? |
@@ -386,7 +387,7 @@ results |= {"unguided": unguided, "guided": guided}
 found = detailing.scores(lab, results)
 judged = detailing.judged(found, "guided", lab.people)
 other = detailing.scores(lab, {"somebody else's truth": lab.truth.roll(1, 0)})
-shown.worth(found | other, judged)
+shown.worth(found | other, judged, lab.size)
 notebook.tell("ch05", shown.told(judged, found))
 pair = {"fusion": lab.fused, "guided": guided}
 notebook.tell("ch05", shown.recorded(lab, pair))

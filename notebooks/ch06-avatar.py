@@ -101,6 +101,7 @@ data = recipes.chapter_set(settings, detailed=True, test=True)
 exam = Examination(settings, data, device)
 assert exam.nobody_looked()  # at any person of the split "test"
 facts = {"subjects": len(exam.people), "captures": len(exam.rows)}
+facts["lightings"] = len(exam.rows) // len(exam.people)
 steps, default = settings.detail.sample_steps, default_steps()
 facts["steps"] = f"{steps} step" + "s" * (steps != 1)
 facts["default"] = f"with {default} of them" if default else "without it"
@@ -271,8 +272,8 @@ notebook.tell("ch06", shown.cases(exam, table))
 # The first figure puts our captures into three groups of about equal size.
 # People differ in much more than their light, though, so whether it costs quality is asked *within* people: does the capture of a person in more uneven light come out worse than the other one of the same person?
 #
-# Here are two lights a person.
-# The record `severity` of [the ledger](../ledger.md), in the second figure, has {glue:text}`ch06_curve_people` other people, each under four lights from the most even to the least, {glue:text}`ch06_curve_seeds` times with new captures (*seeds*), and `fusion` for the chain.
+# Here everybody has {glue:text}`ch06_lightings` lights.
+# The record `severity` of [the ledger](../ledger.md), in the second figure, has {glue:text}`ch06_curve_people` other people, each under {glue:text}`ch06_curve_lights` lights from the most even to the least, {glue:text}`ch06_curve_seeds` times with new captures (*seeds*), and `fusion` for the chain.
 
 # %%
 notebook.tell("ch06", shown.severity(exam, table))
@@ -396,7 +397,7 @@ notebook.tell("ch06", shown.shadow(shadow))
 # ## Claims of the paper, tested here
 #
 # Some of these claims are the authors', some are aims of ours, which the paper does not state; the column *origin* says whose.
-# *The chain* in them is `fusion` of this page, and the people are those of the split "val", under four lights each and on smaller textures, so that its numbers are not those of the tables above.
+# *The chain* in them is `fusion` of this page, and the people are those of the split "val", under {glue:text}`ch06_curve_lights` lights each and on smaller textures, so that its numbers are not those of the tables above.
 #
 # <!-- claims -->
 #

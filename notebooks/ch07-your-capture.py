@@ -544,7 +544,7 @@ ch07.check_blend(blend)
 # :class: dropdown
 #
 # `resize(resize(texture, small), size)` and `lab.pipe(…).psnr_observed`, as in `Photograph.softened`.
-# The generator's own textures are 128 texels wide, so blur that is finer takes nothing that it would have to reproduce.
+# The generator's own textures are `lab.pipe.g_phone.config.resolution` texels wide, so blur that is finer takes nothing that it would have to reproduce.
 # Coarser blur leaves it low frequencies only, which it reproduces best: a higher PSNR, and no better a copy of a person.
 # ````
 #

@@ -153,7 +153,7 @@ class Chain:
         """The encoder's codes ``(B, L, D)`` of the faces in textures ``(B, 3, H, W)`` in [0, 1], at any resolution."""
         size = self.g_phone.config.resolution
         low, seen = (x.to(self.device) for x in resize_observed(texture, visibility, size))
-        return encode(self.encoder, self.g_phone, *face_alone(low, seen))
+        return encode(self.encoder, self.g_phone, *face_alone(low, seen)).float()
 
     @torch.no_grad()
     def translate(self, w_plus: Tensor) -> Tensor:

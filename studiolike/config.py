@@ -1,7 +1,8 @@
 """Every knob of every stage, in one frozen tree, for four sizes of the same code path.
 
 `profile("cpu")` gives the tree that a command or a chapter runs with: ``smoke`` (the smallest, for tests), ``cpu`` (minutes
-on two cores), ``gpu`` (one Colab T4) and ``paper`` (the paper's scale). That all live training of the book takes a T4 less
+on two cores), ``gpu`` (one Colab T4) and ``paper`` (the paper's scale, which takes more than the 15 GB of a T4: 22 GB of each
+of four GPUs, as tests/test_device_lint.py counts; the others fit one T4). That all live training of the book takes a T4 less
 than a third of an hour is a count of operations (tests/test_device_lint_time.py), not a measurement, and leaves out what
 chapters do besides. Profiles change sizes, never code paths. Amounts of training are counted in *images*, so that they mean
 the same at any batch.

@@ -108,7 +108,7 @@ def imagine(device: str) -> Iterator[Memory]:
     """Inside the block all tensors are without numbers, and new ones are on ``device``; yields the count of memory.
 
     Where code asks for a number it gets a zero or a one; a question that a check asks of all texels is answered with yes, others
-    with no. On "cuda" backward passes do nothing, and `torch.autograd.grad` gives zeros of the right shape and device.
+    with no. On "cuda" backward passes and `torch.autograd.grad` give zeros of the right shape and device.
     """
     patch = pytest.MonkeyPatch()
     for name, answer in {
@@ -133,7 +133,7 @@ def imagine(device: str) -> Iterator[Memory]:
     # what is drawn with skimage needs numbers
     patch.setattr(layout, "polygon_mask", lambda uv, resolution: torch.ones(1, resolution, resolution, device="cpu"))
     if torch.device(device).type == "cuda":
-        patch.setattr(Tensor, "backward", lambda *args, **kwargs: None)
+        patch.setattr(Tensor, "backward", _no_slope)
         patch.setattr(torch.autograd, "grad", _no_grad)
         patch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)  # autocast as on a real one
         patch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
@@ -162,6 +162,19 @@ def _move(module: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.nn.Module
             if buffer is not None:
                 part._buffers[name] = buffer.to(*args, **kwargs)
     return module
+
+
+def _no_slope(loss: Tensor, *args: Any, **kwargs: Any) -> None:
+    """`Tensor.backward`: every leaf that the loss depends on gets a gradient."""
+    waiting, met = [loss.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in met:
+            continue
+        met.add(node)
+        waiting += [before for before, _ in node.next_functions]
+        if (leaf := getattr(node, "variable", None)) is not None and leaf.grad is None:
+            leaf.grad = torch.zeros_like(leaf)
 
 
 def _no_grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:

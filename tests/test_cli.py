@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -100,6 +101,24 @@ def test_bad_input_gives_one_line_and_code_2(case, tmp_path, capsys):
 def test_nobody_cannot_be_evaluated(count, capsys):
     code, _, err = run(capsys, "evaluate", "--subjects", count)
     assert code == 2 and f"--subjects {count} is not possible" in err
+
+
+def test_evaluate_takes_its_chain_split_and_seed_to_the_device_that_is_asked_for(tmp_path, capsys, monkeypatch):
+    from studiolike import device, recipes
+    from studiolike.evaluation import photos
+    from studiolike.pipeline import StudioPipeline
+
+    asked = []
+    table = SimpleNamespace(markdown=str, versus=str, tones=str)
+    monkeypatch.setattr(device, "find_device", lambda name: f"the device {name}")
+    monkeypatch.setattr(StudioPipeline, "chosen", lambda *which, protocol: asked.append((*which, protocol)) or "the chain")
+    monkeypatch.setattr(recipes, "evaluate_chain", lambda *given, **how: asked.append((given[2], how)) or table)
+    monkeypatch.setattr(photos, "photo_identity", lambda *given, out: asked.append(given))
+    for options in ([], ["--split", "val", "--seed", "3"], ["--photos", tmp_path]):
+        assert run(capsys, "evaluate", "--device", "cuda:1", "--weights", "few", *options)[0] == 0
+    assert asked[::2] == [("few", "the device cuda:1", None)] * 3
+    assert asked[1] == ("the chain", {"split": "test", "subjects": None, "seed": 0})
+    assert asked[3] == ("the chain", {"split": "val", "subjects": None, "seed": 3}) and asked[5] == ("the chain", tmp_path)
 
 
 def test_doctor_sees_every_file_of_the_released_weights_and_which_is_cut_off(tmp_path, capsys, monkeypatch):

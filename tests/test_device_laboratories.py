@@ -15,7 +15,8 @@ from test_device_lint import Blank, networks
 from studiolike import weights
 from studiolike.config import GeneratorConfig, profile
 from studiolike.evaluation.lite import EfficientNetLite
-from studiolike.experiments import detailing, examination, few_shot, photograph
+from studiolike.experiments import detailing, domains, examination, few_shot, inversion, photograph, pretraining, samples
+from studiolike.experiments.painting import decode
 from studiolike.features.network import IdentityNet
 from studiolike.inversion import CodeBank
 
@@ -141,3 +142,83 @@ def test_the_photograph_s_laboratory_stays_on_its_device(monkeypatch):
         assert out.texture.device.type == "cpu"
         found = lab.home(data, out, 2)
         assert found.real.keys() == found.synthetic.keys()
+
+
+def test_the_inversion_laboratory_stays_on_its_device():
+    size = SETTINGS.generator.resolution
+    with imagine("cuda"):
+        with numbers():
+            data = People(size)
+        made = {
+            name: weights.load(name, device="cuda") for name in ("g_phone", "d_phone", "encoder", "curvature", "identity_eval")
+        }
+        judge = made.pop("identity_eval")
+        inverter = inversion.Inverter(**made)
+        rows = data.captures("val")[::2]
+        (texture, seen), truth = data.phone_batch(rows), data.studio_batch(rows)
+        captures = inversion.Captures(rows, rows, texture, seen, seen, seen, seen, truth)
+        base = replace(SETTINGS.inversion, steps=1)
+        result = inversion.race(inverter, texture, seen, base)
+        assert {code.device.type for code in result.codes.values()} == {"cuda"}
+        assert {curve.device.type for curve in result.climbs()} == {"cpu"}
+        painted = {name: decode(inverter.g_phone, code) for name, code in result.codes.items()}
+        found = inversion.measure(captures, result.codes, painted, painted, inverter.g_phone, judge)
+        assert {value.device.type for values in found.values.values() for value in values.values()} == {"cpu"}
+        assert len(found.values) == 10 and isinstance(inversion.strangers(judge, truth), float)
+        assert len(inversion.leak(inverter, texture, seen, base)) == 2
+        assert {score.device.type for score in inversion.hidden_scores(captures, painted)[1].values()} == {"cpu"}
+
+
+def test_what_chapter_2_asks_of_samples_stays_on_its_device(monkeypatch):
+    size = SETTINGS.generator.resolution
+    monkeypatch.setattr(samples, "kid", lambda features, a, b, seed: (features(a) - features(b).mean(0)).mean())
+    with imagine("cuda"):
+        nets = [weights.load("g_phone", device="cuda") for _ in range(2)]
+        pictures, maps = torch.rand(8, 3, size, size), torch.ones(8, 1, size, size)
+        with numbers():
+            owner = torch.arange(8) // 2
+        found = samples.gallery(tuple(nets), (pictures, maps), owner, (pictures, maps), pictures[:4], (1.0, 0.5), 2)
+        kept = [found.held_out, found.training, found.images, found.maps, *found.rebuilt, *found.brief, *found.sampled[0.5]]
+        assert {part.device.type for part in kept} == {"cpu"}
+        check = samples.copy_check(found, (pictures, maps), (pictures, maps), pictures[:4])
+        assert {part.device.type for part in (check.nearest, *check.distance.values())} == {"cpu"}
+        with numbers():  # halves of people are counted
+            zeros = {name: [torch.zeros(8, 4)] * 2 for name in ("rebuilt", "brief")}
+            still = replace(found, held_out=torch.zeros(8, 4), training=torch.zeros(8, 4), sampled={1.0: zeros["brief"]}, **zeros)
+            assert {value.device.type for values in samples.distances(still).values() for value in values} == {"cpu"}
+
+
+@pytest.mark.parametrize("seeing", [False, True])
+@pytest.mark.parametrize("contest", [pretraining.hole_contest, pretraining.grain_contest])
+def test_the_contests_of_chapter_2_stay_on_their_device(contest, seeing, monkeypatch):
+    graded = []
+    monkeypatch.setattr(pretraining, "auc", lambda scores, labels: graded.append({scores.device.type, labels.device.type}) or 0.5)
+    settings = replace(SETTINGS, contest_images=SETTINGS.pretrain.batch)
+    option = {pretraining.hole_contest: "masked", pretraining.grain_contest: "with_bands"}[contest]
+    with imagine("cuda"):
+        with numbers():
+            data = People(32)
+        found = contest(data, settings, torch.device("cuda"), **{option: seeing})
+        assert {x.device.type for x in (found.real, found.fake, found.visibility, found.gradient)} == {"cpu"}
+        assert found.gradient.shape == (8, 1, 32, 32) and len(found.images) == len(graded) > 1
+        assert graded == [{"cpu"}] * len(graded)
+        assert pretraining.loudness(found.real, found.visibility).device.type == "cpu"
+
+
+def test_the_line_up_of_chapter_1_stays_on_its_device(monkeypatch):
+    graded = []
+
+    def grade(embeddings, subject, threshold=0.5):
+        graded.append({embeddings.device.type, subject.device.type})
+        return SimpleNamespace(threshold=threshold)
+
+    with imagine("cuda"):
+        with numbers():
+            data = People(SETTINGS.generator.resolution)
+        # which captures are whose, and which pairs of them are one person's, is counted
+        monkeypatch.setattr(torch, "isin", lambda *_: SimpleNamespace(nonzero=lambda: torch.arange(8).view(8, 1)))
+        monkeypatch.setattr(domains, "verification", grade)
+        monkeypatch.setattr(domains, "pair_scores", lambda *judged: (grade(*judged), grade(*judged)))
+        monkeypatch.setattr(domains.recipes, "chapter_set", lambda settings: data)
+        assert domains.line_up(SETTINGS, weights.load("identity_eval", device="cuda")).people == 2 * SETTINGS.chapter.val_subjects
+    assert graded == [{"cpu"}] * 4

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -36,7 +37,20 @@ from studiolike.weights import CHAIN
 
 PRECISIONS = {"no": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 PROCESSES = {"paper": 4}  # that share a batch; the other profiles are for one device
-T4, A100 = 15.0, 40.0  # GB
+
+
+class Device(NamedTuple):
+    """A GPU, and how much memory it leaves to a program."""
+
+    name: str
+    gb: float
+
+    def __str__(self) -> str:
+        return f"the {self.gb:.0f} of {self.name}"
+
+
+T4, A100 = Device("a free Colab T4", 15.0), Device("an A100 (a T4 is too small)", 40.0)
+DEVICES = {"paper": A100}  # for each process; the other profiles are for a T4, or for less
 SPLITS = {"phone": (0, 16), "studio": (16, 24), "pairs": (24, 28), "val": (28, 32)}
 
 
@@ -168,13 +182,8 @@ def quiet(monkeypatch):
         yield
 
 
-# the first four run on the CPU in the size of smoke and cpu, in tests of their own
-PLACES = [
-    (stage, name) for name in PROFILES for stage in STAGES if name in ("gpu", "paper") or stage in ("few", "open", "detailer")
-]
-
-
-@pytest.mark.parametrize("stage, name", PLACES)
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("name", PROFILES)
 def test_a_step_of_every_stage_stays_on_its_device(stage, name):
     settings = profile(name)
     with imagine("cuda"):
@@ -219,15 +228,17 @@ def peak_of(stage: str, settings: Profile, processes: int) -> float:
         return (memory.peak + memory.now - before) / 1e9  # in all later steps Adam's moments are there from the start
 
 
-@pytest.mark.parametrize("name", ["gpu", "paper"])
-def test_every_stage_fits_its_device_and_the_game_is_the_largest(name, capsys):
-    limit, processes = {"gpu": T4, "paper": A100}[name], PROCESSES.get(name, 1)
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_stage_fits_its_device_and_the_game_is_the_largest_of_a_gpu(name, capsys):
+    limit, processes = DEVICES.get(name, T4), PROCESSES.get(name, 1)
     peaks = {stage: peak_of(stage, profile(name), processes) for stage in STAGES}
     with capsys.disabled():
-        told = ", ".join(f"{stage} {peak:.1f}" for stage, peak in peaks.items())
-        print(f"\n{name}, {processes} process(es), GB of {limit:.0f} at the peak of a step: {told}")
-    assert 0.05 < peaks["phone"] == max(peaks.values())
-    assert max(peaks.values()) < 0.9 * limit  # kernels want workspace, and an allocator leaves gaps
+        told = ", ".join(f"{stage} {peak:.2g}" for stage, peak in peaks.items())
+        print(f"\n{name}, {processes} process(es), GB of {limit} at the peak of a step: {told}")
+    assert min(peaks.values()) > 0 and max(peaks.values()) < 0.9 * limit.gb  # kernels want workspace, an allocator leaves gaps
+    if name in ("gpu", "paper"):
+        assert peaks["phone"] == max(peaks.values())
+    assert (max(peaks.values()) < 0.9 * T4.gb) == (limit is T4)  # a larger device is named only where it is needed
 
 
 class Broken(Stage):

@@ -86,8 +86,10 @@ def test_results_are_scored_and_judged_in_every_metric(lab, shown):
     judged = detailing.judged(found, "guided", lab.people)
     assert set(judged) == {(rival, metric) for rival in ("fusion", "unguided") for metric in detailing.METRICS}
     assert {told.word for told in judged.values()} == {"cannot tell"}  # one person is nobody
-    drawn.worth(found, judged)
-    assert len(shown) == 2
+    drawn.worth(found, judged, 256)
+    assert len(shown) == 2 and {"fitted PSNR ↑", "low-band error ↓", "perceptual@256 ↓", "perceptual@256 (holes) ↓"} <= set(
+        shown[0][0]
+    )
     told = drawn.told(judged, found)
     assert told["mean_guided"] < told["mean_fusion"] and told["last_step"] == "cannot tell"
 

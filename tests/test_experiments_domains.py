@@ -132,9 +132,12 @@ def test_the_step_that_is_told_is_the_largest_after_the_light():
     assert (told["most_broad"], told["most_fine"], told["most_fine_by"]) == ("white balance", "misregistration", 7.0)
 
 
-def test_lights_at_even_ranks_reach_from_nearly_even_to_severe():
+def test_lights_at_even_ranks_reach_from_nearly_even_to_severe(monkeypatch):
+    monkeypatch.setattr(domains, "DRAWS", 12)
+    monkeypatch.setattr(domains, "LIGHTS", 4)
     subject = torch.tensor([3_000_001])
-    seeds = domains.spread_lights(subject, 4, among=12)
+    seeds = domains.spread_lights(subject)
+    assert len(seeds) == 4
     head = synthesise_subjects(subject, 64)[torch.zeros(12, dtype=torch.long)]
     severity = phone_capture(head, torch.arange(100, 112)).severity
     own = severity[seeds - 100]

@@ -274,3 +274,13 @@ def test_a_repetition_that_differs_from_the_record_gives_exit_code_1(differing, 
 def test_an_interval_of_rounding_errors_is_not_shown():
     for half, text in ((0.02, "0.412 ± 0.02"), (2e-16, "0.412"), (0.0, "0.412"), (float("nan"), "0.412")):
         assert spoken(SimpleNamespace(mean=0.412, low=0.412 - half, high=0.412 + half)) == text
+
+
+def test_a_table_shows_what_is_declared_today_where_every_entry_holds_it():
+    kept = record("detail")
+    assert "psnr_fitted/observed" not in kept.measures and "psnr_fitted/observed" in kept.columns
+    side = kept.settings["resolution"]
+    head = kept.table().splitlines()[0]
+    assert "PSNR after a gain fit (observed) ↑" in head and f"perceptual@{side} (face) ↓" in head
+    del kept.entries[-1].values["psnr_fitted/observed"]
+    assert "psnr_fitted/observed" not in kept.columns and set(kept.columns) == set(kept.measures)

@@ -9,6 +9,7 @@ from fakes import FakeSet
 from studiolike.config import IdentityConfig, profile
 from studiolike.errors import InputError, ProtocolError
 from studiolike.features import Captures, CosineMargin, IdentityNet, IdentityStage, roc, train_identity, verification
+from studiolike.features.train import WARM_UP
 from studiolike.protocols import permitted
 from studiolike.run_record import read_log
 from studiolike.training import fit
@@ -94,6 +95,11 @@ def test_the_schedule_warms_up_and_ends_at_zero(data):
     stage = stage_of(data)
     lr, margin = zip(*(stage.schedule(k) for k in range(0, CONFIG.images + 1, CONFIG.batch)), strict=True)
     assert lr[0] > 0 and max(lr) <= CONFIG.lr and lr[-1] == 0
+    stage = stage_of(data, 100 * CONFIG.batch)  # so that the warm-up has several steps
+    lr = [stage.schedule(k * CONFIG.batch)[0] for k in range(101)]
+    warm = round(100 * WARM_UP)
+    assert warm > 2 and lr[:warm] == pytest.approx([CONFIG.lr * (k + 1) / warm for k in range(warm)], rel=0.05)
+    assert max(lr) > 0.95 * CONFIG.lr and all(a >= b for a, b in zip(lr[warm:], lr[warm + 1 :], strict=False))
     assert margin[0] == 0 and margin[-1] == CONFIG.margin
 
 

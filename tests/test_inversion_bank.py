@@ -32,8 +32,8 @@ def generator():
     return Generator(resolution=16, w_dim=16, mapping_layers=2, channel_base=64, channel_max=16).eval()
 
 
-def build(generator, data, path, **options):
-    return build_bank(generator, data, torch.tensor([1, 3, 4, 6, 7]), CONFIG, path, progress=False, **options)
+def build(generator, data, path):
+    return build_bank(generator, data, torch.tensor([1, 3, 4, 6, 7]), CONFIG, path, progress=False)
 
 
 def test_an_interrupted_build_goes_on_where_it_stopped(generator, tmp_path, monkeypatch):

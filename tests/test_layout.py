@@ -1,5 +1,6 @@
 """The head layout: places are fixed, the map is its own inverse, masks mean what they say."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -46,11 +47,21 @@ def test_the_position_map_is_the_same_surface_at_every_resolution(resolution):
     assert (reduced - layout.position_map(small))[:, inner, inner].abs().median() < 0.02
 
 
-def test_the_head_is_closed_at_the_back_and_open_only_at_the_neck():
-    position = layout.position_map(256)
+@pytest.mark.parametrize("resolution", [128, 256, 512])
+def test_the_head_is_closed_at_the_back_and_open_only_at_the_neck(resolution):
+    position = layout.position_map(resolution)
     gap = (position[:, :, 0] - position[:, :, -1]).norm(dim=0)
-    assert gap.max() < 0.75  # one texel of the sparse back of the head, cm
+    assert gap.max() < 0.75 * 256 / resolution  # one texel of the sparse back of the head, cm
     assert position[1, 0].min() > 11.5 and position[1, -1].max() < -12
+
+
+@pytest.mark.parametrize("resolution", [128, 512])
+def test_the_seam_at_the_back_is_a_place_like_any_other(resolution, monkeypatch):
+    wanted, asset = layout.position_map(resolution), layout._asset()
+    turned = asset | {"position_map": np.roll(asset["position_map"], 128, axis=2)}  # the seam in the middle of the map
+    monkeypatch.setattr(layout, "_asset", lambda: turned)
+    found = layout.position_map.__wrapped__(resolution).roll(resolution // 2, 2)
+    assert torch.allclose(found, wanted, atol=1e-4)
 
 
 def test_regions_lie_where_they_should_and_partition_the_head():

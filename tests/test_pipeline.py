@@ -123,10 +123,7 @@ def test_the_result_says_texel_by_texel_what_was_borrowed(pipe, phone):
 
 def test_optimisation_from_the_encoder_s_codes_reconstructs_better(pipe, phone):
     found = pipe.invert(*phone, InversionConfig(steps=3))
-    low, seen = resize_observed(*phone, pipe.g_phone.config.resolution)
-    with torch.no_grad():
-        start = pipe.g_phone.synthesis(pipe.encode(*phone))
-    assert found.psnr_observed > observed_psnr(start, to_signed(low), seen) + 3
+    assert found.psnr_observed > observed_psnr(*phone_pair(pipe, phone, pipe.encode(*phone))) + 3
 
 
 CARD = {"images": 1, "seconds": 1, "device": "cpu", "data": "synthetic heads"}
@@ -254,6 +251,35 @@ def test_a_pipeline_works_in_other_precisions(pipe, phone, saved, dtype, toleran
     assert (found.psnr_observed - wanted.psnr_observed).abs() < 0.5
     moved = StudioPipeline.from_pretrained(saved).to(dtype)
     assert (moved(texture, visibility, **QUICK).texture - wanted.texture).abs().mean() < tolerance
+
+
+@pytest.mark.parametrize("dtype, nearer", [(torch.float16, 1.0), (torch.bfloat16, 8.0)])  # bfloat16 has three bits less
+def test_each_step_on_its_own_works_in_half_precision(pipe, phone, dtype, nearer):
+    half = StudioPipeline.released().to(dtype)
+    codes, few = pipe.encode(*phone), InversionConfig(steps=3)
+    for given in (phone, [x.to(dtype) for x in phone]):
+        found = half.encode(*given)
+        assert found.dtype == torch.float32 and (found - codes).abs().mean() < 0.004 * nearer
+    drawn = half.translate(codes)
+    assert drawn.dtype == torch.float32 and (drawn - pipe.translate(codes)).abs().mean() < 2e-4 * nearer
+    with torch.no_grad():
+        for noise in ("const", "none"):
+            images = [net.synthesis(codes, noise) for net in (half.g_phone, half.g_studio)]
+            exact = [net.synthesis(codes, noise) for net in (pipe.g_phone, pipe.g_studio)]
+            for image, wanted in zip(images, exact, strict=True):
+                assert image.dtype == dtype and (image - wanted).abs().mean() < 5e-4 * nearer
+        assert half.g_phone(torch.ones(1, half.g_phone.config.w_dim), 0.7).dtype == dtype
+    ours, theirs = half.invert(*phone, few), pipe.invert(*phone, few)
+    assert ours.w_plus.dtype == ours.reconstruction.dtype == torch.float32
+    assert (ours.psnr_observed - theirs.psnr_observed).abs() < 0.05 * nearer
+    assert ours.psnr_observed > observed_psnr(*phone_pair(pipe, phone, codes)) + 3
+
+
+def phone_pair(pipe, phone, codes):
+    """What G_phone draws of codes, the capture it is compared with, both signed, and where it was seen."""
+    low, seen = resize_observed(*phone, pipe.g_phone.config.resolution)
+    with torch.no_grad():
+        return pipe.g_phone.synthesis(codes), to_signed(low), seen
 
 
 def test_another_default_precision_changes_nothing(pipe, phone):

@@ -34,16 +34,18 @@ OUTLINE = {"colors": figures.COLOURS["phone"], "linewidths": 0.45, "levels": [0.
 # --- its worth
 
 
-def worth(found: Mapping[str, Mapping[str, np.ndarray]], judged: Mapping[tuple[str, str], Verdict]) -> None:
-    """Two tables: the means of every result, and the verdicts on the guided detailer against each of its rivals."""
-    head = [f"{metric} {'↑' if up else '↓'}" for metric, (up, _) in METRICS.items()]
+def worth(found: Mapping[str, Mapping[str, np.ndarray]], judged: Mapping[tuple[str, str], Verdict], side: int) -> None:
+    """Two tables: the means of every result, and the verdicts on the guided detailer against each of its rivals; of textures
+    of ``side`` texels, which perceptual distances have in their names."""
+    names = {metric: metric.replace("perceptual", f"perceptual@{side}") for metric in METRICS}
+    head = [f"{names[metric]} {'↑' if up else '↓'}" for metric, (up, _) in METRICS.items()]
     notebook.table_of(
         ["result", *head],
         [[name, *(f"{np.nanmean(s[m]):.{d}f}" for m, (_, d) in METRICS.items())] for name, s in found.items()],
     )
     rivals = dict.fromkeys(rival for rival, _ in judged)
     notebook.table_of(
-        ["guided − rival", *METRICS],
+        ["guided − rival", *names.values()],
         [[rival, *(_cell(judged[rival, m]) for m in METRICS)] for rival in rivals],
         "The mean difference, and in brackets its 95 % interval over the people.",
     )
@@ -189,7 +191,7 @@ def borrowed(lab: DetailLaboratory) -> dict[str, float | str]:
     )
     found = in_holes(lab, {"fusion": lab.fused, "+ borrowed": lent})
     lines = [[name, *(f"{np.nanmean(values):.3g}" for values in row.values())] for name, row in found.items()]
-    notebook.table_of(["in the holes", "PSNR, dB ↑", "perceptual ↓"], lines, "PSNR after a gain fit.")
+    notebook.table_of(["in the holes", "PSNR, dB ↑", f"perceptual@{lab.size} ↓"], lines, "PSNR after a gain fit.")
     words = judged(found, "+ borrowed", lab.people)
     return {f"lent_{metric.lower()}": words["fusion", metric].word for metric in ("PSNR", "perceptual")} | {
         "exemplars": len(exemplars)

@@ -273,6 +273,7 @@ def severity(exam: Examination, table: EvaluationTable) -> dict[str, int | str]:
         "span": f"{low:.2f} to {high:.2f}",
         "curve_seeds": people[0],
         "curve_people": people[1],
+        "curve_lights": record("severity").settings["lights"],
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -180,7 +181,8 @@ def measures_rows(measures: Measures) -> list[list[str]]:
         means = {name: measures.mean(measure, name) for name in values}
         best = means[measures.best(measure, list(means))] if measure[-1] in "↑↓" else None
         told = {name: f"{mean:.3g}" if abs(mean) >= 0.005 else "0" for name, mean in means.items()}
-        rows.append([measure, *(f"**{text}**" if means[name] == best else text for name, text in told.items())])
+        named = measure.replace("perceptual", f"perceptual@{measures.side}")
+        rows.append([named, *(f"**{text}**" if means[name] == best else text for name, text in told.items())])
     return rows
 
 
@@ -373,7 +375,7 @@ def bank_words(unseen: Tensor, bank: CodeBank, steps: int) -> dict[str, float | 
 
 def hidden_words(measures: Measures, scores: dict[str, Tensor]) -> dict[str, float | str]:
     """Of what was hidden: the best method, comparisons with two rivals, and what is lost from the given side to the hidden."""
-    both = Measures({"hidden": scores}, measures.subject)
+    both = replace(measures, values={"hidden": scores})
     words = ("beats", "is worse than", "cannot be told from", "cannot, with {} people, be told from")
     against = list(both.compare(("hidden", DEFAULT, MEAN), ("hidden", DEFAULT, "fill")).values())
     return {

@@ -92,7 +92,7 @@ def ledger(name: str, measures: Sequence[str] | None = None, limits: bool = Fals
     else:
         kept = record(name)
         stale = f"\n\n**Made with other settings or weights than today's:** {len(kept.stale())} entries." if kept.stale() else ""
-        shown = [m for m in measures or kept.measures if m in kept.measures]
+        shown = [m for m in measures or kept.columns if m in kept.columns]
         rows = [row for row in kept.rows if kept.seeds(row)]
         text = f"**From the ledger: {made.question}**\n\n{kept.table(shown, rows)}{stale}" + f"\n\n{made.limits}" * limits
     display(Markdown(text))

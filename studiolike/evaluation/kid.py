@@ -50,6 +50,9 @@ class PooledFeatures(nn.Module):
         return torch.cat(parts)
 
 
+SUBSETS = 50
+
+
 @dataclass(frozen=True)
 class KID:
     """``mean`` and ``std`` over the subsets, and how they were made. Prints as ``1.4e-03 ± 2e-04``."""
@@ -68,7 +71,6 @@ def kid(
     outputs: Tensor,
     references: Tensor,
     *,
-    subsets: int = 50,
     subset_size: int | None = None,
     seed: int = 0,
 ) -> KID:
@@ -93,10 +95,10 @@ def kid(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a note on memory, meant for Inception and large sets
         # sync off: one process of a training may measure alone, it must not wait for the others
-        metric = KernelInceptionDistance(features, subsets=subsets, subset_size=subset_size, sync_on_compute=False)
+        metric = KernelInceptionDistance(features, subsets=SUBSETS, subset_size=subset_size, sync_on_compute=False)
     metric.update(references, real=True)
     metric.update(outputs, real=False)
     with torch.random.fork_rng(devices=[]):  # torchmetrics draws subsets from the global generator
         torch.manual_seed(seed)
         mean, std = metric.compute()
-    return KID(float(mean), float(std), subsets, subset_size)
+    return KID(float(mean), float(std), SUBSETS, subset_size)

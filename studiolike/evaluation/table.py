@@ -76,9 +76,13 @@ def label(metric: str) -> str:
     return METRICS.get(base, (None, base))[1] + "".join(f" ({name})" for name in region)
 
 
-def heading(metric: str) -> str:
-    """`label` with an arrow to what is better; of `INPUTS` without one."""
-    return label(metric) if metric.split("/")[0] in INPUTS else f"{label(metric)} {arrow(metric)}"
+def heading(metric: str, side: int | None = None) -> str:
+    """`label` with an arrow to what is better; of `INPUTS` without one. A perceptual distance depends on the size of what it is
+    shown, so that it has the ``side`` of the textures, in texels, in its name."""
+    name = label(metric)
+    if side and metric.split("/")[0] == "perceptual":
+        name = name.replace("perceptual", f"perceptual@{side}", 1)
+    return name if metric.split("/")[0] in INPUTS else f"{name} {arrow(metric)}"
 
 
 def arrow(metric: str) -> str:

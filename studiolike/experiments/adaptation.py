@@ -41,7 +41,17 @@ LIMITS = (
     "pulls. It cannot show where a long run ends: what repairs itself with time, what diverges late, and how large an effect "
     "finally is."
 )
-MEASURES = ("faceid_kept", "faceid_mse", "kid", "low_band", "psnr/observed", "colour", "asymmetry", "variance_ratio")
+MEASURES = (
+    "faceid_kept",
+    "faceid_mse",
+    "kid",
+    "low_band",
+    "psnr/observed",
+    "psnr_fitted/observed",
+    "colour",
+    "asymmetry",
+    "variance_ratio",
+)
 
 
 def adapt_settings(profile: Profile) -> dict[str, Any]:

@@ -98,6 +98,7 @@ declare(
     "the chain, few",
     (
         "low_band",
+        "psnr_fitted/observed",
         "perceptual/face",
         "perceptual/holes",
         "psnr/holes",
@@ -138,7 +139,7 @@ declare(
     degrade,
     _settings,
     f"{RANKS[0]} light, few",
-    ("severity", "low_band", "psnr/observed", "faceid_cosine", "asymmetry"),
+    ("severity", "low_band", "psnr/observed", "psnr_fitted/observed", "faceid_cosine", "asymmetry"),
     LIMITS.format(lights="four") + " A person's lights are put in the order of their unevenness, so that each person is "
     "compared with himself or herself; how uneven a light is the generator knows exactly.",
     NETWORKS,
@@ -186,7 +187,7 @@ declare(
         "data": asdict(profile.data),
     },
     "fusion alone",
-    ("perceptual/face", "psnr/observed", "psnr/holes", "low_band", "faceid_cosine", "perceptual/holes"),
+    ("perceptual/face", "psnr/observed", "psnr_fitted/observed", "psnr/holes", "low_band", "faceid_cosine", "perceptual/holes"),
     "Nothing is trained: this is the released detailer of the protocol `few`, in as many steps as the profile takes, on one "
     "fresh capture of everybody for each seed. The people are those of the split `val`. A detailer trained longer may do "
     "better; the record becomes stale when another one is released.",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 METRICS = {  # whether larger is better, and digits to print
     "PSNR": (True, 2),
+    "fitted PSNR": (True, 2),
     "perceptual": (False, 4),
     "low-band error": (False, 4),
     "identity": (True, 3),
@@ -246,6 +247,7 @@ def scores(lab: DetailLaboratory, results: Mapping[str, Tensor]) -> dict[str, di
     for name, result in results.items():
         values = (
             psnr(result, lab.truth, lab.counts),
+            psnr(gain_fitted(result, lab.truth, lab.counts), lab.truth, lab.counts),
             perceptual(distance, result, lab.truth, lab.counts),
             low_band_error(result, lab.truth, lab.counts)["low_band"],
             faceid(judge, result, lab.truth, lab.visibility)["cosine"],

@@ -110,14 +110,16 @@ def registration(train: Tensor, held_out: Tensor, *, draws: int = 5, seed: int =
 
 # --- one cause at a time
 
+LIGHTS, DRAWS = 12, 48  # that `spread_lights` chooses, and among how many
+
 
 @torch.no_grad()
-def spread_lights(subject: Tensor, count: int = 12, among: int = 48) -> Tensor:
-    """Seeds ``(count,)`` of lights at even ranks of severity among ``among`` draws, on the head of one seed ``(1,)``."""
-    drawn = torch.arange(among) + 100
-    heads = synthesise_subjects(subject, 64)[torch.zeros(among, dtype=torch.long)]
+def spread_lights(subject: Tensor) -> Tensor:
+    """Seeds of `LIGHTS` lights at even ranks of severity among `DRAWS`, on the head of one seed ``(1,)``."""
+    drawn = torch.arange(DRAWS) + 100
+    heads = synthesise_subjects(subject, 64)[torch.zeros(DRAWS, dtype=torch.long)]
     order = phone_capture(heads, drawn).severity.argsort()
-    return drawn[order[torch.linspace(0, among - 1, count).round().long()]]
+    return drawn[order[torch.linspace(0, DRAWS - 1, LIGHTS).round().long()]]
 
 
 def step_changes(frames: list[Tensor], mask: Tensor) -> Tensor:

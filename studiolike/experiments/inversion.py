@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..config import InversionConfig
-from ..evaluation import Verdict, faceid, perceptual, perceptual_judge, psnr, verdicts
+from ..evaluation import Verdict, faceid, gain_fitted, low_band_error, perceptual, perceptual_judge, psnr, verdicts
 from ..evaluation.bootstrap import Estimate, clustered_mean
 from ..features.network import IdentityNet
 from ..image import fill_unobserved, resize, to_signed
@@ -32,6 +32,7 @@ MEAN, ENCODER, DEFAULT = "mean code", "encoder", "W+"
 GIVEN, AFTER = "phone, given side, dB ↑", "studio, given side, dB ↑"
 BEHIND, PERCEPTUAL, ENERGY = "phone, hidden side, dB ↑", "studio, perceptual ↓", "prior energy"
 COSINE = "studio, identity cosine ↑"
+FITTED, BAND = "studio, given side, gain-fitted dB ↑", "studio, given side, low-band error ↓"
 Pair = tuple[str, str, str]  # a measure, and the two methods whose difference is asked for
 
 
@@ -153,10 +154,12 @@ def race(inverter: Inverter, texture: Tensor, kept: Tensor, base: InversionConfi
 
 @dataclass(frozen=True)
 class Measures:
-    """Measures of codes, before and after translation: ``values[measure][method]`` is ``(B,)``, ``subject`` whose."""
+    """Measures of codes, before and after translation: ``values[measure][method]`` is ``(B,)``, ``subject`` whose, ``side`` at
+    how many texels."""
 
     values: dict[str, dict[str, Tensor]]
     subject: Tensor
+    side: int
 
     def mean(self, measure: str, name: str) -> float:
         """Mean over the captures."""
@@ -185,21 +188,23 @@ def measure(
     judge: IdentityNet,
 ) -> Measures:
     """What every code is worth: of G_phone's pictures ``painted`` and G_studio's ``translated``, by method."""
-    x, truth, device = captures.texture, captures.truth, place(judge)
+    x, truth = captures.texture, captures.truth
     distance, prior = perceptual_judge(), WPrior.from_generator(g_phone)
     sides = {"given side": captures.kept, "hidden side": captures.hidden}
     values = {f"phone, {side}, dB ↑": {n: psnr(p, x, m) for n, p in painted.items()} for side, m in sides.items()}
     sides["holes"] = captures.holes
     values |= {f"studio, {side}, dB ↑": {n: psnr(t, truth, m) for n, t in translated.items()} for side, m in sides.items()}
+    kept = captures.kept
+    values[FITTED] = {n: psnr(gain_fitted(t, truth, kept), truth, kept) for n, t in translated.items()}
+    values[BAND] = {n: low_band_error(t, truth, kept)["low_band"] for n, t in translated.items()}
     values[PERCEPTUAL] = {n: perceptual(distance, t, truth) for n, t in translated.items()}
-    values[COSINE] = {n: faceid(judge, t.to(device), truth.to(device))["cosine"].cpu() for n, t in translated.items()}
+    values[COSINE] = {n: faceid(judge, t, truth)["cosine"] for n, t in translated.items()}
     values[ENERGY] = {n: prior.energy(code).cpu() for n, code in codes.items()}
-    return Measures(values, captures.subject)
+    return Measures(values, captures.subject, truth.shape[-1])
 
 
 def strangers(judge: IdentityNet, truth: Tensor) -> float:
     """Mean identity cosine of the studio textures ``(B, 3, H, W)`` of two different people: what likeness has to exceed."""
-    truth = truth.to(place(judge))
     shifted = [faceid(judge, truth, truth.roll(k, 0))["cosine"] for k in range(1, len(truth))]
     return float(torch.stack(shifted).mean())
 

@@ -71,6 +71,13 @@ class Record:
 
     # ------------------------------------------------------------------------------------------- reading values
 
+    @property
+    def columns(self) -> list[str]:
+        """What a table shows: the measures that the code declares today, where every entry holds them; else as recorded."""
+        wanted = getattr(self._declared, "measures", self.measures)
+        held = [{*entry.values, *entry.scalars} for entry in self.entries]
+        return [name for name in wanted if name in self.measures or all(name in names for names in held)]
+
     def seeds(self, row: str) -> list[int]:
         """Seeds that a row has been run with."""
         return sorted(entry.seed for entry in self.entries if entry.row == row)
@@ -160,16 +167,21 @@ class Record:
     # ------------------------------------------------------------------------------------------------- tables
 
     def table(self, measures: Sequence[str] | None = None, rows: Sequence[str] | None = None) -> str:
-        """Markdown: a line for each row, means with 95 % intervals over the seeds; what was not run says so."""
+        """Markdown: a line for each row, means with 95 % intervals over the seeds; what was not run says so.
+
+        Args:
+            measures: columns, default `columns`; a perceptual distance has the size of the textures in its name.
+        """
         from ..evaluation.table import heading, pipe_table
 
-        measures = list(measures or self.measures)
+        measures, side = list(measures or self.columns), self._side
         lines = []
         for row in rows or self.rows:
             runs = len(self.seeds(row))
             cells = [self.spoken(row, name) if runs else "not run" for name in measures]
             lines.append([row, *cells, runs, self._time(row) if runs else "–"])
-        return pipe_table(["", *map(heading, measures), "seeds", "time"], lines) + f"\n\n{self.caption()}\n"
+        head = [heading(name, side) for name in measures]
+        return pipe_table(["", *head, "seeds", "time"], lines) + f"\n\n{self.caption()}\n"
 
     def caption(self) -> str:
         """Where the numbers of a table come from, in one sentence."""
@@ -187,10 +199,14 @@ class Record:
             f"Again: `studiolike experiment run {self.name}`."
         )
 
+    @property
+    def _side(self) -> int | None:
+        """At which size textures were judged, in texels; None where none were."""
+        return self.settings.get("resolution", self.settings.get("data", {}).get("resolution"))
+
     def _looked_at(self) -> str:
         """At which size textures were judged, and whom KID compares with; empty where none were."""
-        low = self.settings.get("data", {}).get("resolution")
-        side = self.settings.get("resolution", low)
+        low, side = self.settings.get("data", {}).get("resolution"), self._side
         if side is None:
             return ""
         told = f"Textures are judged at {side}² texels"

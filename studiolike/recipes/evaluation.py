@@ -23,7 +23,7 @@ def evaluate_chain(
     runs: str | Path,
     pipe: StudioPipeline | None = None,
     *,
-    split: str = "test",
+    split: str,
     subjects: int | None = None,
     seed: int = 0,
     progress: bool = True,
@@ -33,6 +33,7 @@ def evaluate_chain(
     Args:
         pipe: the chain, on the device to measure on; default the released weights on the CPU.
         split: "test" for what is reported; "val" for choosing settings, without KID, which needs other people's textures.
+            Nobody reads "test" without saying so.
         subjects: how many of the split, at least 1, default all.
         seed: of the diffusion noise and of KID's subsets.
     """
