@@ -236,8 +236,10 @@ def notes_of(reports: list[dict]) -> list[str]:
     kinds: dict[str, list[tuple[str, str]]] = {}
     for report in reports:
         for line in report.get("warnings", []):
-            kinds.setdefault(re.sub(r"[0-9.]+", "", line), []).append((Path(report["input"]).name, line))
-    return [f"{len(told)} of {len(reports)} faces, the first one {shown(told[0][0])}: {told[0][1]}" for told in kinds.values()]
+            name = shown(Path(report["input"]).name)
+            kind = re.sub(r"[0-9.]+", "", line.replace(str(Path(name).with_suffix("")), ""))
+            kinds.setdefault(kind, []).append((name, line))
+    return [f"{len(told)} of {len(reports)} faces, the first one {told[0][0]}: {told[0][1]}" for told in kinds.values()]
 
 
 def load(command: Convert, device: torch.device) -> Chain:

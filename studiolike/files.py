@@ -21,7 +21,7 @@ from .image import from_bytes, resize
 from .io import PICTURES, atomic, check_output, check_size, visibility_path
 from .pictures import MAX_PIXELS, head
 from .progress import bar
-from .record import read_record, read_shape, sentence, write_marked
+from .record import read_record, read_shape, sentence, tells_texture, visibility_beside, write_marked, write_visibility
 
 if TYPE_CHECKING:
     from .capture.contact import ContactSheet
@@ -152,7 +152,7 @@ def capture_files(command: Capture) -> dict:
         if report:
             sheet.write(place[report])
         write_marked(result.texture[0], place[out], None, result.shape)
-        io.write_image(result.visibility[0], place[visibility_path(out)])
+        write_visibility(result.visibility[0], place[visibility_path(out)], out)
     return result.quality
 
 
@@ -178,9 +178,9 @@ def read_person(
 ) -> PersonInput:
     """A texture file, a photo, several photos of one person, or a video, made ready for the chain.
 
-    With ``kind="auto"`` a single picture is a texture if a visibility map lies beside it or if it resembles the mean face
-    of the layout; everything else is unwrapped, hair and the sides of the head too if ``whole``. What is transparent in a
-    texture is unseen.
+    With ``kind="auto"`` a single picture is a texture if its file says so, if it resembles the mean face of the layout, or if
+    it is square and a visibility map lies beside it that speaks for it, see `record.visibility_beside`; everything else is
+    unwrapped, hair and the sides of the head too if ``whole``. What is transparent in a texture is unseen.
 
     Raises:
         CaptureError, InputError, MissingExtra: see `studiolike.capture` and `io.read_texture`.
@@ -192,18 +192,31 @@ def read_person(
     if kind == "texture" and not alone:
         what = f"{shown(path)} is a video" if is_video(path) else f"these are {len(paths)} files"
         raise InputError(f"--kind texture is one picture, and {what}")
-    beside = visibility or visibility_path(path)
+    beside = visibility or (visibility_beside(path) if alone else None)
+    told = []
     if kind == "auto":
-        kind = "texture" if alone and (beside.is_file() or _resembles_texture(path)) else "photo"
+        kind = "texture" if alone and (visibility or tells_texture(path) or _resembles_texture(path)) else "photo"
+        if kind == "photo" and beside and _is_square(path):
+            kind = "texture"
+            told.append(
+                f"{shown(path.name)} is taken for an unrolled texture, because {shown(beside.name)} lies beside it; "
+                "if it is a photo, add --kind photo"
+            )
     if kind == "texture":
+        if not beside and (other := visibility_path(path)).is_file():
+            told.append(
+                f"{shown(other.name)} was written with another texture than {shown(path.name)}, and is not used; "
+                f"if it fits this one too, add --visibility {shown(other)}"
+            )
         texture, opacity = io.read_layers(path)
         side = min(max(_power_of_two(texture.shape[-1]), 64), 2048)
         if side != texture.shape[-1]:
             texture, opacity = io.read_layers(path, side)
-        seen = io.read_visibility(beside, side).clamp(0, 1) if beside.is_file() else None
+        seen = io.read_visibility(beside, side).clamp(0, 1) if beside else None
         if opacity is not None:
             seen = opacity if seen is None else seen * opacity
-        return PersonInput(texture[None], None if seen is None else seen[None], {"kind": "texture"}, read_shape(path))
+        facts = {"kind": "texture"} | ({"warnings": told} if told else {})
+        return PersonInput(texture[None], None if seen is None else seen[None], facts, read_shape(path))
     if visibility:
         raise InputError(f"--visibility belongs to a texture, and {shown(path)} is none; photos bring their own")
     # landmarks of many pictures differ by half a per cent of the face width: finer than that their blend holds nothing
@@ -219,10 +232,14 @@ def _power_of_two(n: int) -> int:
 
 def doubts(texture: Path) -> list[str]:
     """Sentences about a file that `export_avatar` would lay on the head though it seems to be no texture."""
-    told = visibility_path(texture).is_file() or read_record(texture) is not None or read_shape(texture) is not None
-    if told or _resembles_texture(texture):
+    if visibility_beside(texture) or tells_texture(texture) or _resembles_texture(texture):
         return []
     return [f"{shown(texture)} looks like no texture of a face; to make one of a photo:  studiolike convert"]
+
+
+def _is_square(path: Path) -> bool:
+    height, width = io.read_image(path).shape[:2]
+    return height == width
 
 
 def _resembles_texture(path: Path) -> bool:

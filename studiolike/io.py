@@ -30,6 +30,7 @@ SAVING: dict[str, dict] = {
     "WEBP": {"lossless": True},
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
 }
+COLOURLESS = 8.5 / 255  # by how much the channels of a grey picture may differ: a lossy format rounds them
 READABLE = PICTURES | {".heic", ".heif", ".hif", ".avif", ".gif", ".mpo", ".jfif"}  # what counts as a picture in a folder
 
 
@@ -154,14 +155,27 @@ def read_layers(path: str | os.PathLike, size: int | None = None) -> tuple[Tenso
 
 
 def read_visibility(path: str | os.PathLike, size: int | None = None) -> Tensor:
-    """Read a visibility map as float32 ``(1, H, W)`` in [0, 1]. Raises ``InputError`` as `read_texture` does."""
-    pixels, opacity = pictures.decode(path)
-    visibility = _unit(pixels).mean(2)[None]
-    if opacity is not None:
-        visibility = visibility * _unit(opacity)
+    """Read a visibility map as float32 ``(1, H, W)`` in [0, 1]. Raises ``InputError`` as `read_texture` and `read_grey` do."""
+    visibility = read_grey(path)
     if visibility.shape[-1] != visibility.shape[-2]:
         raise InputError(f"{path} is not square, as a visibility map must be")
     return visibility if size is None or size == visibility.shape[-1] else resize(visibility[None], size)[0]
+
+
+def read_grey(path: str | os.PathLike) -> Tensor:
+    """Read a map of any shape as float32 ``(1, H, W)`` in [0, 1], 0 where the file is transparent.
+
+    Raises:
+        InputError: an unreadable file, or a picture in colour: what it shows is no map.
+    """
+    pixels, opacity = pictures.decode(path)
+    levels = _unit(pixels)
+    if (levels.amax(2) - levels.amin(2)).max() > COLOURLESS:
+        raise InputError(
+            f"{path} is a picture in colour; a visibility map is grey: white where the texel was seen, black where not"
+        )
+    grey = levels.mean(2)[None]
+    return grey if opacity is None else grey * _unit(opacity)
 
 
 def _unit(array: np.ndarray) -> Tensor:

@@ -124,6 +124,44 @@ def write_marked(texture: Tensor, path: Path, made: dict[str, Any] | None, shape
     io.write_image(texture, path, **marks)
 
 
+def write_visibility(visibility: Tensor, path: Path, texture: Path) -> None:
+    """Write the visibility map ``(1, N, N)`` in [0, 1] of a file ``texture``; it tells that file's ending, see `visibility_beside`.
+
+    Raises:
+        OutputError: see `io.write_image`.
+    """
+    fields = PngInfo()
+    fields.add_text("Software", f"studiolike {__version__}")
+    fields.add_text(RECORD, json.dumps({"version": __version__, "texture": texture.suffix.lower()}))
+    io.write_image(visibility, path, pnginfo=fields)
+
+
+def visibility_beside(path: Path) -> Path | None:
+    """The visibility map that lies beside a texture file and speaks for it; None if there is none.
+
+    ``me.visibility.png`` may have been written with ``me.png``, and the photo ``me.jpg`` lie beside the two. A map of ours tells
+    the ending of its texture. One that tells nothing speaks for ``me.png``, and for another ``me`` only where that is missing.
+    """
+    beside = io.visibility_path(path)
+    if not beside.is_file():
+        return None
+    ending = _read(beside).get("texture")
+    if isinstance(ending, str):
+        return beside if ending == path.suffix.lower() else None
+    first = path.with_suffix(".png")
+    return beside if path.suffix.lower() == ".png" or not first.is_file() else None
+
+
+def tells_texture(path: Path) -> bool:
+    """Whether a picture file says that it is a texture: `write_marked` wrote it."""
+    return isinstance(_read(path).get("version"), str) and _software(path).startswith("studiolike ")
+
+
+def _software(path: Path) -> str:
+    with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
+        return str(picture.info.get("Software") or picture.getexif().get(ExifTags.Base.Software, ""))
+
+
 def read_record(path: Path) -> dict[str, Any] | None:
     """The `record` in a picture file, without the shape; None if it has none, or one that is not whole, or is no picture."""
     made = _read(path)

@@ -77,7 +77,7 @@ class Convert:
     size: int = 512
     """texels of the result, a power of two up to 2048"""
     kind: Literal["auto", "texture", "photo"] = "auto"
-    """what a picture is; auto looks for a visibility map beside it, then for a face"""
+    """what a picture is; auto asks the file, then how it looks, then whether a visibility map lies beside it"""
     visibility: Path | None = None
     """visibility map; default <input>.visibility.png, else everything that is not black"""
     truth: Path | None = None

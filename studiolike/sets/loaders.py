@@ -26,6 +26,7 @@ from .. import io, pictures
 from ..errors import InputError
 from ..image import from_bytes
 from ..io import READABLE
+from ..record import visibility_beside
 from .catalogue import CATALOGUE
 from .fetch import LOCK, read_lock
 
@@ -197,9 +198,9 @@ def imagefolder(folder: Path) -> Iterator[Place]:
 
 def _with_map(path: Path) -> Sample:
     sample = _plain(path.stem, path, subject_of(path.stem))
-    beside = [path.with_name(f"{path.stem}.{kind}.png") for kind in ("visibility", "mask")]
-    for mask in (candidate for candidate in beside if candidate.is_file()):
-        seen = _picture(mask, str(mask))[:1]
+    mask = path.with_name(f"{path.stem}.mask.png")
+    for mask in filter(None, (visibility_beside(path), mask if mask.is_file() else None)):
+        seen = io.read_grey(mask)
         if seen.shape[1:] != sample.texture.shape[1:]:
             raise InputError(f"{mask} must have the size of {path.name}, {sample.texture.shape[2]}×{sample.texture.shape[1]}")
         sample = sample._replace(visibility=seen)
