@@ -118,6 +118,11 @@ def read_image(path: str | os.PathLike, reduce_to: int | None = pictures.PHOTO_P
     Raises:
         InputError: the message names the file and says what it is or what is wrong with it.
     """
+    return pictures.on_grey(pictures.photo(path, reduce_to))
+
+
+def read_photo(path: str | os.PathLike, reduce_to: int | None = pictures.PHOTO_PIXELS) -> np.ndarray:
+    """As `read_image`, but RGBA ``(H, W, 4)`` if something is transparent, which is unseen to `capture.capture_photo`."""
     return pictures.photo(path, reduce_to)
 
 

@@ -125,7 +125,7 @@ def write_marked(texture: Tensor, path: Path, made: dict[str, Any] | None, shape
 
 
 def write_visibility(visibility: Tensor, path: Path, texture: Path) -> None:
-    """Write the visibility map ``(1, N, N)`` in [0, 1] of a file ``texture``; it tells that file's ending, see `visibility_beside`.
+    """Write the visibility map ``(1, N, N)`` in [0, 1] of a file ``texture``, whose ending it tells: see `visibility_beside`.
 
     Raises:
         OutputError: see `io.write_image`.

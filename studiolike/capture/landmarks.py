@@ -22,6 +22,7 @@ import numpy as np
 
 from ..errors import CaptureError, InputError
 from ..io import atomic, write_text
+from ..pictures import on_grey
 from .detection import LEVELS, find_faces, width
 
 COUNT = 468
@@ -68,7 +69,7 @@ def landmarks(image: np.ndarray, *, finder: Finder = find_faces) -> np.ndarray:
     The photo may lie on its side or upside down: the landmarks come out in the picture as it is.
 
     Args:
-        image: uint8 RGB ``(H, W, 3)``.
+        image: uint8 RGB or RGBA ``(H, W, 3|4)``.
         finder: any function from a picture to a list of ``(468, 3)`` landmark sets, instead of the networks in the package.
     Returns:
         float64 ``(468, 3)`` in pixels.
@@ -77,12 +78,13 @@ def landmarks(image: np.ndarray, *, finder: Finder = find_faces) -> np.ndarray:
         InputError: the array is not a picture. WeightsError: the networks' files are missing or damaged.
     """
     check_picture(image)
+    image = on_grey(image)
     return _only_face(finder(image), image)
 
 
 def check_picture(image: np.ndarray) -> None:
-    """Raise ``InputError`` unless ``image`` is uint8 RGB ``(H, W, 3)`` of at least 16 × 16 pixels."""
-    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+    """Raise ``InputError`` unless ``image`` is uint8 RGB or RGBA ``(H, W, 3|4)`` of at least 16 × 16 pixels."""
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] not in (3, 4) or image.dtype != np.uint8:
         shape, kind = getattr(image, "shape", "?"), getattr(image, "dtype", type(image).__name__)
         raise InputError(f"a photo must be a uint8 array of shape (H, W, 3), got {kind} {shape}; read it with io.read_image")
     if min(image.shape[:2]) < 16:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import CaptureError, InputError, StudioError, optional
 from ..hdr import REC709, to_srgb
-from ..io import read_image
+from ..io import read_photo
 from ..pictures import container, head
 from ..progress import bar
 from .contact import ContactSheet
@@ -226,7 +226,7 @@ def capture_photos(
     """Unwrap several photos of one person and fuse them; a picture that cannot be used is left out with its reason.
 
     Args:
-        images: uint8 RGB ``(H, W, 3)`` each, or files.
+        images: as `capture_photo` takes them, or files.
         res, whole, finder: as in `capture_photo`. landmarks: one set per picture; found live when absent.
         names: what to call the pictures in reasons; by default file names, or ``picture 1``…
         sheet: gets every picture with what became of it.
@@ -247,7 +247,7 @@ def capture_photos(
         if landmarks is not None and number >= len(landmarks):
             raise InputError(f"{len(landmarks)} landmark sets for at least {examined} pictures; give one each")
         try:
-            image = image if isinstance(image, np.ndarray) else read_image(image)
+            image = image if isinstance(image, np.ndarray) else read_photo(image)
             given = None if landmarks is None else landmarks[number]
             captures.append(capture_photo(image, res, given, whole=whole, finder=finder))
             reason = None

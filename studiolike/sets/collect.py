@@ -170,7 +170,6 @@ def _new(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 def _seen(path: Path, size: int) -> Tensor:
     beside = visibility_beside(path)
-    if beside:
-        return io.read_visibility(beside, size)
     texture, opacity = io.read_layers(path, size)
-    return texture.new_ones(texture[:1].shape) if opacity is None else opacity
+    seen = io.read_visibility(beside, size) if beside else texture.new_ones(texture[:1].shape)
+    return seen if opacity is None else seen * opacity

@@ -31,6 +31,7 @@ from ..errors import CaptureError, InputError, OutputError
 from ..files import file_key, protect, refuse_existing, shown, together
 from ..image import fill_unobserved, from_bytes, to_bytes
 from ..io import PICTURES, check_output, check_size, visibility_path
+from ..pictures import on_grey
 from ..progress import bar
 from ..record import visibility_beside, write_visibility
 from .loaders import Place, load, places
@@ -193,10 +194,13 @@ def retarget_path(command: Retarget) -> tuple[list[Path], list[str]]:
         written = [out, visibility_path(out), *([save] if save else [])]
         protect([source, *(path for path in (beside, landmarks) if path)], written)
         refuse_existing(written, command.overwrite)
-        texture = from_bytes(io.read_image(source, reduce_to=None))
-        seen = io.read_visibility(beside) if beside else None
-        if seen is not None and seen.shape[1:] != texture.shape[1:]:
-            raise InputError(f"{beside} must have the size of {source.name}")
+        layers = io.read_photo(source, reduce_to=None)
+        texture, seen = from_bytes(on_grey(layers)), from_bytes(layers)[3:] if layers.shape[2] == 4 else None
+        if beside:
+            told = io.read_grey(beside)
+            if told.shape[1:] != texture.shape[1:]:
+                raise InputError(f"{beside} must have the size of {source.name}")
+            seen = told if seen is None else told * seen
         result = retarget(texture, size, load_landmarks(landmarks) if landmarks else None, seen)
         with together(written) as place:
             if save:
