@@ -320,3 +320,21 @@ def test_a_name_that_is_no_text_works(tmp_path, capsys, texture_file):
     assert main(["view", str(texture_file), "-o", target]) == 0
     assert sorted(os.listdir(os.fsencode(tmp_path))) == [b"caf\xe9.glb", b"caf\xe9.html"]
     assert "caf\ufffd" in (tmp_path / os.fsdecode(b"caf\xe9.html")).read_text()
+
+
+@pytest.mark.parametrize("device", ["meta", "xpu", "cpu:7", "gpu"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train tone --profile smoke --runs {}/runs",
+        "train identity --profile smoke --runs {}/runs",
+        "evaluate --profile smoke --runs {}/runs",
+        "data synth --profile smoke --runs {}/runs",
+        "experiment run all --profile smoke --runs {}/runs --records {}/records",
+        "experiment again all --profile smoke --runs {}/runs",
+    ],
+)
+def test_every_verb_refuses_a_device_on_which_nothing_ever_ran_before_any_work(words, device, tmp_path, capsys):
+    code, out, err = run(capsys, *words.replace("{}", str(tmp_path)).split(), "--device", device)
+    assert code == 2 and out == "" and err.startswith(f"studiolike: unknown device '{device}'") and len(err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
