@@ -24,6 +24,7 @@ from torch import Tensor
 from . import __version__, io, layout, outline
 from .errors import InputError
 from .image import resize
+from .json_files import parse_json
 from .pictures import head
 
 SHARES = ("face_seen", "face_partly", "face_unseen", "head_seen")
@@ -190,7 +191,7 @@ def _read(path: Path) -> dict[str, Any]:
             text = picture.info.get(RECORD)
             if text is None:
                 text = bytes(picture.getexif()[ExifTags.Base.XPComment]).decode(COMMENT)
-            made = json.loads(text, parse_constant=refuse)
+            made = parse_json(text, parse_constant=refuse)
             return made if isinstance(made, dict) else {}
     except (InputError, OSError, KeyError, ValueError, SyntaxError, AttributeError, TypeError, RecursionError):
         return {}

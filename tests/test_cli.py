@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+import studiolike.sets
 from studiolike import io, weights
 from studiolike.cli import main
 from studiolike.image import resize
@@ -338,3 +339,39 @@ def test_every_verb_refuses_a_device_on_which_nothing_ever_ran_before_any_work(w
     code, out, err = run(capsys, *words.replace("{}", str(tmp_path)).split(), "--device", device)
     assert code == 2 and out == "" and err.startswith(f"studiolike: unknown device '{device}'") and len(err.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+DEEP = "[" * 100_000  # more deeply nested than Python reads
+
+
+@pytest.mark.parametrize(
+    "content", [DEEP, '{"a":' * 100_000, "", "[]", "{}", "7", '"text"', "null", "[1", "\udcff", '{"width": 1e999}']
+)
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("marks.json", "capture good.png --landmarks marks.json -o out.png"),
+        ("marks.json", "data retarget good.png --landmarks marks.json -o out.png"),
+        ("w/model_index.json", "convert good.png --weights w -o out.png"),
+        ("w/g_phone/card.json", "convert good.png --kind texture --weights w -o out.png --size 64"),
+        ("set/fetched.json", "data retarget set -o outs"),
+        ("records/few-shot.json", "experiment table few-shot --records records"),
+        ("records/few-shot.json", "experiment list --records records"),
+        ("records/few-shot.json", "experiment again few-shot --profile smoke --records records"),
+        ("ids.csv", "data fetch ava-256 --ids ids.csv --out fetched --accept-licence"),
+        ("set/manifest.json", "train adapt --profile smoke --studio-set set --runs runs"),
+    ],
+)
+def test_whatever_is_in_a_file_of_facts_gives_one_line(name, words, content, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys.modules["studiolike.sets.fetch"], "_transfer", lambda *_: pytest.fail("nothing may be fetched"))
+    Image.fromarray(np.full((64, 64, 3), 120, np.uint8)).save("good.png")
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (path.parent / weights.FILE).write_bytes(b"weights")
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    code, out, err = run(capsys, *words.split())
+    lines = [line for line in err.splitlines() if line]
+    assert code == 2 and len(lines) == 1 and lines[0].startswith("studiolike: "), err
+    assert path.name in lines[0] or "set is not a complete texture set" in lines[0]
+    assert not list(tmp_path.glob("out*"))

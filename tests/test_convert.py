@@ -193,7 +193,11 @@ def test_a_result_says_what_was_seen_and_what_was_borrowed_and_so_does_json(endi
         assert (
             made["seen"]["face_seen"] == pytest.approx(1 - made["seen"]["face_unseen"], abs=0.002) and made["seen"]["face_unseen"]
         )
-    (tmp_path / weights.INDEX).touch()  # of save_pretrained, which does not tell
+    index = {"_class_name": "StudioPipeline"} | dict.fromkeys(weights.NEEDED, ["", ""])  # of save_pretrained, which does not tell
+    (tmp_path / weights.INDEX).write_text(json.dumps(index))
+    for name in weights.NEEDED:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / weights.FILE).touch()
     run(capsys, source, "-o", out, "--overwrite", "--weights", str(tmp_path))
     assert read_record(out)["protocol"] is None and read_record(out)["weights"] == tmp_path.name
     io.visibility_path(source).unlink()

@@ -22,6 +22,7 @@ import numpy as np
 
 from ..errors import CaptureError, InputError
 from ..io import atomic, write_text
+from ..json_files import read_json
 from ..pictures import on_grey
 from .detection import LEVELS, find_faces, width
 
@@ -153,10 +154,10 @@ def load_landmarks(path: str | os.PathLike) -> StoredLandmarks:
                 facts = {name: archive[name][()] for name in ("width", "height", "sha256", "source")}
                 points = archive["points"]
         else:
-            facts = json.loads(path.read_text())
+            facts = read_json(path)
             points = np.array(facts["points"], dtype=np.float64)
         told = int(facts["width"]), int(facts["height"]), str(facts["sha256"]), str(facts.get("source", ""))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, zipfile.BadZipFile, EOFError) as error:
         raise InputError(f"{path} is not a landmark file; make it with  studiolike capture --save-landmarks") from error
     return StoredLandmarks(checked(points, str(path)), *told)
 

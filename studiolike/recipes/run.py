@@ -39,8 +39,8 @@ def train(
 
     Raises:
         ProfileError: unknown stage, a release of what was trained on ``studio``, or ``warm`` and networks of another size.
-        InputError: ``studio`` does not fit, no such device, or fp16 without a GPU. WeightsError: a run folder of other settings. ProtocolError:
-            unknown protocol.
+        InputError: ``studio`` does not fit, no such device, or fp16 without a GPU. WeightsError: a run folder of other settings.
+        ProtocolError: unknown protocol.
     """
     known = (*SHARED, *BY_PROTOCOL)
     if stage != "all" and stage not in known:
