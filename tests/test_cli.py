@@ -375,3 +375,50 @@ def test_whatever_is_in_a_file_of_facts_gives_one_line(name, words, content, tmp
     assert code == 2 and len(lines) == 1 and lines[0].startswith("studiolike: "), err
     assert path.name in lines[0] or "set is not a complete texture set" in lines[0]
     assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "convert | -o out.png",
+        "convert good.png | -o out.png",
+        "convert good.png -o |",
+        "convert good.png --out= ",
+        "convert good.png -o out.png --visibility |",
+        "convert good.png -o out.png --truth |",
+        "convert good.png -o out.png --report |",
+        "convert good.png -o out.png --weights |",
+        "capture | -o out.png",
+        "capture good.png -o |",
+        "capture good.png --landmarks |",
+        "capture good.png --save-landmarks |",
+        "capture good.png --report=",
+        "view |",
+        "view good.png -o |",
+        "view good.png --compare |",
+        "view good.png --turntable |",
+        "view good.png --relit |",
+        "view good.png --relit r.png --before |",
+        "train adapt --studio-set |",
+        "train adapt --runs |",
+        "evaluate --photos |",
+        "evaluate --weights |",
+        "evaluate --out |",
+        "data synth --runs |",
+        "data fetch ava-256 --out |",
+        "data fetch ava-256 --ids |",
+        "data retarget | -o out.png",
+        "data import --studio |",
+        "data import --phone |",
+        "data import --studio . --out |",
+        "experiment run all --records |",
+        "experiment table --records |",
+        "experiment again all --runs |",
+    ],
+)
+def test_an_empty_path_is_refused_and_is_not_the_current_folder(words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.full((64, 64, 3), 120, np.uint8)).save("good.png")
+    code, out, err = run(capsys, *("" if word == "|" else word for word in words.split()))
+    assert code == 2 and out == "" and len(err.splitlines()) == 1 and "empty" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["good.png"]
