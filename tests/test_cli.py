@@ -1,5 +1,6 @@
 """The command line as a user meets it: bad input gives one clear line, code 2, and no partial file."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import pytest
 import torch
 from PIL import Image
 
-import studiolike.sets
 from studiolike import io, weights
 from studiolike.cli import main
 from studiolike.image import resize
@@ -364,7 +364,9 @@ DEEP = "[" * 100_000  # more deeply nested than Python reads
 )
 def test_whatever_is_in_a_file_of_facts_gives_one_line(name, words, content, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys.modules["studiolike.sets.fetch"], "_transfer", lambda *_: pytest.fail("nothing may be fetched"))
+    monkeypatch.setattr(
+        importlib.import_module("studiolike.sets.fetch"), "_transfer", lambda *_: pytest.fail("nothing may be fetched")
+    )
     Image.fromarray(np.full((64, 64, 3), 120, np.uint8)).save("good.png")
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
