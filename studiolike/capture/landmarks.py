@@ -29,6 +29,7 @@ from .detection import LEVELS, find_faces, width
 COUNT = 468
 SMALLEST = 24  # pixels that a face needs in the picture scaled to the last of `LEVELS` to be found for sure
 SECOND_FACE = 0.5  # a face narrower than this part of the largest one is taken for a passer-by
+LARGEST = "the largest of "  # how the sentence about smaller faces begins
 
 Finder = Callable[[np.ndarray], list[np.ndarray]]
 
@@ -78,6 +79,11 @@ def landmarks(image: np.ndarray, *, finder: Finder = find_faces) -> np.ndarray:
         CaptureError: no face, or several.
         InputError: the array is not a picture. WeightsError: the networks' files are missing or damaged.
     """
+    return largest_face(image, finder)[0]
+
+
+def largest_face(image: np.ndarray, finder: Finder) -> tuple[np.ndarray, list[str]]:
+    """As `landmarks`, and a sentence for the user where smaller faces were left alone."""
     check_picture(image)
     image = on_grey(image)
     return _only_face(finder(image), image)
@@ -92,7 +98,7 @@ def check_picture(image: np.ndarray) -> None:
         raise InputError(f"the picture is only {image.shape[1]}×{image.shape[0]} pixels; use a larger photo")
 
 
-def _only_face(faces: list[np.ndarray], image: np.ndarray) -> np.ndarray:
+def _only_face(faces: list[np.ndarray], image: np.ndarray) -> tuple[np.ndarray, list[str]]:
     if not faces:
         smallest = math.ceil(SMALLEST * max(image.shape[:2]) / LEVELS[-1])
         raise CaptureError(
@@ -102,14 +108,12 @@ def _only_face(faces: list[np.ndarray], image: np.ndarray) -> np.ndarray:
     faces = sorted(faces, key=width, reverse=True)
     largest = faces[0]
     centre, size = largest[:, :2].mean(0), width(largest)
-    rivals = 0
-    for other in faces[1:]:
-        # overlapping tiles and detectors report one face twice: only a distant centre makes another person
-        apart = np.linalg.norm(other[:, :2].mean(0) - centre) > 0.5 * size
-        rivals += int(apart and width(other) > SECOND_FACE * size)
+    # overlapping tiles and detectors report one face twice: only a distant centre makes another person
+    others = [other for other in faces[1:] if np.linalg.norm(other[:, :2].mean(0) - centre) > 0.5 * size]
+    rivals = sum(width(other) > SECOND_FACE * size for other in others)
     if rivals:
         raise CaptureError(f"several faces in this picture ({rivals + 1} of similar size); crop it to one person")
-    return largest
+    return largest, [f"{LARGEST}{len(others) + 1} faces was used"] if others else []
 
 
 def save_landmarks(points: np.ndarray, path: str | os.PathLike, image: np.ndarray, source: str = "") -> StoredLandmarks:

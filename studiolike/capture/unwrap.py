@@ -28,8 +28,7 @@ from ..image import blur, fill_unobserved, from_bytes
 from ..pictures import on_grey
 from . import quality as checks
 from .detection import find_faces
-from .landmarks import Finder, StoredLandmarks, check_picture, checked
-from .landmarks import landmarks as find_landmarks
+from .landmarks import Finder, StoredLandmarks, check_picture, checked, largest_face
 from .occlusion import DepthBuffer
 from .outline import measure_outline
 from .person import PersonMap
@@ -124,7 +123,7 @@ def given_or_found(image: np.ndarray, given: np.ndarray | StoredLandmarks | None
         CaptureError, InputError: as `capture_photo`.
     """
     if given is None:
-        return find_landmarks(image, finder=finder), []
+        return largest_face(image, finder)
     if isinstance(given, StoredLandmarks):
         height, width = image.shape[:2]
         if not given.same_size(image):

@@ -23,7 +23,7 @@ from ..progress import bar
 from .contact import ContactSheet
 from .detection import find_faces
 from .fusion import fuse
-from .landmarks import Finder, StoredLandmarks
+from .landmarks import LARGEST, Finder, StoredLandmarks
 from .unwrap import Capture, capture_photo
 
 VIDEO_ENDINGS = {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".3gp", ".3g2", ".wmv", ".mts", ".m2ts", ".ts", ".mpg"}
@@ -260,8 +260,19 @@ def capture_photos(
     if not captures:
         raise _nothing_used(refused)
     fused = fuse(captures)
-    fused.quality = {**fused.quality, "frames": len(captures), "left_out": {name: str(why) for name, why in refused.items()}}
+    left_out = {name: str(why) for name, why in refused.items()}
+    fused.quality = {**fused.quality, "frames": len(captures), "left_out": left_out, "warnings": _warnings(fused, captures)}
     return fused
+
+
+def _warnings(fused: Capture, captures: list[Capture]) -> list[str]:
+    """Sentences for the user: of the picture that the others follow, and in how many there was more than one face."""
+    said = fused.quality.get("warnings", [])
+    crowded = sum(any(line.startswith(LARGEST) for line in one.quality.get("warnings", [])) for one in captures)
+    if len(captures) == 1 or not crowded:
+        return said
+    counted = f"in {crowded} of {len(captures)} pictures the largest of several faces was used"
+    return [*(line for line in said if not line.startswith(LARGEST)), counted]
 
 
 FEW = 8  # pictures whose reasons are each told when none could be used; of more, the most frequent one
