@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +39,7 @@ def shown(path: Path | str) -> str:
 
 def was_left_out(name: str, reason: str) -> str:
     """A sentence about a file that could not be used; most reasons begin with its name."""
-    return f"left out {name}: {reason.removeprefix(f'{name} ')}"
+    return f"left out {name}: {f'it {reason[len(name) + 1 :]}' if reason.startswith(f'{name} ') else reason}"
 
 
 def file_key(name: str) -> str:
@@ -114,7 +114,7 @@ def capture_person(
     return result
 
 
-def capture_files(command: Capture) -> dict:
+def capture_files(command: Capture, note: Callable[[str], None] = lambda _: None) -> dict:
     """Unwrap photos of one person, or a video, into a texture and its visibility map; returns the quality facts.
 
     The file of the texture also tells the shape of the head, see `record.read_shape`. All files are written, or none.
@@ -122,6 +122,8 @@ def capture_files(command: Capture) -> dict:
     Of several photos, those that cannot be used are left out and named in ``quality["left_out"]``. The contact sheet is
     written also when nothing could be used.
 
+    Args:
+        note: is told of a contact sheet that is all that was written.
     Raises:
         CaptureError, InputError, OutputError, MissingExtra: see `studiolike.capture`.
     """
@@ -139,12 +141,14 @@ def capture_files(command: Capture) -> dict:
     if save_landmarks and (len(photos) > 1 or capture.is_video(photos[0])):
         raise InputError("--save-landmarks stores those of one photo; give one photo")
     stored = capture.load_landmarks(command.landmarks) if command.landmarks else None
+    refuse_textures(photos, "photos alone can be unwrapped; studiolike convert takes a texture as it is")
     sheet = ContactSheet()
     try:
         result = capture_person(photos, command.size, stored, sheet, whole=command.hair, progress=True)
     except StudioError:
         if report and len(sheet):
             sheet.write(report)
+            note(f"wrote {shown(report)}")
         raise
     with together(written) as place:
         if save_landmarks:
@@ -196,6 +200,8 @@ def read_person(
     told = []
     if kind == "auto":
         kind = "texture" if alone and (visibility or tells_texture(path) or _resembles_texture(path)) else "photo"
+        if not alone:
+            refuse_textures(paths, "convert it alone: several files are photos of one person (are they all? add --kind photo)")
         if kind == "photo" and beside and _is_square(path):
             kind = "texture"
             told.append(
@@ -210,6 +216,9 @@ def read_person(
             )
         texture, opacity = io.read_layers(path)
         side = min(max(_power_of_two(texture.shape[-1]), 64), 2048)
+        if side < min(size, texture.shape[-1]):
+            why = "the next power of two below" if side < 2048 else "the most that there may be"
+            told.append(f"{shown(path)} is {texture.shape[-1]} texels wide, and was read at {side}, {why}")
         if side != texture.shape[-1]:
             texture, opacity = io.read_layers(path, side)
         seen = io.read_visibility(beside, side).clamp(0, 1) if beside else None
@@ -237,16 +246,33 @@ def doubts(texture: Path) -> list[str]:
     return [f"{shown(texture)} looks like no texture of a face; to make one of a photo:  studiolike convert"]
 
 
+def refuse_textures(paths: Iterable[Path], cure: str) -> None:
+    """Raise `InputError` for an unrolled texture among photos; what cannot be read is told later."""
+    from .capture import is_video
+
+    for path in paths:
+        try:
+            known = not is_video(path) and (tells_texture(path) or _resembles_texture(path))
+        except InputError:
+            continue
+        if known or visibility_beside(path) and _is_square(path):
+            raise InputError(f"{shown(path)} is an unrolled texture and no photo: {cure}")
+
+
 def _is_square(path: Path) -> bool:
-    height, width = io.read_image(path).shape[:2]
-    return height == width
+    try:
+        head(path)  # or to open a pipe would wait for ever
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
+            return picture.width == picture.height
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # a format that only `pictures` reads
+        height, width = io.read_image(path).shape[:2]
+        return height == width
 
 
 def _resembles_texture(path: Path) -> bool:
     from .weights import studio_mean
 
-    picture = io.read_image(path)
-    if picture.shape[0] != picture.shape[1] or picture.shape[0] < 32:
+    if not _is_square(path) or (picture := io.read_image(path)).shape[0] < 32:
         return False
 
     def signature(texture: Tensor) -> Tensor:
@@ -276,9 +302,25 @@ def read_bounded(path: Path, largest: int = LARGEST_GLB) -> Tensor:
     return resize(texture[None], min(_power_of_two(texture.shape[-1]), largest))[0]
 
 
-def export_avatar(command: View) -> list[Path]:
+def _reduced(path: Path, read: Tensor) -> list[str]:
+    """A sentence about a texture that `read_bounded` has made smaller."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
+            width = picture.width
+    except (OSError, ValueError, SyntaxError):  # only `pictures` reads it
+        width = io.read_texture(path).shape[-1]
+    size = read.shape[-1]
+    if size >= width:
+        return []
+    why = "the most that every device can hold" if size == LARGEST_GLB else "the next power of two below"
+    return [f"{shown(path)} is {width} texels wide, and the avatar has it with {size}, {why}"]
+
+
+def export_avatar(command: View, note: Callable[[str], None] = lambda _: None) -> list[Path]:
     """Write a GLB with a texture on the head and an HTML page that turns it, and what else is asked for; all or nothing.
 
+    Args:
+        note: receives sentences for the user.
     Returns:
         The paths that were written.
     Raises:
@@ -309,13 +351,15 @@ def export_avatar(command: View) -> list[Path]:
         images[name if name not in images else f"{name} (compared)"] = read_bounded(compare)
     rows = {shown(before.stem): read_bounded(before)} if before else {}
     rows[shown(texture.stem) if shown(texture.stem) not in rows else f"{shown(texture.stem)} (2)"] = main
+    for line in _reduced(texture, main):
+        note(line)
 
     shape, made = read_shape(texture) if command.own_head else None, read_record(texture)
-    mesh, note = avatar.own_head(shape), avatar.shape.BASE if shape is None else avatar.shape.OWN
+    mesh, told = avatar.own_head(shape), avatar.shape.BASE if shape is None else avatar.shape.OWN
     with together(outputs) as place, bar(None, "view", "file", total=len(outputs), leave=False) as written:
         avatar.write_glb(mesh, main, place[out], avatar.normal_map(main) if command.normals else None, made)
         written.update()
-        avatar.write_viewer(mesh, place[page], images, title=shown(out.stem), note=f"{sentence(made)} {note}" if made else note)
+        avatar.write_viewer(mesh, place[page], images, title=shown(out.stem), note=f"{sentence(made)} {told}" if made else told)
         written.update()
         if turntable:
             frames = avatar.turntable(mesh, avatar.viewer.fitting(main, 1024), TURNS, TURN_SIZE, progress=True)

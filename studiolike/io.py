@@ -42,7 +42,8 @@ def visibility_path(path: Path) -> Path:
 def check_output(path: Path, suffixes: set[str]) -> None:
     """Refuse an output before any work is done. Raises `OutputError`."""
     if path.suffix.lower() not in suffixes:
-        raise OutputError(f"{path}: the ending must be one of {', '.join(sorted(suffixes))}")
+        *others, last = sorted(suffixes)
+        raise OutputError(f"{path}: the ending must be {', '.join(others) + ' or ' if others else ''}{last}")
     if path.is_dir():
         raise OutputError(f"{path} is a folder; name a file")
     folder = path.parent
@@ -149,7 +150,7 @@ def read_layers(path: str | os.PathLike, size: int | None = None) -> tuple[Tenso
     if height != width:
         raise InputError(f"{path} is {width}×{height}, a texture must be square: unwrap a photo with  studiolike capture")
     if height < 32:
-        raise InputError(f"{path} is only {width} texels wide; at least 32 are needed")
+        raise InputError(f"{path} is only {width} texel{'s' if width > 1 else ''} wide; at least 32 are needed")
     alpha = None if opacity is None or opacity.min() == 255 else _unit(opacity)[None]
     if alpha is None:
         return (texture if size is None or size == height else resize(texture[None], size)[0]), None
