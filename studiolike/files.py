@@ -264,7 +264,7 @@ def _is_square(path: Path) -> bool:
         head(path)  # or to open a pipe would wait for ever
         with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
             return picture.width == picture.height
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # a format that only `pictures` reads
+    except Exception:  # a format that only `pictures` reads, which also says what is wrong with a file
         height, width = io.read_image(path).shape[:2]
         return height == width
 
@@ -307,7 +307,7 @@ def _reduced(path: Path, read: Tensor) -> list[str]:
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
             width = picture.width
-    except (OSError, ValueError, SyntaxError):  # only `pictures` reads it
+    except Exception:  # only `pictures` reads it
         width = io.read_texture(path).shape[-1]
     size = read.shape[-1]
     if size >= width:

@@ -22,7 +22,6 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from . import __version__, io, layout, outline
-from .errors import InputError
 from .image import resize
 from .json_files import parse_json
 from .pictures import head
@@ -155,12 +154,7 @@ def visibility_beside(path: Path) -> Path | None:
 
 def tells_texture(path: Path) -> bool:
     """Whether a picture file says that it is a texture: `write_marked` wrote it."""
-    return isinstance(_read(path).get("version"), str) and _software(path).startswith("studiolike ")
-
-
-def _software(path: Path) -> str:
-    with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
-        return str(picture.info.get("Software") or picture.getexif().get(ExifTags.Base.Software, ""))
+    return isinstance(_read(path, software="studiolike ").get("version"), str)
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
@@ -179,8 +173,8 @@ def read_shape(path: Path) -> Tensor | None:
     return shape_of(_read(path).get("shape"))
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """What a picture file's record holds, whatever that is."""
+def _read(path: Path, software: str = "") -> dict[str, Any]:
+    """What a picture file's record holds, whatever that is, if the file names a ``software`` that begins so. Never raises."""
 
     def refuse(constant: str) -> None:
         raise ValueError(constant)  # NaN is no JSON, and the record may have to be written again
@@ -188,12 +182,14 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         head(path)  # or to open a pipe would wait for ever
         with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
-            text = picture.info.get(RECORD)
+            text, made_with = picture.info.get(RECORD), picture.info.get("Software")
             if text is None:
-                text = bytes(picture.getexif()[ExifTags.Base.XPComment]).decode(COMMENT)
+                exif = picture.getexif()
+                text = bytes(exif[ExifTags.Base.XPComment]).decode(COMMENT)
+                made_with = exif.get(ExifTags.Base.Software)
             made = parse_json(text, parse_constant=refuse)
-            return made if isinstance(made, dict) else {}
-    except (InputError, OSError, KeyError, ValueError, SyntaxError, AttributeError, TypeError, RecursionError):
+            return made if isinstance(made, dict) and str(made_with or "").startswith(software) else {}
+    except Exception:  # decoders raise whatever they please; who reads the picture itself says what is wrong with it
         return {}
 
 
