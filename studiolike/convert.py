@@ -12,7 +12,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,12 +47,15 @@ class Job:
 
 @dataclass
 class Outcome:
-    """What a run did: reports of the converted faces; whose results stood there; reasons of those that were left out."""
+    """What a run did: reports of the converted faces; how many had a result; reasons of those that were left out; names of files
+    that are no pictures. Of a folder also how many pictures are in it, whatever share was asked for, and how many folders."""
 
     reports: list[dict]
     existing: int
     skipped: dict[Path, str]
     ignored: list[str]
+    found: int = 0
+    folders: int = 0
 
 
 def share(word: str | None, environment: Iterable[tuple[str, str]] = ()) -> tuple[int, int]:
@@ -81,8 +84,9 @@ def launched(environment: Iterable[tuple[str, str]]) -> tuple[int, int]:
     return (int(rank), int(world)) if rank.isdecimal() and world.isdecimal() and int(rank) < int(world) else (0, 1)
 
 
-def plan(inputs: tuple[Path, ...], out: Path) -> tuple[list[Job], list[str]]:
-    """Jobs of a call, and the names in a folder that are left out because they are neither picture nor video.
+def plan(inputs: tuple[Path, ...], out: Path) -> tuple[list[Job], list[str], int]:
+    """Jobs of a call; the names in a folder that are left out because they are neither picture nor video; how many folders are
+    in it, into which nobody looks.
 
     What a file is its ending says, or its first bytes if it has none: other endings are a purpose (a backup, a camera's raw
     data or thumbnail), even where a picture is inside.
@@ -100,21 +104,22 @@ def plan(inputs: tuple[Path, ...], out: Path) -> tuple[list[Job], list[str]]:
     if not folders:
         check_output(out, PICTURES)
         protect(inputs, [out])
-        return [Job(inputs, out)], []
+        return [Job(inputs, out)], [], 0
     folder = folders[0]
     if out.exists() and not out.is_dir():
         raise OutputError(f"{shown(out)} is a file; name a folder, as the input is one")
     if out.exists() and out.samefile(folder):
         raise OutputError(f"the results would overwrite the pictures in {shown(folder)}; choose another folder")
-    found, ignored = [], []
+    found, ignored, below = [], [], 0
     for path in sorted(folder.iterdir()):
         hidden = path.name.startswith(".")  # also ._name, which macOS leaves beside every file on foreign disks
         if hidden or ".visibility" in path.name or not path.is_file():
+            below += path.is_dir() and not hidden and not (out.exists() and out.samefile(path))
             continue
         picture = path.suffix.lower() in READABLE or (not path.suffix and is_picture(path))
         (found if picture or is_video(path) else ignored).append(path)
     if not found:
-        raise InputError(f"no pictures in {shown(folder)}")
+        raise InputError(f"no pictures in {shown(folder)}" + (f"; {_unsearched(below)}" if below else ""))
     jobs, names = [], {}
     for path in found:
         name = file_key(path.stem)
@@ -124,7 +129,7 @@ def plan(inputs: tuple[Path, ...], out: Path) -> tuple[list[Job], list[str]]:
         jobs.append(Job((path,), out / f"{path.stem}.png"))
     check_output(jobs[0].target, PICTURES)
     protect(found, [job.target for job in jobs])
-    return jobs, [path.name for path in ignored]
+    return jobs, [path.name for path in ignored], below
 
 
 def check(command: Convert) -> None:
@@ -172,16 +177,15 @@ def settings_of(command: Convert) -> dict[str, Any]:
     }
 
 
-def run(command: Convert, note: Callable[[str], None] = lambda _: None) -> Outcome:
+def run(command: Convert) -> Outcome:
     """Do what a command line asks for.
 
-    Args:
-        note: receives sentences for the user.
     Raises:
         StudioError: nothing could be done. In a folder, a face that cannot be used is left out instead.
     """
     check(command)
-    jobs, ignored = plan(command.input, command.out)
+    jobs, ignored, folders = plan(command.input, command.out)
+    found = len(jobs)
     many = command.input[0].is_dir()
     if not many:
         refuse_existing([path for path in (command.out, command.report) if path], command.overwrite)
@@ -196,10 +200,6 @@ def run(command: Convert, note: Callable[[str], None] = lambda _: None) -> Outco
     settings = settings_of(command)
     waiting = jobs if command.overwrite or not many else unfinished(jobs, settings, command.out)
     existing = len(jobs) - len(waiting)
-    if ignored:
-        note(f"note: {without_use(ignored)}")
-    if existing:
-        note(f"note: {existing} of {len(jobs)} results exist and are kept (--overwrite makes them anew)")
     pipe, reports, skipped = None, [], {}
     show = not command.quiet
     with bar(None, "convert", "face", show=show, total=len(jobs), initial=existing, leave=many) as faces:
@@ -221,7 +221,25 @@ def run(command: Convert, note: Callable[[str], None] = lambda _: None) -> Outco
                 reason = str(error) if isinstance(error, StudioError) else f"{type(error).__name__}: {error}"
                 skipped[job.inputs[0]] = " ".join(reason.split())
             faces.update()
-    return Outcome(reports, existing, skipped, ignored)
+    return Outcome(reports, existing, skipped, ignored, found, folders)
+
+
+def closing(outcome: Outcome) -> str:
+    """What became of a folder, in one line."""
+    done, total = len(outcome.reports), len(outcome.reports) + outcome.existing + len(outcome.skipped)
+    if not total:
+        said = [f"none of the folder's {outcome.found} files is in this share, so there was nothing to do"]
+    else:
+        said = [f"{done} of {total} converted now"]
+    if outcome.existing:
+        said.append(f"{outcome.existing} kept as they were (--overwrite makes them anew)")
+    if outcome.folders:
+        said.append(_unsearched(outcome.folders))
+    return ", ".join(said)
+
+
+def _unsearched(count: int) -> str:
+    return "1 folder in it was not searched" if count == 1 else f"{count} folders in it were not searched"
 
 
 def without_use(ignored: list[str]) -> str:
@@ -236,8 +254,10 @@ def notes_of(reports: list[dict]) -> list[str]:
     kinds: dict[str, list[tuple[str, str]]] = {}
     for report in reports:
         for line in report.get("warnings", []):
-            kinds.setdefault(re.sub(r"[0-9.]+", "", line), []).append((Path(report["input"]).name, line))
-    return [f"{len(told)} of {len(reports)} faces, the first one {shown(told[0][0])}: {told[0][1]}" for told in kinds.values()]
+            name = shown(Path(report["input"]).name)
+            kind = re.sub(r"[0-9.]+", "", line.replace(f"{Path(name).stem}.", ""))
+            kinds.setdefault(kind, []).append((name, line))
+    return [f"{len(told)} of {len(reports)} faces, the first one {told[0][0]}: {told[0][1]}" for told in kinds.values()]
 
 
 def load(command: Convert, device: torch.device) -> Chain:

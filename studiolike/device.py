@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import re
 import sys
 
 import torch
 
 from .errors import InputError
 
+KNOWN = re.compile(r"cpu|cuda(:\d{1,3})?|mps(:0)?", re.ASCII)
+
 
 def find_device(name: torch.device | str | None = None) -> torch.device:
-    """The device called ``name`` ("cpu", "cuda", "cuda:1", "mps" …); None is the GPU where there is one, else the CPU.
+    """The device called ``name``: "cpu", "cuda", "cuda:1" …, "mps"; None is the GPU where there is one, else the CPU.
+
+    torch knows more kinds of devices; on none of them has anything of this package ever run.
 
     Raises:
-        InputError: no such device here. Nothing falls back to the CPU in silence.
+        InputError: another kind of device, or none of that name here. Nothing falls back to the CPU in silence.
     """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"unknown device '{name}'; use cpu, cuda, cuda:1 …") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"no device '{name}': torch finds {torch.cuda.device_count() or 'no'} CUDA device(s); try  --device cpu")
+    if not KNOWN.fullmatch(str(name)):
+        raise InputError(f"unknown device '{name}'; use cpu, cuda, cuda:1 … or mps")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
+        there = f"{count}, numbered from 0" if count else "none"
+        raise InputError(f"no device '{name}': of NVIDIA's graphics cards (CUDA) torch finds {there}; try  --device cpu")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise InputError(f"no device '{name}' on this machine; try  --device cpu")
     return device

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import platform
 import shutil
@@ -12,6 +11,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from .errors import MissingExtra, StudioError, WeightsError, install_command, optional
+from .json_files import parse_json
 from .protocols import PROTOCOLS
 
 CORE = ("torch", "diffusers", "accelerate", "safetensors", "numpy", "scipy", "scikit-image", "torchmetrics")
@@ -124,14 +124,14 @@ def _whole(path: Path) -> None:
     try:
         if path.suffix == ".safetensors":
             start = 8 + int.from_bytes(content[:8], "little")
-            tensors = json.loads(content[8:start])
+            tensors = parse_json(content[8:start])
             ends = [part["data_offsets"][1] for name, part in tensors.items() if name != "__metadata__"]
             whole = len(content) == start + max(ends)
         elif path.suffix == ".webp":
             whole = content[:4] == b"RIFF" and len(content) == 8 + int.from_bytes(content[4:8], "little")
         else:
             whole = content[1:4] == b"PNG" and content[-8:-4] == b"IEND"
-    except (ValueError, KeyError, TypeError):  # no header where it should be
+    except (ValueError, KeyError, TypeError, AttributeError):  # no header where it should be
         whole = False
     if not whole:
         raise WeightsError(f"{path} is damaged: reinstall the package")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from .image import from_bytes, resize
 from .io import PICTURES, atomic, check_output, check_size, visibility_path
 from .pictures import MAX_PIXELS, head
 from .progress import bar
-from .record import read_record, read_shape, sentence, write_marked
+from .record import read_record, read_shape, sentence, tells_texture, visibility_beside, write_marked, write_visibility
 
 if TYPE_CHECKING:
     from .capture.contact import ContactSheet
@@ -39,7 +39,7 @@ def shown(path: Path | str) -> str:
 
 def was_left_out(name: str, reason: str) -> str:
     """A sentence about a file that could not be used; most reasons begin with its name."""
-    return f"left out {name}: {reason.removeprefix(f'{name} ')}"
+    return f"left out {name}: {f'it {reason[len(name) + 1 :]}' if reason.startswith(f'{name} ') else reason}"
 
 
 def file_key(name: str) -> str:
@@ -114,7 +114,7 @@ def capture_person(
     return result
 
 
-def capture_files(command: Capture) -> dict:
+def capture_files(command: Capture, note: Callable[[str], None] = lambda _: None) -> dict:
     """Unwrap photos of one person, or a video, into a texture and its visibility map; returns the quality facts.
 
     The file of the texture also tells the shape of the head, see `record.read_shape`. All files are written, or none.
@@ -122,6 +122,8 @@ def capture_files(command: Capture) -> dict:
     Of several photos, those that cannot be used are left out and named in ``quality["left_out"]``. The contact sheet is
     written also when nothing could be used.
 
+    Args:
+        note: is told of a contact sheet that is all that was written.
     Raises:
         CaptureError, InputError, OutputError, MissingExtra: see `studiolike.capture`.
     """
@@ -139,12 +141,14 @@ def capture_files(command: Capture) -> dict:
     if save_landmarks and (len(photos) > 1 or capture.is_video(photos[0])):
         raise InputError("--save-landmarks stores those of one photo; give one photo")
     stored = capture.load_landmarks(command.landmarks) if command.landmarks else None
+    refuse_textures(photos, "photos alone can be unwrapped; studiolike convert takes a texture as it is")
     sheet = ContactSheet()
     try:
         result = capture_person(photos, command.size, stored, sheet, whole=command.hair, progress=True)
     except StudioError:
         if report and len(sheet):
             sheet.write(report)
+            note(f"wrote {shown(report)}")
         raise
     with together(written) as place:
         if save_landmarks:
@@ -152,7 +156,7 @@ def capture_files(command: Capture) -> dict:
         if report:
             sheet.write(place[report])
         write_marked(result.texture[0], place[out], None, result.shape)
-        io.write_image(result.visibility[0], place[visibility_path(out)])
+        write_visibility(result.visibility[0], place[visibility_path(out)], out)
     return result.quality
 
 
@@ -178,9 +182,9 @@ def read_person(
 ) -> PersonInput:
     """A texture file, a photo, several photos of one person, or a video, made ready for the chain.
 
-    With ``kind="auto"`` a single picture is a texture if a visibility map lies beside it or if it resembles the mean face
-    of the layout; everything else is unwrapped, hair and the sides of the head too if ``whole``. What is transparent in a
-    texture is unseen.
+    With ``kind="auto"`` a single picture is a texture if its file says so, if it resembles the mean face of the layout, or if
+    it is square and a visibility map lies beside it that speaks for it, see `record.visibility_beside`; everything else is
+    unwrapped, hair and the sides of the head too if ``whole``. What is transparent in a texture is unseen.
 
     Raises:
         CaptureError, InputError, MissingExtra: see `studiolike.capture` and `io.read_texture`.
@@ -192,18 +196,36 @@ def read_person(
     if kind == "texture" and not alone:
         what = f"{shown(path)} is a video" if is_video(path) else f"these are {len(paths)} files"
         raise InputError(f"--kind texture is one picture, and {what}")
-    beside = visibility or visibility_path(path)
+    beside = visibility or (visibility_beside(path) if alone else None)
+    told = []
     if kind == "auto":
-        kind = "texture" if alone and (beside.is_file() or _resembles_texture(path)) else "photo"
+        kind = "texture" if alone and (visibility or tells_texture(path) or _resembles_texture(path)) else "photo"
+        if not alone:
+            refuse_textures(paths, "convert it alone: several files are photos of one person (are they all? add --kind photo)")
+        if kind == "photo" and beside and _is_square(path):
+            kind = "texture"
+            told.append(
+                f"{shown(path.name)} is taken for an unrolled texture, because {shown(beside.name)} lies beside it; "
+                "if it is a photo, add --kind photo"
+            )
     if kind == "texture":
+        if not beside and (other := visibility_path(path)).is_file():
+            told.append(
+                f"{shown(other.name)} was written with another texture than {shown(path.name)}, and is not used; "
+                f"if it fits this one too, add --visibility {shown(other)}"
+            )
         texture, opacity = io.read_layers(path)
         side = min(max(_power_of_two(texture.shape[-1]), 64), 2048)
+        if side < min(size, texture.shape[-1]):
+            why = "the next power of two below" if side < 2048 else "the most that there may be"
+            told.append(f"{shown(path)} is {texture.shape[-1]} texels wide, and was read at {side}, {why}")
         if side != texture.shape[-1]:
             texture, opacity = io.read_layers(path, side)
-        seen = io.read_visibility(beside, side).clamp(0, 1) if beside.is_file() else None
+        seen = io.read_visibility(beside, side).clamp(0, 1) if beside else None
         if opacity is not None:
             seen = opacity if seen is None else seen * opacity
-        return PersonInput(texture[None], None if seen is None else seen[None], {"kind": "texture"}, read_shape(path))
+        facts = {"kind": "texture"} | ({"warnings": told} if told else {})
+        return PersonInput(texture[None], None if seen is None else seen[None], facts, read_shape(path))
     if visibility:
         raise InputError(f"--visibility belongs to a texture, and {shown(path)} is none; photos bring their own")
     # landmarks of many pictures differ by half a per cent of the face width: finer than that their blend holds nothing
@@ -219,17 +241,38 @@ def _power_of_two(n: int) -> int:
 
 def doubts(texture: Path) -> list[str]:
     """Sentences about a file that `export_avatar` would lay on the head though it seems to be no texture."""
-    told = visibility_path(texture).is_file() or read_record(texture) is not None or read_shape(texture) is not None
-    if told or _resembles_texture(texture):
+    if visibility_beside(texture) or tells_texture(texture) or _resembles_texture(texture):
         return []
     return [f"{shown(texture)} looks like no texture of a face; to make one of a photo:  studiolike convert"]
+
+
+def refuse_textures(paths: Iterable[Path], cure: str) -> None:
+    """Raise `InputError` for an unrolled texture among photos; what cannot be read is told later."""
+    from .capture import is_video
+
+    for path in paths:
+        try:
+            known = not is_video(path) and (tells_texture(path) or _resembles_texture(path))
+        except InputError:
+            continue
+        if known or visibility_beside(path) and _is_square(path):
+            raise InputError(f"{shown(path)} is an unrolled texture and no photo: {cure}")
+
+
+def _is_square(path: Path) -> bool:
+    try:
+        head(path)  # or to open a pipe would wait for ever
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
+            return picture.width == picture.height
+    except Exception:  # a format that only `pictures` reads, which also says what is wrong with a file
+        height, width = io.read_image(path).shape[:2]
+        return height == width
 
 
 def _resembles_texture(path: Path) -> bool:
     from .weights import studio_mean
 
-    picture = io.read_image(path)
-    if picture.shape[0] != picture.shape[1] or picture.shape[0] < 32:
+    if not _is_square(path) or (picture := io.read_image(path)).shape[0] < 32:
         return False
 
     def signature(texture: Tensor) -> Tensor:
@@ -259,9 +302,25 @@ def read_bounded(path: Path, largest: int = LARGEST_GLB) -> Tensor:
     return resize(texture[None], min(_power_of_two(texture.shape[-1]), largest))[0]
 
 
-def export_avatar(command: View) -> list[Path]:
+def _reduced(path: Path, read: Tensor) -> list[str]:
+    """A sentence about a texture that `read_bounded` has made smaller."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
+            width = picture.width
+    except Exception:  # only `pictures` reads it
+        width = io.read_texture(path).shape[-1]
+    size = read.shape[-1]
+    if size >= width:
+        return []
+    why = "the most that every device can hold" if size == LARGEST_GLB else "the next power of two below"
+    return [f"{shown(path)} is {width} texels wide, and the avatar has it with {size}, {why}"]
+
+
+def export_avatar(command: View, note: Callable[[str], None] = lambda _: None) -> list[Path]:
     """Write a GLB with a texture on the head and an HTML page that turns it, and what else is asked for; all or nothing.
 
+    Args:
+        note: receives sentences for the user.
     Returns:
         The paths that were written.
     Raises:
@@ -292,13 +351,15 @@ def export_avatar(command: View) -> list[Path]:
         images[name if name not in images else f"{name} (compared)"] = read_bounded(compare)
     rows = {shown(before.stem): read_bounded(before)} if before else {}
     rows[shown(texture.stem) if shown(texture.stem) not in rows else f"{shown(texture.stem)} (2)"] = main
+    for line in _reduced(texture, main):
+        note(line)
 
     shape, made = read_shape(texture) if command.own_head else None, read_record(texture)
-    mesh, note = avatar.own_head(shape), avatar.shape.BASE if shape is None else avatar.shape.OWN
+    mesh, told = avatar.own_head(shape), avatar.shape.BASE if shape is None else avatar.shape.OWN
     with together(outputs) as place, bar(None, "view", "file", total=len(outputs), leave=False) as written:
         avatar.write_glb(mesh, main, place[out], avatar.normal_map(main) if command.normals else None, made)
         written.update()
-        avatar.write_viewer(mesh, place[page], images, title=shown(out.stem), note=f"{sentence(made)} {note}" if made else note)
+        avatar.write_viewer(mesh, place[page], images, title=shown(out.stem), note=f"{sentence(made)} {told}" if made else told)
         written.update()
         if turntable:
             frames = avatar.turntable(mesh, avatar.viewer.fitting(main, 1024), TURNS, TURN_SIZE, progress=True)

@@ -30,6 +30,7 @@ SAVING: dict[str, dict] = {
     "WEBP": {"lossless": True},
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
 }
+COLOURLESS = 8.5 / 255  # by how much the channels of a grey picture may differ: a lossy format rounds them
 READABLE = PICTURES | {".heic", ".heif", ".hif", ".avif", ".gif", ".mpo", ".jfif"}  # what counts as a picture in a folder
 
 
@@ -41,7 +42,8 @@ def visibility_path(path: Path) -> Path:
 def check_output(path: Path, suffixes: set[str]) -> None:
     """Refuse an output before any work is done. Raises `OutputError`."""
     if path.suffix.lower() not in suffixes:
-        raise OutputError(f"{path}: the ending must be one of {', '.join(sorted(suffixes))}")
+        *others, last = sorted(suffixes)
+        raise OutputError(f"{path}: the ending must be {', '.join(others) + ' or ' if others else ''}{last}")
     if path.is_dir():
         raise OutputError(f"{path} is a folder; name a file")
     folder = path.parent
@@ -117,6 +119,11 @@ def read_image(path: str | os.PathLike, reduce_to: int | None = pictures.PHOTO_P
     Raises:
         InputError: the message names the file and says what it is or what is wrong with it.
     """
+    return pictures.on_grey(pictures.photo(path, reduce_to))
+
+
+def read_photo(path: str | os.PathLike, reduce_to: int | None = pictures.PHOTO_PIXELS) -> np.ndarray:
+    """As `read_image`, but RGBA ``(H, W, 4)`` if something is transparent, which is unseen to `capture.capture_photo`."""
     return pictures.photo(path, reduce_to)
 
 
@@ -143,7 +150,7 @@ def read_layers(path: str | os.PathLike, size: int | None = None) -> tuple[Tenso
     if height != width:
         raise InputError(f"{path} is {width}×{height}, a texture must be square: unwrap a photo with  studiolike capture")
     if height < 32:
-        raise InputError(f"{path} is only {width} texels wide; at least 32 are needed")
+        raise InputError(f"{path} is only {width} texel{'s' if width > 1 else ''} wide; at least 32 are needed")
     alpha = None if opacity is None or opacity.min() == 255 else _unit(opacity)[None]
     if alpha is None:
         return (texture if size is None or size == height else resize(texture[None], size)[0]), None
@@ -154,14 +161,27 @@ def read_layers(path: str | os.PathLike, size: int | None = None) -> tuple[Tenso
 
 
 def read_visibility(path: str | os.PathLike, size: int | None = None) -> Tensor:
-    """Read a visibility map as float32 ``(1, H, W)`` in [0, 1]. Raises ``InputError`` as `read_texture` does."""
-    pixels, opacity = pictures.decode(path)
-    visibility = _unit(pixels).mean(2)[None]
-    if opacity is not None:
-        visibility = visibility * _unit(opacity)
+    """Read a visibility map as float32 ``(1, H, W)`` in [0, 1]. Raises ``InputError`` as `read_texture` and `read_grey` do."""
+    visibility = read_grey(path)
     if visibility.shape[-1] != visibility.shape[-2]:
         raise InputError(f"{path} is not square, as a visibility map must be")
     return visibility if size is None or size == visibility.shape[-1] else resize(visibility[None], size)[0]
+
+
+def read_grey(path: str | os.PathLike) -> Tensor:
+    """Read a map of any shape as float32 ``(1, H, W)`` in [0, 1], 0 where the file is transparent.
+
+    Raises:
+        InputError: an unreadable file, or a picture in colour: what it shows is no map.
+    """
+    pixels, opacity = pictures.decode(path)
+    levels = _unit(pixels)
+    if (levels.amax(2) - levels.amin(2)).max() > COLOURLESS:
+        raise InputError(
+            f"{path} is a picture in colour; a visibility map is grey: white where the texel was seen, black where not"
+        )
+    grey = levels.mean(2)[None]
+    return grey if opacity is None else grey * _unit(opacity)
 
 
 def _unit(array: np.ndarray) -> Tensor:

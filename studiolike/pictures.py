@@ -374,11 +374,18 @@ def _without_texts(content: bytes) -> bytes:
 
 
 def photo(path: str | os.PathLike, reduce_to: int | None = PHOTO_PIXELS) -> np.ndarray:
-    """A photograph as uint8 RGB ``(H, W, 3)``; see `studiolike.io.read_image`."""
+    """A photograph as uint8 RGB ``(H, W, 3)``, or RGBA ``(H, W, 4)`` if something in it is transparent."""
     rgb, opacity = decode(path, reduce_to)
     if rgb.dtype != np.uint8:
         rgb = (rgb * 255 + 0.5).astype(np.uint8)
-    if opacity is not None:
-        share = opacity[..., None].astype(np.uint16)
-        rgb = ((rgb * share + BACKGROUND * (255 - share) + 127) // 255).astype(np.uint8)
+    if opacity is not None and opacity.min() < 255:
+        rgb = np.dstack([rgb, opacity])
     return np.ascontiguousarray(rgb)
+
+
+def on_grey(image: np.ndarray) -> np.ndarray:
+    """uint8 RGB or RGBA ``(H, W, 3|4)`` → RGB, what is transparent on neutral grey: how networks and people look at it."""
+    if image.shape[2] == 3:
+        return image
+    share = image[..., 3:].astype(np.uint16)
+    return ((image[..., :3] * share + BACKGROUND * (255 - share) + 127) // 255).astype(np.uint8)

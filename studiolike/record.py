@@ -22,8 +22,8 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from . import __version__, io, layout, outline
-from .errors import InputError
 from .image import resize
+from .json_files import parse_json
 from .pictures import head
 
 SHARES = ("face_seen", "face_partly", "face_unseen", "head_seen")
@@ -124,6 +124,39 @@ def write_marked(texture: Tensor, path: Path, made: dict[str, Any] | None, shape
     io.write_image(texture, path, **marks)
 
 
+def write_visibility(visibility: Tensor, path: Path, texture: Path) -> None:
+    """Write the visibility map ``(1, N, N)`` in [0, 1] of a file ``texture``, whose ending it tells: see `visibility_beside`.
+
+    Raises:
+        OutputError: see `io.write_image`.
+    """
+    fields = PngInfo()
+    fields.add_text("Software", f"studiolike {__version__}")
+    fields.add_text(RECORD, json.dumps({"version": __version__, "texture": texture.suffix.lower()}))
+    io.write_image(visibility, path, pnginfo=fields)
+
+
+def visibility_beside(path: Path) -> Path | None:
+    """The visibility map that lies beside a texture file and speaks for it; None if there is none.
+
+    ``me.visibility.png`` may have been written with ``me.png``, and the photo ``me.jpg`` lie beside the two. A map of ours tells
+    the ending of its texture. One that tells nothing speaks for ``me.png``, and for another ``me`` only where that is missing.
+    """
+    beside = io.visibility_path(path)
+    if not beside.is_file():
+        return None
+    ending = _read(beside).get("texture")
+    if isinstance(ending, str):
+        return beside if ending == path.suffix.lower() else None
+    first = path.with_suffix(".png")
+    return beside if path.suffix.lower() == ".png" or not first.is_file() else None
+
+
+def tells_texture(path: Path) -> bool:
+    """Whether a picture file says that it is a texture: `write_marked` wrote it."""
+    return isinstance(_read(path, software="studiolike ").get("version"), str)
+
+
 def read_record(path: Path) -> dict[str, Any] | None:
     """The `record` in a picture file, without the shape; None if it has none, or one that is not whole, or is no picture."""
     made = _read(path)
@@ -140,8 +173,8 @@ def read_shape(path: Path) -> Tensor | None:
     return shape_of(_read(path).get("shape"))
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """What a picture file's record holds, whatever that is."""
+def _read(path: Path, software: str = "") -> dict[str, Any]:
+    """What a picture file's record holds, whatever that is, if the file names a ``software`` that begins so. Never raises."""
 
     def refuse(constant: str) -> None:
         raise ValueError(constant)  # NaN is no JSON, and the record may have to be written again
@@ -149,12 +182,14 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         head(path)  # or to open a pipe would wait for ever
         with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
-            text = picture.info.get(RECORD)
+            text, made_with = picture.info.get(RECORD), picture.info.get("Software")
             if text is None:
-                text = bytes(picture.getexif()[ExifTags.Base.XPComment]).decode(COMMENT)
-            made = json.loads(text, parse_constant=refuse)
-            return made if isinstance(made, dict) else {}
-    except (InputError, OSError, KeyError, ValueError, SyntaxError, AttributeError, TypeError, RecursionError):
+                exif = picture.getexif()
+                text = bytes(exif[ExifTags.Base.XPComment]).decode(COMMENT)
+                made_with = exif.get(ExifTags.Base.Software)
+            made = parse_json(text, parse_constant=refuse)
+            return made if isinstance(made, dict) and str(made_with or "").startswith(software) else {}
+    except Exception:  # decoders raise whatever they please; who reads the picture itself says what is wrong with it
         return {}
 
 

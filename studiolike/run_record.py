@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from .io import write_text
+from .json_files import parse_json
 
 
 @dataclasses.dataclass
@@ -66,12 +67,20 @@ def commit() -> str:
 def trim_log(log: Path, images: int) -> None:
     """Drop log lines written after the checkpoint that is resumed, so that no interval stands twice."""
     if log.exists():
-        kept = [line for line in log.read_text().splitlines() if json.loads(line)["images"] <= images]
+        kept = [line for line in log.read_text().splitlines() if _images(line) <= images]
         write_text(log, "".join(line + "\n" for line in kept))
+
+
+def _images(line: str) -> float:
+    """What a line of a log says of its time; a damaged one is after all others."""
+    try:
+        return float(parse_json(line)["images"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
 
 
 def read_log(*run_dirs: str | os.PathLike) -> dict[str, list[float]]:
     """The ``log.jsonl`` of a run, or of stages that followed each other, as columns; a line that lacks a scalar gives nan."""
-    lines = [json.loads(line) for run_dir in run_dirs for line in (Path(run_dir) / "log.jsonl").read_text().splitlines()]
+    lines = [parse_json(line) for run_dir in run_dirs for line in (Path(run_dir) / "log.jsonl").read_text().splitlines()]
     keys = dict.fromkeys(key for line in lines for key in line)
     return {key: [line.get(key, float("nan")) for line in lines] for key in keys}

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import OutputError, ProtocolError, StudioError, WeightsError
+from .json_files import read_json
 from .protocols import PROTOCOLS, check
 
 if TYPE_CHECKING:  # what only looks for files must not wait for torch
@@ -49,6 +50,7 @@ FOREIGN: dict[str, tuple[str, str, str]] = {
 FILE = "diffusion_pytorch_model.safetensors"
 PER_PROTOCOL = ("g_studio", "tone", "detailer")  # learnt from studio textures: one of each for every protocol
 CHAIN = ("g_phone", "encoder", "curvature", "g_studio", "tone", "detailer")  # what a phone texture goes through, or starts from
+NEEDED = ("g_phone", "encoder", "g_studio")  # of the chain, without which there is none
 INDEX = "model_index.json"  # of a folder that `StudioPipeline.save_pretrained` wrote
 PACKAGED = Path(__file__).parent / "weights"
 
@@ -119,6 +121,7 @@ def choose(which: str | Path | None = None, protocol: str | None = None) -> Choi
         return Choice("released", said or protocol or "open")
     folder = Path(which)
     if (folder / INDEX).is_file():
+        _check_index(folder)
         if protocol is not None:
             raise ProtocolError(f"'{which}' was written by save_pretrained, as one chain: leave the protocol out")
         return Choice(folder.resolve().name, None, folder, frozenset(CHAIN))
@@ -139,6 +142,20 @@ def choose(which: str | Path | None = None, protocol: str | None = None) -> Choi
         f"no weights in '{which}': name a folder with {INDEX} (written by save_pretrained), a run of "
         f"studiolike train, or one of {', '.join(PROTOCOLS)}"
     )
+
+
+def _check_index(folder: Path) -> None:
+    """Raise `WeightsError` where the index of a folder of save_pretrained, or a network that it names, is missing or damaged."""
+    anew = "write the folder again with save_pretrained"
+    index = _facts(folder / INDEX, anew)
+    absent = [name for name in NEEDED if not index.get(name)]
+    if absent:
+        raise WeightsError(f"{folder / INDEX} names no {', '.join(absent)}, which a chain needs: {anew}")
+    if "_class_name" not in index:
+        raise WeightsError(f"{folder / INDEX} does not say whose it is (_class_name is missing): {anew}")
+    for name in CHAIN:
+        if index.get(name) not in (None, [None, None]) and not (folder / name / FILE).is_file():
+            raise WeightsError(f"no {folder / name / FILE}, which {INDEX} names: {anew}")
 
 
 def _agree(which: str | Path | None, said: str | None, protocol: str | None) -> None:
@@ -200,24 +217,31 @@ def verify(folder: Path) -> None:
     if not card.is_file():
         return
     try:
-        expected = json.loads(card.read_text())["sha256"]
-    except (ValueError, KeyError) as error:
+        expected = read_json(card)["sha256"]
+    except (OSError, ValueError, KeyError) as error:
         raise WeightsError(f"{card} is damaged: reinstall the package") from error
     if hashlib.sha256((folder / FILE).read_bytes()).hexdigest() != expected:
         raise WeightsError(f"{folder / FILE} is damaged (its SHA-256 is not the card's): reinstall the package")
 
 
 def read_card(name: str, root: Path | None = None, protocol: str = "open") -> dict[str, Any]:
-    """The facts on a network's card: data, settings, seed, device, images, time, measured quality."""
-    return json.loads((folder_of(name, protocol, root) / "card.json").read_text())
+    """The facts on a network's card: data, settings, seed, device, images, time, measured quality. Raises as `read_config`."""
+    return _facts(folder_of(name, protocol, root) / "card.json")
 
 
 def read_config(name: str, root: Path | None = None, protocol: str = "open") -> dict[str, Any]:
-    """A network's configuration, without its weights. Raises `WeightsError` if there is none."""
-    path = folder_of(name, protocol, root) / "config.json"
+    """A network's configuration, without its weights. Raises `WeightsError` if there is none, or a damaged one."""
+    return _facts(folder_of(name, protocol, root) / "config.json")
+
+
+def _facts(path: Path, cure: str = "run  make weights  or reinstall the package") -> dict[str, Any]:
+    """A file of JSON beside some weights. Raises `WeightsError` if it is missing or damaged."""
     if not path.is_file():
-        raise WeightsError(f"no {path}: run  make weights  or reinstall the package")
-    return json.loads(path.read_text())
+        raise WeightsError(f"no {path}: {cure}")
+    try:
+        return read_json(path)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} is damaged: {cure}") from error
 
 
 def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None = None, protocol: str = "open") -> Path:
@@ -238,7 +262,7 @@ def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None
     temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
     try:
         half.save_pretrained(str(temporary), safe_serialization=True)
-        config = json.loads((temporary / "config.json").read_text())
+        config = read_json(temporary / "config.json")
         config.pop("_name_or_path", None)  # a path of this machine is nobody's business
         (temporary / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
         parameters = sum(p.numel() for p in model.parameters())

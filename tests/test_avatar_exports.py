@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from browse import ARGUMENTS, find_chromium
 from studiolike import avatar, files, io, layout
 from studiolike.avatar.mesh import tangents
 from studiolike.avatar.movie import write_movie
@@ -245,3 +246,28 @@ def test_the_head_has_the_shape_that_the_texture_s_file_tells_unless_it_is_refus
         for s in (shape, None)
     ]
     assert html.escape(OWN) in told[0] and html.escape(BASE) in told[1]
+
+
+def test_on_a_phone_the_report_s_head_shows_all_its_controls_and_the_last_line_of_its_help(tmp_path, skin):
+    playwright = pytest.importorskip("playwright.sync_api", reason="no driver of a browser here")
+    if not (chromium := find_chromium()):
+        pytest.skip("no Chromium here")
+    seen = torch.ones(1, 256, 256)
+    sources = origin(seen[None], True, True)[0]
+    made = record(seen, sources, {"guided": True}, "open")
+    path = avatar.write_report(tmp_path / "r.html", skin, seen, skin, sources, made)
+    with playwright.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox", *ARGUMENTS])
+        for width, height in ((390, 844), (360, 640), (844, 390)):
+            page = browser.new_page(viewport={"width": width, "height": height})
+            page.goto(path.as_uri())
+            inner = page.frame_locator("iframe")
+            inner.locator("#controls").wait_for()
+            inner.get_by_label("one lamp").check()  # the lamp has controls of its own
+            frame = page.frames[1]
+            frame.locator("html").evaluate("(page) => { page.style.fontSize = '17px'; }")  # of a phone with larger letters
+            whole, shown = frame.evaluate("[document.documentElement.scrollHeight, window.innerHeight]")
+            if width < 640:
+                assert whole <= shown, (width, whole, shown)
+            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        browser.close()

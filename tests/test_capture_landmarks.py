@@ -9,7 +9,7 @@ import pytest
 from skimage.data import astronaut
 
 from studiolike import layout
-from studiolike.capture import astronaut_landmarks, capture_photo, landmarks, load_landmarks, save_landmarks
+from studiolike.capture import astronaut_landmarks, capture_photo, capture_photos, landmarks, load_landmarks, save_landmarks
 from studiolike.errors import CaptureError, InputError, OutputError
 
 GRAY = np.full((200, 240, 3), 128, np.uint8)
@@ -107,3 +107,18 @@ def test_a_passer_by_and_a_double_detection_do_no_harm():
     main = face(100, 100, 90)
     found = landmarks(GRAY, finder=seeing(face(210, 40, 20), main + 1, main))
     np.testing.assert_allclose(found, main, atol=1.01)
+
+
+def test_smaller_faces_are_left_alone_with_a_word():
+    points, size = astronaut_landmarks().points, np.ptp(astronaut_landmarks().points[:, 0])
+    small = points * 0.3 + [350, 300, 0]
+    alone, crowded = seeing(points, points + 0.01 * size), seeing(points, small, small + 90)
+    said = "the largest of 3 faces was used"
+    for finder, told in ((alone, []), (crowded, [said])):
+        shot = capture_photo(astronaut(), 64, whole=False, finder=finder)
+        assert [line for line in shot.quality["warnings"] if "face" in line and "largest" in line] == told
+    turns = iter((alone, crowded, alone))
+    several = capture_photos([astronaut()] * 3, 64, whole=False, finder=lambda image: next(turns)(image))
+    assert [line for line in several.quality["warnings"] if "largest" in line] == [
+        "in 1 of 3 pictures the largest of several faces was used"
+    ]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io as buffers
 import os
 from pathlib import Path
 
@@ -37,7 +38,27 @@ def blurred(radius: float) -> np.ndarray:
 def test_blur_is_told_at_any_size_of_the_texture_that_shows_it_and_never_of_a_sharp_photo(res):
     assert not told(astronaut(), res)
     (said,) = told(blurred(4 if res == 128 else 2), res)
-    assert "focus is 0." in said and "hold still" in said
+    assert "lashes and pores" in said and "hold still" in said and not any(letter.isdigit() for letter in said)
+
+
+def saved_small(picture: Image.Image, quality: int) -> np.ndarray:
+    """As a JPEG of a messenger has it."""
+    file = buffers.BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+@pytest.mark.parametrize("jpeg", [30, 75])
+def test_the_blocks_of_a_jpeg_are_not_taken_for_detail_however_strong_the_blur(jpeg):
+    large = Image.fromarray(astronaut()).resize((1024, 1024), Image.Resampling.LANCZOS)
+    points = astronaut_landmarks().points * 2
+    assert not told(saved_small(large, jpeg), 512, points)
+    for sigma in (4, 8, 14, 20):
+        assert told(saved_small(large.filter(ImageFilter.GaussianBlur(sigma)), jpeg), 512, points), sigma
+    for length in (15, 31, 61):  # shaken sideways
+        pixels = np.asarray(large).astype(np.float32)
+        shaken = np.mean([np.roll(pixels, k - length // 2, 1) for k in range(length)], 0).astype(np.uint8)
+        assert told(saved_small(Image.fromarray(shaken), jpeg), 512, points), length
 
 
 def test_a_small_sharp_face_is_not_called_blurred():
@@ -50,6 +71,19 @@ def test_synthetic_captures_are_not_called_blurred():
     shots = phone_capture(subjects, torch.arange(5900, 5908))
     values = [quality.sharpness(t, v[0] > 0.3) for t, v in zip(shots.texture, shots.visibility, strict=True)]
     assert min(values) > quality.BLURRED
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real samples are not at hand")
+@pytest.mark.parametrize("jpeg", [75, 95])
+def test_real_photographs_are_called_blurred_from_a_strong_blur_on_and_not_when_they_are_sharp(jpeg):
+    for path in sorted((REAL / "photos").glob("*")):
+        stored = REAL / "landmarks" / f"{path.stem}.json"
+        if stored.is_file():
+            points, picture = load_landmarks(stored).points, Image.fromarray(io.read_image(path))
+            for sigma in (0, 4, 10, 14):
+                assert bool(told(saved_small(picture.filter(ImageFilter.GaussianBlur(sigma)), jpeg), 512, points)) == (
+                    sigma > 0
+                ), path
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real samples are not at hand")

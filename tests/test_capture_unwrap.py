@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
+from skimage.data import astronaut
 
-from studiolike import layout
+from studiolike import io, layout
 from studiolike.capture import Capture, Pose, astronaut_landmarks, capture_photo, fit_pose, unwrap
 from studiolike.capture.person import PersonMap
 from studiolike.capture.pose import to_view
@@ -280,7 +282,7 @@ def test_exposures_without_tone_are_refused(level, words):
 
 @pytest.mark.parametrize(
     "image",
-    [np.zeros((64, 64)), np.zeros((64, 64, 3)), np.zeros((64, 64, 4), np.uint8), np.zeros((4, 4, 3), np.uint8), None],
+    [np.zeros((64, 64)), np.zeros((64, 64, 3)), np.zeros((64, 64, 5), np.uint8), np.zeros((4, 4, 3), np.uint8), None],
 )
 def test_things_that_are_no_photo_are_refused(image):
     with pytest.raises(InputError, match="pixels|uint8"):
@@ -313,3 +315,26 @@ def test_a_picture_much_finer_than_a_very_large_texture_is_reduced_instead_of_sa
     seen = (twice.visibility > 0.5).expand(-1, 3, -1, -1)
     difference = (reduced.texture - twice.texture)[seen].abs()
     assert 0 < difference.mean() < 0.004  # another way, the same texture
+
+
+@pytest.mark.parametrize("under", [(255, 0, 0), (0, 0, 0)])
+def test_a_transparent_hole_of_a_photo_is_unseen_and_has_the_colour_of_what_is_around(under, tmp_path):
+    points = astronaut_landmarks().points
+    x, y = points[425, :2].astype(int)  # on a cheek
+    layers = np.dstack([astronaut(), np.full((512, 512), 255, np.uint8)])
+    layers[y - 12 : y + 12, x - 12 : x + 12] = (*under, 0)
+    Image.fromarray(layers).save(tmp_path / "hole.png")
+    whole = capture_photo(astronaut(), 256, points)
+    for picture in (layers, io.read_photo(tmp_path / "hole.png")):
+        shot = capture_photo(picture, 256, points)
+        u, v = (layout.landmark_uv()[425] * 256).int().tolist()
+        assert whole.visibility[0, 0, v, u] > 0.5 and shot.visibility[0, 0, v - 2 : v + 3, u - 2 : u + 3].max() == 0
+        gone = (whole.visibility - shot.visibility)[0, 0] > 0.02
+        assert 20 < gone.sum() < 0.05 * gone.numel()  # the hole and its rim, and nothing else
+        assert (shot.texture - whole.texture)[0][:, gone].abs().mean() < 0.06  # skin, neither grey nor what lies under
+        kept = (shot.visibility > 0.3)[0, 0]
+        assert (shot.texture - whole.texture)[0][:, kept].abs().max() < 0.1
+    half = np.dstack([astronaut(), np.full((512, 512), 128, np.uint8)])
+    seen, whole = (capture_photo(picture, 256, points, whole=False) for picture in (half, astronaut()))
+    torch.testing.assert_close(seen.visibility, whole.visibility * 128 / 255, atol=0.02, rtol=0)
+    assert ((seen.texture - whole.texture).abs() * (whole.visibility > 0.6)).max() < 0.05

@@ -243,7 +243,8 @@ def test_if_no_photo_can_be_used_the_contact_sheet_is_still_written(tmp_path, th
     sheet, out = tmp_path / "contact.html", tmp_path / "phone.png"
     code = main(["capture", str(three_photos[1]), "-o", str(out), "--size", "32", "--report", str(sheet)])
     lines = capsys.readouterr().err.splitlines()
-    assert code == 2 and len(lines) == 1 and not out.exists() and "0 of 1" in sheet.read_text()
+    assert code == 2 and not out.exists() and "0 of 1" in sheet.read_text()
+    assert len(lines) == 2 and lines[0] == f"wrote {sheet}" and lines[1].startswith("studiolike: no face")
 
 
 def test_two_videos_or_a_video_among_photos_are_refused_as_such(tmp_path, three_photos, capsys):

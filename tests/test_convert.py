@@ -165,7 +165,8 @@ def test_a_folder_goes_on_where_it_was_and_refuses_results_of_other_settings(tmp
     (tmp_path / "out" / ".mine-of-old.png").write_bytes(b"of someone else")
     mirror.calls.clear()
     code, _, err = run(capsys, tmp_path / "in", "-o", tmp_path / "out")
-    assert code == 0 and len(mirror.calls) == 1 and "3 of 4" in err
+    assert code == 0 and len(mirror.calls) == 1
+    assert err.splitlines() == [f"{tmp_path / 'out'}: 1 of 4 converted now, 3 kept as they were (--overwrite makes them anew)"]
     assert contents(tmp_path / "out") == first | {".mine-of-old.png": b"of someone else"}
     code, _, err = run(capsys, tmp_path / "in", "-o", tmp_path / "out", size=128)
     assert code == 2 and "other settings" in err and "64 → 128" in err
@@ -193,7 +194,11 @@ def test_a_result_says_what_was_seen_and_what_was_borrowed_and_so_does_json(endi
         assert (
             made["seen"]["face_seen"] == pytest.approx(1 - made["seen"]["face_unseen"], abs=0.002) and made["seen"]["face_unseen"]
         )
-    (tmp_path / weights.INDEX).touch()  # of save_pretrained, which does not tell
+    index = {"_class_name": "StudioPipeline"} | dict.fromkeys(weights.NEEDED, ["", ""])  # of save_pretrained, which does not tell
+    (tmp_path / weights.INDEX).write_text(json.dumps(index))
+    for name in weights.NEEDED:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / weights.FILE).touch()
     run(capsys, source, "-o", out, "--overwrite", "--weights", str(tmp_path))
     assert read_record(out)["protocol"] is None and read_record(out)["weights"] == tmp_path.name
     io.visibility_path(source).unlink()
@@ -331,7 +336,8 @@ def test_what_was_noted_of_a_folder_and_what_it_left_out_stands_at_the_end(tmp_p
         "note: 1 file is neither picture nor video and left out: notes.txt",
     ]
     path = tmp_path / "in" / "cut.jpg"
-    assert end[3].startswith(f"left out {path}: ") and end[3].count("cut.jpg") == 1
+    assert end[3].startswith(f"left out {path}: it is ") and end[3].count("cut.jpg") == 1
+    assert err.count("neither picture nor video") == 1
     assert end[4] == "studiolike: 1 file could not be used and was left out"
 
 
@@ -354,6 +360,11 @@ def test_the_report_says_in_words_how_like_the_face_still_is(tmp_path, capsys, m
         (("--seed", "-1"), "--seed"),
         (("--device", "gpu"), "device"),
         (("--device", "cuda:7"), "device"),
+        (("--device", "meta"), "unknown device 'meta'; use cpu, cuda, cuda:1 … or mps"),
+        (("--device", "xpu"), "unknown device"),
+        (("--device", "vulkan"), "unknown device"),
+        (("--device", "cpu:7"), "unknown device"),
+        (("--device", "cuda:-1"), "unknown device"),
         (("--truth", "missing.png"), "no such file"),
         (("--visibility", "missing.png"), "no such file"),
         (("--report", "page.txt"), "ending"),
@@ -405,3 +416,59 @@ def test_memory_stays_flat_over_a_folder_of_220_textures(tmp_path, monkeypatch):
     assert main(["convert", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *words]) == 0
     # one kept texture of 256² is .8 MB, of 128² .2 MB: 200 of the smaller would be 40 MB
     assert len(memory) == 220 and max(memory[-20:]) - max(memory[:20]) < 12 * 2**20
+
+
+def test_the_closing_line_of_a_folder_tells_each_thing_once_and_what_was_not_searched(tmp_path, capsys, mirror):
+    for k in range(2):
+        save_texture(tmp_path / "in" / f"{k}.png", k)
+    out = tmp_path / "in" / "results"
+    for name in ("summer", "winter", ".hidden"):
+        save_texture(tmp_path / "in" / name / "x.png")
+    _, _, err = run(capsys, tmp_path / "in", "-o", out)  # the folder of the results is no folder of pictures
+    assert err.replace("\r", "\n").splitlines()[-1] == f"{out}: 2 of 2 converted now, 2 folders in it were not searched"
+    _, _, err = run(capsys, tmp_path / "in", "-o", out, "--shard", "1/2")
+    assert err.splitlines() == [
+        f"{out}: 0 of 1 converted now, 1 kept as they were (--overwrite makes them anew), 2 folders in it were not searched"
+    ]
+    code, _, err = run(capsys, tmp_path / "in", "-o", out, "--shard", "3/3")
+    assert code == 0 and err.splitlines() == [
+        f"{out}: none of the folder's 2 files is in this share, so there was nothing to do, 2 folders in it were not searched"
+    ]
+    (tmp_path / "above" / "below").mkdir(parents=True)
+    code, _, err = run(capsys, tmp_path / "above", "-o", tmp_path / "out")
+    assert code == 2 and "no pictures in" in err and "1 folder in it was not searched" in err
+
+
+def test_what_a_visibility_map_decided_is_told_once_for_a_folder(tmp_path, capsys, mirror):
+    for k, name in enumerate(("anna", "ben", "cleo")):
+        texture = save_texture(tmp_path / "in" / f"{name}.png", k)
+        Image.new("L", (64, 64), 255).save(io.visibility_path(texture))
+    assert main(["convert", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--size", "64"]) == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 1 and notes[0].startswith("note: 3 of 3 faces, the first one anna.png: ")
+    assert "anna.visibility.png lies beside it" in notes[0]
+
+
+def test_a_texture_that_is_read_smaller_than_it_is_is_told_where_something_is_lost(tmp_path, capsys, mirror):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)).save(tmp_path / "x.png")
+    said = "x.png is 200 texels wide, and was read at 128, the next power of two below"
+    for size, told in ((256, True), (128, False)):
+        _, _, err = run(capsys, tmp_path / "x.png", "-o", tmp_path / f"{size}.png", size=size)
+        assert (said in err) == told
+
+
+@pytest.mark.parametrize("verb", ["convert", "capture"])
+def test_an_unrolled_texture_among_photos_is_refused_and_named(verb, tmp_path, capsys, mirror, monkeypatch):
+    from studiolike import files
+
+    photo, phone, mean = save_texture(tmp_path / "me.jpg"), tmp_path / "phone.png", tmp_path / "mean.png"
+    write_marked(torch.rand(3, 64, 64), phone, None)
+    io.write_image(weights.studio_mean()[0], mean)
+    monkeypatch.setattr(files, "capture_person", lambda *_, **__: pytest.fail("was unwrapped"))
+    for texture in (phone, mean):
+        for inputs in ((photo, texture), (texture, photo)):
+            assert main([verb, *map(str, inputs), "-o", str(tmp_path / "o.png")]) == 2
+            err = capsys.readouterr().err
+            assert len(err.splitlines()) == 1 and f"{texture.name} is an unrolled texture and no photo" in err
+    assert main(["capture", str(phone), "-o", str(tmp_path / "o.png")]) == 2  # nothing is to be unwrapped
+    assert "phone.png is an unrolled texture" in capsys.readouterr().err and not (tmp_path / "o.png").exists()

@@ -364,7 +364,7 @@ def test_a_colour_that_means_transparent_is_taken_away_before_the_photo_is_reduc
     pixels = np.full((64, 64, 3), 255, np.uint8)
     pixels[:, 31:] = (255, 0, 0)
     path = save(tmp_path / "key.png", pixels, transparency=(255, 0, 0))
-    image = pictures.photo(path, reduce_to=1100)
+    image = io.read_image(path, reduce_to=1100)
     assert image[16, 20].tolist() == [pictures.BACKGROUND] * 3 and image[16, 15, 0] > image[16, 20, 0] + 30
     assert np.ptp(image[16, 15].astype(int)) <= 1  # no red bleeds into the white
 

@@ -145,3 +145,14 @@ def test_an_unknown_set_and_an_unreadable_picture_are_refused(tmp_path):
     save(tmp_path / "a.png", b"nothing")
     with pytest.raises(InputError, match="a.png is a text file"):
         list(load(tmp_path))
+
+
+def test_what_is_transparent_in_a_texture_of_a_folder_is_unseen(tmp_path):
+    pixels = np.full((32, 32, 4), (190, 140, 120, 255), np.uint8)
+    pixels[:8] = (255, 0, 0, 0)
+    Image.fromarray(pixels).save(tmp_path / "anna.png")
+    (sample,) = load(tmp_path, "imagefolder")
+    assert sample.visibility[:, :8].max() == 0 and sample.visibility[:, 8:].min() == 1
+    Image.fromarray(np.full((32, 32), 128, np.uint8)).save(tmp_path / "anna.mask.png")
+    (sample,) = load(tmp_path, "imagefolder")
+    assert sample.visibility[:, :8].max() == 0 and sample.visibility[:, 8:].min() == 128 / 255

@@ -155,7 +155,7 @@ def test_a_device_that_is_not_there_is_an_error_and_one_that_is_there_is_used(tm
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", set_device)
     assert find_device() == torch.device("cuda") and find_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(InputError, match="torch finds 2"):
+    with pytest.raises(InputError, match="torch finds 2, numbered from 0"):
         find_device("cuda:2")
     training.AcceleratorState._reset_state(reset_partial_state=True)
     assert training.processes("cuda").device == torch.device("cuda") and not used

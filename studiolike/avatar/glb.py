@@ -21,6 +21,7 @@ from torch import Tensor
 from .. import io
 from ..errors import InputError
 from ..image import from_bytes, to_bytes
+from ..json_files import parse_json
 from ..record import RECORD
 from .mesh import HeadMesh, tangents
 
@@ -130,7 +131,7 @@ def read_glb(path: str | os.PathLike) -> tuple[HeadMesh, Tensor]:
         header_length, kind = struct.unpack_from("<II", data, 12)
         if (magic, version, length, kind) != (MAGIC, VERSION, len(data), JSON_CHUNK):
             raise ValueError("wrong header")
-        document = json.loads(data[20 : 20 + header_length])
+        document = parse_json(data[20 : 20 + header_length])
         buffer = data[28 + header_length :]
         if document["asset"].get("generator") != "studiolike":
             raise ValueError("written by another program")

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import OutputError
 from ..io import atomic, write_text
+from ..pictures import on_grey
 
 SIDE = 200  # pixels of a small picture
 COLUMNS = 6
@@ -38,12 +39,12 @@ class ContactSheet:
 
         Args:
             name: of the file or frame.
-            image: uint8 ``(H, W, 3)``, None if it could not be read.
+            image: uint8 ``(H, W, 3)``, or RGBA, None if it could not be read.
             reason: why it was left out; None if it was used.
         """
         small = Image.new("RGB", (SIDE, SIDE), (235, 235, 235))
         if image is not None:
-            thumbnail = Image.fromarray(image)
+            thumbnail = Image.fromarray(on_grey(image))
             thumbnail.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
             small.paste(thumbnail, ((SIDE - thumbnail.width) // 2, (SIDE - thumbnail.height) // 2))
         self._looks.append((Path(name).name or name, small, " ".join(reason.split()) if reason else None))

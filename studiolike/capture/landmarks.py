@@ -22,11 +22,14 @@ import numpy as np
 
 from ..errors import CaptureError, InputError
 from ..io import atomic, write_text
+from ..json_files import read_json
+from ..pictures import on_grey
 from .detection import LEVELS, find_faces, width
 
 COUNT = 468
 SMALLEST = 24  # pixels that a face needs in the picture scaled to the last of `LEVELS` to be found for sure
 SECOND_FACE = 0.5  # a face narrower than this part of the largest one is taken for a passer-by
+LARGEST = "the largest of "  # how the sentence about smaller faces begins
 
 Finder = Callable[[np.ndarray], list[np.ndarray]]
 
@@ -68,7 +71,7 @@ def landmarks(image: np.ndarray, *, finder: Finder = find_faces) -> np.ndarray:
     The photo may lie on its side or upside down: the landmarks come out in the picture as it is.
 
     Args:
-        image: uint8 RGB ``(H, W, 3)``.
+        image: uint8 RGB or RGBA ``(H, W, 3|4)``.
         finder: any function from a picture to a list of ``(468, 3)`` landmark sets, instead of the networks in the package.
     Returns:
         float64 ``(468, 3)`` in pixels.
@@ -76,20 +79,26 @@ def landmarks(image: np.ndarray, *, finder: Finder = find_faces) -> np.ndarray:
         CaptureError: no face, or several.
         InputError: the array is not a picture. WeightsError: the networks' files are missing or damaged.
     """
+    return largest_face(image, finder)[0]
+
+
+def largest_face(image: np.ndarray, finder: Finder) -> tuple[np.ndarray, list[str]]:
+    """As `landmarks`, and a sentence for the user where smaller faces were left alone."""
     check_picture(image)
+    image = on_grey(image)
     return _only_face(finder(image), image)
 
 
 def check_picture(image: np.ndarray) -> None:
-    """Raise ``InputError`` unless ``image`` is uint8 RGB ``(H, W, 3)`` of at least 16 × 16 pixels."""
-    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+    """Raise ``InputError`` unless ``image`` is uint8 RGB or RGBA ``(H, W, 3|4)`` of at least 16 × 16 pixels."""
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] not in (3, 4) or image.dtype != np.uint8:
         shape, kind = getattr(image, "shape", "?"), getattr(image, "dtype", type(image).__name__)
         raise InputError(f"a photo must be a uint8 array of shape (H, W, 3), got {kind} {shape}; read it with io.read_image")
     if min(image.shape[:2]) < 16:
         raise InputError(f"the picture is only {image.shape[1]}×{image.shape[0]} pixels; use a larger photo")
 
 
-def _only_face(faces: list[np.ndarray], image: np.ndarray) -> np.ndarray:
+def _only_face(faces: list[np.ndarray], image: np.ndarray) -> tuple[np.ndarray, list[str]]:
     if not faces:
         smallest = math.ceil(SMALLEST * max(image.shape[:2]) / LEVELS[-1])
         raise CaptureError(
@@ -99,14 +108,12 @@ def _only_face(faces: list[np.ndarray], image: np.ndarray) -> np.ndarray:
     faces = sorted(faces, key=width, reverse=True)
     largest = faces[0]
     centre, size = largest[:, :2].mean(0), width(largest)
-    rivals = 0
-    for other in faces[1:]:
-        # overlapping tiles and detectors report one face twice: only a distant centre makes another person
-        apart = np.linalg.norm(other[:, :2].mean(0) - centre) > 0.5 * size
-        rivals += int(apart and width(other) > SECOND_FACE * size)
+    # overlapping tiles and detectors report one face twice: only a distant centre makes another person
+    others = [other for other in faces[1:] if np.linalg.norm(other[:, :2].mean(0) - centre) > 0.5 * size]
+    rivals = sum(width(other) > SECOND_FACE * size for other in others)
     if rivals:
         raise CaptureError(f"several faces in this picture ({rivals + 1} of similar size); crop it to one person")
-    return largest
+    return largest, [f"{LARGEST}{len(others) + 1} faces was used"] if others else []
 
 
 def save_landmarks(points: np.ndarray, path: str | os.PathLike, image: np.ndarray, source: str = "") -> StoredLandmarks:
@@ -151,10 +158,10 @@ def load_landmarks(path: str | os.PathLike) -> StoredLandmarks:
                 facts = {name: archive[name][()] for name in ("width", "height", "sha256", "source")}
                 points = archive["points"]
         else:
-            facts = json.loads(path.read_text())
+            facts = read_json(path)
             points = np.array(facts["points"], dtype=np.float64)
         told = int(facts["width"]), int(facts["height"]), str(facts["sha256"]), str(facts.get("source", ""))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, zipfile.BadZipFile, EOFError) as error:
         raise InputError(f"{path} is not a landmark file; make it with  studiolike capture --save-landmarks") from error
     return StoredLandmarks(checked(points, str(path)), *told)
 

@@ -26,6 +26,7 @@ TOO_BRIGHT, MAX_CLIPPED = 0.985, 0.40  # sRGB luma of burnt-out skin, and how mu
 OPEN_MOUTH = 0.15  # lip gap in mouth widths from which teeth show; the canonical mesh has 0.13
 MAX_OVERSAMPLING = 2.0  # texels per pixel
 BLURRED = 0.30  # focus below which the user is told; sharp photographs, hard light among them, have 0.4 to 0.8
+COARSE = 1.2  # what makes squares at half the size as large as the plain measure where both should tell
 
 
 def refuse_pose(pose: Pose, points: np.ndarray, image: np.ndarray) -> None:
@@ -106,7 +107,7 @@ def measure(pose: Pose, texture: Tensor, visibility: Tensor, footprint: Tensor, 
     }
 
 
-def sharpness(texture: Tensor, seen: Tensor) -> float:
+def sharpness(texture: Tensor, seen: Tensor, power: int = 1) -> float:
     """How much fine variation a strong blur removes, in [0, 1]; 0 = nothing to lose, the texture is already
     blurred.
 
@@ -114,7 +115,7 @@ def sharpness(texture: Tensor, seen: Tensor) -> float:
     one subject compare texel by texel.
 
     Args:
-        texture: ``(3, R, R)``. seen: ``(R, R)`` bool.
+        texture: ``(3, R, R)``. seen: ``(R, R)`` bool. power: of the differences between neighbours; 2 to count large ones more.
     """
     luma = luminance(texture)[None]
     kept = []
@@ -125,7 +126,7 @@ def sharpness(texture: Tensor, seen: Tensor) -> float:
         both = seen.narrow(axis - 2, 1, seen.shape[0] - 1) & seen.narrow(axis - 2, 0, seen.shape[0] - 1)
         before = luma.diff(dim=axis).abs()[0, 0][both]
         after = soft.diff(dim=axis).abs()[0, 0][both]
-        kept.append(float((before - after).clamp_min(0).sum() / before.sum().clamp_min(1e-8)))
+        kept.append(float(((before - after).clamp_min(0) ** power).sum() / (before**power).sum().clamp_min(1e-8)))
     return min(kept)
 
 
@@ -133,12 +134,20 @@ def focus(texture: Tensor, seen: Tensor, oversampling: float) -> float:
     """`sharpness` of the texture, averaged down first until no pixel is spread over more than `MAX_OVERSAMPLING` texels a
     side: a large texture of a sharp small photo is soft, and that is no blur of the photo.
 
+    A JPEG of a blurred photo has no fine detail but the borders of its blocks of 8 × 8 pixels, many small steps, each as sharp
+    as can be. At half the size, and squared, they count little beside what is left of the face's own edges. So the smaller of
+    both measures counts; of sharp photographs that is the fine one.
+
     Args:
         texture: ``(3, R, R)``. seen: ``(R, R)`` bool. oversampling: texels per pixel, median.
     """
     side = 2 ** max(0, math.ceil(math.log2(max(oversampling / MAX_OVERSAMPLING, 1e-3))))
-    inside = ~F.max_pool2d((~seen)[None].float(), side)[0].bool()
-    return sharpness(F.avg_pool2d(texture, side), inside) if inside.any() else sharpness(texture, seen)
+    found = []
+    for factor, power in ((side, 1), (2 * side, 2)):
+        inside = ~F.max_pool2d((~seen)[None].float(), factor)[0].bool()
+        if inside.any():
+            found.append(sharpness(F.avg_pool2d(texture, factor), inside, power) * (COARSE if power == 2 else 1))
+    return min(found, default=sharpness(texture, seen))
 
 
 def refuse_exposure(facts: dict) -> None:
@@ -167,8 +176,8 @@ def warn(facts: dict, res: int) -> list[str]:
         )
     if facts["focus"] < BLURRED:
         said.append(
-            f"the photo is blurred (its focus is {facts['focus']:.2f}, sharp ones reach {BLURRED:.2f} and more), and the "
-            "texture is as soft; hold still, in more light, or clean the lens"
+            "the photo is blurred: fine detail, such as lashes and pores, is lost in it, and the texture is as soft; "
+            "hold still, in more light, or clean the lens"
         )
     if abs(facts["yaw"]) > TURNED:
         said.append(f"the head is turned by {abs(facts['yaw']):.0f}°, so the far cheek is only partly seen")

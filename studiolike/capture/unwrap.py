@@ -3,12 +3,12 @@
 Each texel of the posed head (`surface`) knows where in the photo it lies, how squarely it faces the camera and whether
 something hides it:
 
-    visibility = facing · not occluded · inside the picture, worn off at the border of what was seen.
+    visibility = facing · not occluded · inside the picture · not transparent, worn off at the border of what was seen.
 
 The face is where the landmarks say. Around it only the head's outline is known, so a texel there counts where the photo shows
 the person and not what is behind (`person`); ears and neck, which nobody has where the base head has them, never do.
 
-In: uint8 RGB ``(H, W, 3)``. Out: a `Capture`. Texels that no ray reached have visibility 0 and a smooth fill.
+In: uint8 RGB ``(H, W, 3)``, or RGBA. Out: a `Capture`. Texels that no ray reached have visibility 0 and a smooth fill.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from torch import Tensor
 from .. import layout, outline
 from ..errors import CaptureError, InputError
 from ..image import blur, fill_unobserved, from_bytes
+from ..pictures import on_grey
 from . import quality as checks
 from .detection import find_faces
-from .landmarks import Finder, StoredLandmarks, check_picture, checked
-from .landmarks import landmarks as find_landmarks
+from .landmarks import Finder, StoredLandmarks, check_picture, checked, largest_face
 from .occlusion import DepthBuffer
 from .outline import measure_outline
 from .person import PersonMap
@@ -78,7 +78,7 @@ def capture_photo(
     """Unwrap one photo of a face into the `head` layout.
 
     Args:
-        image: uint8 RGB ``(H, W, 3)``.
+        image: uint8 RGB ``(H, W, 3)``, or RGBA ``(H, W, 4)``, of which what is transparent is unseen.
         res: side of the texture, a power of two from 32 to 2048.
         landmarks: ``(468, 3)`` in pixels, or a stored set; found live when absent. A set that was stored
             for another picture of the same size is used (several photos of one pose), and the quality warns
@@ -93,6 +93,7 @@ def capture_photo(
     check_picture(image)
     if not 32 <= res <= 2048 or res & (res - 1):
         raise InputError(f"texture size {res} is not possible; use a power of two from 32 to 2048")
+    layers, image = image, on_grey(image)  # networks see grey behind what is transparent
     points, warnings = given_or_found(image, landmarks, finder)
     pose = fit_pose(points)
     checks.refuse_pose(pose, points, image)
@@ -103,9 +104,10 @@ def capture_photo(
         outward = measure_outline(person, head_surface(points, pose, outline.SIDE), pose, image.shape[:2])
     posed = partial(head_surface, points, pose, outward=outward) if whole else partial(face_surface, points, pose)
     surface = posed(res)
-    visibility = visibility_map(surface, points, pose, image.shape[:2], person)
+    opacity = from_bytes(layers[..., 3:]) if layers.shape[2] == 4 else None
+    visibility = visibility_map(surface, points, pose, image.shape[:2], person, opacity)
     checks.refuse_hidden(visibility, surface.mask)
-    texture, footprint = sample(image, surface, visibility, posed)
+    texture, footprint = sample(layers, surface, visibility, posed)
     facts = checks.measure(pose, texture, visibility * surface.mask, footprint, surface.mask)
     facts["mouth_opening"] = round(mouth_opening(points), 3)
     checks.refuse_exposure(facts)
@@ -121,7 +123,7 @@ def given_or_found(image: np.ndarray, given: np.ndarray | StoredLandmarks | None
         CaptureError, InputError: as `capture_photo`.
     """
     if given is None:
-        return find_landmarks(image, finder=finder), []
+        return largest_face(image, finder)
     if isinstance(given, StoredLandmarks):
         height, width = image.shape[:2]
         if not given.same_size(image):
@@ -135,13 +137,19 @@ def given_or_found(image: np.ndarray, given: np.ndarray | StoredLandmarks | None
 
 
 def visibility_map(
-    surface: Surface, points: np.ndarray, pose: Pose, size: tuple[int, int], person: PersonMap | None = None
+    surface: Surface,
+    points: np.ndarray,
+    pose: Pose,
+    size: tuple[int, int],
+    person: PersonMap | None = None,
+    opacity: Tensor | None = None,
 ) -> Tensor:
     """How well each texel was seen, ``(1, R, R)`` in [0, 1].
 
     Args:
         surface: the posed head, or face. points: its landmarks. pose: its fit. size: height and width of the photo in pixels.
-        person: where the photo shows the person; None: nothing but the face is seen.
+        person: where the photo shows the person; None: nothing but the face is seen. opacity: ``(1, height, width)`` in [0, 1];
+            None: nothing is transparent.
     """
     res = surface.mask.shape[-1]
     facing = ((surface.facing - GRAZING) / (SQUARE - GRAZING)).clamp(0, 1)
@@ -163,6 +171,9 @@ def visibility_map(
     x, y = surface.position
     margin = torch.minimum(torch.minimum(x, width - x), torch.minimum(y, height - y)) / (0.02 * pose.face_pixels)
     seen = torch.where(surface.mask > 0, face, around) * margin.clamp(0, 1)
+    if opacity is not None:
+        grid = surface.position / torch.tensor([width, height]).view(2, 1, 1) * 2 - 1
+        seen = seen * F.grid_sample(opacity[None], grid.permute(1, 2, 0)[None].float(), align_corners=False)[0]
     if mouth_opening(points) > checks.OPEN_MOUTH:  # teeth have no place in the layout
         seen = seen * (1 - layout.region_mask("inner_lips", res))
     # wear the border off inward, never outward, so that no unseen texel gains visibility
@@ -188,6 +199,7 @@ def sample(image: np.ndarray, surface: Surface, visibility: Tensor, posed: Calla
     where not.
 
     Args:
+        image: uint8 RGB or RGBA ``(H, W, 3|4)``; what is transparent lends no colour to what is beside it.
         posed: the surface at another resolution.
     Returns:
         texture ``(3, R, R)`` in [0, 1], 0 where nothing was seen, and the footprint ``(1, R, R)`` in pixels per
@@ -204,6 +216,8 @@ def sample(image: np.ndarray, surface: Surface, visibility: Tensor, posed: Calla
     high = (inside.amax(1) + 4).ceil().int().tolist()
     crop = image[low[1] : max(high[1], low[1] + 1), low[0] : max(high[0], low[0] + 1)]
     picture = from_bytes(crop)[None]
+    if picture.shape[1] == 4:
+        picture[:, :3] *= picture[:, 3:]
     shrink = max(1, int(density / 1.5))
     picture = F.avg_pool2d(picture, shrink)  # area means first, then at most 2 × 2 samples a texel
     height, width = picture.shape[-2:]
@@ -218,6 +232,9 @@ def sample(image: np.ndarray, surface: Surface, visibility: Tensor, posed: Calla
     place = fine.position[:, read].T - torch.tensor(low, dtype=torch.float32)
     grid = place / extent * 2 - 1
     colours = F.grid_sample(picture, grid[None, None], mode="bicubic", padding_mode="border", align_corners=False)
+    colours = colours[0, :, 0]
+    if len(colours) == 4:
+        colours = colours[:3] / colours[3:].clamp_min(0.02)
     texture = torch.zeros(3, *read.shape)
-    texture[:, read] = colours[0, :, 0].clamp(0, 1)
+    texture[:, read] = colours.clamp(0, 1)
     return (F.avg_pool2d(texture, over) if over > 1 else texture), footprint

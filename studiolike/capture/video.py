@@ -17,13 +17,13 @@ import numpy as np
 
 from ..errors import CaptureError, InputError, StudioError, optional
 from ..hdr import REC709, to_srgb
-from ..io import read_image
+from ..io import read_photo
 from ..pictures import container, head
 from ..progress import bar
 from .contact import ContactSheet
 from .detection import find_faces
 from .fusion import fuse
-from .landmarks import Finder, StoredLandmarks
+from .landmarks import LARGEST, Finder, StoredLandmarks
 from .unwrap import Capture, capture_photo
 
 VIDEO_ENDINGS = {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".3gp", ".3g2", ".wmv", ".mts", ".m2ts", ".ts", ".mpg"}
@@ -226,7 +226,7 @@ def capture_photos(
     """Unwrap several photos of one person and fuse them; a picture that cannot be used is left out with its reason.
 
     Args:
-        images: uint8 RGB ``(H, W, 3)`` each, or files.
+        images: as `capture_photo` takes them, or files.
         res, whole, finder: as in `capture_photo`. landmarks: one set per picture; found live when absent.
         names: what to call the pictures in reasons; by default file names, or ``picture 1``…
         sheet: gets every picture with what became of it.
@@ -247,7 +247,7 @@ def capture_photos(
         if landmarks is not None and number >= len(landmarks):
             raise InputError(f"{len(landmarks)} landmark sets for at least {examined} pictures; give one each")
         try:
-            image = image if isinstance(image, np.ndarray) else read_image(image)
+            image = image if isinstance(image, np.ndarray) else read_photo(image)
             given = None if landmarks is None else landmarks[number]
             captures.append(capture_photo(image, res, given, whole=whole, finder=finder))
             reason = None
@@ -260,8 +260,19 @@ def capture_photos(
     if not captures:
         raise _nothing_used(refused)
     fused = fuse(captures)
-    fused.quality = {**fused.quality, "frames": len(captures), "left_out": {name: str(why) for name, why in refused.items()}}
+    left_out = {name: str(why) for name, why in refused.items()}
+    fused.quality = {**fused.quality, "frames": len(captures), "left_out": left_out, "warnings": _warnings(fused, captures)}
     return fused
+
+
+def _warnings(fused: Capture, captures: list[Capture]) -> list[str]:
+    """Sentences for the user: of the picture that the others follow, and in how many there was more than one face."""
+    said = fused.quality.get("warnings", [])
+    crowded = sum(any(line.startswith(LARGEST) for line in one.quality.get("warnings", [])) for one in captures)
+    if len(captures) == 1 or not crowded:
+        return said
+    counted = f"in {crowded} of {len(captures)} pictures the largest of several faces was used"
+    return [*(line for line in said if not line.startswith(LARGEST)), counted]
 
 
 FEW = 8  # pictures whose reasons are each told when none could be used; of more, the most frequent one

@@ -21,7 +21,7 @@ import tyro
 from ..errors import StudioError
 from .data import Data
 from .experiments import ExperimentVerb
-from .options import chosen_profile, named_profile, say
+from .options import chosen_profile, named_profile, refuse_empty, say
 from .pictures import Capture, Convert, View
 from .training import Evaluate, Train
 
@@ -80,6 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with _end_as_interrupt() as ended:
         try:
+            refuse_empty(argv)
             chosen_profile.set(named_profile(argv))
             command = tyro.extras.subcommand_cli_from_dict(
                 VERBS, prog="studiolike", args=argv, description="Studio-like face textures from phone captures."

@@ -74,12 +74,18 @@ class Retarget:
     """replace files that exist"""
 
     def run(self) -> None:
+        from ..io import visibility_path
         from ..sets import retarget_path
 
         written, notes = retarget_path(self)
         for note in notes:
             say(f"note: {note}")
-        say(f"wrote {self.out}" if written == [self.out] else f"wrote {len(written)} textures into {self.out}")
+        if written == [self.out]:
+            for path in (self.out, visibility_path(self.out), self.save_landmarks):
+                if path:
+                    say(f"wrote {path}")
+        else:
+            say(f"wrote {len(written)} textures, each with its visibility map, into {self.out}")
 
 
 @dataclass(frozen=True)

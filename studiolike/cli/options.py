@@ -30,6 +30,19 @@ def check_seed(seed: int) -> None:
         raise InputError(f"--seed {seed} is not possible: use 0 to 2**63 - 1")
 
 
+def refuse_empty(argv: list[str]) -> None:
+    """Raise `InputError` for an empty word on the command line: as a path it would mean the folder where the user is."""
+    for k, word in enumerate(argv):
+        before = argv[k - 1] if k else ""
+        if not word:
+            what = f"{before} is followed by an empty word" if before.startswith("-") else "a word of the command is empty"
+        elif word.startswith("-") and word.endswith("=") and word.count("=") == 1:
+            what = f"nothing stands behind {word}"
+        else:
+            continue
+        raise InputError(f"{what}: name a file, a folder or a value (is a variable of your shell empty?)")
+
+
 def named_profile(argv: list[str]) -> str:
     """The profile that a command line names, "cpu" if none. Raises `ProfileError`: there is no such profile."""
     for k, word in enumerate(argv):

@@ -60,10 +60,13 @@ class Capture:
     def run(self) -> None:
         without_compiler()
         from ..files import capture_files
+        from ..io import visibility_path
 
-        for warning in capture_files(self).get("warnings", []):
+        for warning in capture_files(self, say).get("warnings", []):
             say(f"note: {warning}")
-        say(f"wrote {self.out}")
+        for path in (self.out, visibility_path(self.out), self.save_landmarks, self.report):
+            if path:
+                say(f"wrote {path}")
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Convert:
     size: int = 512
     """texels of the result, a power of two up to 2048"""
     kind: Literal["auto", "texture", "photo"] = "auto"
-    """what a picture is; auto looks for a visibility map beside it, then for a face"""
+    """what a picture is; auto asks the file, then how it looks, then whether a visibility map lies beside it"""
     visibility: Path | None = None
     """visibility map; default <input>.visibility.png, else everything that is not black"""
     truth: Path | None = None
@@ -115,11 +118,11 @@ class Convert:
         if not self.input:
             raise InputError("name a texture, a photo, a video or a folder to convert")
         without_compiler()
-        from ..convert import launched, notes_of, run, without_use
+        from ..convert import closing, launched, notes_of, run, without_use
         from ..files import was_left_out
 
         started = time.perf_counter()
-        outcome = run(self, (lambda _: None) if self.quiet else say)
+        outcome = run(self)
         if self.json:
             print(
                 json.dumps(
@@ -135,20 +138,17 @@ class Convert:
         elif self.truth:
             for name, value in outcome.reports[0]["metrics"].items():
                 print(f"{name}: {value}")
+        many = self.input[0].is_dir()
         if not self.quiet and not self.json:
-            if self.input[0].is_dir():
-                done, total = len(outcome.reports), len(outcome.reports) + outcome.existing + len(outcome.skipped)
-                say(f"{self.out}: {done} of {total} converted now, {outcome.existing} stood there")
-                for line in notes_of(outcome.reports):
-                    say(f"note: {line}")
-                if outcome.ignored:
-                    say(f"note: {without_use(outcome.ignored)}")
-            else:
-                for warning in outcome.reports[0].get("warnings", []):
-                    say(f"note: {warning}")
-                for path in (self.out, self.report):
-                    if path:
-                        say(f"wrote {path}")
+            if many:
+                say(f"{self.out}: {closing(outcome)}")
+            for line in notes_of(outcome.reports) if many else outcome.reports[0].get("warnings", []):
+                say(f"note: {line}")
+            for path in () if many else (self.out, self.report):
+                if path:
+                    say(f"wrote {path}")
+        if not self.quiet and outcome.ignored:
+            say(f"note: {without_use(outcome.ignored)}")
         for path, reason in outcome.skipped.items():
             say(was_left_out(str(path), reason))
         if outcome.skipped:
@@ -185,7 +185,9 @@ class View:
     def run(self) -> None:
         from ..files import doubts, export_avatar
 
-        for path in export_avatar(self):
-            say(f"wrote {path}")
-        for line in doubts(self.texture):
+        notes: list[str] = []
+        written = export_avatar(self, notes.append)
+        for line in [*notes, *doubts(self.texture)]:
             say(f"note: {line}")
+        for path in written:
+            say(f"wrote {path}")

@@ -10,7 +10,6 @@ Normalisation layers are folded into the convolutions before them, which changes
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import weights
+from ..json_files import parse_json
 from .face_net import FaceNet
 from .lite import EfficientNetLite
 
@@ -28,7 +28,7 @@ EPSILON = 1e-3  # of EfficientNet's batch normalisation
 def read_manifest(folder: Path) -> dict[str, Tensor | tuple[Tensor, float, float]]:
     """Tensors of a face-api model: float32, or where the manifest says so 8-bit codes with their scale and least value."""
     tensors = {}
-    for group in json.loads((folder / f"{FACE}-weights_manifest.json").read_text()):
+    for group in parse_json((folder / f"{FACE}-weights_manifest.json").read_text()):
         blob, at = b"".join((folder / part).read_bytes() for part in group["paths"]), 0
         for entry in group["weights"]:
             quantised = entry.get("quantization")

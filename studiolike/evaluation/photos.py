@@ -17,6 +17,7 @@ import torch
 
 from .. import capture, io, weights
 from ..errors import CaptureError, InputError, MissingExtra
+from ..pictures import on_grey
 from .baselines import StudioReference, bound
 from .chips import chip_view
 from .face_judge import distance, photo_distance
@@ -48,9 +49,10 @@ def photo_rows(pipe, folder: Path) -> Iterator[tuple[str, dict[str, float] | str
             continue
         stored = [p for p in (path.with_suffix(".json"), folder.parent / "landmarks" / f"{path.stem}.json") if p.is_file()]
         try:
-            image = io.read_image(path)
+            layers = io.read_photo(path)
+            image = on_grey(layers)
             points = capture.load_landmarks(stored[0]) if stored else capture.landmarks(image)
-            shot = capture.capture_photo(image, size, points)
+            shot = capture.capture_photo(layers, size, points)
         except (CaptureError, InputError, MissingExtra) as error:
             yield path.name, str(error)
             continue

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..io import atomic
+from ..json_files import read_json
 from .bootstrap import Estimate, clustered_mean, gap_of_groups
 from .kid import KID
 from .verdict import BETTER, Verdict, subject_means, verdicts
@@ -317,14 +318,14 @@ class EvaluationTable:
             InputError: missing file, or another kind of file.
         """
         try:
-            plain = json.loads(Path(path).read_text())
+            plain = read_json(Path(path))
             rows, subject, severity, tone = (np.asarray(plain[k]) for k in ("rows", "subject", "severity", "tone"))
             # "nan" and "inf" are read back by numpy's own conversion
             values = {m: {k: np.asarray(v, dtype=float) for k, v in c.items()} for m, c in plain["values"].items()}
             measured = {m: KID(**k) for m, k in plain["kid"].items()}
             rest = {k: plain[k] for k in ("kid_reference", "networks", "resolution", "device")}
             rest |= {k: plain.get(k, "") for k in ("weights", "protocol")}  # older files do not tell
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is not an evaluation table; make one with  studiolike evaluate") from error
         return cls(rows=rows, subject=subject, severity=severity, tone=tone, values=values, kid=measured, **rest)
 

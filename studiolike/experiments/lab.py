@@ -44,7 +44,7 @@ class Lab:
 
     def __init__(self, profile: Profile, runs: str | Path, device: str | None = None):
         self.profile, self.runs = profile, Path(runs)
-        self.device = find_device(device) if device else torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = find_device(device)
         self._networks: dict[tuple[str, str], nn.Module] = {}
         self._fresh: dict[SetSpec, TextureSet] = {}
         if self.device.type == "cpu":

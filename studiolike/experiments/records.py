@@ -19,6 +19,7 @@ import numpy as np
 from ..config import Profile, profile
 from ..errors import InputError
 from ..io import atomic
+from ..json_files import read_json
 from .core import SEEDS, experiment, experiments
 
 DIGITS = 5  # significant, of a stored value
@@ -240,10 +241,10 @@ class Record:
             InputError: no such file, or another kind of file.
         """
         try:
-            plain = json.loads(path.read_text(encoding="utf-8"))
+            plain = read_json(path)
             entries = [Entry(**{**entry, "values": _numbers(entry["values"])}) for entry in plain.pop("entries")]
             return cls(**plain, entries=entries)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is no record of an experiment; make one with  studiolike experiment run") from error
 
 

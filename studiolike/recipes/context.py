@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from .. import weights
 from ..config import Profile
+from ..json_files import read_json
 from ..training import processes
 from .sets import make_set
 from .sizes import another_size
@@ -98,7 +98,10 @@ class Context:
     ) -> None:
         """Store a trained network for the next stages, and release it if asked."""
         record = self.runs / (run or name) / "record.json"
-        facts = json.loads(record.read_text()) if record.is_file() else {}
+        try:
+            facts = read_json(record)
+        except (OSError, ValueError):  # none, or one that was damaged since: the card then has less to tell
+            facts = {}
         card = {
             "profile": self.profile.name,
             "data": f"synthetic heads, generator {data.manifest['generator']}, "

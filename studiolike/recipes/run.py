@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..config import Profile
+from ..device import find_device
 from ..errors import ProfileError
 from ..protocols import PROTOCOLS, check
 from ..training import check_precision, processes
@@ -38,8 +39,8 @@ def train(
 
     Raises:
         ProfileError: unknown stage, a release of what was trained on ``studio``, or ``warm`` and networks of another size.
-        InputError: ``studio`` does not fit, or fp16 without a GPU. WeightsError: a run folder of other settings. ProtocolError:
-            unknown protocol.
+        InputError: ``studio`` does not fit, no such device, or fp16 without a GPU. WeightsError: a run folder of other settings.
+        ProtocolError: unknown protocol.
     """
     known = (*SHARED, *BY_PROTOCOL)
     if stage != "all" and stage not in known:
@@ -54,6 +55,8 @@ def train(
         check(protocol)
     if warm:
         check_size(profile)  # now, not after the hours of the stages before
+    if device is not None:
+        find_device(device)
     if stage not in IN_FULL:
         check_precision(profile.precision, processes(device).device)
     context = Context(profile, Path(runs) / profile.name, release, warm, device, seed, progress, studio)

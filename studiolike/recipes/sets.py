@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import DataConfig, Profile
+from ..device import find_device
 
 if TYPE_CHECKING:
     from ..synth import SetSpec, TextureSet
@@ -52,7 +53,8 @@ def make_set(
 
 
 def data_sets(profile: Profile, runs: str | Path, *, device: str = "cpu", progress: bool = True) -> tuple[TextureSet, TextureSet]:
-    """Both sets of a profile's training, under ``runs/data``."""
+    """Both sets of a profile's training, under ``runs/data``. Raises `InputError` where there is no such device."""
+    device = str(find_device(device))
     root = Path(runs) / "data"
     small, detailed = (make_set(profile.data, root, d, device=device, progress=progress) for d in (False, True))
     return small, detailed

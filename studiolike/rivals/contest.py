@@ -22,6 +22,7 @@ from ..errors import InputError
 from ..evaluation.baselines import BASELINES, StudioReference
 from ..image import from_signed
 from ..io import atomic
+from ..json_files import read_json
 from ..protocols import paired_captures, permitted, studio_subjects
 from ..training import Stage, fit
 from .closed import homomorphic
@@ -121,7 +122,7 @@ def train(
         with atomic(path) as temporary:
             temporary.write_text(json.dumps(cost))
     network.eval().requires_grad_(False)
-    return Trained(method, network, json.loads(path.read_text()))
+    return Trained(method, network, read_json(path))
 
 
 @torch.no_grad()

@@ -19,8 +19,9 @@ from torch import Tensor
 from .. import io
 from ..errors import InputError, OutputError
 from ..files import refuse_existing
-from ..io import READABLE, atomic, check_size, sha256_of, visibility_path, write_text
+from ..io import READABLE, atomic, check_size, sha256_of, write_text
 from ..progress import bar
+from ..record import visibility_beside
 from ..synth.dataset import ARRAYS, SPLITS, TextureSet, _bytes, _visibility_bytes
 from .loaders import subject_of
 
@@ -168,8 +169,7 @@ def _new(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _seen(path: Path, size: int) -> Tensor:
-    beside = visibility_path(path)
-    if beside.is_file():
-        return io.read_visibility(beside, size)
+    beside = visibility_beside(path)
     texture, opacity = io.read_layers(path, size)
-    return texture.new_ones(texture[:1].shape) if opacity is None else opacity
+    seen = io.read_visibility(beside, size) if beside else texture.new_ones(texture[:1].shape)
+    return seen if opacity is None else seen * opacity

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..errors import FetchError, InputError, OutputError
 from ..io import sha256_of, write_text
+from ..json_files import read_json
 from ..progress import bar
 from .catalogue import RemoteFile, SetEntry, people_files
 
@@ -100,7 +101,7 @@ class Lock:
 def read_lock(folder: Path) -> dict:
     """The record of a fetched folder. Raises ``InputError`` if it is missing or damaged."""
     try:
-        record = json.loads((folder / LOCK).read_text())
+        record = read_json(folder / LOCK)
         if not isinstance(record["set"], str) or not isinstance(record["files"], dict):
             raise ValueError("wrong types")
         return record

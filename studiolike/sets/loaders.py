@@ -26,6 +26,7 @@ from .. import io, pictures
 from ..errors import InputError
 from ..image import from_bytes
 from ..io import READABLE
+from ..record import visibility_beside
 from .catalogue import CATALOGUE
 from .fetch import LOCK, read_lock
 
@@ -197,12 +198,15 @@ def imagefolder(folder: Path) -> Iterator[Place]:
 
 def _with_map(path: Path) -> Sample:
     sample = _plain(path.stem, path, subject_of(path.stem))
-    beside = [path.with_name(f"{path.stem}.{kind}.png") for kind in ("visibility", "mask")]
-    for mask in (candidate for candidate in beside if candidate.is_file()):
-        seen = _picture(mask, str(mask))[:1]
+    layers = io.read_photo(path, reduce_to=None)
+    if layers.shape[2] == 4:  # transparent is unseen
+        sample = sample._replace(visibility=from_bytes(layers)[3:])
+    maps = [visibility_beside(path), path.with_name(f"{path.stem}.mask.png")]
+    for mask in (found for found in maps if found and found.is_file()):
+        seen = io.read_grey(mask)
         if seen.shape[1:] != sample.texture.shape[1:]:
             raise InputError(f"{mask} must have the size of {path.name}, {sample.texture.shape[2]}×{sample.texture.shape[1]}")
-        sample = sample._replace(visibility=seen)
+        sample = sample._replace(visibility=seen * sample.visibility)
     return sample
 
 

@@ -31,7 +31,9 @@ from ..errors import CaptureError, InputError, OutputError
 from ..files import file_key, protect, refuse_existing, shown, together
 from ..image import fill_unobserved, from_bytes, to_bytes
 from ..io import PICTURES, check_output, check_size, visibility_path
+from ..pictures import on_grey
 from ..progress import bar
+from ..record import visibility_beside, write_visibility
 from .loaders import Place, load, places
 
 if TYPE_CHECKING:
@@ -188,19 +190,22 @@ def retarget_path(command: Retarget) -> tuple[list[Path], list[str]]:
         raise InputError(f"no such file: {source}")
     if source.is_file():
         check_output(out, PICTURES)
-        beside = visibility_path(source)
+        beside = visibility_beside(source)
         written = [out, visibility_path(out), *([save] if save else [])]
-        protect([source, beside, *([landmarks] if landmarks else [])], written)
+        protect([source, *(path for path in (beside, landmarks) if path)], written)
         refuse_existing(written, command.overwrite)
-        texture = from_bytes(io.read_image(source, reduce_to=None))
-        seen = from_bytes(io.read_image(beside, reduce_to=None))[:1] if beside.is_file() else None
-        if seen is not None and seen.shape[1:] != texture.shape[1:]:
-            raise InputError(f"{beside} must have the size of {source.name}")
+        layers = io.read_photo(source, reduce_to=None)
+        texture, seen = from_bytes(on_grey(layers)), from_bytes(layers)[3:] if layers.shape[2] == 4 else None
+        if beside:
+            told = io.read_grey(beside)
+            if told.shape[1:] != texture.shape[1:]:
+                raise InputError(f"{beside} must have the size of {source.name}")
+            seen = told if seen is None else told * seen
         result = retarget(texture, size, load_landmarks(landmarks) if landmarks else None, seen)
         with together(written) as place:
             if save:
                 save_landmarks(result.landmarks, place[save], to_bytes(texture))
-            _write(result, place[out], place[visibility_path(out)])
+            _write(result, place, out)
         return [out], [f"{source.name}: {warning}" for warning in result.quality["warnings"]]
     if landmarks or save:
         raise InputError("--landmarks and --save-landmarks belong to one picture, not to a folder")
@@ -224,7 +229,7 @@ def retarget_path(command: Retarget) -> tuple[list[Path], list[str]]:
                 notes.append(f"left out {sample.name}: {error}")
                 continue
             with together([target, visibility_path(target)]) as place:
-                _write(result, *place.values())
+                _write(result, place, target)
             written.append(target)
             notes += [f"{sample.name}: {warning}" for warning in result.quality["warnings"]]
     if not written:
@@ -248,6 +253,6 @@ def _targets(source: Path, set_name: str, out: Path, overwrite: bool) -> dict[st
     return targets
 
 
-def _write(result: Capture, texture: Path, visibility: Path) -> None:
-    io.write_image(result.texture[0], texture)
-    io.write_image(result.visibility[0], visibility)
+def _write(result: Capture, place: dict[Path, Path], texture: Path) -> None:
+    io.write_image(result.texture[0], place[texture])
+    write_visibility(result.visibility[0], place[visibility_path(texture)], texture)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError, OutputError
 from ..io import atomic, sha256_of, write_text
+from ..json_files import read_json
 from ..progress import bar
 from .head import synthesise_subjects
 from .phone import phone_capture
@@ -107,12 +108,12 @@ class TextureSet:
 
     def __init__(self, path: Path, manifest: dict):
         self.path, self.manifest = path, manifest
-        self.resolution: int = manifest["spec"]["resolution"]
         try:
+            self.resolution: int = manifest["spec"]["resolution"]
             self.phone, self.visibility, self.studio = (np.load(path / f"{name}.npy", mmap_mode="r") for name in ARRAYS)
             with np.load(path / "index.npz") as index:
                 arrays = {name: torch.from_numpy(index[name].copy()) for name in index.files}
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is not a complete texture set ({error}); write it again") from error
         self.subject, self.lighting, self.severity = arrays["subject"], arrays["lighting"], arrays["severity"]
         self.tone, self.seeds, self.split = arrays["tone"], arrays["seeds"], arrays["split"]
@@ -122,9 +123,11 @@ class TextureSet:
         """Open a written set. Raises ``InputError`` if there is none, or an unfinished one."""
         path = Path(path)
         try:
-            manifest = json.loads((path / "manifest.json").read_text())
-        except (OSError, json.JSONDecodeError) as error:
+            manifest = read_json(path / "manifest.json")
+        except OSError as error:
             raise InputError(f"no texture set at {path}: make one with  studiolike data synth") from error
+        except ValueError as error:
+            raise InputError(f"{path / 'manifest.json'} is damaged; write the set again") from error
         return cls(path, manifest)
 
     def __len__(self) -> int:
@@ -188,10 +191,13 @@ def write_set(spec: SetSpec, path: str | Path, device: torch.device | str = "cpu
     shapes = {"phone": (captures, 3, n, n), "visibility": (captures, 1, n, n), "studio": (total, 3, n, n)}
     done = 0
     if progress_file.is_file():
-        state = json.loads(progress_file.read_text())
-        if state["spec"] != recipe:
+        try:
+            state = read_json(progress_file)
+            same, done = state["spec"] == recipe, int(state["chunks"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise OutputError(f"{progress_file} is damaged; remove it, and the set is written anew") from error
+        if not same:
             raise OutputError(f"{path} holds an unfinished set of another spec; choose another folder or remove it")
-        done = state["chunks"]
     try:
         path.mkdir(parents=True, exist_ok=True)
         files = {name: path / f"{name}.npy" for name in ARRAYS}
