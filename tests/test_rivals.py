@@ -1,5 +1,7 @@
 """The rivals: that each starts where it should, learns, and sees only what its protocol shows."""
 
+import time
+
 import pytest
 import torch
 from fakes import FakeSet
@@ -7,7 +9,7 @@ from fakes import FakeSet
 from studiolike.errors import InputError
 from studiolike.evaluation import StudioReference, shading_energy
 from studiolike.image import fill_unobserved, from_signed, relight, srgb_to_linear, to_signed
-from studiolike.rivals import CLOSED, TRAINED, closed, homomorphic, train
+from studiolike.rivals import CLOSED, TRAINED, closed, contest, homomorphic, train
 from studiolike.rivals.diffusion import DiffusionStage, translate
 from studiolike.rivals.network import TranslatorUNet
 from studiolike.rivals.paired import PairedStage
@@ -126,6 +128,19 @@ def test_a_finished_rival_is_loaded_and_not_trained_again(tmp_path):
     again = train("unet", DATA, "few", tmp_path, images=8, **QUIET)
     assert again.cost == first.cost and first.cost["peak_gib"] > 0 and first.parameters > 10_000
     assert torch.equal(first.method(*some()), again.method(*some()))
+
+
+def test_a_run_that_was_interrupted_has_the_cost_of_a_whole_one(tmp_path, monkeypatch):
+    def spin(seconds):
+        until = time.process_time() + seconds
+        while time.process_time() < until:
+            pass
+
+    monkeypatch.setattr(contest, "fit", lambda *_, **__: spin(0.3))
+    (tmp_path / "half").mkdir()
+    torch.save({"images": 12}, tmp_path / "half" / "checkpoint.pt")
+    whole, half = (train("unet", FakeSet(), "open", tmp_path / name, images=16).cost["cpu_seconds"] for name in ("whole", "half"))
+    assert 0.2 < whole < 0.8 and 1.0 < half < 2.4
 
 
 def test_homomorphic_delighting_flattens_smooth_light_and_forgets_exposure():

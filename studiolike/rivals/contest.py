@@ -24,7 +24,7 @@ from ..image import from_signed
 from ..io import atomic
 from ..json_files import read_json
 from ..protocols import paired_captures, permitted, studio_subjects
-from ..training import Stage, fit
+from ..training import CHECKPOINT, Stage, fit
 from .closed import homomorphic
 from .diffusion import DiffusionStage
 from .paired import PairedStage
@@ -114,15 +114,27 @@ def train(
     shown, images, run_dir = permitted(data, protocol), images or TRAINED.get(name, 0), Path(run_dir)
     stage, method, network = stage_of(name, shown, protocol, images, seed)
     settings = {"rival": name, "protocol": protocol, "images": images, "seed": seed, "precision": precision}
+    begun = _images_so_far(run_dir)
     started = time.process_time()
     fit(stage, images, run_dir, seed=seed, settings=settings | {"data": data.manifest}, precision=precision, **options)
     path = run_dir / "cost.json"
     if not path.is_file():
-        cost = {"cpu_seconds": round(time.process_time() - started, 1), "peak_gib": round(peak_gib("cpu"), 2)}
+        # of a run that was interrupted only the last part was watched; what came before is taken to have cost as much an image
+        seconds = (time.process_time() - started) * images / max(images - begun, 1)
+        cost = {"cpu_seconds": round(seconds, 1), "peak_gib": round(peak_gib("cpu"), 2)}
         with atomic(path) as temporary:
             temporary.write_text(json.dumps(cost))
     network.eval().requires_grad_(False)
     return Trained(method, network, read_json(path))
+
+
+def _images_so_far(run_dir: Path) -> int:
+    """How far an unfinished run in ``run_dir`` has come; 0 if there is none."""
+    path = run_dir / CHECKPOINT
+    try:
+        return int(torch.load(path, map_location="cpu", weights_only=True)["images"]) if path.is_file() else 0
+    except Exception:  # torch raises many kinds for a damaged file, and `fit` tells of it
+        return 0
 
 
 @torch.no_grad()
