@@ -147,7 +147,7 @@ def focus(texture: Tensor, seen: Tensor, oversampling: float) -> float:
         inside = ~F.max_pool2d((~seen)[None].float(), factor)[0].bool()
         if inside.any():
             found.append(sharpness(F.avg_pool2d(texture, factor), inside, power) * (COARSE if power == 2 else 1))
-    return min(found, default=sharpness(texture, seen))
+    return min(found) if found else sharpness(texture, seen)
 
 
 def refuse_exposure(facts: dict) -> None:

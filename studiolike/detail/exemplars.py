@@ -30,9 +30,9 @@ from .masks import COARSE, feature_mask
 from .model import upsample
 
 WIDTH = 5 / 128  # of the low pass that stays the generator's, as a share of the side; between 3 and 12 it hardly matters
+FINE = 1.2 / 128  # the same for skin: pores are finer, and blotches, which are somebody's own, wider
 KEY = 32  # texels along a side of what is compared
 NEAR = 2 / 128  # standard deviation, as a share of the side, of what tells hair from skin
-FINE = 1.2 / 128  # the same for skin: pores are finer, and blotches, which are somebody's own, wider
 FAINT = 0.2  # log units: pores and freckles stand out by less, moles by more
 STRIP = 512  # rows that are worked at a time
 SOURCES = ("phone", "generator", "exemplar")  # of detail

@@ -114,10 +114,10 @@ def train(
     shown, images, run_dir = permitted(data, protocol), images or TRAINED.get(name, 0), Path(run_dir)
     stage, method, network = stage_of(name, shown, protocol, images, seed)
     settings = {"rival": name, "protocol": protocol, "images": images, "seed": seed, "precision": precision}
-    begun = _images_so_far(run_dir)
+    path = run_dir / "cost.json"
+    begun = 0 if path.is_file() else _images_so_far(run_dir)
     started = time.process_time()
     fit(stage, images, run_dir, seed=seed, settings=settings | {"data": data.manifest}, precision=precision, **options)
-    path = run_dir / "cost.json"
     if not path.is_file():
         # of a run that was interrupted only the last part was watched; what came before is taken to have cost as much an image
         seconds = (time.process_time() - started) * images / max(images - begun, 1)
