@@ -6,6 +6,7 @@ import torch
 from studiolike import layout
 from studiolike.avatar import head_mesh
 from studiolike.avatar.mesh import weld
+from studiolike.avatar.neck import drawn_in
 from studiolike.errors import InputError
 
 GRID = 32
@@ -84,3 +85,36 @@ def test_a_wrong_position_map_is_refused(bad):
 def test_a_grid_too_coarse_for_a_head_is_refused():
     with pytest.raises(InputError, match="at least 8"):
         head_mesh(grid=4)
+
+
+def test_the_neck_begins_behind_the_chin_and_under_the_jaw_and_the_face_stays():
+    size = 128
+    place, moved = layout.position_map(size), drawn_in(size)
+    azimuth, height = layout.cylinder_of(layout.texel_uv(size))
+    resting = (layout.face_mask(size)[0] == 1) | (height > 0)
+    assert moved[:, resting].abs().max() < 0.01  # cm: the line of the jaw is a curve, the border of the face a polygon
+    head = place + moved
+    chin, corner = layout.face_vertices()[152], layout.face_vertices()[397]  # of the chin, and of the jaw
+    ring = (head[1] + 11).abs() < 0.4  # a finger's breadth under the chin
+    front, side = ring & (azimuth.abs() < 0.1), ring & ((azimuth.abs() - torch.pi / 2).abs() < 0.2)
+    before, after = place[2, front].mean(), head[2, front].mean()
+    assert chin[2] - before < 1.2 and 2.5 < chin[2] - after < 4.5
+    assert 0.85 * corner[0] < head[0, side].abs().mean() < corner[0]
+    assert moved[0].flip(-1).allclose(-moved[0], atol=1e-4)
+
+
+def test_no_surface_of_the_neck_is_turned_inside_out():
+    mesh = head_mesh(grid=128)
+    a, b, c = mesh.vertices.double()[mesh.triangles].unbind(1)
+    faces = torch.linalg.cross(b - a, c - a)
+    low = ((a + b + c) / 3)[:, 1] < -9.5
+    away = ((a + b + c) / 3 - torch.tensor([0.0, 0.0, -4.5], dtype=torch.float64)) * torch.tensor([1.0, 0.0, 1.0])
+    assert ((faces * away).sum(-1) > 0)[low].all()
+
+
+def test_the_rim_of_an_ear_is_no_saw():
+    mesh = head_mesh(grid=128)
+    ear = (mesh.uv[:, 0] > 0.6) & (mesh.vertices[:, 1] > 0.5) & (mesh.vertices[:, 1] < 3.5)
+    rows = mesh.uv[ear, 1].unique()
+    rim = torch.stack([mesh.vertices[ear & (mesh.uv[:, 1] == row), 0].max() for row in rows])  # cm
+    assert torch.diff(rim, n=2).abs().max() < 0.08
