@@ -1,8 +1,8 @@
 """A neck under the jaw: how the base head's is drawn in, so that an avatar has a chin and a line of the jaw.
 
-The layout is a cylinder, and so the base head's neck falls straight down from the jaw: what captures and trainings need, for which
-a texel is a texel. A face on such a pillar has no chin from the side and no jaw from the front. Here the neck is drawn in to an
-oval, that begins behind the chin. Nothing on or above the jaw moves, so that the face stays the pictures'.
+The layout is a cylinder, and so the base head's neck falls straight down from the jaw: captures and trainings ask for no more. A
+face on such a pillar has no chin from the side and no jaw from the front. Here the neck is drawn in to an oval that begins behind
+the chin. Nothing on or above the jaw moves, so that the face stays the pictures'.
 
 The oval is that of an adult between the sexes, about 35 cm around: no picture measures it.
 """
