@@ -50,7 +50,7 @@ def test_the_exemplar_that_is_most_like_the_hole_lends_mirrored_where_that_fits_
         smooth = torch.lerp(blur(truth, 2), truth, seen)
         out, hidden = complete(smooth, seen, exemplars), (1 - seen) * region_mask("scalp", 64)
         after, before = (((x - truth).square() * hidden).sum() for x in (out, smooth))
-        assert after < 0.5 * before, number
+        assert after < 0.55 * before, number
 
 
 def test_blotches_of_skin_are_not_lent(scene):
@@ -123,3 +123,17 @@ def test_shapes_that_do_not_fit_are_refused(scene):
         complete(texture, seen[..., :32], exemplars)
     with pytest.raises(InputError, match="at least one"):
         complete(texture, seen, exemplars[:0])
+
+
+def test_no_hairline_is_lent():
+    size, row = 128, 30
+    seen, hair = torch.zeros(1, 1, size, size), torch.zeros(1, 1, size, size)
+    hair[:, :, :row] = 1
+    texture = torch.lerp(torch.full((1, 3, size, size), 0.6), torch.full((1, 3, size, size), 0.1), blur(hair, 4))
+    teeth = hair.roll(5, 2)  # a sharp and uneven border, as a head shows it, in another place
+    row += 5
+    teeth[:, :, :6] = 1
+    teeth[:, :, row - 3 : row + 3, ::3] = (torch.arange(6) < 3).float()[:, None].flip(0)
+    lent = torch.lerp(torch.full_like(texture, 150.0), torch.full_like(texture, 20.0), teeth).round().byte()
+    change = (complete(texture, seen, lent) - texture)[..., row - 9 : row + 5, 20:108]
+    assert change.abs().max() < 0.06

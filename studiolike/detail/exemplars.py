@@ -5,8 +5,9 @@ without folds, skin without pores, and a visible border where the seen begins. N
 detail is taken from one of a few *exemplars*, studio textures of people of the few-shot set, whichever is most like the
 generator's picture in the hole, or like its mirror image. It is put on the generator's light and colour, as `fuse` puts the
 phone's on the rest: texture transfer by example (Efros & Freeman, *Image quilting*, SIGGRAPH 2001), without a seam to
-search for, because all textures share one layout. Hair lends to hair and skin to skin, no beard to a bare chin; and of skin only
-what is fine and faint is lent, and no rougher than the seen skin is: blotches, moles and stubble are somebody's own.
+search for, because all textures share one layout. Hair lends to hair and skin to skin, no beard to a bare chin and no hairline to
+another; and of skin only what is fine and faint is lent, and no rougher than the seen skin is: blotches, moles and stubble are
+somebody's own.
 
 It is an invention, and a plausible one: nearer to studio textures by a perceptual distance, farther from this person's own by
 PSNR. It never touches an observed texel, nor eyes, brows and lips, by which people are known: there an independent face network
@@ -23,6 +24,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..evaluation.masked import channel_means
 from ..image import blur, in_strips, resize, srgb_to_linear
+from ..layout import region_mask
 from ..tone.hair import hair_likelihood
 from ..tone.network import log_texels, skin_level, skin_mask, texels_of
 from .fusion import FLOOR, fuse
@@ -33,6 +35,7 @@ WIDTH = 5 / 128  # of the low pass that stays the generator's, as a share of the
 FINE = 1.2 / 128  # the same for skin: pores are finer, and blotches, which are somebody's own, wider
 KEY = 32  # texels along a side of what is compared
 NEAR = 2 / 128  # standard deviation, as a share of the side, of what tells hair from skin
+HAIRLINE = 4.0  # nothing is lent where the two differ in hair unevenly, by a quarter: a hairline is somebody's own
 FAINT = 0.2  # log units: pores and freckles stand out by less, moles by more
 STRIP = 512  # rows that are worked at a time
 SOURCES = ("phone", "generator", "exemplar")  # of detail
@@ -133,15 +136,22 @@ def complete(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:
     levels = [skin_level(x).view(-1, 1, 1, 1) for x in small[:2]]
     smoother = _roughness(small[0], small[2]) / _roughness(small[1], small[2]).clamp_min(1e-6)
 
-    def part(texture: Tensor, lent: Tensor, hidden: Tensor) -> tuple[Tensor]:
+    beside = (
+        (1 - region_mask("ears", side)).to(texture).expand(len(texture), -1, -1, -1)
+    )  # the folds of ears are dark, and no hair
+
+    def part(texture: Tensor, lent: Tensor, hidden: Tensor, beside: Tensor) -> tuple[Tensor]:
         own, other = log_texels(texture), log_texels(lent)
         here, there = (hair_likelihood(blur(x, NEAR * side), level) for x, level in zip((own, other), levels, strict=True))
         hair, pores = (other - blur(other, width * side) for width in (WIDTH, FINE))
         detail = torch.lerp(pores.clamp(-FAINT, FAINT) * smoother.clamp_max(1), hair, there)
-        lit = torch.lerp(own, blur(own, WIDTH * side) + detail, 1 - (here - there).abs())
+        apart = there - here
+        uneven = (blur(apart.square(), NEAR * side) - blur(apart, NEAR * side).square()).clamp_min(0).sqrt() * beside
+        alike = (1 - apart.abs()) * (1 - HAIRLINE * uneven).clamp_min(0)
+        lit = torch.lerp(own, blur(own, WIDTH * side) + detail, alike)
         return (torch.lerp(texture, texels_of(lit), hidden),)
 
-    return in_strips(part, [texture, lent, hidden], min(side, STRIP), halo=min(side, STRIP))[0]
+    return in_strips(part, [texture, lent, hidden, beside], min(side, STRIP), halo=min(side, STRIP))[0]
 
 
 def _roughness(texture: Tensor, seen: Tensor) -> Tensor:
