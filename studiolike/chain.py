@@ -187,8 +187,8 @@ class Chain:
             guided: whether the phone's gradients are looked at.
             borrow: whether texels that nobody saw get the detail of a released exemplar, see `detail.exemplars`; without, and
                 without guidance, they are the generator's and the detailer's alone.
-            keep_tone: whether skin stays about as light as the capture shows it, for photographs of real people; else as light as
-                the tone network reads it, see `tone.translation`.
+            keep_tone: whether skin stays about as light as the capture shows it and is as red as people's, for photographs; else
+                as light as the tone network reads it, see `tone.translation`.
             seed: of the diffusion noise; the same input and seed give the same output.
         Raises:
             InputError: wrong shape, range or size, or steps of a detailer that was not loaded. WeightsError: what the networks

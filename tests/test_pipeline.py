@@ -14,6 +14,7 @@ from studiolike.chain import Chain
 from studiolike.config import InversionConfig
 from studiolike.detail import Detailer
 from studiolike.errors import InputError, ProtocolError, WeightsError
+from studiolike.evaluation.masked import channel_means
 from studiolike.image import from_signed, linear_to_srgb, resize, srgb_to_linear, to_signed
 from studiolike.inversion import observed_psnr, resize_observed
 from studiolike.layout import face_mask, region_mask
@@ -22,8 +23,8 @@ from studiolike.protocols import PROTOCOLS
 from studiolike.stylegan2 import encode
 from studiolike.tone import skin_level, with_level
 from studiolike.tone.hair import hair_mask, with_hair
-from studiolike.tone.network import log_texels
-from studiolike.tone.translation import KEPT, face_alone, kept_level
+from studiolike.tone.network import log_texels, skin_mask
+from studiolike.tone.translation import KEPT, face_alone, kept_level, redder
 
 QUICK = dict(resolution=128, steps=2)
 
@@ -87,10 +88,27 @@ def test_the_mirror_image_of_a_capture_gives_the_mirror_image_of_the_result(pipe
     assert (ours.texture - other.texture.flip(-1)).abs().mean() < 2e-3  # the masks of eyes and lips are drawn by hand
 
 
-def test_what_a_photo_shows_too_dark_is_believed_by_half_and_nothing_beyond_a_limit():
+def test_what_a_photo_shows_too_dark_is_believed_by_a_quarter_and_nothing_beyond_a_limit():
     read = torch.full((5,), -1.5)
     shown = read + torch.tensor([0.4, -0.4, 3.0, -3.0, torch.nan])
-    assert torch.allclose(kept_level(read, shown) - read, torch.tensor([0.4, -0.2, KEPT, -KEPT / 2, 0.0]), atol=1e-6)
+    assert torch.allclose(kept_level(read, shown) - read, torch.tensor([0.4, -0.1, KEPT, -KEPT / 4, 0.0]), atol=1e-6)
+
+
+def test_synthetic_skin_is_nearer_to_the_colour_chart_when_it_is_made_redder():
+    def hues(textures):
+        light = log_texels(textures)
+        mean = channel_means(light, skin_mask(textures.shape[-1]).expand(len(textures), -1, -1, -1))[..., 0, 0]
+        return mean - mean.mean(1, keepdim=True), mean.mean(1)
+
+    people = resize(weights.exemplars().float() / 255, 64).clamp(0, 1)
+    for patch in ((194, 150, 130), (115, 82, 68)):
+        goal = log_texels(torch.tensor(patch).view(1, 3, 1, 1) / 255).flatten()
+        gaps = []
+        for textures in (people, redder(people)):
+            hue, level = hues(textures)
+            line = torch.linalg.lstsq(torch.stack([level, torch.ones_like(level)], 1), hue).solution
+            gaps.append((goal - goal.mean() - line[0] * goal.mean() - line[1]).norm())
+        assert gaps[1] < 0.8 * gaps[0], patch
 
 
 def test_skin_stays_as_light_as_a_photo_shows_it_where_that_can_be(pipe, phone):

@@ -100,7 +100,7 @@ class Convert:
     borrow: bool = True
     """give what the picture did not show the detail of somebody else's hair, ears and skin"""
     keep_tone: bool = True
-    """keep skin as light as the picture shows it; without, a network reads how light it may be, which knows synthetic people"""
+    """keep skin about as light as the picture shows it; without, a network reads how light it is, which knows synthetic people"""
     shape: bool = True
     """write the shape of the head into the result, for view to make the head of; with it the file tells more of the person"""
     seed: int = 0
