@@ -5,8 +5,8 @@ import torch
 
 from studiolike import layout
 from studiolike.avatar import head_mesh
+from studiolike.avatar.anatomy import drawn_in
 from studiolike.avatar.mesh import weld
-from studiolike.avatar.neck import drawn_in
 from studiolike.errors import InputError
 
 GRID = 32

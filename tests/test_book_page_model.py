@@ -51,7 +51,9 @@ def test_the_exported_chain_gives_what_the_pipeline_gives_and_is_stored_in_half_
     assert np.abs(studio - wanted.numpy()).max() < 1e-4
     weights = sum(p.numel() for net in (pipe.g_phone, pipe.g_studio, pipe.encoder, pipe.tone) for p in net.parameters())
     networks = (tmp_path / "chain.onnx").stat().st_size - onnx_export.lent().numel()  # a byte each
-    assert networks < 3.2 * weights  # a bit over 2 bytes each, and what the blurs are made of; 4 bytes each if they were not
+    assert (
+        networks < 3.25 * weights
+    )  # a bit over 2 bytes each, and what blurs and lips are made of; 4 bytes each if they were not
 
 
 def test_weights_that_half_precision_would_change_stay_as_they_are(tmp_path):

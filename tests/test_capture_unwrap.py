@@ -10,6 +10,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from studiolike import io, layout
+from studiolike.avatar.shape import LOWER_LIP, UPPER_LIP
 from studiolike.capture import Capture, Pose, astronaut_landmarks, capture_photo, fit_pose, unwrap
 from studiolike.capture.person import PersonMap
 from studiolike.capture.pose import to_view
@@ -297,13 +298,29 @@ def test_impossible_sizes_are_refused(res):
 
 def test_an_open_mouth_is_left_out():
     pose, points = posed(224, 130)
-    opened = points.copy()
-    opened[[14, 87, 317, 178, 402]] += (0, 12, 0)
-    gray = np.full((224, 224, 3), 128, np.uint8)
+    closed, gray = points.copy(), np.full((224, 224, 3), 128, np.uint8)
+    closed[LOWER_LIP, 1] = closed[UPPER_LIP, 1]
+    opened = closed.copy()
+    opened[LOWER_LIP] += (0, 12, 0)
     lips = layout.region_mask("inner_lips", 128) > 0.9
-    assert capture_photo(gray, 128, points).visibility[0][lips].mean() > 0.3
     capture = capture_photo(gray, 128, opened)
     assert capture.visibility[0][lips].max() == 0 and any("mouth" in w for w in capture.quality["warnings"])
+    capture = capture_photo(gray, 128, closed)
+    assert capture.visibility[0][lips].min() > 0.8 and not any("mouth" in w for w in capture.quality["warnings"])
+
+
+def test_where_lips_meet_they_are_seen_as_well_as_the_skin_around_them():
+    seen = torch.full((1, 64, 64), 0.5)
+    lips = layout.region_mask("lips", 64) > 0.5
+    rows, columns = lips[0].nonzero().T
+    seen[:, : rows.min() + 1] = 1.0
+    seen[lips] = 0.0
+    seen[0, :, columns.min()] = 0.0  # nothing is seen at this corner
+    out = unwrap._lips_seen(seen)
+    assert torch.equal(out[~lips], seen[~lips])
+    middle = out[0, :, 32][lips[0, :, 32]]
+    assert (middle.diff() < 0).all() and middle.min() > 0.5 and middle.max() < 1
+    assert (out[0, :, columns.min()] == 0).all()
 
 
 def test_a_picture_much_finer_than_a_very_large_texture_is_reduced_instead_of_sampled_twice(monkeypatch):

@@ -6,7 +6,7 @@ import torch
 from studiolike import weights
 from studiolike.detail import complete
 from studiolike.detail.exemplars import choose, difference, keys
-from studiolike.detail.masks import feature_mask
+from studiolike.detail.masks import feature_mask, lip_mask
 from studiolike.errors import InputError, WeightsError
 from studiolike.image import blur, resize
 from studiolike.layout import region_mask
@@ -28,7 +28,7 @@ def roughness(x, where):
 def test_only_what_was_not_seen_changes_and_no_feature_of_the_face_does(scene):
     texture, seen, exemplars = scene
     out = complete(texture, seen, exemplars)
-    features = feature_mask(64)
+    features = feature_mask(64) * (1 - lip_mask(64))
     assert torch.equal(out[..., :32], texture[..., :32]) and 0 <= out.min() and out.max() <= 1
     kept = (features > 0.999).expand_as(out)
     assert kept.any() and torch.allclose(out[kept], texture[kept], atol=1e-3)
@@ -137,3 +137,21 @@ def test_no_hairline_is_lent():
     lent = torch.lerp(torch.full_like(texture, 150.0), torch.full_like(texture, 20.0), teeth).round().byte()
     change = (complete(texture, seen, lent) - texture)[..., row - 9 : row + 5, 20:108]
     assert change.abs().max() < 0.06
+
+
+def test_an_open_mouth_is_closed_in_the_colour_of_its_own_lips():
+    size = 128
+    lips, inner = (region_mask(name, size)[None] for name in ("lips", "inner_lips"))
+    texture = torch.full((1, 3, size, size), 0.6)
+    texture = torch.lerp(texture, torch.tensor([0.8, 0.2, 0.2]).view(1, 3, 1, 1), lips)  # painted red
+    seen = 1 - blur(inner, 0.7).gt(0.1).float()
+    shown = torch.lerp(texture, torch.full_like(texture, 0.3), 1 - seen)  # as the generator has it
+    between = ((seen == 0) & (inner > 0.5)).expand_as(shown)
+    exemplars = weights.exemplars()
+    out = complete(shown, seen, exemplars)
+    red, green = out[:, 0][between[:, 0]], out[:, 1][between[:, 1]]
+    assert (red > 1.5 * green).all()  # it was grey
+    column = out[0, :, between[0, 0].any(1).nonzero().flatten(), size // 2].mean(0)
+    assert column.min() < 0.85 * 0.4  # with a line where the lips meet, darker than they
+    no_lips = complete(shown, seen * (1 - lips.gt(0).float()), exemplars)  # nobody knows their colour
+    assert (no_lips - shown)[between].abs().max() < 0.05

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from studiolike.detail import fuse
-from studiolike.detail.masks import BROWS, brow_mask, own_brows
+from studiolike.detail.masks import BROWS, _soft, own_brows
 from studiolike.image import blur, linear_to_srgb, srgb_to_linear
 from studiolike.layout import region_mask
 
@@ -50,7 +50,7 @@ def test_brows_that_lie_elsewhere_than_the_generator_s_keep_their_contrast_and_h
     truth = linear_to_srgb(painted(brows))
     light = torch.linspace(0.5, 1.2, SIZE).view(1, 1, 1, SIZE)
     phone = linear_to_srgb(srgb_to_linear(truth) * light)
-    studio = linear_to_srgb(blur(painted(brow_mask(SIZE)), 2.0))
+    studio = linear_to_srgb(blur(painted(_soft(BROWS, SIZE, 1 / 128)), 2.0))
     fused = fuse(phone, SEEN, studio)
     inside = brows > 0.9
     beside = (blur(brows, 3.0) > 0.02) & (blur(brows, 1.5) < 0.01)

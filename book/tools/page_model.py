@@ -72,12 +72,12 @@ def write_geometry(path: Path) -> None:
     """What unwrapping a photo and making its head need, as one file of little-endian numbers: see ``layout.js``, which reads it.
 
     float32: 468 × 3 vertices in cm, 468 × 2 places in the layout, 468 × 9 as `closing` gives them, 21 distances of the base
-    head's outline in cm, 3 × `COORDINATES`² position map, `COORDINATES`² cm that the outline may move the head by; then uint16:
-    9 × 2 points of the upper and the lower lip, triangles; then uint8 from 0 to 255, 2 × `COORDINATES`²: all above the
-    brows, and ears and neck.
+    head's outline in cm, 3 × `COORDINATES`² position map, as many cm by which an avatar's differs, `COORDINATES`² cm that the
+    outline may move it by; then uint16: 9 × 2 points of the upper and the lower lip, triangles; then uint8 from 0 to 255,
+    2 × `COORDINATES`²: all above the brows, and ears and neck.
     """
     numbers = [layout.face_vertices(), layout.landmark_uv(), closing(), outline.base()]
-    numbers += [layout.position_map(COORDINATES), outline.room(COORDINATES)]
+    numbers += [layout.position_map(COORDINATES), avatar.anatomy.change(COORDINATES), outline.room(COORDINATES)]
     whole = [np.column_stack([UPPER_LIP, LOWER_LIP]), layout.face_triangles().numpy()]
     crown, ears, neck = (layout.region_mask(name, COORDINATES) for name in ("crown", "ears", "neck"))
     parts = [part.numpy().astype("<f4") for part in numbers] + [part.astype("<u2") for part in whole]

@@ -1,9 +1,9 @@
 """A triangle mesh of the head, made from a position map in the `head` layout.
 
-In: a position map ``(3, N, N)`` in centimetres (or nothing, for the base head). Out: a `HeadMesh` whose UV
-coordinates are the layout's own, so that every texture of the project fits it, and whose `neck` is one. The grid of vertices is
-regular in (u, v); three places need care: u = 0 and u = 1 are the same line at the back of the head, the
-whole row v = 0 is the crown, and v = 1 is the end of the neck, which stays open.
+In: a position map ``(3, N, N)`` in centimetres (or nothing, for the base head). Out: a `HeadMesh` whose UV coordinates are
+the layout's own, so that every texture of the project fits it. Its neck and ears are an avatar's (`anatomy`). The grid of
+vertices is regular in (u, v); three places need care: u = 0 and u = 1 are the same line at the back of the head, the whole row
+v = 0 is the crown, and v = 1 is the end of the neck, which stays open.
 """
 
 from __future__ import annotations
@@ -11,15 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .. import layout
 from ..errors import InputError
-from ..image import blur
-from .neck import drawn_in
-
-RIM = 0.75  # standard deviation, in cells of the grid, of what smooths the ears
+from .anatomy import change
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,7 @@ def head_mesh(position_map: Tensor | None = None, grid: int = 128) -> HeadMesh:
         position_map: ``(3, N, N)`` float, centimetres; ``None`` takes the base head of the layout.
         grid: number of cells along u and along v; the mesh has 2·grid² − grid triangles.
     Returns:
-        A `HeadMesh`, closed along the back and at the crown, open at the neck, which is drawn in under the jaw (`neck`).
+        A `HeadMesh`, closed along the back and at the crown, open at the neck.
     Raises:
         InputError: a map of another shape or with values that are not finite, or a grid below 8.
     """
@@ -59,8 +55,8 @@ def head_mesh(position_map: Tensor | None = None, grid: int = 128) -> HeadMesh:
     if not torch.isfinite(position_map).all():
         raise InputError("the position map holds values that are not finite")
 
-    positions = _smooth_ears(position_map.detach().double().cpu(), grid)
-    nodes = _sample_nodes(positions + drawn_in(positions.shape[-1]), grid)  # (grid + 1, grid + 1, 3)
+    positions = position_map.detach().double().cpu()
+    nodes = _sample_nodes(positions + change(positions.shape[-1]), grid)  # (grid + 1, grid + 1, 3)
     nodes[:, -1] = nodes[:, 0]
     crown = nodes[0, :-1].mean(0)
 
@@ -98,13 +94,6 @@ def tangents(mesh: HeadMesh) -> Tensor:
 def weld(vertices: Tensor) -> Tensor:
     """Group vertices at exactly the same place: ``(V, C)`` → group numbers ``(V,)`` int64, 0 … groups − 1."""
     return torch.unique(vertices, dim=0, return_inverse=True)[1]
-
-
-def _smooth_ears(positions: Tensor, grid: int) -> Tensor:
-    """The map ``(3, N, N)`` with ears that have no finer shape than the grid's cells, or their rims would be saws."""
-    n = positions.shape[-1]
-    ears = F.max_pool2d(layout.region_mask("ears", n)[None], 2 * (n // 64) + 1, 1, n // 64)
-    return torch.lerp(positions, blur(positions[None], RIM * n / grid)[0], blur(ears, n / 128)[0].to(positions))
 
 
 def _sample_nodes(positions: Tensor, grid: int) -> Tensor:

@@ -159,7 +159,7 @@ def visibility_map(
     rim = (buffer.distance_to_outline(surface.position) / pose.face_pixels - RIM[0]) / (RIM[1] - RIM[0])
     turned = ((0.6 - surface.facing) / 0.2).clamp(0, 1)
     shown = person.at(surface.position) if person else torch.zeros_like(facing)
-    face = facing * open_sight * (1 - turned * (1 - torch.maximum(rim.clamp(0, 1), shown)))
+    face = _lips_seen(facing * open_sight * (1 - turned * (1 - torch.maximum(rim.clamp(0, 1), shown))))
     around = torch.zeros_like(face)
     if person:
         above, ears, neck = (layout.region_mask(name, res) for name in ("crown", "ears", "neck"))
@@ -180,6 +180,22 @@ def visibility_map(
     reach = max(1, round(res / 96))
     worn = -F.max_pool2d(-F.pad(seen[None], (reach,) * 4), 2 * reach + 1, stride=1)
     return blur(worn, res / 160)[0].clamp(0, 1).minimum(seen.gt(0).float())
+
+
+def _lips_seen(seen: Tensor) -> Tensor:
+    """``seen (1, R, R)`` with lips at least as well seen as the skin above and below them lets expect: where lips meet, a mesh
+    folds, and takes for hidden what every picture of a closed mouth shows."""
+    res = seen.shape[-1]
+    lips = layout.region_mask("lips", res)[0] > 0.5
+    columns = lips.any(0).nonzero()[:, 0]
+    above = lips[:, columns].int().argmax(0) - 1
+    below = res - lips[:, columns].flip(0).int().argmax(0)
+    ends = seen[0, above, columns], seen[0, below.clamp_max(res - 1), columns]
+    share = (torch.arange(res)[:, None] - above) / (below - above)
+    seen = seen.clone()
+    expected = torch.lerp(*(end.expand(res, -1) for end in ends), share.clamp(0, 1))
+    seen[0][:, columns] = torch.where(lips[:, columns], torch.maximum(seen[0][:, columns], expected), seen[0][:, columns])
+    return seen
 
 
 def unhidden(buffer: DepthBuffer, surface: Surface, pose: Pose) -> Tensor:

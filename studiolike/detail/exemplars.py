@@ -10,8 +10,8 @@ another; and of skin only what is fine and faint is lent, and no rougher than th
 somebody's own.
 
 It is an invention, and a plausible one: nearer to studio textures by a perceptual distance, farther from this person's own by
-PSNR. It never touches an observed texel, nor eyes, brows and lips, by which people are known: there an independent face network
-notices the stranger.
+PSNR. It never touches an observed texel, nor eyes and brows, by which people are known: there an independent face network notices
+the stranger. Of `lips` a line between them is all that is lent.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ..layout import region_mask
 from ..tone.hair import hair_likelihood
 from ..tone.network import log_texels, skin_level, skin_mask, texels_of
 from .fusion import FLOOR, fuse
+from .lips import with_lips
 from .masks import COARSE, feature_mask
 from .model import upsample
 
@@ -125,7 +126,7 @@ def complete(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:
             f"texture {tuple(texture.shape)} and visibility {tuple(visibility.shape)} must have one batch and one size, and "
             f"exemplars (K, 3, h, h), here {tuple(exemplars.shape)}, at least one"
         )
-    hidden = borrowed(visibility)
+    texture, hidden = with_lips(texture, visibility, exemplars), borrowed(visibility)
     weight = resize(hidden, KEY) + EVERYWHERE
     nearest = difference(keys(texture), _keys_of(exemplars).to(texture), weight).argmin(1).to(exemplars.device)
     lent, mirrored = exemplars[nearest % len(exemplars)], nearest >= len(exemplars)
@@ -136,9 +137,8 @@ def complete(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:
     levels = [skin_level(x).view(-1, 1, 1, 1) for x in small[:2]]
     smoother = _roughness(small[0], small[2]) / _roughness(small[1], small[2]).clamp_min(1e-6)
 
-    beside = (
-        (1 - region_mask("ears", side)).to(texture).expand(len(texture), -1, -1, -1)
-    )  # the folds of ears are dark, and no hair
+    # the folds of ears are dark, and no hair
+    beside = (1 - region_mask("ears", side)).to(texture).expand(len(texture), -1, -1, -1)
 
     def part(texture: Tensor, lent: Tensor, hidden: Tensor, beside: Tensor) -> tuple[Tensor]:
         own, other = log_texels(texture), log_texels(lent)

@@ -20,11 +20,12 @@ stand out into the light, and the two filters share it.
 
 Brows are not alike, and seldom lie where the layout has them (`masks.own_brows` finds them). Where G has brows and the person
 none, or the other way round, log G − log I tells nothing of the light, and it would shine around them like a halo. So it is read
-beside brows, not on them: they keep the contrast to the skin that they have in the phone's texture.
+beside brows, not on them: they keep the contrast to the skin that they have in the phone's texture. And beside lips, which G
+draws as a mean of all people's: theirs keep their own red.
 
 Nor is a highlight the person's. Shine on lips and skin is thin, and brighter than any pigment around it: what stands out of
-log I by more than G itself does, and a little more, is cut off. On lips, which are wet, little is allowed; on skin more, for
-the ridges of wrinkles are a person's too; in eyes and brows nothing is cut.
+log I, channel by channel, by more than G itself does, and a little more, is cut off. On lips, which are wet, little is allowed;
+on skin more, for the ridges of wrinkles are a person's too; in eyes and brows nothing is cut.
 
 What is noise in the phone's detail is left out beforehand, see `noise`.
 
@@ -43,7 +44,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..evaluation.masked import channel_means, masked_blur
 from ..image import blur, in_strips, linear_to_srgb, resize, srgb_to_linear
-from .masks import COARSE, brow_mask, enlarged, own_brows, shine_mask, step_mask
+from .masks import COARSE, drawn_mask, enlarged, own_brows, shine_mask, step_mask
 from .noise import balance, quieted
 
 # Of the low pass, a standard deviation as a share of the side. It decides whose the middle band is. By PSNR on the split "val"
@@ -82,7 +83,7 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
         )
     sigma, maps, level, factor = width * phone.shape[-1], [phone, visibility, studio], phone.new_zeros(()), phone.new_ones(())
     if edges:
-        steps, shiny, drawn = (mask(phone.shape[-1]).to(phone) for mask in (step_mask, shine_mask, brow_mask))
+        steps, shiny, drawn = (mask(phone.shape[-1]).to(phone) for mask in (step_mask, shine_mask, drawn_mask))
         factor, level, brows = _whole(phone, visibility, studio)
         maps.append(torch.cat([torch.maximum(steps, brows), torch.maximum(drawn, brows), shiny * (1 - brows)], 1))
 
@@ -122,13 +123,12 @@ def _log(linear: Tensor) -> Tensor:
 
 
 def _shine(phone: Tensor, studio: Tensor, weight: Tensor, sigma: float, shiny: Tensor) -> Tensor:
-    """What is too bright to be pigment, ``(B, 1, H, W)`` log units: see the module's text.
+    """What is too bright to be pigment, ``(B, 3, H, W)`` log units: see the module's text.
 
     Args:
         phone, studio: log light ``(B, 3, H, W)``. shiny: `shine_mask`.
     """
-    own, allowed = phone.mean(1, keepdim=True), studio.mean(1, keepdim=True)
-    relief = own - masked_blur(own, weight, sigma) - (allowed - blur(allowed, sigma)).clamp_min(0)
+    relief = phone - masked_blur(phone, weight, sigma) - (studio - blur(studio, sigma)).clamp_min(0)
     skin, lips = shiny.split(1, 1)
     return torch.maximum((relief - SHINE[0]).clamp_min(0) * skin, (relief - SHINE[1]).clamp_min(0) * lips) * (weight > 0)
 

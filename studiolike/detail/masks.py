@@ -47,9 +47,15 @@ def shine_mask(size: int) -> Tensor:
 
 
 @lru_cache(8)
-def brow_mask(size: int) -> Tensor:
-    """The layout's brows with a soft border, ``(1, 1, size, size)`` in [0, 1]."""
-    return enlarged(_soft(BROWS, min(size, COARSE), 1 / 128), size)
+def lip_mask(size: int) -> Tensor:
+    """The lips with a soft border, ``(1, 1, size, size)`` in [0, 1]."""
+    return enlarged(_soft(["lips"], min(size, COARSE), 0.5 / 128), size)
+
+
+@lru_cache(8)
+def drawn_mask(size: int) -> Tensor:
+    """The layout's brows and lips with a soft border, ``(1, 1, size, size)`` in [0, 1]."""
+    return enlarged(_soft([*BROWS, "lips"], min(size, COARSE), 1 / 128), size)
 
 
 def own_brows(log: Tensor, weight: Tensor) -> Tensor:

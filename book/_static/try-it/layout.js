@@ -10,7 +10,7 @@ let geometry;
 
 /** Mesh, places in the layout, how lips close, maps of the base head, see write_geometry in book/tools/page_model.py. */
 export function readGeometry(buffer) {
-  const texels = COORDINATES ** 2, map = 468 * (3 + 2 + LIPS) + RAYS, numbers = new Float32Array(buffer, 0, map + 4 * texels);
+  const texels = COORDINATES ** 2, map = 468 * (3 + 2 + LIPS) + RAYS, numbers = new Float32Array(buffer, 0, map + 7 * texels);
   const rows = (values, width) => Array.from({ length: values.length / width }, (_, k) => [...values.subarray(k * width, (k + 1) * width)]);
   const regions = new Uint8Array(buffer, buffer.byteLength - 2 * texels);
   const whole = new Uint16Array(buffer, numbers.byteLength, (regions.byteOffset - numbers.byteLength) / 2);
@@ -20,7 +20,8 @@ export function readGeometry(buffer) {
     closing: rows(numbers.subarray(468 * 5, 468 * (5 + LIPS)), LIPS),
     outline: [...numbers.subarray(map - RAYS, map)], // distances, cm
     positions: numbers.subarray(map, map + 3 * texels),
-    room: numbers.subarray(map + 3 * texels), // cm that the outline may move the head by
+    anatomy: numbers.subarray(map + 3 * texels, map + 6 * texels), // cm by which an avatar's neck and ears differ
+    room: numbers.subarray(map + 6 * texels), // cm that the outline may move the head by
     lips: rows(whole.subarray(0, 2 * LIPS), 2),
     triangles: rows(whole.subarray(2 * LIPS), 3),
     crown: regions.subarray(0, texels), // 255 inside

@@ -7,10 +7,11 @@ import { measureOutline } from "./outline.js";
 import { findPerson } from "./person.js";
 import { depthBuffer, fitPose, headBuffer, headSurface } from "./surface.js";
 
-const GRAZING = 0.15, SQUARE = 0.6, DEPTH_SLACK = 0.025, RIM = [0.008, 0.03], HAIR = 0.15, OPAQUE = 4, OPEN_MOUTH = 0.15;
+const GRAZING = 0.15, SQUARE = 0.6, DEPTH_SLACK = 0.025, RIM = [0.008, 0.03], HAIR = 0.15, OPAQUE = 4, OPEN_MOUTH = 0.08;
 const MAX_YAW = 60, MAX_PITCH = 50, MIN_FACE_PIXELS = 48, MIN_CHEEK = 0.15;
 const LARGEST_PHOTO = 3072; // pixels of the longer side; more is not in a texture of 512
 const AT_PLACE = 0.06; // widths of the face that landmarks of a texture are from their places in the mean, at most; most have half of it
+const LIPS = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185];
 const INNER_LIPS = [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191];
 
 const clamp = (x) => Math.min(Math.max(x, 0), 1);
@@ -78,9 +79,7 @@ function refuseHidden(visibility, { size, triangle }) {
 function visibilityMap(surface, points, pose, { width, height }, person, shape) {
   const { size, triangle, x, y, depth, facing } = surface, seen = new Float32Array(size * size);
   const face = depthBuffer(points, shape.triangles), head = headBuffer(surface), slack = DEPTH_SLACK * pose.facePixels;
-  const mouth = mouthOpening(points) > OPEN_MOUTH ? INNER_LIPS.map((k) => shape.places[k]) : null;
   for (let k = 0; k < seen.length; k++) {
-    if (mouth && within(mouth, (k % size + 0.5) / size, (Math.floor(k / size) + 0.5) / size)) continue;
     const squarely = clamp((facing[k] - GRAZING) / (SQUARE - GRAZING)), shown = person(x[k], y[k]);
     const unhidden = (buffer) => 1 - clamp((buffer.depthAt(x[k], y[k]) - depth[k] - slack) / slack);
     const margin = clamp(Math.min(x[k], width - x[k], y[k], height - y[k]) / (0.02 * pose.facePixels));
@@ -93,12 +92,33 @@ function visibilityMap(surface, points, pose, { width, height }, person, shape) 
       seen[k] = loose * unhidden(head) * shown * (1 - nobodys) * margin;
     }
   }
+  lipsSeen(seen, size, LIPS.map((k) => shape.places[k]));
+  const mouth = INNER_LIPS.map((k) => shape.places[k]), open = mouthOpening(points) > OPEN_MOUTH;
+  if (open) seen.forEach((_, k) => { if (within(mouth, ...centre(k, size))) seen[k] = 0; });
   const reach = Math.max(1, Math.round(size / 96)), sigma = size / 160, radius = Math.ceil(3 * sigma);
   const taps = Float64Array.from({ length: 2 * radius + 1 }, (_, k) => Math.exp(-0.5 * ((k - radius) / sigma) ** 2));
   const sum = taps.reduce((a, b) => a + b, 0);
   const least = (values) => values.reduce((a, b) => (b < a ? b : a)), mean = (values) => values.reduce((s, v, k) => s + v * taps[k], 0) / sum;
   const worn = alongBoth(alongBoth(seen, size, reach, least, true), size, radius, mean, false);
   return worn.map((value, k) => (seen[k] > 0 ? clamp(value) : 0));
+}
+
+/** Where lips meet, a mesh folds: they are at least as well seen as the skin above and below them lets expect. */
+function lipsSeen(seen, size, lips) {
+  for (let column = 0; column < size; column++) {
+    const rows = Array.from({ length: size }, (_, row) => row).filter((row) => within(lips, ...centre(row * size + column, size)));
+    if (!rows.length) continue;
+    const above = rows[0] - 1, below = rows[rows.length - 1] + 1, [from, to] = [above, below].map((row) => seen[row * size + column]);
+    for (const row of rows) {
+      const k = row * size + column;
+      seen[k] = Math.max(seen[k], from + (to - from) * (row - above) / (below - above));
+    }
+  }
+}
+
+/** Place in [0, 1]² of the middle of a texel. */
+function centre(k, size) {
+  return [(k % size + 0.5) / size, (Math.floor(k / size) + 0.5) / size];
 }
 
 /** A filter of neighbours along rows, then along columns. Outside lies 0 if `empty`, else rows go on and columns repeat their end. */

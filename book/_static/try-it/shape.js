@@ -57,11 +57,11 @@ function lipsTogether(shape, { vertices, lips, closing }) {
   return shape.map((point, k) => point.map((value, c) => gaps.reduce((sum, gap, j) => sum + (closing[k]?.[j] ?? 0) * gap[c], value)));
 }
 
-/** The base head with this shape: a position map as Float32Array of 3 · n². */
+/** An avatar's head with this shape: a position map as Float32Array of 3 · n². */
 function positionMap(shape, geometry) {
   const [face, outward] = parted(shape, geometry), around = outward ? movement(outward, geometry) : [];
   const moved = face.map((point, k) => point.map((value, c) => value - geometry.vertices[k][c]));
-  return spread(moved, geometry).map((value, k) => value + geometry.positions[k] + (around[k] ?? 0));
+  return spread(moved, geometry).map((value, k) => value + geometry.positions[k] + geometry.anatomy[k] + (around[k] ?? 0));
 }
 
 /** Places of the vertices of the page's head, for somebody of this shape: Float32Array, three numbers each. */

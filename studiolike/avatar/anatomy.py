@@ -1,10 +1,11 @@
-"""A neck under the jaw: how the base head's is drawn in, so that an avatar has a chin and a line of the jaw.
+"""What the base head lacks and an avatar has: a neck under the jaw, and ears with smooth rims.
 
 The layout is a cylinder, and so the base head's neck falls straight down from the jaw: captures and trainings ask for no more. A
 face on such a pillar has no chin from the side and no jaw from the front. Here the neck is drawn in to an oval that begins behind
-the chin. Nothing on or above the jaw moves, so that the face stays the pictures'.
+the chin. Nothing on or above the jaw moves but the ears, so that the face stays the pictures'.
 
-The oval is that of an adult between the sexes, about 35 cm around: no picture measures it.
+The oval is that of an adult between the sexes, about 35 cm around: no picture measures it. The ears lose what is finer than a
+mesh can follow, or their rims would be saws.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ import math
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
 from .. import layout
+from ..image import blur
 
 CENTRE_Z, WIDE, DEEP = -4.5, 5.4, 5.6  # cm: of the oval, its centre, and half of its width and depth
 JAW = layout.REGIONS["face"][10:27]  # landmarks of the face's lower border, from ear to ear over the chin
 BEHIND = {105: -4.0, 130: -5.0, 180: -6.0}  # degrees from the nose: heights at which the neck begins behind the ears, cm
 UNDER = 2.4, 5.5  # cm of height over which the surface is drawn in, under the chin and at the back
 RISE = 0.7  # cm by which what lies under the jaw is lifted: there the surface runs to the throat, hardly downward
+RIM = 0.75 / 128  # standard deviation, as a share of the side, of what smooths the ears
 FLARE, FROM = 1.1, -9.5  # cm by which the neck grows wider down to its end, and the height from which on it does
 
 
@@ -35,8 +39,20 @@ def _jaw() -> PchipInterpolator:
 
 
 @lru_cache(4)
+def change(resolution: int) -> Tensor:
+    """By how much an avatar's places differ from those of the layout's heads, ``(3, N, N)`` cm."""
+    return drawn_in(resolution) + smoothed_ears(resolution)
+
+
+def smoothed_ears(resolution: int) -> Tensor:
+    """By how much the ears of the base head move, ``(3, N, N)`` cm."""
+    around, place = resolution // 64, layout.position_map(resolution)[None]
+    ears = F.max_pool2d(layout.region_mask("ears", resolution)[None], 2 * around + 1, 1, around)
+    return ((blur(place, RIM * resolution) - place) * blur(ears, resolution / 128))[0]
+
+
 def drawn_in(resolution: int) -> Tensor:
-    """By how much the places of the base head move, ``(3, N, N)`` cm."""
+    """By how much the places of the base head's neck move, ``(3, N, N)`` cm."""
     azimuth, height = layout.cylinder_of(layout.texel_uv(resolution))
     sine, cosine = azimuth.sin(), azimuth.cos()
     place = layout.position_map(resolution)

@@ -1,0 +1,49 @@
+"""Lips that meet where a capture shows teeth, which have no place in the layout, or nothing.
+
+The generator draws the mouth of everybody: a dark band, for where lips meet lies a little elsewhere on every face. So what is not
+seen of lips is painted in the colour of what is seen of them, and between them runs the line that exemplars have on average: it
+is nobody's.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..evaluation.masked import masked_blur
+from ..image import blur, resize
+from ..tone.network import log_texels, texels_of
+from .masks import COARSE, enlarged, lip_mask
+
+WIDTH = 1.5 / 128  # standard deviation, as a share of the side, of the lips' colour
+ENOUGH = 0.25  # share of the lips near by from which, if it was seen, their colour is known
+
+
+@lru_cache(2)
+def line_of(exemplars: Tensor, size: int) -> Tensor:
+    """Mean line between the lips of exemplars ``(K, 3, h, h)`` uint8: ``(1, 3, size, size)`` log units against lips around."""
+    lips = lip_mask(size)
+    logs = [log_texels(resize(part.float() / 255, size).clamp(0, 1)) for part in exemplars.cpu().split(4)]
+    return torch.cat([x - masked_blur(x, lips.expand(len(x), -1, -1, -1), WIDTH * size) for x in logs]).mean(0, keepdim=True)
+
+
+def with_lips(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:
+    """A texture whose unseen lips are closed, in the colour of those that were seen. See the module's text.
+
+    Args:
+        texture: ``(B, 3, H, W)`` sRGB in [0, 1]. visibility: ``(B, 1, H, W)`` in [0, 1].
+        exemplars: ``(K, 3, h, h)`` uint8.
+    Returns:
+        ``(B, 3, H, W)`` sRGB in [0, 1]; the same where all was seen, or nothing of the lips.
+    """
+    side = texture.shape[-1]
+    size = min(side, COARSE)
+    own, seen = log_texels(resize(texture, size).clamp(0, 1)), resize(visibility, size)
+    lips = lip_mask(size).to(own)
+    known = blur(lips * seen, WIDTH * size) / blur(lips, WIDTH * size).clamp_min(1e-3)
+    closed = texels_of(masked_blur(own, lips * seen, WIDTH * size) + line_of(exemplars, size).to(own))
+    share = enlarged((known / ENOUGH).clamp(0, 1) * lips, side) * (1 - visibility)
+    return torch.lerp(texture, F.interpolate(closed, (side, side), mode="bilinear"), share)
