@@ -151,8 +151,8 @@ figures.show(
 # That is the formula; four corrections make the rest of the code, and with them the blur is no longer fixed: it depends on the pictures.
 #
 # 1. **Edges of light.** The edge of a cast shadow is finer than any blur, and would stay behind as a dark line with a bright one beside it. So on skin $B$ is a bilateral filter {cite}`tomasi1998bilateral,durand2002bilateral`: it averages $\log G - \log I$ over texels near by *and* of like value, follows a steep step, which it takes for the light's, and smooths over pores and wrinkles, which are shallow.
-# 2. **Eyes, brows, lips.** There a steep step is the person's. At eyes and brows $B$ is a plain Gaussian blur; on the lips, which stand out into the light, it is half of each. Brows are raised or knitted, thin or thick, and seldom lie where $G$ draws them; what differs there is no light. So brows are looked for in the phone's texture, as what is darker and greyer than the skin beside them, and the light is read beside them.
-# 3. **Highlights.** A highlight on lips or skin is thin and bright. Where the phone's texture is brighter than its surroundings by clearly more than $G$ is there, the excess is cut off.
+# 2. **Eyes, brows, lips.** There a steep step is the person's. At eyes and brows $B$ is a plain Gaussian blur; on the lips, which stand out into the light, it is half of each. Brows are raised or knitted, thin or thick, and seldom lie where $G$ draws them; what differs there is no light. So brows are looked for in the phone's texture, as what is darker and greyer than the skin beside them, and the light is read beside them. And beside the lips: $G$'s are the mean of all people's, and theirs keep their own red.
+# 3. **Highlights.** A highlight on lips or skin is thin and bright. Where a channel of the phone's texture is brighter than its surroundings by clearly more than $G$ is there, the excess is cut off.
 # 4. **Noise.** A camera's noise is about as large in a dark channel as in a light one, so where there is little blue light the logarithm of blue is mostly noise. Pores and wrinkles look alike in all three channels; so outside eyes, brows and lips what the channels share is kept as detail, and what one has alone is taken for noise. How large that noise is tells how much of it must be in the shared part too, which is weakened accordingly {cite}`lee1980noise`.
 #
 # How wide should $B$ be? Its standard deviation is {glue:text}`ch05_width:.1f` texels here, {glue:text}`ch05_width_coarse:.1f` of G_studio's own, which has fewer: about what it can no longer draw.
@@ -435,8 +435,8 @@ notebook.tell("ch05", {"best_steps": best, "some": len(lab.phone[some])})
 # A generator, or a single step, paints the mean of all that is possible: hair without strands, ears without folds, and a visible border where the photograph ends.
 # So the chain *borrows*.
 # Of {glue:text}`ch05_exemplars` exemplars, studio textures of people of the few-shot set, it takes the one that is most like the generator's picture in the hole, or its mirror image, and puts the exemplar's detail on the generator's light as in {eq}`eq-ch05-fuse`, the exemplar in the phone's place: texture transfer by example {cite}`efros2001quilting`.
-# Hair lends to hair and skin to skin, and of skin only what is fine, faint and no rougher than the skin that was seen: blotches, a mole or a stubbly chin are somebody's own.
-# Observed texels stay as they are, and so do eyes, brows and lips, by which people are known.
+# Hair lends to hair and skin to skin, and of skin only what is fine, faint and no rougher than the skin that was seen: blotches, a mole, a stubbly chin or a hairline are somebody's own.
+# Observed texels stay as they are, and so do eyes and brows, by which people are known. Lips that were not seen where they meet are painted in the colour of those that were, with the mean line of all exemplars between them.
 
 # %% tags=["hide-input"]
 notebook.tell("ch05", shown.samples(lab))

@@ -130,7 +130,7 @@ lab = Photograph(device)  # the picture, its capture, and the chain of "open"
 #
 # The landmarks end at the face's oval, and a person does not.
 # Beyond it, $r$ runs on smoothly over the base head, and where a third small network (MediaPipe's selfie segmentation) finds the person and not the wall behind, hair and the sides of the head are read as well.
-# Three rules go beyond the formula: hair has a colour at any angle, so over the crown the ramp rises from 0 at 0 to 1 at {glue:text}`ch07_hair_from` already; the inside of an open mouth is left out, for teeth have no place in the layout; and so are ears and neck, because nobody's are where the base head has them.
+# Four rules go beyond the formula: hair has a colour at any angle, so over the crown the ramp rises from 0 at 0 to 1 at {glue:text}`ch07_hair_from` already; where lips meet the mesh folds, so they count as seen if the skin above and below them is; the inside of an open mouth is left out, for teeth have no place in the layout; and so are ears and neck, because nobody's are where the base head has them.
 
 # %%
 figures.show(
@@ -199,7 +199,7 @@ interactive.before_after(
 # ```
 #
 # Here $F$ is the number of pictures, and $\kappa$ = {glue:text}`ch07_kappa` the prior's precision.
-# The head passes through these points; ears and neck follow smoothly.
+# The head passes through these points; ears and neck follow smoothly, and under the jaw the neck is drawn in, as the layout's is not.
 # Of skull and hair one photograph shows the outline: where the person ends, on rays from the middle of the head.
 # The base head is moved out that far, less to the front and the back.
 # The corners of the mouth stay where a smile has them, but the lips are closed, because the layout has no teeth to show.
