@@ -4,7 +4,7 @@ The layout is a cylinder, and so the base head's neck falls straight down from t
 face on such a pillar has no chin from the side and no jaw from the front. Here the neck is drawn in to an oval that begins behind
 the chin. Nothing on or above the jaw moves but the ears, so that the face stays the pictures'.
 
-The oval is that of an adult between the sexes, about 35 cm around: no picture measures it. The ears lose what is finer than a
+The oval is that of an adult between the sexes, about 36 cm around: no picture measures it. The ears lose what is finer than a
 mesh can follow, or their rims would be saws.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from .. import layout
 from ..image import blur
 
-CENTRE_Z, WIDE, DEEP = -4.5, 5.4, 5.6  # cm: of the oval, its centre, and half of its width and depth
+CENTRE_Z, WIDE, DEEP = -4.6, 5.6, 5.8  # cm: of the oval, its centre, and half of its width and depth
 JAW = layout.REGIONS["face"][10:27]  # landmarks of the face's lower border, from ear to ear over the chin
 BEHIND = {105: -4.0, 130: -5.0, 180: -6.0}  # degrees from the nose: heights at which the neck begins behind the ears, cm
 UNDER = 2.4, 5.5  # cm of height over which the surface is drawn in, under the chin and at the back
