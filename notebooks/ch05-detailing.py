@@ -229,7 +229,7 @@ figures.show(
 # The chain asks its networks twice, for the capture and for its mirror image, and takes the mean of the textures, where part of what is wrong cancels {cite}`timofte2016seven`; and of three levels, the two that are read so and the one that G_studio draws, the median, so that a single wild one has no say.
 #
 # A photograph of a real person is another matter, for the network learnt its cues from synthetic eyes and lips.
-# So `studiolike convert` keeps skin as light as the photo shows it, as long as that is within {glue:text}`ch05_kept_within:.1f` log units of what is read ({ref}`ch07`). Rooms are dim and windows stand behind people: of what the photo is darker than what is read, {glue:text}`ch05_kept_darker:.0f` % is kept.
+# So of a photo `studiolike convert` takes what is read as {glue:text}`ch05_lighter:.2f` log units lighter, by about half of what it was too dark on portraits judged by eye, and keeps skin as light as the photo shows it, as long as that is within {glue:text}`ch05_kept_within:.1f` log units ({ref}`ch07`). Rooms are dim and windows stand behind people: of what the photo is darker, {glue:text}`ch05_kept_darker:.0f` % is kept.
 # And synthetic skin lacks blood: the two skins of the ColorChecker chart {cite}`mccamy1976color` are redder. So in a photo's result the ratio of red to green is made {glue:text}`ch05_redder:.0f` % larger.
 #
 # ## The detailer: draw what is still wrong

@@ -130,7 +130,7 @@ lab = Photograph(device)  # the picture, its capture, and the chain of "open"
 #
 # The landmarks end at the face's oval, and a person does not.
 # Beyond it, $r$ runs on smoothly over the base head, and where a third small network (MediaPipe's selfie segmentation) finds the person and not the wall behind, hair and the sides of the head are read as well.
-# Four rules go beyond the formula: hair has a colour at any angle, so over the crown the ramp rises from 0 at 0 to 1 at {glue:text}`ch07_hair_from` already; where lips meet the mesh folds, so they count as seen if the skin above and below them is; the inside of an open mouth is left out, for teeth have no place in the layout; and so are ears and neck, because nobody's are where the base head has them.
+# Four rules go beyond the formula: hair has a colour at any angle, so over the crown the ramp rises from 0 at 0 to 1 at {glue:text}`ch07_hair_from` already; where lips meet the mesh folds, so they count as seen if the skin above and below them is; what lies between them is left out, for of a closed mouth it is a pixel or two, and teeth have no place in the layout; and so are ears and neck, because nobody's are where the base head has them.
 
 # %%
 figures.show(

@@ -296,17 +296,20 @@ def test_impossible_sizes_are_refused(res):
         capture_photo(np.zeros((64, 64, 3), np.uint8), res, np.zeros((468, 3)))
 
 
-def test_an_open_mouth_is_left_out():
+def test_what_lies_between_lips_is_left_out_and_a_rim_of_those_that_part():
     pose, points = posed(224, 130)
     closed, gray = points.copy(), np.full((224, 224, 3), 128, np.uint8)
     closed[LOWER_LIP, 1] = closed[UPPER_LIP, 1]
     opened = closed.copy()
     opened[LOWER_LIP] += (0, 12, 0)
-    lips = layout.region_mask("inner_lips", 128) > 0.9
-    capture = capture_photo(gray, 128, opened)
-    assert capture.visibility[0][lips].max() == 0 and any("mouth" in w for w in capture.quality["warnings"])
-    capture = capture_photo(gray, 128, closed)
-    assert capture.visibility[0][lips].min() > 0.8 and not any("mouth" in w for w in capture.quality["warnings"])
+    inner, lips = (layout.region_mask(name, 128) for name in ("inner_lips", "lips"))
+    seen = []
+    for points, told in ((opened, True), (closed, False)):
+        capture = capture_photo(gray, 128, points)
+        assert capture.visibility[0][inner > 0.99].max() == 0
+        assert any("mouth" in w for w in capture.quality["warnings"]) == told
+        seen.append(capture.visibility[0][(lips > 0.9) & (inner < 0.1)])
+    assert seen[1].min() > 0.8 and seen[0].mean() < seen[1].mean() - 0.1  # lips that part are cut back
 
 
 def test_where_lips_meet_they_are_seen_as_well_as_the_skin_around_them():

@@ -174,12 +174,14 @@ def visibility_map(
     if opacity is not None:
         grid = surface.position / torch.tensor([width, height]).view(2, 1, 1) * 2 - 1
         seen = seen * F.grid_sample(opacity[None], grid.permute(1, 2, 0)[None].float(), align_corners=False)[0]
+    outside = 1 - layout.region_mask("inner_lips", res)
     if mouth_opening(points) > checks.OPEN_MOUTH:  # teeth have no place in the layout
-        seen = seen * (1 - layout.region_mask("inner_lips", res))
+        seen = seen * outside
     # wear the border off inward, never outward, so that no unseen texel gains visibility
     reach = max(1, round(res / 96))
     worn = -F.max_pool2d(-F.pad(seen[None], (reach,) * 4), 2 * reach + 1, stride=1)
-    return blur(worn, res / 160)[0].clamp(0, 1).minimum(seen.gt(0).float())
+    # and of closed lips a pixel or two would be stretched over all that lies between them
+    return blur(worn, res / 160)[0].clamp(0, 1).minimum(seen.gt(0).float()) * outside
 
 
 def _lips_seen(seen: Tensor) -> Tensor:

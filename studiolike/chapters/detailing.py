@@ -17,7 +17,7 @@ from ..detail.train import FLOOR, clean_from_velocity, min_snr_weight, velocity
 from ..experiments.detailing import DetailLaboratory, HandLit, field_of
 from ..image import from_signed
 from ..pipeline import StudioPipeline
-from ..tone.translation import DARKER, KEPT, REDDER
+from ..tone.translation import DARKER, KEPT, LIGHTER, REDDER
 from . import figures
 from .detailing_worth import borrowed as borrowed
 from .detailing_worth import colour_passed as colour_passed
@@ -121,7 +121,12 @@ def tones(lab: DetailLaboratory) -> tuple[Figure, dict[str, float | str | int]]:
     axes[0].set_ylabel("level, log units")
     known = levels["phone"].isfinite()
     told["tone_slope"] = float(np.polyfit(truth[known].numpy(), levels["phone"][known].numpy(), 1)[0])
-    told |= {"kept_within": KEPT, "kept_darker": 100 * DARKER, "redder": 100 * math.expm1(REDDER[0] - REDDER[1])}
+    told |= {
+        "kept_within": KEPT,
+        "lighter": LIGHTER,
+        "kept_darker": 100 * DARKER,
+        "redder": 100 * math.expm1(REDDER[0] - REDDER[1]),
+    }
     told["tone_through"] = weights.read_card("tone", protocol="few")["metrics"]["through"]
     return fig, told | _metered(exposed, true, people)
 

@@ -19,6 +19,7 @@ from ..tone.network import log_texels, texels_of
 from .masks import COARSE, enlarged, lip_mask
 
 WIDTH = 1.5 / 128  # standard deviation, as a share of the side, of the lips' colour
+FAINT = 1.7  # times: the mean of lines that lie a little apart is fainter than each
 ENOUGH = 0.25  # share of the lips near by from which, if it was seen, their colour is known
 
 
@@ -27,7 +28,8 @@ def line_of(exemplars: Tensor, size: int) -> Tensor:
     """Mean line between the lips of exemplars ``(K, 3, h, h)`` uint8: ``(1, 3, size, size)`` log units against lips around."""
     lips = lip_mask(size)
     logs = [log_texels(resize(part.float() / 255, size).clamp(0, 1)) for part in exemplars.cpu().split(4)]
-    return torch.cat([x - masked_blur(x, lips.expand(len(x), -1, -1, -1), WIDTH * size) for x in logs]).mean(0, keepdim=True)
+    lines = [x - masked_blur(x, lips.expand(len(x), -1, -1, -1), WIDTH * size) for x in logs]
+    return FAINT * torch.cat(lines).mean(0, keepdim=True)
 
 
 def with_lips(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:

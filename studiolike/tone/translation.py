@@ -11,10 +11,11 @@ that something speaks for.
 Encoder and tone network are shown the face alone. They have met hair, ears and necks in training, of synthetic heads; those of
 real people lead them astray.
 
-Real people are another matter than the synthetic ones that the network learnt from: of them it reads too dark a skin more
-often than too light a one. Whoever took a photo, person or automaton, mostly exposed it for the face, and the person in it
-expects to be as light as there. `translate` can keep that, within limits. Rooms are dim and windows stand behind people, so a
-face is darker in a photo than it is more often than lighter: of how much darker than read it is shown, a quarter is kept.
+Real people are another matter than the synthetic ones that the network learnt from: by two judges' eyes, on 89 portraits, it
+reads their skin too dark by about 0.3 log units, and errs twice as far as on "val". Half of the 0.3 is given back to photographs.
+Whoever took one, person or automaton, mostly exposed it for the face, and the person in it expects to be as light as there.
+`translate` can keep that, within limits. Rooms are dim and windows stand behind people, so a face is darker in a photo than it is
+more often than lighter: of how much darker than read it is shown, a quarter is kept.
 
 And real skin is redder than the generator's, which lacks blood. The two skins of the ColorChecker chart (McCamy et al., *A
 color-rendition chart*, 1976), sRGB (194, 150, 130) and (115, 82, 68), differ in hue from synthetic people as light as they: the
@@ -34,6 +35,7 @@ from .hair import with_hair
 from .network import ToneNet, log_texels, skin_level, texels_of, with_level
 
 KEPT = 1.0  # log units: how far from what is read, at most, the level of a photo is kept; beyond, it is wrongly exposed
+LIGHTER = 0.15  # log units: what is read of a photo is lifted by so much
 DARKER = 0.25  # share that is kept where the photo is darker
 REDDER = 0.05, -0.05, 0.0  # log units of red, green and blue: see the module's text
 
@@ -51,8 +53,9 @@ def with_mirrored(texture: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def kept_level(read: Tensor, shown: Tensor) -> Tensor:
-    """The level of skin, between what is ``read`` ``(B,)`` and what a photo has ``shown`` ``(B,)``, nan where it shows none; log
+    """The level of skin, from what is ``read`` ``(B,)`` and what a photo has ``shown`` ``(B,)``, nan where it shows none; log
     units. See the module's text."""
+    read = read + LIGHTER
     apart = (shown - read).clamp(-KEPT, KEPT).nan_to_num(0.0)
     return read + torch.where(apart > 0, apart, DARKER * apart)
 

@@ -93,14 +93,14 @@ function visibilityMap(surface, points, pose, { width, height }, person, shape) 
     }
   }
   lipsSeen(seen, size, LIPS.map((k) => shape.places[k]));
-  const mouth = INNER_LIPS.map((k) => shape.places[k]), open = mouthOpening(points) > OPEN_MOUTH;
-  if (open) seen.forEach((_, k) => { if (within(mouth, ...centre(k, size))) seen[k] = 0; });
+  const mouth = INNER_LIPS.map((k) => shape.places[k]), inMouth = (k) => within(mouth, ...centre(k, size));
+  if (mouthOpening(points) > OPEN_MOUTH) seen.forEach((_, k) => { if (inMouth(k)) seen[k] = 0; });
   const reach = Math.max(1, Math.round(size / 96)), sigma = size / 160, radius = Math.ceil(3 * sigma);
   const taps = Float64Array.from({ length: 2 * radius + 1 }, (_, k) => Math.exp(-0.5 * ((k - radius) / sigma) ** 2));
   const sum = taps.reduce((a, b) => a + b, 0);
   const least = (values) => values.reduce((a, b) => (b < a ? b : a)), mean = (values) => values.reduce((s, v, k) => s + v * taps[k], 0) / sum;
   const worn = alongBoth(alongBoth(seen, size, reach, least, true), size, radius, mean, false);
-  return worn.map((value, k) => (seen[k] > 0 ? clamp(value) : 0));
+  return worn.map((value, k) => (seen[k] > 0 && !inMouth(k) ? clamp(value) : 0));
 }
 
 /** Where lips meet, a mesh folds: they are at least as well seen as the skin above and below them lets expect. */
