@@ -175,8 +175,8 @@ def visibility_map(
         grid = surface.position / torch.tensor([width, height]).view(2, 1, 1) * 2 - 1
         seen = seen * F.grid_sample(opacity[None], grid.permute(1, 2, 0)[None].float(), align_corners=False)[0]
     outside = 1 - layout.region_mask("inner_lips", res)
-    if mouth_opening(points) > checks.OPEN_MOUTH:  # teeth have no place in the layout
-        seen = seen * outside
+    if mouth_opening(points) > checks.OPEN_MOUTH:  # teeth have no place in the layout, nor the dark beside them
+        seen = seen * (1 - layout.region_mask("mouth", res))
     # wear the border off inward, never outward, so that no unseen texel gains visibility
     reach = max(1, round(res / 96))
     worn = -F.max_pool2d(-F.pad(seen[None], (reach,) * 4), 2 * reach + 1, stride=1)

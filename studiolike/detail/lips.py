@@ -19,7 +19,7 @@ from ..tone.network import log_texels, texels_of
 from .masks import COARSE, enlarged, lip_mask
 
 WIDTH = 1.5 / 128  # standard deviation, as a share of the side, of the lips' colour
-FAINT = 1.7  # times: the mean of lines that lie a little apart is fainter than each
+ALONG = 3 / 128  # as a share of the side: over so much of its length the line is averaged too, or it would be ragged
 ENOUGH = 0.25  # share of the lips near by from which, if it was seen, their colour is known
 
 
@@ -29,7 +29,8 @@ def line_of(exemplars: Tensor, size: int) -> Tensor:
     lips = lip_mask(size)
     logs = [log_texels(resize(part.float() / 255, size).clamp(0, 1)) for part in exemplars.cpu().split(4)]
     lines = [x - masked_blur(x, lips.expand(len(x), -1, -1, -1), WIDTH * size) for x in logs]
-    return FAINT * torch.cat(lines).mean(0, keepdim=True)
+    reach = round(ALONG * size / 2)
+    return F.avg_pool2d(torch.cat(lines).mean(0, keepdim=True), (1, 2 * reach + 1), 1, (0, reach)).clamp_max(0)
 
 
 def with_lips(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:

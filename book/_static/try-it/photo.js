@@ -13,6 +13,7 @@ const LARGEST_PHOTO = 3072; // pixels of the longer side; more is not in a textu
 const AT_PLACE = 0.06; // widths of the face that landmarks of a texture are from their places in the mean, at most; most have half of it
 const LIPS = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185];
 const INNER_LIPS = [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191];
+const MOUTH = INNER_LIPS.map((k) => ({ 78: 61, 308: 291 })[k] ?? k); // to the corners of the lips
 
 const clamp = (x) => Math.min(Math.max(x, 0), 1);
 
@@ -93,14 +94,14 @@ function visibilityMap(surface, points, pose, { width, height }, person, shape) 
     }
   }
   lipsSeen(seen, size, LIPS.map((k) => shape.places[k]));
-  const mouth = INNER_LIPS.map((k) => shape.places[k]), inMouth = (k) => within(mouth, ...centre(k, size));
-  if (mouthOpening(points) > OPEN_MOUTH) seen.forEach((_, k) => { if (inMouth(k)) seen[k] = 0; });
+  const [inner, mouth] = [INNER_LIPS, MOUTH].map((ring) => ring.map((k) => shape.places[k]));
+  if (mouthOpening(points) > OPEN_MOUTH) seen.forEach((_, k) => { if (within(mouth, ...centre(k, size))) seen[k] = 0; });
   const reach = Math.max(1, Math.round(size / 96)), sigma = size / 160, radius = Math.ceil(3 * sigma);
   const taps = Float64Array.from({ length: 2 * radius + 1 }, (_, k) => Math.exp(-0.5 * ((k - radius) / sigma) ** 2));
   const sum = taps.reduce((a, b) => a + b, 0);
   const least = (values) => values.reduce((a, b) => (b < a ? b : a)), mean = (values) => values.reduce((s, v, k) => s + v * taps[k], 0) / sum;
   const worn = alongBoth(alongBoth(seen, size, reach, least, true), size, radius, mean, false);
-  return worn.map((value, k) => (seen[k] > 0 && !inMouth(k) ? clamp(value) : 0));
+  return worn.map((value, k) => (seen[k] > 0 && !within(inner, ...centre(k, size)) ? clamp(value) : 0));
 }
 
 /** Where lips meet, a mesh folds: they are at least as well seen as the skin above and below them lets expect. */
