@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from studiolike import layout
-from studiolike.avatar import head_mesh
+from studiolike.avatar import anatomy, head_mesh
 from studiolike.avatar.anatomy import drawn_in
 from studiolike.avatar.mesh import weld
 from studiolike.errors import InputError
@@ -101,6 +101,11 @@ def test_the_neck_begins_behind_the_chin_and_under_the_jaw_and_the_face_stays():
     assert chin[2] - before < 1.2 and 2.5 < chin[2] - after < 4.5
     assert 0.85 * corner[0] < head[0, side].abs().mean() < corner[0]
     assert moved[0].flip(-1).allclose(-moved[0], atol=1e-4)
+
+
+def test_the_line_of_the_jaw_has_no_steps():
+    line = anatomy._jaw()
+    assert len(line.x) == len(anatomy.JAW) // 2 + 1 + len(anatomy.BEHIND) and (line.x[1:] - line.x[:-1]).min() > 0.03
 
 
 def test_no_surface_of_the_neck_is_turned_inside_out():

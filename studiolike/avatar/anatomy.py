@@ -33,9 +33,12 @@ FLARE, FROM = 1.1, -9.5  # cm by which the neck grows wider down to its end, and
 @lru_cache(1)
 def _jaw() -> PchipInterpolator:
     """Height of the jaw's line over the azimuth in [0, π], cm."""
-    azimuth, height = (x.numpy() for x in layout.cylinder_of(layout.landmark_uv()[JAW].double()))
-    line = dict(zip(abs(azimuth), height, strict=True)) | {math.radians(a): h for a, h in BEHIND.items()}
-    return PchipInterpolator(sorted(line), [line[a] for a in sorted(line)])
+    azimuth, height = layout.cylinder_of(layout.landmark_uv()[JAW].double())
+    azimuth, height = (
+        (x + x.flip(0))[len(JAW) // 2 :].tolist() for x in (azimuth.abs() / 2, height / 2)
+    )  # left and right are one
+    line = dict(sorted(zip(azimuth, height, strict=True))) | {math.radians(a): h for a, h in BEHIND.items()}
+    return PchipInterpolator([*line], [*line.values()])
 
 
 @lru_cache(4)

@@ -1,4 +1,5 @@
-"""Lips that meet where a capture shows teeth, which have no place in the layout, or nothing.
+"""Lips that meet, for what lies between them no capture shows: of closed ones a pixel, of open ones teeth, which have no place in
+the layout.
 
 The generator draws the mouth of everybody: a dark band, for where lips meet lies a little elsewhere on every face. So what is not
 seen of lips is painted in the colour of what is seen of them, and between them runs the line that exemplars have on average: it
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from ..evaluation.masked import masked_blur
 from ..image import blur, resize
+from ..layout import region_mask
 from ..tone.network import log_texels, texels_of
 from .masks import COARSE, enlarged, lip_mask
 
@@ -25,8 +27,9 @@ ENOUGH = 0.25  # share of the lips near by from which, if it was seen, their col
 
 @lru_cache(2)
 def line_of(exemplars: Tensor, size: int) -> Tensor:
-    """Mean line between the lips of exemplars ``(K, 3, h, h)`` uint8: ``(1, 3, size, size)`` log units against lips around."""
-    lips = lip_mask(size)
+    """Mean line between the lips of exemplars ``(K, 3, h, h)`` uint8, averaged along itself: ``(1, 3, size, size)`` log units, at
+    most 0, against the colour of the lips around, which is taken outside of the line."""
+    lips = lip_mask(size) * (1 - region_mask("inner_lips", size)[None])
     logs = [log_texels(resize(part.float() / 255, size).clamp(0, 1)) for part in exemplars.cpu().split(4)]
     lines = [x - masked_blur(x, lips.expand(len(x), -1, -1, -1), WIDTH * size) for x in logs]
     reach = round(ALONG * size / 2)
