@@ -229,7 +229,7 @@ figures.show(
 # The chain asks its networks twice, for the capture and for its mirror image, and takes the mean of the textures, where part of what is wrong cancels {cite}`timofte2016seven`; and of three levels, the two that are read so and the one that G_studio draws, the median, so that a single wild one has no say.
 #
 # A photograph of a real person is another matter, for the network learnt its cues from synthetic eyes and lips.
-# So of a photo `studiolike convert` takes what is read as {glue:text}`ch05_lighter:.2f` log units lighter, by about half of what it was too dark on portraits judged by eye, and keeps skin as light as the photo shows it, as long as that is within {glue:text}`ch05_kept_within:.1f` log units ({ref}`ch07`). Rooms are dim and windows stand behind people: of what the photo is darker, {glue:text}`ch05_kept_darker:.0f` % is kept.
+# So of a photo `studiolike convert` takes what is read as {glue:text}`ch05_lighter:.2f` log units lighter, half of what it is too dark on portraits, as we guess by eye, and keeps skin as light as the photo shows it, as long as that is within {glue:text}`ch05_kept_within:.1f` log units ({ref}`ch07`). Rooms are dim and windows stand behind people: of what the photo is darker, {glue:text}`ch05_kept_darker:.0f` % is kept.
 # And synthetic skin lacks blood: the two skins of the ColorChecker chart {cite}`mccamy1976color` are redder. So in a photo's result the ratio of red to green is made {glue:text}`ch05_redder:.0f` % larger.
 #
 # ## The detailer: draw what is still wrong
@@ -450,7 +450,7 @@ notebook.tell("ch05", shown.borrowed(lab))
 #
 # The verdicts on borrowing in the holes, against fusion alone: {glue:text}`ch05_lent_perceptual` in perceptual distance, {glue:text}`ch05_lent_psnr` in PSNR.
 # A mean is the safest guess texel by texel, and looks like nobody; somebody else's strands are a wrong guess that looks right.
-# It is an invention either way: use `borrow=False` where a reader must not be shown what nobody saw.
+# It is an invention either way: use `borrow=False` where a reader must not be shown what nobody saw; then the generator's dark band stays between the lips.
 #
 # ## What passes of the light
 #

@@ -185,10 +185,10 @@ class Chain:
             steps: of the diffusion sampler; 0 is fusion alone, the default: the released detailer is nearer to the truth
                 texel by texel, but an independent face network recognises people better without it.
             guided: whether the phone's gradients are looked at.
-            borrow: whether texels that nobody saw get the detail of a released exemplar, see `detail.exemplars`; without, and
-                without guidance, they are the generator's and the detailer's alone.
-            keep_tone: whether skin stays about as light as the capture shows it and is as red as people's, for photographs; else
-                as light as the tone network reads it, see `tone.translation`.
+            borrow: whether texels that nobody saw get the detail of a released exemplar, and lips a line between them, see
+                `detail.exemplars`; without, and without guidance, they are the generator's and the detailer's alone.
+            keep_tone: for photographs of real people: whether skin stays about as light as the capture shows it and is made a
+                little redder; else it is as light as the tone network reads it, see `tone.translation`.
             seed: of the diffusion noise; the same input and seed give the same output.
         Raises:
             InputError: wrong shape, range or size, or steps of a detailer that was not loaded. WeightsError: what the networks

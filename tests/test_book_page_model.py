@@ -144,14 +144,17 @@ def run_script(script, folder):
     subprocess.run(["node", folder / "job.mjs", (folder / "scripts").as_uri(), str(folder)], check=True, timeout=120)
 
 
-@pytest.mark.parametrize("scale", [1, 4])
-def test_the_page_unwraps_a_photo_as_the_package_does(tmp_path, scale):
+@pytest.mark.parametrize(("scale", "closed"), [(1, False), (4, False), (1, True)])
+def test_the_page_unwraps_a_photo_as_the_package_does(tmp_path, scale, closed):
     from PIL import Image
     from skimage.data import astronaut
 
     size, stored = 256, capture.astronaut_landmarks()
     photo = Image.fromarray(astronaut()).resize((512 * scale, 512 * scale), Image.Resampling.BICUBIC)
     points, photo = stored.points * scale, np.asarray(photo)
+    if closed:  # and a picture that ends at the lower lip
+        points[LOWER_LIP] = points[UPPER_LIP]
+        photo = photo[: int(points[17, 1])]
     job = {"width": photo.shape[1], "height": photo.shape[0], "size": size, "points": points.tolist()}
     (tmp_path / "job.json").write_text(json.dumps(job))
     (tmp_path / "photo.raw").write_bytes(np.dstack([photo, np.full(photo.shape[:2], 255, np.uint8)]).tobytes())
@@ -169,6 +172,8 @@ def test_the_page_unwraps_a_photo_as_the_package_does(tmp_path, scale):
     assert np.abs(outward - ours.outward.numpy()).max() < 0.001 and outward.max() > 1  # cm
     wanted = ours.visibility[0, 0].numpy()
     assert np.abs(visibility - wanted).mean() < 0.0005
+    lips = layout.region_mask("lips", size)[0].numpy() > 0
+    assert np.abs(visibility - wanted)[lips].mean() < 0.03 and (wanted[lips] > 0.3).any()
     seen, hair = wanted > 0.25, layout.region_mask("scalp", size)[0].numpy() * layout.region_mask("crown", size)[0].numpy() > 0.5
     apart = np.abs(texture - ours.texture[0].numpy()).mean(0)
     for part in (seen & hair, seen & ~hair):

@@ -155,3 +155,14 @@ def test_an_open_mouth_is_closed_in_the_colour_of_its_own_lips():
     assert column.min() < 0.85 * 0.4  # with a line where the lips meet, darker than they
     no_lips = complete(shown, seen * (1 - lips.gt(0).float()), exemplars)  # nobody knows their colour
     assert (no_lips - shown)[between].abs().max() < 0.05
+
+
+def test_the_folds_of_ears_are_lent_dark_as_they_are():
+    size = 128
+    ears = region_mask("ears", size)[None]
+    texture, seen = torch.full((1, 3, size, size), 0.6), torch.zeros(1, 1, size, size)
+    lent = torch.full((1, 3, size, size), 150, dtype=torch.uint8)
+    for row in range(3):
+        lent[..., row::8, :] = 20
+    folds = (ears > 0.99).expand_as(texture)
+    assert complete(texture, seen, lent)[folds].std() > 0.04

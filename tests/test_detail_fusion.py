@@ -241,3 +241,27 @@ def test_along_the_sharp_edge_of_a_shadow_the_outline_is_fainter(monkeypatch):
     mended = outline()
     monkeypatch.setattr(fusion, "EDGE", 1e9)
     assert mended < 0.9 * outline()
+
+
+def test_lips_keep_their_own_red_though_the_generators_are_pale():
+    lips = region_mask("lips", SIZE)[None]
+    skin, red, pale = (
+        torch.tensor(colour).view(1, 3, 1, 1) for colour in ((0.7, 0.55, 0.5), (0.75, 0.2, 0.2), (0.65, 0.5, 0.46))
+    )
+    phone, studio = (torch.lerp(skin.expand(1, 3, SIZE, SIZE), colour, blur(lips, 0.7)) for colour in (red, pale))
+    fused = fuse(phone, SEEN[:1], studio)
+    inside = (lips > 0.99)[0, 0]
+    red = [(srgb_to_linear(x[0, 0]) / srgb_to_linear(x[0, 1])).log()[inside].mean() for x in (phone, fused, studio)]
+    assert red[1] > red[2] + 0.35 * (red[0] - red[2])
+
+
+def test_a_white_highlight_on_red_lips_leaves_red_and_no_grey():
+    lips = region_mask("lips", SIZE)[None]
+    skin, red = (torch.tensor(colour).view(1, 3, 1, 1) for colour in ((0.7, 0.55, 0.5), (0.75, 0.2, 0.2)))
+    studio = torch.lerp(skin.expand(1, 3, SIZE, SIZE), red, blur(lips, 0.7))
+    rows = lips[0, 0, :, SIZE // 2].nonzero()[:, 0]
+    phone = studio.clone()
+    spot = (..., slice(int(rows[-3]), int(rows[-3]) + 2), slice(SIZE // 2 - 3, SIZE // 2 + 3))
+    phone[spot] = 0.95
+    fused = fuse(phone, SEEN[:1], studio)[spot]
+    assert (fused[:, 1] / fused[:, 0]).mean() < 0.5 * (phone[spot][:, 1] / phone[spot][:, 0]).mean()

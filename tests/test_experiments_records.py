@@ -278,7 +278,8 @@ def test_an_interval_of_rounding_errors_is_not_shown():
 
 def test_a_table_shows_what_is_declared_today_where_every_entry_holds_it():
     kept = record("detail")
-    assert "psnr_fitted/observed" not in kept.measures and "psnr_fitted/observed" in kept.columns
+    kept.measures = tuple(name for name in kept.measures if name != "psnr_fitted/observed")  # as an older record has them
+    assert "psnr_fitted/observed" in kept.columns
     side = kept.settings["resolution"]
     head = kept.table().splitlines()[0]
     assert "PSNR after a gain fit (observed) ↑" in head and f"perceptual@{side} (face) ↓" in head

@@ -112,6 +112,13 @@ def test_synthetic_skin_is_nearer_to_the_colour_chart_when_it_is_made_redder():
         assert gaps[1] < 0.8 * gaps[0], patch
 
 
+def test_of_a_photo_more_light_and_red_is_believed_than_is_read(pipe, phone):
+    assert torch.allclose(kept_level(torch.tensor([-1.5]), torch.tensor([torch.nan])), torch.tensor([-1.35]))
+    kept, plain = (log_texels(pipe(*phone, resolution=128, keep_tone=keep).studio_lr) for keep in (True, False))
+    change = channel_means(kept - plain, skin_mask(kept.shape[-1])).flatten()
+    assert change[0] - change[1] == pytest.approx(0.10, abs=0.02) and change[2] - change[1] == pytest.approx(0.05, abs=0.02)
+
+
 def test_skin_stays_as_light_as_a_photo_shows_it_where_that_can_be(pipe, phone):
     for shift in (-0.6, 0.6, -2.5):
         dimmed = linear_to_srgb((srgb_to_linear(phone[0]) * torch.tensor(shift).exp()).clamp(0, 1)), phone[1]

@@ -46,7 +46,7 @@ RUNTIME_FILES = (
 )
 NAMES = ("Lightest skin", "Middle", "Darkest skin", "Astronaut")
 DETECTOR_SIDES = (128, 256)
-TRUE = "The head has the synthetic person's true shape, which the phone did not measure."
+TRUE = "The head has the synthetic person's true shape, which the phone did not measure; ears and neck are an average."
 COORDINATES = 256  # texels of the maps of the base head that go to the browser; they are smooth, so it interpolates
 
 

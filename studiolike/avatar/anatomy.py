@@ -43,19 +43,19 @@ def _jaw() -> PchipInterpolator:
 
 @lru_cache(4)
 def change(resolution: int) -> Tensor:
-    """By how much an avatar's places differ from those of the layout's heads, ``(3, N, N)`` cm."""
+    """By how much an avatar's places differ from those of a head of the layout, ``(3, N, N)`` float32, cm."""
     return drawn_in(resolution) + smoothed_ears(resolution)
 
 
 def smoothed_ears(resolution: int) -> Tensor:
-    """By how much the ears of the base head move, ``(3, N, N)`` cm."""
+    """By how much the ears of the base head move, ``(3, N, N)`` float32, cm."""
     around, place = resolution // 64, layout.position_map(resolution)[None]
     ears = F.max_pool2d(layout.region_mask("ears", resolution)[None], 2 * around + 1, 1, around)
     return ((blur(place, RIM * resolution) - place) * blur(ears, resolution / 128))[0]
 
 
 def drawn_in(resolution: int) -> Tensor:
-    """By how much the places of the base head's neck move, ``(3, N, N)`` cm."""
+    """By how much the places of the base head's neck move, ``(3, N, N)`` float32, cm."""
     azimuth, height = layout.cylinder_of(layout.texel_uv(resolution))
     sine, cosine = azimuth.sin(), azimuth.cos()
     place = layout.position_map(resolution)

@@ -36,7 +36,7 @@ class HeadMesh:
 
 
 def head_mesh(position_map: Tensor | None = None, grid: int = 128) -> HeadMesh:
-    """Build the head mesh of a position map.
+    """Build the head mesh of a position map, with an avatar's neck and ears: what `anatomy.change` gives is added to it.
 
     Args:
         position_map: ``(3, N, N)`` float, centimetres; ``None`` takes the base head of the layout.

@@ -20,7 +20,7 @@ CORNERS = [78, 308]
 # what a person should know of the two kinds of heads
 OWN = (
     "The face has its own shape, as far as the pictures tell it: width and height are measured, depth is mostly the base head's, "
-    "and so are ears and neck; of skull and hair the outline is the pictures'. A smile stays; an open mouth is closed."
+    "ears and neck are nobody's; of skull and hair the outline is the pictures'. A smile stays; an open mouth is closed."
 )
 BASE = "The head is the base head, which everybody gets where no shape is known: only the texture is the person's."
 RAISED = 0.35  # share of an open mouth that the upper lip has moved by; the lower lip did the rest

@@ -3,7 +3,7 @@
 Each texel of the posed head (`surface`) knows where in the photo it lies, how squarely it faces the camera and whether
 something hides it:
 
-    visibility = facing · not occluded · inside the picture · not transparent, worn off at the border of what was seen.
+    visibility = facing · not occluded · inside the picture · not transparent · not between the lips, worn off at the border.
 
 The face is where the landmarks say. Around it only the head's outline is known, so a texel there counts where the photo shows
 the person and not what is behind (`person`); ears and neck, which nobody has where the base head has them, never do.

@@ -98,9 +98,9 @@ class Convert:
     hair: bool = True
     """read hair and the sides of the head from a photo too; without, for somebody in a hat or a scarf, the face alone"""
     borrow: bool = True
-    """give what the picture did not show the detail of somebody else's hair, ears and skin"""
+    """give what the picture did not show the detail of somebody else's hair, ears and skin, and draw the line between the lips"""
     keep_tone: bool = True
-    """keep skin about as light as the picture shows it; without, a network reads how light it is, which knows synthetic people"""
+    """keep skin about as light as the picture shows it, a little redder; without, a network that knows synthetic people guesses"""
     shape: bool = True
     """write the shape of the head into the result, for view to make the head of; with it the file tells more of the person"""
     seed: int = 0

@@ -95,7 +95,8 @@ def borrowed(visibility: Tensor) -> Tensor:
 
 
 def origin(visibility: Tensor, guided: bool = True, borrow: bool = True) -> Tensor:
-    """From which of the `SOURCES` the detail of a result is taken. Light and colour are the networks' everywhere.
+    """From which of the `SOURCES` the detail of a result is taken. Light and colour are the networks' everywhere. What is drawn
+    between lips is nobody's, and counts as the generator's.
 
     Args:
         visibility: ``(B, 1, H, W)`` in [0, 1]. guided, borrow: as `StudioPipeline` was called; a result without guidance has
@@ -109,7 +110,8 @@ def origin(visibility: Tensor, guided: bool = True, borrow: bool = True) -> Tens
 
 
 def complete(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:
-    """A texture whose unseen texels have the detail of an exemplar; observed ones stay, and so do eyes, brows and lips.
+    """A texture whose unseen texels have the detail of an exemplar; observed ones stay, and so do eyes and brows. Unseen lips are
+    closed, see `lips`.
 
     Args:
         texture: ``(B, 3, H, W)`` sRGB in [0, 1], a result of `fuse` or `detail`: smooth where nothing was seen.

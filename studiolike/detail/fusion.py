@@ -44,7 +44,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..evaluation.masked import channel_means, masked_blur
 from ..image import blur, in_strips, linear_to_srgb, resize, srgb_to_linear
-from .masks import COARSE, drawn_mask, enlarged, own_brows, shine_mask, step_mask
+from .masks import COARSE, coloured_mask, enlarged, own_brows, shine_mask, step_mask
 from .noise import balance, quieted
 
 # Of the low pass, a standard deviation as a share of the side. It decides whose the middle band is. By PSNR on the split "val"
@@ -57,7 +57,7 @@ STEP = 0.4  # log units: steps of the light above this are followed
 REACH = 4  # steps of this size to either side of the mean change
 EDGE = 0.4  # log units by which light changes within NEAR: from about here on the phone's detail is the outline of a shadow
 NEAR = 1 / 128  # as a share of the side; what is filled in comes from about as far
-BESIDE = 0.9  # how far brows have no say in the light
+BESIDE = 0.9  # how far brows and lips have no say in the light
 SHINE = 0.3, 0.05  # log units, on skin and on lips, by which the phone's texture may stand out of its surroundings more than G's
 THIN = 0.5 / 128  # what is thinner than this, as a share of the side, is not light: hairs, the lines of wrinkles
 
@@ -83,9 +83,9 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
         )
     sigma, maps, level, factor = width * phone.shape[-1], [phone, visibility, studio], phone.new_zeros(()), phone.new_ones(())
     if edges:
-        steps, shiny, drawn = (mask(phone.shape[-1]).to(phone) for mask in (step_mask, shine_mask, drawn_mask))
+        steps, shiny, coloured = (mask(phone.shape[-1]).to(phone) for mask in (step_mask, shine_mask, coloured_mask))
         factor, level, brows = _whole(phone, visibility, studio)
-        maps.append(torch.cat([torch.maximum(steps, brows), torch.maximum(drawn, brows), shiny * (1 - brows)], 1))
+        maps.append(torch.cat([torch.maximum(steps, brows), torch.maximum(coloured, brows), shiny * (1 - brows)], 1))
 
     def part(phone: Tensor, visibility: Tensor, studio: Tensor, *masks: Tensor) -> tuple[Tensor]:
         linear = srgb_to_linear(phone)
@@ -93,12 +93,12 @@ def fuse(phone: Tensor, visibility: Tensor, studio: Tensor, width: float = WIDTH
         # squared: texels seen at a grazing angle have unsure colours, and should not spread them
         weight = visibility.square()
         if masks:
-            features, brows, shiny = masks[0].split((1, 1, 2), 1)
+            features, coloured, shiny = masks[0].split((1, 1, 2), 1)
             before = quieted(before, linear + FLOOR / factor, weight, features)
             before = before - _shine(before, wanted, weight, sigma, shiny)
         change = wanted - before
         if masks:
-            weight = weight * (1 - BESIDE * brows)
+            weight = weight * (1 - BESIDE * coloured)
         light = masked_blur(change, weight, sigma)
         if masks:
             guide = masked_blur(change.mean(1, keepdim=True), weight, THIN * phone.shape[-1]) - level

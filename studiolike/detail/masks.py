@@ -53,8 +53,8 @@ def lip_mask(size: int) -> Tensor:
 
 
 @lru_cache(8)
-def drawn_mask(size: int) -> Tensor:
-    """The layout's brows and lips with a soft border, ``(1, 1, size, size)`` in [0, 1]."""
+def coloured_mask(size: int) -> Tensor:
+    """The layout's brows and lips, whose colour is no light, with a soft border, ``(1, 1, size, size)`` in [0, 1]."""
     return enlarged(_soft([*BROWS, "lips"], min(size, COARSE), 1 / 128), size)
 
 

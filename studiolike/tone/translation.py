@@ -11,15 +11,15 @@ that something speaks for.
 Encoder and tone network are shown the face alone. They have met hair, ears and necks in training, of synthetic heads; those of
 real people lead them astray.
 
-Real people are another matter than the synthetic ones that the network learnt from: by two judges' eyes, on 89 portraits, it
-reads their skin too dark by about 0.3 log units, and errs twice as far as on "val". Half of the 0.3 is given back to photographs.
-Whoever took one, person or automaton, mostly exposed it for the face, and the person in it expects to be as light as there.
-`translate` can keep that, within limits. Rooms are dim and windows stand behind people, so a face is darker in a photo than it is
-more often than lighter: of how much darker than read it is shown, a quarter is kept.
+Real people are another matter than the synthetic ones that the network learnt from. It reads their skin too dark: by about 0.3
+log units, we guess by eye from some ninety portraits, most of them of light or brown people. Half of that is given back to
+photographs. Whoever took one, person or automaton, mostly exposed it for the face, and the person in it expects to be as light as
+there. `translate` can keep that, within limits. Rooms are dim and windows stand behind people, so a face is darker in a photo
+than it is more often than lighter: of how much darker than read it is shown, a quarter is kept.
 
 And real skin is redder than the generator's, which lacks blood. The two skins of the ColorChecker chart (McCamy et al., *A
-color-rendition chart*, 1976), sRGB (194, 150, 130) and (115, 82, 68), differ in hue from synthetic people as light as they: the
-light one by 0.09, −0.04 and −0.04 log units of red, green and blue, the dark one by 0.01, −0.05, 0.04. Photographs get the mean.
+color-rendition chart*, 1976), sRGB (194, 150, 130) and (115, 82, 68), differ in hue from synthetic people as light as they by
+0.05, −0.05 and 0.00 log units of red, green and blue on average. Photographs get this on the whole texture, as a white balance.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def kept_level(read: Tensor, shown: Tensor) -> Tensor:
 
 
 def redder(texture: Tensor) -> Tensor:
-    """``texture (B, 3, H, W)``, sRGB in [0, 1], of the generator, as red as people are. See the module's text."""
+    """``texture (B, 3, H, W)``, sRGB in [0, 1], of the generator, a little redder. See the module's text."""
     return texels_of(log_texels(texture) + texture.new_tensor(REDDER).view(1, 3, 1, 1))
 
 
@@ -80,7 +80,8 @@ def paint(
     Args:
         tone: reads that; None: G_studio's own choice of tone.
         codes: ``(2B, L, D)``. texture: ``(2B, 3, H, W)`` sRGB in [0, 1]. visibility: ``(2B, 1, H, W)``: see `with_mirrored`.
-        keep_tone: whether skin stays as light as the capture shows it, see `kept_level`, and is a person's, see `redder`.
+        keep_tone: for photographs of people: skin about as light as they show it, see `kept_level`, and a little redder, see
+            `redder`.
         hair: whether hair has the colour and the place that the capture shows, see `hair.with_hair`.
     Returns:
         ``(B, 3, h, w)`` sRGB in [0, 1], at the generator's resolution.

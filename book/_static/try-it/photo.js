@@ -79,21 +79,22 @@ function refuseHidden(visibility, { size, triangle }) {
 
 function visibilityMap(surface, points, pose, { width, height }, person, shape) {
   const { size, triangle, x, y, depth, facing } = surface, seen = new Float32Array(size * size);
+  const margin = (k) => clamp(Math.min(x[k], width - x[k], y[k], height - y[k]) / (0.02 * pose.facePixels));
   const face = depthBuffer(points, shape.triangles), head = headBuffer(surface), slack = DEPTH_SLACK * pose.facePixels;
   for (let k = 0; k < seen.length; k++) {
     const squarely = clamp((facing[k] - GRAZING) / (SQUARE - GRAZING)), shown = person(x[k], y[k]);
     const unhidden = (buffer) => 1 - clamp((buffer.depthAt(x[k], y[k]) - depth[k] - slack) / slack);
-    const margin = clamp(Math.min(x[k], width - x[k], y[k], height - y[k]) / (0.02 * pose.facePixels));
     if (triangle[k] >= 0) {
       const rim = clamp((face.outlineAt(x[k], y[k]) / pose.facePixels - RIM[0]) / (RIM[1] - RIM[0]));
-      seen[k] = squarely * unhidden(face) * (1 - clamp((0.6 - facing[k]) / 0.2) * (1 - Math.max(rim, shown))) * margin;
+      seen[k] = squarely * unhidden(face) * (1 - clamp((0.6 - facing[k]) / 0.2) * (1 - Math.max(rim, shown)));
     } else {
       const crown = between(shape.crown, 0, k, size) / 255, nobodys = between(shape.nobodys, 0, k, size) / 255;
       const loose = squarely + crown * (clamp(facing[k] / HAIR) - squarely);
-      seen[k] = loose * unhidden(head) * shown * (1 - nobodys) * margin;
+      seen[k] = loose * unhidden(head) * shown * (1 - nobodys);
     }
   }
   lipsSeen(seen, size, LIPS.map((k) => shape.places[k]));
+  seen.forEach((value, k) => { seen[k] = value * margin(k); });
   const [inner, mouth] = [INNER_LIPS, MOUTH].map((ring) => ring.map((k) => shape.places[k]));
   if (mouthOpening(points) > OPEN_MOUTH) seen.forEach((_, k) => { if (within(mouth, ...centre(k, size))) seen[k] = 0; });
   const reach = Math.max(1, Math.round(size / 96)), sigma = size / 160, radius = Math.ceil(3 * sigma);
