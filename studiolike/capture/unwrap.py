@@ -192,10 +192,10 @@ def _lips_seen(seen: Tensor) -> Tensor:
     columns = lips.any(0).nonzero()[:, 0]
     above = lips[:, columns].int().argmax(0) - 1
     below = res - lips[:, columns].flip(0).int().argmax(0)
-    ends = seen[0, above, columns], seen[0, below.clamp_max(res - 1), columns]
+    upper, lower = (seen[0, row.clamp(0, res - 1), columns] for row in (above, below))
     share = (torch.arange(res)[:, None] - above) / (below - above)
     seen = seen.clone()
-    expected = torch.lerp(*(end.expand(res, -1) for end in ends), share.clamp(0, 1))
+    expected = upper + (lower - upper) * share.clamp(0, 1)
     seen[0][:, columns] = torch.where(lips[:, columns], torch.maximum(seen[0][:, columns], expected), seen[0][:, columns])
     return seen
 
