@@ -173,7 +173,7 @@ def test_the_page_unwraps_a_photo_as_the_package_does(tmp_path, scale, closed):
     wanted = ours.visibility[0, 0].numpy()
     assert np.abs(visibility - wanted).mean() < 0.0005
     lips = layout.region_mask("lips", size)[0].numpy() > 0
-    assert np.abs(visibility - wanted)[lips].mean() < 0.04 and (wanted[lips] > 0.3).any()
+    assert np.abs(visibility - wanted)[lips].mean() < (0.036 if closed else 0.018) and (wanted[lips] > 0.3).any()
     seen, hair = wanted > 0.25, layout.region_mask("scalp", size)[0].numpy() * layout.region_mask("crown", size)[0].numpy() > 0.5
     apart = np.abs(texture - ours.texture[0].numpy()).mean(0)
     for part in (seen & hair, seen & ~hair):
