@@ -133,6 +133,12 @@ def blur(x: Tensor, sigma: float | Tensor) -> Tensor:
     return y.reshape(b, c, h, w)
 
 
+def smoothstep(x: Tensor) -> Tensor:
+    """0 below 0, 1 above 1, cubic between; any shape."""
+    x = x.clamp(0, 1)
+    return (x * x).mul_(x.mul_(-2).add_(3))
+
+
 def unit(x: Tensor) -> Tensor:
     """``(B, 3, H, W)`` scaled to unit length; several times faster here than ``F.normalize``."""
     return x * (x * x).sum(1, keepdim=True).clamp_min(1e-12).rsqrt()

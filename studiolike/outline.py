@@ -18,7 +18,7 @@ from torch import Tensor
 
 from . import layout
 from .errors import InputError
-from .image import blur
+from .image import blur, smoothstep
 
 COUNT = 21
 ANGLES = torch.linspace(-math.radians(125), math.radians(125), COUNT)  # + is the subject's left
@@ -111,4 +111,4 @@ def room(resolution: int) -> Tensor:
     tree = cKDTree(place[:, border[0]].T.numpy())
     far[~rests] = torch.from_numpy(tree.query(place[:, ~rests[0]].T.numpy())[0]).float()
     soft = blur(far[None], AROUND * resolution)[0].minimum(far)
-    return SLOPE * soft * below.square() * (3 - 2 * below)
+    return SLOPE * soft * smoothstep(below)

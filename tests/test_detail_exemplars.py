@@ -43,14 +43,15 @@ def test_a_texture_that_was_seen_whole_is_given_back(scene):
 
 
 def test_the_exemplar_that_is_most_like_the_hole_lends_mirrored_where_that_fits_better(scene):
-    _, seen, exemplars = scene
+    size = 128  # finer than the others, so that hairlines, which are not lent, take less of the hole
+    seen, exemplars = resize(scene[1], size).round(), resize(weights.exemplars().float(), size).round().byte()
     for number, mirrored in ((3, False), (9, True)):
         truth = exemplars[number : number + 1].float() / 255
         truth = truth.flip(-1) if mirrored else truth
-        smooth = torch.lerp(blur(truth, 2), truth, seen)
-        out, hidden = complete(smooth, seen, exemplars), (1 - seen) * region_mask("scalp", 64)
+        smooth = torch.lerp(blur(truth, 3), truth, seen)
+        out, hidden = complete(smooth, seen, exemplars), (1 - seen) * region_mask("scalp", size)
         after, before = (((x - truth).square() * hidden).sum() for x in (out, smooth))
-        assert after < 0.55 * before, number
+        assert after < 0.5 * before, number
 
 
 def test_blotches_of_skin_are_not_lent(scene):

@@ -33,7 +33,7 @@ def test_what_is_called_borrowed_is_what_an_exemplar_changes(half):
     lent = torch.randint(0, 255, (2, 3, 256, 256), generator=noise, dtype=torch.uint8)
     changed = (complete(texture, half[None], lent) != texture).any(1) & (lip_mask(256)[0] == 0)  # lips are drawn, not borrowed
     sources = origin(half[None])
-    assert not changed[sources[:, 2] == 0].any() and changed[sources[:, 2] > 0.5].float().mean() > 0.98
+    assert not changed[sources[:, 2] == 0].any() and changed[sources[:, 2] > 0.5].float().mean() > 0.99
     features = torch.stack([layout.region_mask(name, 256) for name in layout.FEATURES]).amax(0) == 1
     assert (sources[0, 1][features[0] & (half[0] == 0)] > 0.9).all()  # eyes, brows and lips stay the generator's
 

@@ -19,7 +19,7 @@ from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
 from .. import layout
-from ..image import blur
+from ..image import blur, smoothstep
 
 CENTRE_Z, WIDE, DEEP = -4.6, 5.6, 5.8  # cm: of the oval, its centre, and half of its width and depth
 JAW = layout.REGIONS["face"][10:27]  # landmarks of the face's lower border, from ear to ear over the chin
@@ -34,9 +34,8 @@ FLARE, FROM = 1.1, -9.5  # cm by which the neck grows wider down to its end, and
 def _jaw() -> PchipInterpolator:
     """Height of the jaw's line over the azimuth in [0, π], cm."""
     azimuth, height = layout.cylinder_of(layout.landmark_uv()[JAW].double())
-    azimuth, height = (
-        (x + x.flip(0))[len(JAW) // 2 :].tolist() for x in (azimuth.abs() / 2, height / 2)
-    )  # left and right are one
+    # left and right are one
+    azimuth, height = ((x + x.flip(0))[len(JAW) // 2 :].tolist() for x in (azimuth.abs() / 2, height / 2))
     line = dict(sorted(zip(azimuth, height, strict=True))) | {math.radians(a): h for a, h in BEHIND.items()}
     return PchipInterpolator([*line], [*line.values()])
 
@@ -68,6 +67,6 @@ def drawn_in(resolution: int) -> Tensor:
     wider = FLARE * (1 - 0.5 * front) * ((FROM - height) / (FROM - layout.BOTTOM)).clamp_min(0).square()
     below = torch.from_numpy(_jaw()(azimuth.abs().double().numpy())).float() - height
     share = (below / torch.lerp(torch.tensor(UNDER[1]), torch.tensor(UNDER[0]), front)).clamp(0, 1)
-    inward = (radius - oval - wider).clamp_min(0) * share.square() * (3 - 2 * share)
+    inward = (radius - oval - wider).clamp_min(0) * smoothstep(share)
     lift = RISE * front * (share * (1 - share)).square() * 16
     return torch.stack([-sine * inward, lift, -cosine * inward])

@@ -140,20 +140,20 @@ def complete(texture: Tensor, visibility: Tensor, exemplars: Tensor) -> Tensor:
     smoother = _roughness(small[0], small[2]) / _roughness(small[1], small[2]).clamp_min(1e-6)
 
     # the folds of ears are dark, and no hair
-    beside = (1 - region_mask("ears", side)).to(texture).expand(len(texture), -1, -1, -1)
+    not_ears = (1 - region_mask("ears", side)).to(texture).expand(len(texture), -1, -1, -1)
 
-    def part(texture: Tensor, lent: Tensor, hidden: Tensor, beside: Tensor) -> tuple[Tensor]:
+    def part(texture: Tensor, lent: Tensor, hidden: Tensor, not_ears: Tensor) -> tuple[Tensor]:
         own, other = log_texels(texture), log_texels(lent)
         here, there = (hair_likelihood(blur(x, NEAR * side), level) for x, level in zip((own, other), levels, strict=True))
         hair, pores = (other - blur(other, width * side) for width in (WIDTH, FINE))
         detail = torch.lerp(pores.clamp(-FAINT, FAINT) * smoother.clamp_max(1), hair, there)
         apart = there - here
-        uneven = (blur(apart.square(), NEAR * side) - blur(apart, NEAR * side).square()).clamp_min(0).sqrt() * beside
+        uneven = (blur(apart.square(), NEAR * side) - blur(apart, NEAR * side).square()).clamp_min(0).sqrt() * not_ears
         alike = (1 - apart.abs()) * (1 - HAIRLINE * uneven).clamp_min(0)
         lit = torch.lerp(own, blur(own, WIDTH * side) + detail, alike)
         return (torch.lerp(texture, texels_of(lit), hidden),)
 
-    return in_strips(part, [texture, lent, hidden, beside], min(side, STRIP), halo=min(side, STRIP))[0]
+    return in_strips(part, [texture, lent, hidden, not_ears], min(side, STRIP), halo=min(side, STRIP))[0]
 
 
 def _roughness(texture: Tensor, seen: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..image import linear_to_srgb, luminance
-from .draw import Draws, blur, column, enlarge, smoothstep
+from ..image import linear_to_srgb, luminance, smoothstep
+from .draw import Draws, blur, column, enlarge
 
 PERTURBED = 0.35  # share of the captures whose amplitude spectrum is perturbed
 

@@ -69,12 +69,6 @@ def column(x: Tensor) -> Tensor:
     return x.reshape(-1, 1, 1, 1)
 
 
-def smoothstep(x: Tensor) -> Tensor:
-    """0 below 0, 1 above 1, cubic between."""
-    x = x.clamp(0, 1)
-    return (x * x).mul_(x.mul_(-2).add_(3))
-
-
 def enlarge(x: Tensor, size: int) -> Tensor:
     """Bilinear resampling of ``(B, C, H, W)`` to a larger (or, antialiased, smaller) square."""
     if x.shape[-1] == size:

@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from ..image import smoothstep
 from ..layout import REGIONS, landmark_uv
-from .draw import Draws, column, fbm, sample, smoothstep, spots, strokes
+from .draw import Draws, column, fbm, sample, spots, strokes
 from .skin import skin_colour
 from .traits import Placement, Traits, eye_frame
 

@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..image import smoothstep
 from ..layout import texel_uv
-from .draw import Batched, Draws, column, enlarge, fbm, smoothstep, strokes
+from .draw import Batched, Draws, column, enlarge, fbm, strokes
 from .head import Subjects
 from .traits import HAIR_STYLES, eye_frame
 

@@ -12,7 +12,8 @@ import math
 import torch
 from torch import Tensor
 
-from .draw import Draws, blur, column, comb, fbm, sample_points, smoothstep, strokes
+from ..image import smoothstep
+from .draw import Draws, blur, column, comb, fbm, sample_points, strokes
 from .features import over
 from .marks import ear_mask
 from .traits import BEARDS, HAIR_STYLES, Placement, Traits

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..image import smoothstep
 from ..layout import EAR_AZIMUTH, EAR_HEIGHT, EAR_SIZE, EAR_WIDTH, landmark_uv
-from .draw import Draws, blur, column, fbm, smoothstep, spots
+from .draw import Draws, blur, column, fbm, spots
 from .skin import melanin_of_tone
 from .traits import Placement, Traits
 

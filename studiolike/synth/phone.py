@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from ..capture.unwrap import OPAQUE
-from ..image import fill_unobserved, normals_of, unit
+from ..image import fill_unobserved, normals_of, smoothstep, unit
 from ..layout import face_mask, position_map, texel_uv
 from .camera import VIEWS, draw_cameras, mesh_visibility, meter
 from .develop import Recorder, develop
-from .draw import Draws, blur, column, enlarge, fbm, sample, smoothstep
+from .draw import Draws, blur, column, enlarge, fbm, sample
 from .foreign import BLOCKED, Glasses, draw_glasses, foreign_shadow, loose_strands
 from .head import Subjects
 from .light import Lighting, across, draw_lighting, gloss, irradiance, severity, shadow

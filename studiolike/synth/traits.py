@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from ..image import resize
+from ..image import resize, smoothstep
 from ..layout import REGIONS, cylinder_of, landmark_uv, polygon_mask, texel_uv
-from .draw import Draws, blur, fbm, sample, sample_points, smoothstep
+from .draw import Draws, blur, fbm, sample, sample_points
 from .skin import hair_colour
 
 CANON = 512

@@ -93,34 +93,37 @@ function visibilityMap(surface, points, pose, { width, height }, person, shape) 
       seen[k] = loose * unhidden(head) * shown * (1 - nobodys);
     }
   }
-  lipsSeen(seen, size, LIPS.map((k) => shape.places[k]));
+  const [lips, inner, mouth] = [LIPS, INNER_LIPS, MOUTH].map((ring) => texelsIn(ring.map((k) => shape.places[k]), size));
+  lipsSeen(seen, size, lips);
   seen.forEach((value, k) => { seen[k] = value * margin(k); });
-  const [inner, mouth] = [INNER_LIPS, MOUTH].map((ring) => ring.map((k) => shape.places[k]));
-  if (mouthOpening(points) > OPEN_MOUTH) seen.forEach((_, k) => { if (within(mouth, ...centre(k, size))) seen[k] = 0; });
+  if (mouthOpening(points) > OPEN_MOUTH) for (const k of mouth) seen[k] = 0;
   const reach = Math.max(1, Math.round(size / 96)), sigma = size / 160, radius = Math.ceil(3 * sigma);
   const taps = Float64Array.from({ length: 2 * radius + 1 }, (_, k) => Math.exp(-0.5 * ((k - radius) / sigma) ** 2));
   const sum = taps.reduce((a, b) => a + b, 0);
   const least = (values) => values.reduce((a, b) => (b < a ? b : a)), mean = (values) => values.reduce((s, v, k) => s + v * taps[k], 0) / sum;
   const worn = alongBoth(alongBoth(seen, size, reach, least, true), size, radius, mean, false);
-  return worn.map((value, k) => (seen[k] > 0 && !within(inner, ...centre(k, size)) ? clamp(value) : 0));
+  for (const k of inner) worn[k] = 0;
+  return worn.map((value, k) => (seen[k] > 0 ? clamp(value) : 0));
 }
 
 /** Where lips meet, a mesh folds: they are at least as well seen as the skin above and below them lets expect. */
 function lipsSeen(seen, size, lips) {
-  for (let column = 0; column < size; column++) {
-    const rows = Array.from({ length: size }, (_, row) => row).filter((row) => within(lips, ...centre(row * size + column, size)));
-    if (!rows.length) continue;
-    const above = rows[0] - 1, below = rows[rows.length - 1] + 1, [from, to] = [above, below].map((row) => seen[row * size + column]);
-    for (const row of rows) {
-      const k = row * size + column;
-      seen[k] = Math.max(seen[k], from + (to - from) * (row - above) / (below - above));
-    }
+  const columns = new Map();
+  for (const k of lips) columns.set(k % size, [...(columns.get(k % size) ?? []), k]);
+  for (const texels of columns.values()) {
+    const above = texels[0] - size, below = texels[texels.length - 1] + size, from = seen[above], to = seen[below];
+    for (const k of texels) seen[k] = Math.max(seen[k], from + (to - from) * (k - above) / (below - above));
   }
 }
 
-/** Place in [0, 1]² of the middle of a texel. */
-function centre(k, size) {
-  return [(k % size + 0.5) / size, (Math.floor(k / size) + 0.5) / size];
+/** The texels of a square map whose middle lies in a polygon of places in [0, 1]², row after row. */
+function texelsIn(polygon, size) {
+  const ends = (axis) => [Math.floor(Math.min(...polygon.map((p) => p[axis] * size))), Math.ceil(Math.max(...polygon.map((p) => p[axis] * size)))];
+  const [left, right] = ends(0), [top, bottom] = ends(1), found = [];
+  for (let row = top; row < bottom; row++) for (let column = left; column < right; column++) {
+    if (within(polygon, (column + 0.5) / size, (row + 0.5) / size)) found.push(row * size + column);
+  }
+  return found;
 }
 
 /** A filter of neighbours along rows, then along columns. Outside lies 0 if `empty`, else rows go on and columns repeat their end. */
