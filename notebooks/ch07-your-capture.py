@@ -108,7 +108,7 @@ lab = Photograph(device)  # the picture, its capture, and the chain of "open"
 # %% [markdown]
 # ## The photograph and its unwrapping
 #
-# MediaPipe's face mesh {cite}`kartynnik2019facemesh,lugaresi2019mediapipe`, two small networks that come with the package, gives 468 points with depth.
+# MediaPipe's face detector and attention mesh {cite}`grishchenko2020attention,lugaresi2019mediapipe`, two small networks that come with the package, give 468 points with depth; lips and eyes are looked at twice.
 #
 # Every texel $p$ of the layout has a place $X_p$ on the base head.
 # That head is moved onto the landmarks by a similarity, scale $a$, rotation $R$ and offset $t$; what the landmarks still differ by, $r$, is interpolated over the triangles and added.

@@ -44,7 +44,7 @@ FOREIGN: dict[str, tuple[str, str, str]] = {
     "perceptual_judge": ("studiolike.evaluation.lite", "EfficientNetLite", "EfficientNet-Lite0, stem and blocks 0 to 10"),
     "face_judge": ("studiolike.evaluation.face_net", "FaceNet", "dlib's face-identity ResNet, 8 bit"),
     "face_detector": ("studiolike.capture.face_networks", "FaceDetector", "MediaPipe's short-range face detector"),
-    "face_mesh": ("studiolike.capture.face_networks", "FaceMesh", "MediaPipe's face mesh, 468 landmarks"),
+    "face_mesh": ("studiolike.capture.face_networks", "FaceMesh", "MediaPipe's attention mesh, 468 landmarks"),
     "person_mask": ("studiolike.capture.person_network", "PersonMask", "MediaPipe's selfie segmentation: person or background"),
 }
 FILE = "diffusion_pytorch_model.safetensors"

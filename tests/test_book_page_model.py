@@ -285,3 +285,8 @@ def test_the_page_tells_a_texture_from_a_photo_by_where_the_face_is(tmp_path):
     (tmp_path / "job.json").write_text(json.dumps(job))
     run_script(PLACED, tmp_path)
     assert json.loads((tmp_path / "found.json").read_text()) == [True] * 3 + [False] * 4
+
+
+def test_the_page_has_the_bounds_of_the_package():
+    photo, finding = (SCRIPTS / "photo.js").read_text(), (SCRIPTS / "landmarks.js").read_text()
+    assert f"OPEN_MOUTH = {capture.quality.OPEN_MOUTH}" in photo and f"SURE = {capture.detection.SURE:.0f};" in finding

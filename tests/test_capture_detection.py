@@ -43,7 +43,7 @@ def on_canvas(face: int, height: int, width: int, top: int, left: int) -> np.nda
 
 
 def test_the_landmarks_are_those_of_the_original_software(found):
-    assert deviation(found, astronaut_landmarks().points) < 0.012
+    assert deviation(found, astronaut_landmarks().points) < 0.006
 
 
 @pytest.mark.parametrize("turn", [1, 2, 3])
@@ -135,3 +135,10 @@ def test_landmarks_under_hard_light_move_no_further_than_the_page_says(monkeypat
     assert numbers.shape == stated.shape == (2, 4)
     off = np.abs(np.char.rstrip(numbers, " %").astype(float) - np.char.rstrip(stated, " %").astype(float))
     assert off.max() < 0.1, now  # another processor rounds otherwise
+
+
+def test_a_cat_gravel_and_a_cup_are_nobody():
+    from skimage import data
+
+    for picture in (data.chelsea(), data.gravel()[..., None].repeat(3, 2), data.coffee()):
+        assert not find_faces(picture)

@@ -116,6 +116,7 @@ def tidy(graph: GraphModule) -> None:
         aten.add_.Tensor: aten.add.Tensor,
         aten.view.default: aten.reshape.default,
         aten._unsafe_view.default: aten.reshape.default,
+        aten.grid_sampler_2d.default: torch.grid_sampler,
     }
     modes = {aten.upsample_bilinear2d.default: "bilinear", aten.upsample_bicubic2d.default: "bicubic"}
     passed: set[Node] = set()

@@ -6,8 +6,9 @@
     python -m studiolike.capture.convert …/face_mesh_solution_packed_assets.data …/selfie_segmentation.tflite
 
 The first file holds several models one after the other; the loader beside it lists where each begins. Their weights are stored
-in half precision, and so are ours: nothing is lost. The lines printed compare face mesh and detector with the originals on noise;
-the last operator of the person mask is known to MediaPipe's own runtime only.
+in half precision, and so are ours, but for the largest layers of the mesh, of which 8 bits are kept. The line printed compares
+the detector with the original on noise. Some operators of the mesh and of the person mask are known to MediaPipe's own runtime
+only; tests hold the mesh to numbers of it.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from .. import weights
-from .face_networks import DETECTOR_SIDE, MESH_SIDE, FaceDetector, FaceMesh
+from ..quantised import QuantisedConv
+from .face_networks import DETECTOR_SIDE, FaceDetector, FaceMesh
 from .person_network import PersonMask
 
-MESH, DETECTOR = slice(2495952, 3737848), slice(3757224, 3986256)  # bytes, as the package's loader lists them
+MESH, DETECTOR = slice(0, 2495952), slice(3757224, 3986256)  # bytes, as the package's loader lists them
+COMMON = 59  # layers of the mesh network before its branches part
 
 
 def read_layers(model: bytes) -> list[list[Tensor]]:
@@ -52,15 +55,21 @@ def read_layers(model: bytes) -> list[list[Tensor]]:
             layers.append([tensor(operator.inputs[1]).permute(3, 0, 1, 2), tensor(operator.inputs[2])])
         elif name == kind.PRELU:
             layers.append([tensor(operator.inputs[1]).flatten()])
-        elif name == kind.CUSTOM:  # the person mask's last layer, a transposed convolution with a bias
+        elif name == kind.CUSTOM and len(operator.inputs) == 3:  # the person mask's last layer: transposed, with a bias
             layers.append([tensor(operator.inputs[1]).permute(3, 0, 1, 2), tensor(operator.inputs[2])])
     return layers
 
 
 def fill(modules: list[nn.Module], layers: list[list[Tensor]]) -> None:
     """Copy the weights of ``layers`` into the modules that have some, in order; shapes and numbers must agree."""
-    targets = [m for module in modules for m in module.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.PReLU)]
+    kinds = nn.Conv2d | nn.ConvTranspose2d | nn.PReLU | QuantisedConv
+    targets = [m for module in modules for m in module.modules() if isinstance(m, kinds)]
     for target, source in zip(targets, layers, strict=True):
+        if isinstance(target, QuantisedConv):
+            if target.codes.shape != source[0].shape:
+                raise ValueError(f"{tuple(source[0].shape)} does not fit {target}")
+            target.encode(*source)
+            continue
         for parameter, values in zip(target.parameters(recurse=False), source, strict=True):
             if parameter.shape != values.shape:
                 raise ValueError(f"{tuple(values.shape)} does not fit {target}")
@@ -68,13 +77,14 @@ def fill(modules: list[nn.Module], layers: list[list[Tensor]]) -> None:
 
 
 def face_mesh(model: bytes) -> FaceMesh:
-    """The mesh network from its TFLite file."""
+    """The mesh network from its TFLite file; the branches that find irises stay behind."""
     net, layers = FaceMesh(), read_layers(model)
-    # the branch of the points begins with two blocks of its own; from there the graph alternates between the branches
-    common = len(layers) - 18
-    fill([net.stem, net.trunk, net.points[:2]], layers[:common])
-    fill([net.presence], layers[common::2])
-    fill([net.points[2:]], layers[common + 1 :: 2])
+    fill([net.stem, net.fine, net.trunk, net.head, net.points], layers[:COMMON])
+    fill([net.presence], layers[-1:])
+    # the graph takes one layer of each branch in turn: 18 of lips and eyes, then, where irises have their own, of all five
+    together, apart = layers[COMMON : COMMON + 3 * 18], layers[COMMON + 3 * 18 : -1]
+    for number, (part, place) in enumerate(zip(net.parts, (0, 1, 3), strict=True)):
+        fill([part], together[number::3] + apart[place::5])
     return net
 
 
@@ -114,11 +124,7 @@ def main() -> None:
     mesh, detector = face_mesh(content[MESH]), face_detector(content[DETECTOR])
     weights.release_foreign(mesh.half(), "face_mesh")
     weights.release_foreign(detector.half(), "face_detector")
-    noise = np.random.default_rng(0).random((1, MESH_SIDE, MESH_SIDE, 3), np.float32)
-    points, presence = weights.load("face_mesh")(torch.from_numpy(noise).permute(0, 3, 1, 2))
-    theirs = reference(content[MESH], noise)
-    print("mesh, pixels:", np.abs(points.numpy().ravel() - theirs[0]).max(), "logit:", np.abs(presence.numpy() - theirs[1]).max())
-    noise = noise[:, :DETECTOR_SIDE, :DETECTOR_SIDE] * 2 - 1
+    noise = np.random.default_rng(0).random((1, DETECTOR_SIDE, DETECTOR_SIDE, 3), np.float32) * 2 - 1
     logits, places = weights.load("face_detector")(torch.from_numpy(noise).permute(0, 3, 1, 2))
     theirs = reference(content[DETECTOR], noise)
     print("detector, size in pixels:", np.abs(places[0, :, 1].numpy() - theirs[0].reshape(-1, 8, 2)[:, 1]).max(), end=" ")

@@ -3,7 +3,7 @@
 In: uint8 RGB ``(H, W, 3)``. Out: float64 ``(468, 3)``, x right and y down in pixels of the picture (the centre of
 the first pixel is at 0.5), z away from the camera in the same unit, with an arbitrary origin.
 
-Model: Kartynnik et al., *Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs*, 2019.
+Model: Grishchenko et al., *Attention Mesh: High-fidelity Face Mesh Prediction in Real-time*, 2020.
 """
 
 from __future__ import annotations

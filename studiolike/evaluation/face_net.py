@@ -17,26 +17,13 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
+from ..quantised import QuantisedConv
+
 SIDE = 150  # pixels of the picture that it reads
 SAME_PERSON = 0.6  # the distance below which its author calls two photographs those of one person
 MEAN = (122.782, 117.001, 104.298)  # RGB of its training photographs, 0 to 255
 # (channels, blocks) of each width; every width but the first begins with a block that halves the side, so does the end
 WIDTHS = ((32, 3), (64, 3), (128, 2), (256, 2))
-
-
-class QuantisedConv(nn.Module):
-    """Convolution whose filters are 8-bit codes: ``filter = low + scale · code``, with one ``low`` and ``scale`` per output."""
-
-    def __init__(self, channels_in: int, channels: int, kernel: int, stride: int = 1, same: bool = True):
-        super().__init__()
-        self.stride, self.padding = stride, kernel // 2 if same else 0
-        self.register_buffer("codes", torch.zeros(channels, channels_in, kernel, kernel, dtype=torch.uint8))
-        for name in ("low", "scale", "bias"):
-            self.register_buffer(name, torch.zeros(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        low, scale = (t.to(x.dtype)[:, None, None, None] for t in (self.low, self.scale))
-        return F.conv2d(x, low + scale * self.codes.to(x.dtype), self.bias.to(x.dtype), self.stride, self.padding)
 
 
 class FaceBlock(nn.Module):

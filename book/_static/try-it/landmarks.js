@@ -3,7 +3,7 @@
 
 export const MARGIN = 1.5; // side of the crop for the mesh in widths of the face
 const LOOK = 2.2, MARGINS = [1.4, 1.45, 1.5, 1.55, 1.6], AT_REST = 0.002, MOST_STEPS = 8;
-const MESH_SIDE = 192, DETECTOR_SIDES = [128, 256], RIGHT_EYE = 33, LEFT_EYE = 263, SECOND_FACE = 0.5;
+const MESH_SIDE = 192, DETECTOR_SIDES = [128, 256], RIGHT_EYE = 33, LEFT_EYE = 263, SECOND_FACE = 0.5, SURE = 9;
 
 export class PhotoError extends Error {}
 
@@ -98,8 +98,8 @@ export function frame(points) {
   return { centre, side: MARGIN * Math.max(high[0] - low[0], high[1] - low[1]), angle: upright(right, left) };
 }
 
-/** Mean landmarks of upright crops of these sides, or null if the network says that this is no face. */
-async function readMesh(model, picture, { centre, angle }, sides) {
+/** Mean landmarks of upright crops of these sides, or null if the network's logit that this is a face is not above `least`. */
+async function readMesh(model, picture, { centre, angle }, sides, least = 0) {
   const mean = Array.from({ length: 468 }, () => [0, 0, 0]);
   let presence = 0;
   for (const side of sides) {
@@ -111,7 +111,7 @@ async function readMesh(model, picture, { centre, angle }, sides) {
       [x, y, found.points[3 * k + 2] * side / MESH_SIDE].forEach((value, axis) => { point[axis] += value / sides.length; });
     });
   }
-  return presence > 0 ? mean : null;
+  return presence > least ? mean : null;
 }
 
 /** The landmarks of the only face of a picture; throws a PhotoError that says what is wrong. */
@@ -140,7 +140,7 @@ export async function findLandmarks(model, picture) {
       if (moved < AT_REST * face.side / MARGIN) break;
     }
   }
-  points = await readMesh(model, picture, face, MARGINS.map((margin) => face.side * margin / MARGIN));
+  points = await readMesh(model, picture, face, MARGINS.map((margin) => face.side * margin / MARGIN), SURE);
   if (!points) throw new PhotoError("No face was found in this picture.");
   return points;
 }

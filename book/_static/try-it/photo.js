@@ -7,7 +7,7 @@ import { measureOutline } from "./outline.js";
 import { findPerson } from "./person.js";
 import { depthBuffer, fitPose, headBuffer, headSurface } from "./surface.js";
 
-const GRAZING = 0.15, SQUARE = 0.6, DEPTH_SLACK = 0.025, RIM = [0.008, 0.03], HAIR = 0.15, OPAQUE = 4, OPEN_MOUTH = 0.08;
+const GRAZING = 0.15, SQUARE = 0.6, DEPTH_SLACK = 0.025, RIM = [0.008, 0.03], HAIR = 0.15, OPAQUE = 4, OPEN_MOUTH = 0.06;
 const MAX_YAW = 60, MAX_PITCH = 50, MIN_FACE_PIXELS = 48, MIN_CHEEK = 0.15;
 const LARGEST_PHOTO = 3072; // pixels of the longer side; more is not in a texture of 512
 const AT_PLACE = 0.06; // widths of the face that landmarks of a texture are from their places in the mean, at most; most have half of it

@@ -1,0 +1,35 @@
+"""Convolutions stored in 8 bits, for networks of others whose files would be large."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class QuantisedConv(nn.Module):
+    """Convolution whose filters are 8-bit codes: ``filter = low + scale · code``, with one ``low`` and ``scale`` per output."""
+
+    def __init__(self, channels_in: int, channels: int, kernel: int, stride: int = 1, same: bool = True):
+        super().__init__()
+        self.stride, self.padding = stride, kernel // 2 if same else 0
+        self.register_buffer("codes", torch.zeros(channels, channels_in, kernel, kernel, dtype=torch.uint8))
+        for name in ("low", "scale", "bias"):
+            self.register_buffer(name, torch.zeros(channels))
+
+    def encode(self, filters: Tensor, bias: Tensor) -> None:
+        """Take on ``filters (O, I, K, K)`` and ``bias (O,)``, in numbers that half precision holds."""
+        flat = filters.float().flatten(1)
+        self.low = flat.amin(1).half().float()
+        self.scale = ((flat.amax(1) - self.low) / 255).half().float().clamp_min(1e-7)
+        codes = torch.zeros_like(flat)
+        rest = torch.zeros(len(flat))
+        for k, column in enumerate(flat.T):  # what rounding leaves goes on to the next filter tap: errors that neighbours cancel
+            codes[:, k] = ((column + rest - self.low) / self.scale).round().clamp(0, 255)
+            rest = rest + column - self.low - self.scale * codes[:, k]
+        self.codes.copy_(codes.view_as(filters))
+        self.bias = bias.float()
+
+    def forward(self, x: Tensor) -> Tensor:
+        low, scale = (t.to(x.dtype)[:, None, None, None] for t in (self.low, self.scale))
+        return F.conv2d(x, low + scale * self.codes.to(x.dtype), self.bias.to(x.dtype), self.stride, self.padding)
