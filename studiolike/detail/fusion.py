@@ -117,20 +117,10 @@ def fuse(
             light = torch.lerp(bilateral(change, weight, guide, sigma), light, features)
         return before, light, weight
 
-    if edges and real:
-        size = min(phone.shape[-1], COARSE)
-        seen = resize(visibility, size)
-        small = [
-            (resize(phone * visibility, size) / seen.clamp_min(1e-6)).clamp(0, 1),
-            seen,
-            *(resize(x, size) for x in maps[2:]),
-        ]
-        maps.append(enlarged(_uneven(*light_of(*small)[1:]), phone.shape[-1]))
-
     def part(phone: Tensor, visibility: Tensor, studio: Tensor, *masks: Tensor) -> tuple[Tensor]:
-        before, light, weight = light_of(phone, visibility, studio, *masks)
-        if masks[1:]:
-            wide, uneven = masks[1].split((3, 1), 1)
+        before, light, weight = light_of(phone, visibility, studio, *masks[:1])
+        if edges and real:
+            wide, uneven = (masks[1] if masks[1:] else _uneven(light, weight)).split((3, 1), 1)
             light = torch.lerp(wide, light, uneven)
         fused = before + light
         if masks:
@@ -143,6 +133,9 @@ def fuse(
 
     if phone.shape[-2] <= WHOLE:
         return part(*maps)[0]
+    if edges and real:  # strips are too low for it
+        small = [resize(phone * visibility, COARSE) / resize(visibility, COARSE).clamp_min(1e-6), *maps[1:]]
+        maps.append(enlarged(_uneven(*light_of(*(resize(x, COARSE).clamp(0, 1) for x in small))[1:]), phone.shape[-1]))
     rows = max(WHOLE // 4, 2 ** math.ceil(math.log2(4 * sigma)))  # as far as the low pass reads, and a power of two
     return in_strips(part, maps, rows, halo=rows)[0]
 
@@ -155,9 +148,11 @@ def _uneven(light: Tensor, weight: Tensor) -> Tensor:
     Returns:
         ``(B, 4, N, N)``, the last channel in [0, 1].
     """
+    full = light.shape[-1]
+    light, weight = (resize(x, min(full, COARSE)) for x in (light, weight))
     wide = masked_blur(light, weight, WIDER * light.shape[-1])
     strength = masked_blur((light - wide).mean(1, keepdim=True).square(), weight, REGION * light.shape[-1])
-    return torch.cat([wide, strength / (strength + EVEN**2)], 1)
+    return enlarged(torch.cat([wide, strength / (strength + EVEN**2)], 1), full)
 
 
 def _log(linear: Tensor) -> Tensor:
