@@ -149,7 +149,7 @@ notebook.tell("ch07", shown.unwrapped(lab))
 #
 # ## Through the chain
 #
-# The call is that of {ref}`ch06`, with two additions: `keep_tone` leaves her skin about as light as the photo shows it and makes it a little redder, for the tone network of {ref}`ch05` knows synthetic people only;
+# The call is that of {ref}`ch06`, with two additions: `keep_tone` leaves her skin about as light as the photo shows it and makes it a little redder, for the tone network of {ref}`ch05` knows synthetic people only, and leaves more of her where she is evenly lit, for so does the generator;
 # and Python's sockets are closed while it runs: if Python code of any step tried to send the photograph somewhere, this cell would fail.
 # The slider below the figure wipes between the photo's texture and the result.
 

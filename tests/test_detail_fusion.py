@@ -70,6 +70,24 @@ def test_detail_finer_than_the_width_comes_from_the_phone_and_what_is_coarser_do
     assert widths[0] < widths[1] < widths[2], "a wider low pass lets more of the phone through"
 
 
+def middle(depth, seed=0):
+    """A field of a dozen texels, a factor of linear light."""
+    noise = torch.randn(1, 1, 14, 14, generator=torch.Generator().manual_seed(seed))
+    return torch.exp(depth * F.interpolate(noise, (SIZE, SIZE), mode="bicubic", align_corners=True))
+
+
+def test_of_a_real_person_the_middle_band_is_the_phone_s_where_it_is_evenly_lit_and_only_there(truth):
+    studio = lit(truth, middle(0.08))  # somebody else's face, a little
+    plain, real = (fuse(truth, SEEN, studio, real=real) for real in (False, True))
+    assert error(real, truth) < 0.5 * error(plain, truth)
+    phone = lit(truth, middle(0.8, seed=1))
+    plain, real = (fuse(phone, SEEN, truth, real=real) for real in (False, True))
+    assert error(phone, truth) > 8 * error(real, plain) and error(real, truth) < error(phone, truth) / 4
+    half = torch.cat([phone[..., : SIZE // 2], truth[..., SIZE // 2 :]], -1)  # one cheek in patches of light, the other not
+    change = (fuse(half, SEEN, studio, real=True) - half).abs()[..., 12:-12, :]
+    assert change[..., 8:40].mean() > 4 * change[..., -40:-8].mean()
+
+
 def test_a_factor_on_the_whole_capture_hardly_passes(truth, light):
     studio, phone = smooth(truth), lit(truth, light)
     darker = lit(phone, 0.5)
@@ -151,9 +169,10 @@ def test_large_textures_are_fused_in_strips_that_leave_no_seam(truth, light, mon
     large = [F.interpolate(x, scale_factor=4, mode="bicubic").clamp(0, 1) for x in (lit(truth, light), smooth(truth))]
     seen = (torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(1)) > 0.4).float()
     seen = F.interpolate(seen, size=4 * SIZE, mode="bilinear")
-    whole = fuse(large[0], seen, large[1])
+    whole, real = (fuse(large[0], seen, large[1], real=real) for real in (False, True))
     monkeypatch.setattr(fusion, "WHOLE", SIZE)
     assert (fuse(large[0], seen, large[1]) - whole).abs().max() < 1e-3
+    assert (fuse(large[0], seen, large[1], real=True) - real).abs().max() < 1e-3 < (real - whole).abs().max()
 
 
 def test_the_relief_of_the_light_has_its_slopes_and_neither_exposure_nor_white_balance(truth, light):

@@ -12,7 +12,8 @@ from studiolike import weights
 from studiolike.adaptation.losses import DARK
 from studiolike.chain import Chain
 from studiolike.config import InversionConfig
-from studiolike.detail import Detailer
+from studiolike.detail import Detailer, fuse
+from studiolike.detail.model import upsample
 from studiolike.errors import InputError, ProtocolError, WeightsError
 from studiolike.evaluation.masked import channel_means
 from studiolike.image import from_signed, linear_to_srgb, resize, srgb_to_linear, to_signed
@@ -117,6 +118,13 @@ def test_of_a_photo_more_light_and_red_is_believed_than_is_read(pipe, phone):
     kept, plain = (log_texels(pipe(*phone, resolution=128, keep_tone=keep).studio_lr) for keep in (True, False))
     change = channel_means(kept - plain, skin_mask(kept.shape[-1])).flatten()
     assert change[0] - change[1] == pytest.approx(0.10, abs=0.02) and change[2] - change[1] == pytest.approx(0.05, abs=0.02)
+
+
+def test_of_a_photo_more_is_kept_where_it_is_evenly_lit(pipe, phone):
+    out = pipe(*phone, resolution=128, borrow=False, keep_tone=True)
+    fine = resize_observed(*phone, 128)
+    real, plain = (fuse(*fine, upsample(out.studio_lr, 128), real=real) for real in (True, False))
+    assert torch.equal(out.texture, real) and not torch.equal(real, plain)
 
 
 def test_skin_stays_as_light_as_a_photo_shows_it_where_that_can_be(pipe, phone):

@@ -45,7 +45,7 @@ def chain_of(pipe: StudioPipeline) -> Callable[[Tensor, Tensor], tuple[Tensor, T
     def chain(texture: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
         small = resize_observed(texture, visibility, pipe.g_phone.config.resolution)
         low = translate(pipe.g_phone, pipe.encoder, pipe.g_studio, pipe.tone, *small, keep_tone=True)
-        return closed_form(texture, visibility, low, exemplars), low
+        return closed_form(texture, visibility, low, exemplars, real=True), low
 
     return chain
 

@@ -163,15 +163,15 @@ def _roughness(texture: Tensor, seen: Tensor) -> Tensor:
     return channel_means(detail.square(), skin_mask(light.shape[-1]).to(light) * seen).sqrt()
 
 
-def closed_form(texture: Tensor, visibility: Tensor, studio: Tensor, exemplars: Tensor | None) -> Tensor:
+def closed_form(texture: Tensor, visibility: Tensor, studio: Tensor, exemplars: Tensor | None, real: bool = False) -> Tensor:
     """The rest of the chain without a detailer: fusion, and borrowed detail where nothing was seen.
 
     Args:
         texture: ``(B, 3, H, W)`` sRGB in [0, 1]. visibility: ``(B, 1, H, W)`` in [0, 1].
         studio: ``(B, 3, h, w)`` from `tone.translate`; it is enlarged here.
-        exemplars: see `complete`; None: nothing is borrowed.
+        exemplars: see `complete`; None: nothing is borrowed. real: see `fuse`.
     Returns:
         ``(B, 3, H, W)`` sRGB in [0, 1].
     """
-    fused = fuse(texture, visibility, upsample(studio, texture.shape[-1]))
+    fused = fuse(texture, visibility, upsample(studio, texture.shape[-1]), real=real)
     return fused if exemplars is None else complete(fused, visibility, exemplars)

@@ -102,7 +102,7 @@ def our_chain(lab: Lab, protocol: str, fused: bool = True, keep_tone: bool = Fal
 
     def method(texture: Tensor, visibility: Tensor) -> Tensor:
         studio = translate(*networks, texture, visibility, keep_tone)
-        return closed_form(texture, visibility, studio, exemplars) if fused else upsample(studio, texture.shape[-1])
+        return closed_form(texture, visibility, studio, exemplars, keep_tone) if fused else upsample(studio, texture.shape[-1])
 
     parameters = sum(p.numel() for network in networks for p in network.parameters())
     seconds = sum(weights.read_card(name, protocol=protocol).get("seconds") or 0.0 for name in ("g_studio", "tone"))
