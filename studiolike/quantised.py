@@ -1,4 +1,4 @@
-"""Convolutions stored in 8 bits, for networks of others whose files would be large."""
+"""Weights in 8 bits: convolutions of others whose files would be large, and networks of ours that nothing else stands on."""
 
 from __future__ import annotations
 
@@ -33,3 +33,32 @@ class QuantisedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         low, scale = (t.to(x.dtype)[:, None, None, None] for t in (self.low, self.scale))
         return F.conv2d(x, low + scale * self.codes.to(x.dtype), self.bias.to(x.dtype), self.stride, self.padding)
+
+
+STEP = ".step"  # ends the name of the factors that go with codes
+
+
+def coded(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A network's weights for a small file: matrices and kernels as 8-bit codes with a factor for each output, the rest in half
+    precision. `decoded` takes them back, to within half a step of 1/127 of the largest weight of each output."""
+    made = {}
+    for name, weight in state.items():
+        made[name] = weight.half()
+        if weight.ndim > 1 and weight.is_floating_point():
+            largest = weight.flatten(1).abs().amax(1)
+            step = (largest / 127).clamp_min(2**-24).half()  # the smallest that half precision knows
+            codes = weight / step.float().view(-1, *[1] * (weight.ndim - 1))
+            made |= {name: codes.round().clamp(-127, 127).to(torch.int8), name + STEP: step}
+    return made
+
+
+def decoded(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as a network knows them, of what `coded` made; others as they are."""
+    made = {}
+    for name, weight in state.items():
+        if name + STEP in state:
+            step = state[name + STEP].float()
+            made[name] = weight.float() * step.view(-1, *[1] * (weight.ndim - 1))
+        elif not name.endswith(STEP):
+            made[name] = weight
+    return made

@@ -49,6 +49,7 @@ FOREIGN: dict[str, tuple[str, str, str]] = {
 }
 FILE = "diffusion_pytorch_model.safetensors"
 PER_PROTOCOL = ("g_studio", "tone", "detailer")  # learnt from studio textures: one of each for every protocol
+CODED = ("detailer",)  # stored in 8 bits: what no other network stands on
 CHAIN = ("g_phone", "encoder", "curvature", "g_studio", "tone", "detailer")  # what a phone texture goes through, or starts from
 NEEDED = ("g_phone", "encoder", "g_studio")  # of the chain, without which there is none
 INDEX = "model_index.json"  # of a folder that `StudioPipeline.save_pretrained` wrote
@@ -187,6 +188,8 @@ def load(
     from safetensors.torch import load_file
     from torch import nn
 
+    from .quantised import decoded
+
     cls = network_class(name)
     folder = folder_of(name, protocol, root)
     if not (folder / FILE).is_file():
@@ -195,7 +198,7 @@ def load(
     try:
         # not `from_pretrained`, which asks for all that diffusers has for offloading, and so for torch's compiler: 3 s
         model = cls.from_config(cls.load_config(str(folder)))
-        model.load_state_dict(load_file(folder / FILE))
+        model.load_state_dict(decoded(load_file(folder / FILE)))
     except Exception as error:  # diffusers, safetensors and torch raise many kinds
         raise WeightsError(f"cannot load {folder / FILE}: {str(error).splitlines()[0]}; reinstall the package") from error
     refuse_damaged(model, folder / FILE)
@@ -245,14 +248,17 @@ def _facts(path: Path, cure: str = "run  make weights  or reinstall the package"
 
 
 def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None = None, protocol: str = "open") -> Path:
-    """Write a network as half-precision safetensors with its card (``card.json`` and README.md); replaces the old one.
+    """Write a network as safetensors with its card (``card.json`` and README.md), in half precision or, of `CODED`, in 8 bits;
+    replaces the old one.
 
     Raises:
         OutputError: weights that half precision cannot hold.
     """
     import torch
+    from safetensors.torch import save_file
 
     from .io import usual_permissions
+    from .quantised import coded
 
     target = folder_of(name, protocol, root)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -262,6 +268,8 @@ def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None
     temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
     try:
         half.save_pretrained(str(temporary), safe_serialization=True)
+        if name in CODED:
+            save_file(coded(model.cpu().float().state_dict()), temporary / FILE, {"format": "pt"})
         config = read_json(temporary / "config.json")
         config.pop("_name_or_path", None)  # a path of this machine is nobody's business
         (temporary / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
