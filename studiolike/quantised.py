@@ -46,8 +46,8 @@ def coded(state: dict[str, Tensor]) -> dict[str, Tensor]:
         made[name] = weight.half()
         if weight.ndim > 1 and weight.is_floating_point():
             largest = weight.flatten(1).abs().amax(1)
-            step = (largest / 127).clamp_min(2**-24).half()  # the smallest that half precision knows
-            codes = weight / step.float().view(-1, *[1] * (weight.ndim - 1))
+            step = (largest / 127).clamp_min(2**-100).float()
+            codes = weight / step.view(-1, *[1] * (weight.ndim - 1))
             made |= {name: codes.round().clamp(-127, 127).to(torch.int8), name + STEP: step}
     return made
 
@@ -57,7 +57,7 @@ def decoded(state: dict[str, Tensor]) -> dict[str, Tensor]:
     made = {}
     for name, weight in state.items():
         if name + STEP in state:
-            step = state[name + STEP].float()
+            step = state[name + STEP]
             made[name] = weight.float() * step.view(-1, *[1] * (weight.ndim - 1))
         elif not name.endswith(STEP):
             made[name] = weight

@@ -23,7 +23,7 @@ def test_each_output_is_kept_to_half_a_step_of_its_own_range(state):
     back = decoded(small)
     assert back.keys() == state.keys()
     gap, largest = ((x).flatten(1).abs().amax(1) for x in (back["conv.weight"] - state["conv.weight"], state["conv.weight"]))
-    assert (gap <= 0.57 * largest / 127 + 2**-25).all() and gap[0] > 0
+    assert (gap <= 0.502 * largest / 127 + 1e-12).all() and gap[0] > 0
     assert back["conv.weight"][3].abs().max() == 0
     assert torch.allclose(back["conv.bias"], state["conv.bias"].half())
 
@@ -43,7 +43,7 @@ def test_a_network_is_released_in_8_bits_and_comes_back(tmp_path):
     assert ours.keys() == back.keys()
     for name, weight in ours.items():
         step = weight.flatten(1).abs().amax(1) / 127 if weight.ndim > 1 else weight.abs() * 2**-10
-        assert ((back[name] - weight).flatten(1 if weight.ndim > 1 else 0).abs().amax(-1) <= 0.57 * step.amax() + 1e-6).all()
+        assert ((back[name] - weight).flatten(1 if weight.ndim > 1 else 0).abs().amax(-1) <= 0.502 * step.amax() + 1e-6).all()
 
 
 @pytest.mark.parametrize("name", weights.CODED)
