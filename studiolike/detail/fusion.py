@@ -151,7 +151,7 @@ def _uneven(light: Tensor, weight: Tensor) -> Tensor:
     full = light.shape[-1]
     light, weight = (resize(x, min(full, COARSE)) for x in (light, weight))
     wide = masked_blur(light, weight, WIDER * light.shape[-1])
-    strength = masked_blur((light - wide).mean(1, keepdim=True).square(), weight, REGION * light.shape[-1])
+    strength = masked_blur((light - wide).square().mean(1, keepdim=True), weight, REGION * light.shape[-1])
     return enlarged(torch.cat([wide, strength / (strength + EVEN**2)], 1), full)
 
 
