@@ -231,6 +231,7 @@ figures.show(
 # A photograph of a real person is another matter, for the network learnt its cues from synthetic eyes and lips.
 # So of a photo `studiolike convert` takes what is read as {glue:text}`ch05_lighter:.2f` log units lighter, half of what it is too dark on portraits, as we guess by eye, and keeps skin as light as the photo shows it, as long as that is within {glue:text}`ch05_kept_within:.1f` log units ({ref}`ch07`). Rooms are dim and windows stand behind people: of what the photo is darker, {glue:text}`ch05_kept_darker:.0f` % is kept.
 # And synthetic skin lacks blood: the two skins of the ColorChecker chart {cite}`mccamy1976color` are redder. So in a photo's result the ratio of red to green is made {glue:text}`ch05_redder:.0f` % larger.
+# Nor does the generator know real faces: what fusion changes between the width of $B$ and {glue:text}`ch05_wider:.0f`/128 of the side is as often the person as the light. So of a photo this band is changed as far as it is strong around a place, within about {glue:text}`ch05_region:.0f`/128, by half where it comes to {glue:text}`ch05_even:.1f` log units; in even light it stays the phone's (`real=True`). Synthetic people lose by it, which is why it is kept for photographs.
 #
 # ## The detailer: draw what is still wrong
 #

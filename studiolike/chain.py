@@ -188,8 +188,8 @@ class Chain:
             borrow: whether texels that nobody saw get the detail of a released exemplar, and lips a line between them, see
                 `detail.exemplars`; without, and without guidance, they are the generator's and the detailer's alone.
             keep_tone: for photographs of real people: whether skin stays about as light as the capture shows it and is made a
-                little redder; else it is as light as the tone network reads it, see `tone.translation`. More of the capture is
-                kept where it is evenly lit, too, see `detail.fuse`.
+                little redder; else it is as light as the tone network reads it, see `tone.translation`. Guided, and
+                without steps, more of the capture is kept where it is evenly lit, too, see `detail.fuse`.
             seed: of the diffusion noise; the same input and seed give the same output.
         Raises:
             InputError: wrong shape, range or size, or steps of a detailer that was not loaded. WeightsError: what the networks

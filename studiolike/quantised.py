@@ -21,7 +21,7 @@ class QuantisedConv(nn.Module):
         """Take on ``filters (O, I, K, K)`` and ``bias (O,)``, in numbers that half precision holds."""
         flat = filters.float().flatten(1)
         self.low = flat.amin(1).half().float()
-        self.scale = ((flat.amax(1) - self.low) / 255).half().float().clamp_min(1e-7)
+        self.scale = ((flat.amax(1) - self.low) / 255).half().float().clamp_min(2**-23)
         codes = torch.zeros_like(flat)
         rest = torch.zeros(len(flat))
         for k, column in enumerate(flat.T):  # what rounding leaves goes on to the next filter tap: errors that neighbours cancel
@@ -39,16 +39,24 @@ STEP = ".step"  # ends the name of the factors that go with codes
 
 
 def coded(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A network's weights for a small file: matrices and kernels as 8-bit codes with a factor for each output, the rest in half
-    precision. `decoded` takes them back, to within half a step of 1/127 of the largest weight of each output."""
+    """A network's weights for a small file, on the CPU.
+
+    Matrices and kernels ``(O, …)`` become int8 codes in [−127, 127] and, under their name and `STEP`, a float32 factor ``(O,)``:
+    a weight is code times factor, to within half a factor. Other numbers are kept in half precision, and integers as they are.
+    `decoded` takes it back.
+    """
     made = {}
     for name, weight in state.items():
-        made[name] = weight.half()
-        if weight.ndim > 1 and weight.is_floating_point():
-            largest = weight.flatten(1).abs().amax(1)
-            step = (largest / 127).clamp_min(2**-100).float()
+        weight = weight.detach().cpu()
+        if not weight.is_floating_point():
+            made[name] = weight
+        elif weight.ndim < 2:
+            made[name] = weight.half()
+        else:
+            weight = weight.float()
+            step = (weight.flatten(1).abs().amax(1) / 127).clamp_min(2**-100)
             codes = weight / step.view(-1, *[1] * (weight.ndim - 1))
-            made |= {name: codes.round().clamp(-127, 127).to(torch.int8), name + STEP: step}
+            made |= {name: codes.round().to(torch.int8).contiguous(), name + STEP: step}
     return made
 
 
@@ -57,8 +65,7 @@ def decoded(state: dict[str, Tensor]) -> dict[str, Tensor]:
     made = {}
     for name, weight in state.items():
         if name + STEP in state:
-            step = state[name + STEP]
-            made[name] = weight.float() * step.view(-1, *[1] * (weight.ndim - 1))
-        elif not name.endswith(STEP):
+            made[name] = weight.float() * state[name + STEP].view(-1, *[1] * (weight.ndim - 1))
+        elif name.removesuffix(STEP) not in state or name == name.removesuffix(STEP):
             made[name] = weight
     return made

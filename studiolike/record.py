@@ -78,8 +78,10 @@ def sentence(made: dict[str, Any]) -> str:
         f"{seen['face_seen']:.0%} of the face was seen well, {seen['face_partly']:.0%} in part, and {seen['face_unseen']:.0%} "
         f"not at all; of the whole head {1 - seen['head_seen']:.0%} was not seen. Light and colour are computed everywhere"
     )
-    kept = ", but what is evenly lit is largely left, and skin is kept about as light as the picture shows it, a little redder. "
-    said += kept if made.get("keep_tone") else ". "
+    if made.get("keep_tone"):
+        left = "what is evenly lit is largely left, and " if guided and not made.get("detail_steps") else ""
+        said += f", but {left}skin is kept about as light as the picture shows it, a little redder"
+    said += ". "
     if not guided:
         return said + "All detail is invented; none is from the photograph."
     if made["borrowed"]:

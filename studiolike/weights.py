@@ -1,4 +1,4 @@
-"""The released weights: small, half precision, each with a card, loaded by name.
+"""The released weights: small, in half precision or 8 bits, each with a card, loaded by name.
 
 They are package data (`studiolike/weights/<name>/`), laid out as `save_pretrained` writes them; the environment
 variable STUDIOLIKE_WEIGHTS names another folder, for weights you trained yourself with ``make weights``. Networks that
@@ -269,7 +269,7 @@ def release(model: nn.Module, name: str, card: dict[str, Any], root: Path | None
     try:
         half.save_pretrained(str(temporary), safe_serialization=True)
         if name in CODED:
-            save_file(coded(model.cpu().float().state_dict()), temporary / FILE, {"format": "pt"})
+            save_file(coded(model.state_dict()), temporary / FILE, {"format": "pt"})
         config = read_json(temporary / "config.json")
         config.pop("_name_or_path", None)  # a path of this machine is nobody's business
         (temporary / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")

@@ -26,7 +26,7 @@ SCRIPTS = ROOT / "book" / "_static" / "try-it"
 
 @pytest.fixture(scope="module")
 def pipe():
-    """A tiny chain whose weights half precision holds exactly, as it does the released ones."""
+    """A tiny chain whose weights half precision holds exactly, as it does those of the released one."""
     torch.manual_seed(0)
     sizes = {"resolution": 32, "w_dim": 64, "channel_base": 512, "channel_max": 64}
     g_phone, g_studio = Generator(**sizes, mapping_layers=1), Generator(**sizes, mapping_layers=1)
@@ -289,4 +289,4 @@ def test_the_page_tells_a_texture_from_a_photo_by_where_the_face_is(tmp_path):
 
 def test_the_page_has_the_bounds_of_the_package():
     photo, finding = (SCRIPTS / "photo.js").read_text(), (SCRIPTS / "landmarks.js").read_text()
-    assert f"OPEN_MOUTH = {capture.quality.OPEN_MOUTH}" in photo and f"SURE = {capture.detection.SURE:.0f};" in finding
+    assert f"OPEN_MOUTH = {capture.quality.OPEN_MOUTH:g};" in photo and f"SURE = {capture.detection.SURE:g};" in finding

@@ -56,6 +56,11 @@ def test_a_sentence_tells_borrowed_from_invented_from_seen(half):
     assert "What was not seen is invented" in own and "All detail is invented" in blind and "invented" not in whole
     assert "100% of the face was seen well" in whole and borrowed.isascii()
     kept = sentence(made_of(half, CHOSEN | {"keep_tone": True}, "open"))
+    other = [
+        sentence(made_of(half, CHOSEN | {"keep_tone": True} | more, "open")) for more in ({"guided": False}, {"detail_steps": 2})
+    ]
+    assert "evenly lit is largely left" in kept and not any("evenly lit" in said for said in other)
+    assert all("skin is kept" in said for said in other)
     assert "skin is kept" in kept and "skin is kept" not in borrowed + sentence(
         made_of(half, CHOSEN | {"keep_tone": False}, "open")
     )

@@ -2,7 +2,7 @@
 
 A function on tensors is recorded operation by operation for one size of input (`make_fx`), so that what the package
 computes from shapes is settled, and written by torch's exporter. Weights that half precision holds exactly, as it does
-the released ones, are stored so: the files are half as large, and the browser computes in single precision.
+those of the released chain, are stored so: the files are half as large, and the browser computes in single precision.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def figure(contest: Contest) -> list[str]:
         "Rows are chosen by rule: six people of `val` evenly spread over skin tones, lightest first; the person for whom our "
         "chain is best and the one for whom it is worst, by perceptual distance on the face; the person for whom the rival with "
         "the best mean there (it is named) gains most over our chain; and NASA's portrait of an astronaut (public domain), whose "
-        "truth nobody knows, and whose skin our columns keep about as light as in the photograph.",
+        "truth nobody knows; our columns keep her skin about as light as in the photograph, and more of what is evenly lit.",
         "```",
     ]
 

@@ -188,7 +188,7 @@ def carrying() -> Tensor:
     """How all points follow those of `PARTS`, ``(468, 222)``: these wholly, the skin around them the less the further away.
 
     Where a second look moves lips or lids, a mesh that stays behind would be squeezed, or folded. So all movements, smoothed over
-    `REACH`, are the least squares solution of: the same along each edge, the more so the shorter it is, and none anywhere.
+    `REACH`, are the least squares solution of: equal along each edge, the more so the shorter it is, and as small as that allows.
     """
     at = torch.tensor([point for part, _ in PARTS for point in part])
     vertices, triangles = layout.face_vertices(), layout.face_triangles()

@@ -120,8 +120,8 @@ def fuse(
     def part(phone: Tensor, visibility: Tensor, studio: Tensor, *masks: Tensor) -> tuple[Tensor]:
         before, light, weight = light_of(phone, visibility, studio, *masks[:1])
         if edges and real:
-            wide, uneven = (masks[1] if masks[1:] else _uneven(light, weight)).split((3, 1), 1)
-            light = torch.lerp(wide, light, uneven)
+            bands = masks[1] if masks[1:] else _uneven(light, weight)
+            light = torch.lerp(bands[:, :3], light, bands[:, 3:])
         fused = before + light
         if masks:
             features = masks[0][:, :1]
@@ -133,7 +133,7 @@ def fuse(
 
     if phone.shape[-2] <= WHOLE:
         return part(*maps)[0]
-    if edges and real:  # strips are too low for it
+    if edges and real:  # a strip does not hold the region
         small = [resize(phone * visibility, COARSE) / resize(visibility, COARSE).clamp_min(1e-6), *maps[1:]]
         maps.append(enlarged(_uneven(*light_of(*(resize(x, COARSE).clamp(0, 1) for x in small))[1:]), phone.shape[-1]))
     rows = max(WHOLE // 4, 2 ** math.ceil(math.log2(4 * sigma)))  # as far as the low pass reads, and a power of two

@@ -89,5 +89,5 @@ def _soft(names: Sequence[str], size: int, border: float) -> Tensor:
 
 
 def enlarged(mask: Tensor, size: int) -> Tensor:
-    """A mask ``(B, 1, N, N)`` at a larger size, bilinear."""
+    """Maps ``(B, C, N, N)`` at a larger size, bilinear."""
     return F.interpolate(mask, (size, size), mode="bilinear") if size != mask.shape[-1] else mask

@@ -96,7 +96,11 @@ def trained(lab: Lab, settings: Mapping[str, Any], seed: int) -> Trained:
 
 
 def our_chain(lab: Lab, protocol: str, fused: bool = True, keep_tone: bool = False) -> tuple[Method, dict[str, float]]:
-    """Our chain with the released weights, as it is by default or up to G_studio, at the size of its input; and what it cost."""
+    """Our chain with the released weights, as it is by default or up to G_studio, at the size of its input; and what it cost.
+
+    Args:
+        keep_tone: as `Chain` has it, for the photograph of a real person.
+    """
     exemplars = weights.exemplars()
     networks = [lab.network(name, protocol) for name in TRANSLATING]
 

@@ -126,6 +126,7 @@ export async function findLandmarks(model, picture) {
   if (found.some((other) => distance(other.centre, best.centre) > 0.7 * best.side && other.side > SECOND_FACE * best.side)) {
     throw new PhotoError("Several faces were found in this picture: crop it to one person.");
   }
+  // the package looks in four turns here, and so may ask for a surer second look than this one
   const near = await detect(model, picture, best.centre, LOOK * best.side, 128);
   let face = near.length ? near[0] : best;
   face = { ...face, side: MARGIN * face.side, angle: upright(face.right, face.left) };
