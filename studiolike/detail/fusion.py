@@ -120,8 +120,8 @@ def fuse(
     def part(phone: Tensor, visibility: Tensor, studio: Tensor, *masks: Tensor) -> tuple[Tensor]:
         before, light, weight = light_of(phone, visibility, studio, *masks[:1])
         if edges and real:
-            bands = masks[1] if masks[1:] else _uneven(light, weight)
-            light = torch.lerp(bands[:, :3], light, bands[:, 3:])
+            wide, uneven = (masks[1] if masks[1:] else _uneven(light, weight)).split((3, 1), 1)
+            light = torch.lerp(wide, light, uneven)
         fused = before + light
         if masks:
             features = masks[0][:, :1]
