@@ -62,10 +62,6 @@ def coded(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def decoded(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights as a network knows them, of what `coded` made; others as they are."""
-    made = {}
-    for name, weight in state.items():
-        if name + STEP in state:
-            made[name] = weight.float() * state[name + STEP].view(-1, *[1] * (weight.ndim - 1))
-        elif name.removesuffix(STEP) not in state or name == name.removesuffix(STEP):
-            made[name] = weight
-    return made
+    steps = {name: state[name + STEP] for name in state if name + STEP in state}
+    made = {name: weight for name, weight in state.items() if name.removesuffix(STEP) not in steps}
+    return made | {name: state[name].float() * step.view(-1, *[1] * (state[name].ndim - 1)) for name, step in steps.items()}

@@ -48,6 +48,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..evaluation.masked import channel_means, masked_blur
 from ..image import blur, in_strips, linear_to_srgb, resize, srgb_to_linear
+from ..inversion.distance import resize_observed
 from .masks import COARSE, coloured_mask, enlarged, own_brows, shine_mask, step_mask
 from .noise import balance, quieted
 
@@ -92,7 +93,7 @@ def fuse(
             f"phone texture {tuple(phone.shape)}, visibility {tuple(visibility.shape)} "
             f"and studio texture {tuple(studio.shape)} must have one batch and one size"
         )
-    sigma, maps, level, factor = width * phone.shape[-1], [phone, visibility, studio], phone.new_zeros(()), phone.new_ones(())
+    maps, level, factor = [phone, visibility, studio], phone.new_zeros(()), phone.new_ones(())
     if edges:
         steps, shiny, coloured = (mask(phone.shape[-1]).to(phone) for mask in (step_mask, shine_mask, coloured_mask))
         factor, level, brows = _whole(phone, visibility, studio)
@@ -134,9 +135,10 @@ def fuse(
     if phone.shape[-2] <= WHOLE:
         return part(*maps)[0]
     if edges and real:  # a strip does not hold the region
-        small = [resize(phone * visibility, COARSE) / resize(visibility, COARSE).clamp_min(1e-6), *maps[1:]]
-        maps.append(enlarged(_uneven(*light_of(*(resize(x, COARSE).clamp(0, 1) for x in small))[1:]), phone.shape[-1]))
-    rows = max(WHOLE // 4, 2 ** math.ceil(math.log2(4 * sigma)))  # as far as the low pass reads, and a power of two
+        small = *resize_observed(phone, visibility, COARSE), *(resize(x, COARSE).clamp(0, 1) for x in maps[2:])
+        maps.append(enlarged(_uneven(*light_of(*small)[1:]), phone.shape[-1]))
+    # as far as the low pass reads, and a power of two
+    rows = max(WHOLE // 4, 2 ** math.ceil(math.log2(4 * width * phone.shape[-1])))
     return in_strips(part, maps, rows, halo=rows)[0]
 
 
