@@ -76,6 +76,9 @@ REGIONS: dict[str, list[int]] = {
     "right_eye": [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246],
     "left_brow": [276, 283, 282, 295, 285, 336, 296, 334, 293, 300],
     "right_brow": [46, 53, 52, 65, 55, 107, 66, 105, 63, 70],
+    "nose": [193, 245, 188, 174, 217, 126, 209, 49, 129, 98, 97, 2, 326, 327, 358, 279, 429, 355, 437, 399, 412, 465, 417, 168],
+    "left_nostril": [438, 457, 461, 462, 328, 460, 289],
+    "right_nostril": [218, 237, 241, 242, 99, 240, 59],
 }
 REGIONS["mouth"] = [{78: 61, 308: 291}.get(point, point) for point in REGIONS["inner_lips"]]  # to the corners of the lips
 FEATURES = ("lips", "left_eye", "right_eye", "left_brow", "right_brow")  # regions of the face that are not skin

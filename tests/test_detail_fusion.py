@@ -222,6 +222,22 @@ def test_brows_that_the_generator_does_not_know_stay_the_person_s(skin):
     assert dark[1] < 0.5 * 0.35 and dark[0] < dark[1]
 
 
+def test_real_people_keep_their_nostrils_and_do_not_get_the_generator_s_nose():
+    nostrils = torch.stack([region_mask(f"{side}_nostril", SIZE) for side in ("left", "right")]).amax(0)[None]
+    dark = linear_to_srgb(0.35 * (1 - 0.85 * nostrils).expand(1, 3, -1, -1))
+    flat = linear_to_srgb(torch.full_like(dark, 0.35))
+    inside, level = nostrils.expand(1, 3, -1, -1) > 0.9, lambda texture, where: float(srgb_to_linear(texture)[where].mean())
+    kept = {real: level(fuse(dark, SEEN[:1], flat, real=real), inside) for real in (False, True)}
+    assert kept[True] < 0.5 * kept[False] and kept[True] < 2.5 * level(dark, inside)
+
+    nose = region_mask("nose", SIZE)[None]
+    sides = blur(nose, 1.5) * (1 - blur(nose, 1.5)) * 4  # dark along the border of everybody's nose
+    drawn = linear_to_srgb(0.35 * (1 - 0.4 * sides).expand(1, 3, -1, -1))
+    error = {real: (fuse(flat, SEEN[:1], drawn, real=real) - flat)[:, :, nose[0, 0] > 0.5].abs().mean() for real in (False, True)}
+    assert error[True] < 0.5 * error[False]
+    assert torch.equal(fuse(flat, 0 * SEEN[:1], drawn, real=True), drawn)  # where the person's was not seen it is all there is
+
+
 def test_a_wide_low_pass_on_reduced_maps_is_that_of_the_full_ones():
     rng = torch.Generator().manual_seed(2)
     x = F.interpolate(torch.randn(1, 3, 9, 9, generator=rng), 64, mode="bicubic")

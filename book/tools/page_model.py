@@ -61,22 +61,15 @@ def rounded(picture: Tensor) -> Tensor:
     return (picture.clamp(0, 1) * 255).round() / 255
 
 
-def closing() -> Tensor:
-    """How far each point goes when one of the pairs of points on the inner lips is a centimetre apart, ``(468, 9)``."""
-    opened = layout.face_vertices().double().repeat(len(UPPER_LIP), 1, 1)
-    opened[range(len(UPPER_LIP)), UPPER_LIP] += 1
-    return torch.stack([(avatar.shape.lips_together(shape) - shape)[:, 0] for shape in opened], 1)
-
-
 def write_geometry(path: Path) -> None:
     """What unwrapping a photo and making its head need, as one file of little-endian numbers: see ``layout.js``, which reads it.
 
-    float32: 468 × 3 vertices in cm, 468 × 2 places in the layout, 468 × 9 as `closing` gives them, 21 distances of the base
+    float32: 468 × 3 vertices in cm, 468 × 2 places in the layout, 468 × 9 as `avatar.shape.closing` gives them, 21 distances of the base
     head's outline in cm, 3 × `COORDINATES`² position map, as many cm by which an avatar's differs, `COORDINATES`² cm that the
     outline may move it by; then uint16: 9 × 2 points of the upper and the lower lip, triangles; then uint8 from 0 to 255,
     2 × `COORDINATES`²: all above the brows, and ears and neck.
     """
-    numbers = [layout.face_vertices(), layout.landmark_uv(), closing(), outline.base()]
+    numbers = [layout.face_vertices(), layout.landmark_uv(), avatar.shape.closing(), outline.base()]
     numbers += [layout.position_map(COORDINATES), avatar.anatomy.change(COORDINATES), outline.room(COORDINATES)]
     whole = [np.column_stack([UPPER_LIP, LOWER_LIP]), layout.face_triangles().numpy()]
     crown, ears, neck = (layout.region_mask(name, COORDINATES) for name in ("crown", "ears", "neck"))

@@ -6,6 +6,8 @@ closed, for the layout has no teeth.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -23,6 +25,7 @@ OWN = (
     "ears and neck are nobody's; of skull and hair the outline is the pictures'. A smile stays; an open mouth is closed."
 )
 BASE = "The head is the base head, which everybody gets where no shape is known: only the texture is the person's."
+TOUCHING = 0.05  # cm between the points of inner lips that touch
 RAISED = 0.35  # share of an open mouth that the upper lip has moved by; the lower lip did the rest
 RIGID, REACH = 1.0, 2.0  # cm around the lips that move with them, and how fast the movement fades beyond
 MIDDLE = [13, 14]  # of the inner lips
@@ -59,8 +62,9 @@ def own_head(shape: Tensor | None, grid: int = 128, *, closed: bool = True) -> H
 
 
 def close_mouth(shape: Tensor) -> Tensor:
-    """The same shape with its lips together, as on the canonical face, and its corners nearer to each other, if it was open."""
+    """The same shape with its lips together, and its corners nearer to each other, if it was open."""
     points, rest = shape[: outline.POINTS].double().numpy(), layout.face_vertices().double().numpy()
+    # lips that are parted as little as the canonical face's show no teeth yet
     opened = np.linalg.norm(np.subtract(*points[MIDDLE])) - np.linalg.norm(np.subtract(*rest[MIDDLE]))
     closed = lips_together(shape)
     points = closed[: outline.POINTS].double().numpy()
@@ -72,15 +76,24 @@ def close_mouth(shape: Tensor) -> Tensor:
 
 def lips_together(shape: Tensor) -> Tensor:
     """The same shape with its lips together and the corners of the mouth where they are; what is near the lips goes along."""
-    points, rest = shape[: outline.POINTS].double().numpy(), layout.face_vertices().double().numpy()
-    gap = (points[UPPER_LIP] - points[LOWER_LIP]) - (rest[UPPER_LIP] - rest[LOWER_LIP])
+    points = shape[: outline.POINTS].double()
+    gap = points[UPPER_LIP] - points[LOWER_LIP]
+    # lips that touch stay as they are: those of the canonical face do not
+    gap = gap * (1 - TOUCHING / gap.norm(dim=1, keepdim=True).clamp_min(TOUCHING))
+    return torch.cat([(points + closing() @ gap).to(shape), shape[outline.POINTS :]])
+
+
+@lru_cache(1)
+def closing() -> Tensor:
+    """How far each point goes, as a share, of what a pair of points on the inner lips is apart: ``(468, 9)`` float64."""
+    rest = layout.face_vertices().double().numpy()
     right, left = rest[CORNERS]  # where there is no gap
     line = np.vstack([right, (rest[UPPER_LIP] + rest[LOWER_LIP]) / 2, left])
-    gap = np.pad(gap, ((1, 1), (0, 0)))
-    move = np.stack([np.interp(rest[:, 0], line[:, 0], gap[:, axis]) for axis in range(3)], 1)
+    pairs = np.pad(np.eye(len(UPPER_LIP)), ((1, 1), (0, 0)))
+    move = np.stack([np.interp(rest[:, 0], line[:, 0], pair) for pair in pairs.T], 1)
     below = rest[:, 1] < np.interp(rest[:, 0], line[:, 0], line[:, 1])
-    below[UPPER_LIP], below[LOWER_LIP] = False, True  # on the canonical face they touch
+    below[UPPER_LIP], below[LOWER_LIP] = False, True
     distance = np.sqrt(((rest[:, None] - line) ** 2).sum(-1)).min(1)
     share = np.where(below, 1 - RAISED, -RAISED) * np.exp(-(((distance - RIGID).clip(0) / REACH) ** 2))
     share[CORNERS] = 0
-    return torch.cat([torch.from_numpy(points + move * share[:, None]).to(shape), shape[outline.POINTS :]])
+    return torch.from_numpy(move * share[:, None])

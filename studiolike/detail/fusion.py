@@ -33,6 +33,10 @@ Of real people G knows less than of synthetic ones: what it changes between B an
 light. Light that changes within a face changes a lot there. So for their photographs (``real``) that middle band is taken from G
 only as far as it is strong in the region: where a face is evenly lit, nearly all of it stays the phone's.
 
+And their noses. The generator's has the same dark sides on everybody and hardly nostrils, and next to it those of people vanish: a
+nostril is a steep step, and so is the side of a nose that is turned away from a lamp. On photographs steps on the nose are the
+person's, light is read beside nostrils as it is beside brows, and of the generator's nose only the low band is asked for.
+
 No filter follows a step to the texel, so along it a thin outline is left, bright on one side and dark on the other. There the
 result is not believed at all, and filled in from what is believed beside it (normalised convolution again).
 """
@@ -49,7 +53,7 @@ from ..errors import InputError
 from ..evaluation.masked import channel_means, masked_blur
 from ..image import blur, in_strips, linear_to_srgb, resize, srgb_to_linear
 from ..inversion.distance import resize_observed
-from .masks import COARSE, coloured_mask, enlarged, own_brows, shine_mask, step_mask
+from .masks import COARSE, enlarged, fusion_masks, nose_mask, own_brows
 from .noise import balance, quieted
 
 # Of the low pass, a standard deviation as a share of the side. It decides whose the middle band is. By PSNR on the split "val"
@@ -68,6 +72,7 @@ SHINE = 0.3, 0.05  # log units, on skin and on lips, by which the phone's textur
 # this, log units, within a region of this size. Synthetic people lose .8 dB by it; on photographs an independent face network
 # recognises people better, and of two people under eight lights one is nearer to the truth and the other as near.
 WIDER, EVEN, REGION = 24 / 128, 0.2, 12 / 128
+NOSELESS = 6 / 128  # standard deviation, as a share of the side, of what is left of the generator's nose for real people
 THIN = 0.5 / 128  # what is thinner than this, as a share of the side, is not light: hairs, the lines of wrinkles
 
 
@@ -82,7 +87,8 @@ def fuse(
         studio: ``(B, 3, H, W)`` sRGB in [0, 1], for example G_studio's picture, enlarged.
         width: standard deviation of the low pass, as a share of the side.
         edges: whether highlights are cut, noise is kept out, and the low pass follows the edges of shadows on skin.
-        real: with ``edges``, for photographs of real people: more of the phone's is kept where they are evenly lit.
+        real: with ``edges``, for photographs of real people: more of the phone's is kept on the nose, and where they are evenly
+            lit.
     Returns:
         ``(B, 3, H, W)`` sRGB in [0, 1].
     Raises:
@@ -93,10 +99,12 @@ def fuse(
             f"phone texture {tuple(phone.shape)}, visibility {tuple(visibility.shape)} "
             f"and studio texture {tuple(studio.shape)} must have one batch and one size"
         )
-    maps, level, factor = [phone, visibility, studio], phone.new_zeros(()), phone.new_ones(())
+    real = real and edges
+    goal = _noseless(studio) if real else studio
+    maps, level, factor = [phone, visibility, goal], phone.new_zeros(()), phone.new_ones(())
     if edges:
-        steps, shiny, coloured = (mask(phone.shape[-1]).to(phone) for mask in (step_mask, shine_mask, coloured_mask))
-        factor, level, brows = _whole(phone, visibility, studio)
+        steps, coloured, shiny = (mask.to(phone) for mask in fusion_masks(phone.shape[-1], real))
+        factor, level, brows = _whole(phone, visibility, goal)
         maps.append(torch.cat([torch.maximum(steps, brows), torch.maximum(coloured, brows), shiny * (1 - brows)], 1))
 
     def light_of(phone: Tensor, visibility: Tensor, studio: Tensor, *masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -120,7 +128,7 @@ def fuse(
 
     def part(phone: Tensor, visibility: Tensor, studio: Tensor, *masks: Tensor) -> tuple[Tensor]:
         before, light, weight = light_of(phone, visibility, studio, *masks[:1])
-        if edges and real:
+        if real:
             wide, uneven = (masks[1] if masks[1:] else _uneven(light, weight)).split((3, 1), 1)
             light = torch.lerp(wide, light, uneven)
         fused = before + light
@@ -129,17 +137,24 @@ def fuse(
             believed = torch.lerp(_steady(light, NEAR * phone.shape[-1]), torch.ones_like(weight), features)
             filled = masked_blur(fused, weight * (believed.square() + 1e-3), NEAR * phone.shape[-1])
             fused = torch.lerp(filled, fused, believed)
-        fused = linear_to_srgb((fused.exp() - FLOOR).clamp(0, 1))
-        return (torch.lerp(studio, fused, visibility),)
+        return (linear_to_srgb((fused.exp() - FLOOR).clamp(0, 1)),)
 
     if phone.shape[-2] <= WHOLE:
-        return part(*maps)[0]
-    if edges and real:  # a strip does not hold the region
+        return torch.lerp(studio, part(*maps)[0], visibility)
+    if real:  # a strip does not hold the region
         small = *resize_observed(phone, visibility, COARSE), *(resize(x, COARSE).clamp(0, 1) for x in maps[2:])
         maps.append(enlarged(_uneven(*light_of(*small)[1:]), phone.shape[-1]))
     # as far as the low pass reads, and a power of two
     rows = max(WHOLE // 4, 2 ** math.ceil(math.log2(4 * width * phone.shape[-1])))
-    return in_strips(part, maps, rows, halo=rows)[0]
+    return torch.lerp(studio, in_strips(part, maps, rows, halo=rows)[0], visibility)
+
+
+def _noseless(studio: Tensor) -> Tensor:
+    """The generator's texture ``(B, 3, N, N)``, sRGB in [0, 1], with the low band alone of its nose."""
+    full = studio.shape[-1]
+    log = _log(srgb_to_linear(resize(studio, min(full, COARSE)).clamp(0, 1)))
+    change = enlarged(blur(log, NOSELESS * log.shape[-1]) - log, full) * nose_mask(full).to(studio)
+    return linear_to_srgb(((_log(srgb_to_linear(studio)) + change).exp() - FLOOR).clamp(0, 1))
 
 
 def _uneven(light: Tensor, weight: Tensor) -> Tensor:
@@ -166,7 +181,7 @@ def _shine(phone: Tensor, studio: Tensor, weight: Tensor, sigma: float, shiny: T
     """What is too bright to be pigment, ``(B, 3, H, W)`` log units: see the module's text.
 
     Args:
-        phone, studio: log light ``(B, 3, H, W)``. shiny: `shine_mask`.
+        phone, studio: log light ``(B, 3, H, W)``. shiny: see `masks.fusion_masks`.
     """
     relief = phone - masked_blur(phone, weight, sigma) - (studio - blur(studio, sigma)).clamp_min(0)
     skin, lips = shiny.split(1, 1)

@@ -1,4 +1,4 @@
-"""Where a face has eyes, brows and lips, as masks of the layout, and where a person's own brows are."""
+"""Where a face has eyes, brows, lips and a nose, as masks of the layout, and where a person's own brows are."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ COARSE = 256  # texels along a side at which masks are drawn: polygons are slow 
 LIPS = 0.5  # share of a step on the lips that is the person's
 OTHERS = tuple(name for name in FEATURES if name != "lips")
 BROWS = tuple(name for name in FEATURES if name.endswith("brow"))
+NOSTRILS = ("left_nostril", "right_nostril")
 EYES = tuple(name for name in FEATURES if name.endswith("eye"))
 # Log units by which brows are darker, and less red, than the skin beside them as likely as not, and how soft that is. A shadow is
 # darker too, but hardly greyer. By PSNR on "val" and on real faces half or twice of each makes little difference.
@@ -31,31 +32,38 @@ def feature_mask(size: int) -> Tensor:
 
 
 @lru_cache(8)
-def step_mask(size: int) -> Tensor:
-    """How far steep steps are the person's: in eyes and brows, and by `LIPS` on lips; ``(1, 1, size, size)`` in [0, 1]."""
+def fusion_masks(size: int, real: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """What fusion must know of a face, in [0, 1].
+
+    Args:
+        real: for photographs of real people, see `fusion`.
+    Returns:
+        how far steep steps are the person's, ``(1, 1, size, size)``: in eyes and brows, by `LIPS` on lips, and on real noses; whose
+        colour is no light, ``(1, 1, size, size)``: the layout's brows and lips, and real nostrils, which are dark in every light;
+        where highlights are cut, ``(1, 2, size, size)``: on skin, which is all but eyes, brows and lips, and on lips.
+    """
     small = min(size, COARSE)
-    return enlarged(torch.maximum(_soft(OTHERS, small, 1.5 / 128), LIPS * _soft(["lips"], small, 1.5 / 128)), size)
+    others = _soft(OTHERS, small, 1.5 / 128)
+    steps, coloured = torch.maximum(others, LIPS * _soft(["lips"], small, 1.5 / 128)), _soft([*BROWS, "lips"], small, 1 / 128)
+    if real:
+        steps = torch.maximum(steps, nose_mask(small))
+        coloured = torch.maximum(coloured, _soft(NOSTRILS, small, 0.5 / 128))
+    lips = _soft(["lips"], small, 0.75 / 128)
+    masks = (enlarged(mask, size) for mask in (steps, coloured, torch.cat([(1 - others) * (1 - lips), lips], 1)))
+    first, second, third = map(rounded, masks) if real else masks
+    return first, second, third
 
 
 @lru_cache(8)
-def shine_mask(size: int) -> Tensor:
-    """Where highlights are cut: on skin, which is all but eyes, brows and lips, and on lips; ``(1, 2, size, size)`` in [0, 1]."""
-    small = min(size, COARSE)
-    lips = _soft(["lips"], small, 0.75 / 128)
-    others = _soft(OTHERS, small, 1.5 / 128)
-    return enlarged(torch.cat([(1 - others) * (1 - lips), lips], 1), size)
+def nose_mask(size: int) -> Tensor:
+    """The nose with a soft border, ``(1, 1, size, size)`` in [0, 1]."""
+    return rounded(enlarged(_soft(["nose"], min(size, COARSE), 1 / 128), size))
 
 
 @lru_cache(8)
 def lip_mask(size: int) -> Tensor:
     """The lips with a soft border, ``(1, 1, size, size)`` in [0, 1]."""
     return enlarged(_soft(["lips"], min(size, COARSE), 0.5 / 128), size)
-
-
-@lru_cache(8)
-def coloured_mask(size: int) -> Tensor:
-    """The layout's brows and lips, whose colour is no light, with a soft border, ``(1, 1, size, size)`` in [0, 1]."""
-    return enlarged(_soft([*BROWS, "lips"], min(size, COARSE), 1 / 128), size)
 
 
 def own_brows(log: Tensor, weight: Tensor) -> Tensor:
@@ -86,6 +94,11 @@ def _soft(names: Sequence[str], size: int, border: float) -> Tensor:
     """Regions of the layout, grown by a soft border, ``(1, 1, size, size)`` in [0, 1]; ``border`` as a share of the side."""
     mask = torch.stack([region_mask(name, size) for name in names]).amax(0)[None]
     return (4 * blur(mask, size * border)).clamp(0, 1)
+
+
+def rounded(mask: Tensor) -> Tensor:
+    """A mask in steps that half precision holds, in which the page's copy of the chain is stored."""
+    return (mask * 256).round() / 256
 
 
 def enlarged(mask: Tensor, size: int) -> Tensor:

@@ -7,7 +7,7 @@ import { fitPose } from "./surface.js";
 
 const DEPTH = 0.05, PRIOR = 0.15, ODD = 0.5;
 const CORNERS = [78, 308], MIDDLE = [13, 14]; // of the inner lips
-const RELAXED = 0.7, WIDE = 1.05, OPEN = 0.5, CHEEK = 1.8;
+const TOUCHING = 0.05, RELAXED = 0.7, WIDE = 1.05, OPEN = 0.5, CHEEK = 1.8;
 const GRID = 128; // cells along a side, as in the page of the head
 
 /** The 468 points behind the landmarks of one picture. */
@@ -51,9 +51,11 @@ function closeMouth(shape, geometry) {
   });
 }
 
-function lipsTogether(shape, { vertices, lips, closing }) {
-  const between = (points, [upper, lower]) => points[upper].map((value, c) => value - points[lower][c]);
-  const gaps = lips.map((pair) => between(shape, pair).map((value, c) => value - between(vertices, pair)[c]));
+function lipsTogether(shape, { lips, closing }) {
+  const gaps = lips.map(([upper, lower]) => {
+    const gap = shape[upper].map((value, c) => value - shape[lower][c]), far = Math.max(Math.hypot(...gap), TOUCHING);
+    return gap.map((value) => value * (1 - TOUCHING / far));
+  });
   return shape.map((point, k) => point.map((value, c) => gaps.reduce((sum, gap, j) => sum + (closing[k]?.[j] ?? 0) * gap[c], value)));
 }
 
