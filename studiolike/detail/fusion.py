@@ -83,7 +83,7 @@ def fuse(
 
     Args:
         phone: ``(B, 3, H, W)`` sRGB in [0, 1], in the head layout. visibility: ``(B, 1, H, W)`` in [0, 1]; where it is 0 the
-            result is ``studio``.
+            result is ``studio``, but for the nose of ``real`` people.
         studio: ``(B, 3, H, W)`` sRGB in [0, 1], for example G_studio's picture, enlarged.
         width: standard deviation of the low pass, as a share of the side.
         edges: whether highlights are cut, noise is kept out, and the low pass follows the edges of shadows on skin.
@@ -100,11 +100,11 @@ def fuse(
             f"and studio texture {tuple(studio.shape)} must have one batch and one size"
         )
     real = real and edges
-    goal = _noseless(studio) if real else studio
-    maps, level, factor = [phone, visibility, goal], phone.new_zeros(()), phone.new_ones(())
+    studio = _noseless(studio) if real else studio
+    maps, level, factor = [phone, visibility, studio], phone.new_zeros(()), phone.new_ones(())
     if edges:
         steps, coloured, shiny = (mask.to(phone) for mask in fusion_masks(phone.shape[-1], real))
-        factor, level, brows = _whole(phone, visibility, goal)
+        factor, level, brows = _whole(phone, visibility, studio)
         maps.append(torch.cat([torch.maximum(steps, brows), torch.maximum(coloured, brows), shiny * (1 - brows)], 1))
 
     def light_of(phone: Tensor, visibility: Tensor, studio: Tensor, *masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -137,16 +137,17 @@ def fuse(
             believed = torch.lerp(_steady(light, NEAR * phone.shape[-1]), torch.ones_like(weight), features)
             filled = masked_blur(fused, weight * (believed.square() + 1e-3), NEAR * phone.shape[-1])
             fused = torch.lerp(filled, fused, believed)
-        return (linear_to_srgb((fused.exp() - FLOOR).clamp(0, 1)),)
+        fused = linear_to_srgb((fused.exp() - FLOOR).clamp(0, 1))
+        return (torch.lerp(studio, fused, visibility),)
 
     if phone.shape[-2] <= WHOLE:
-        return torch.lerp(studio, part(*maps)[0], visibility)
+        return part(*maps)[0]
     if real:  # a strip does not hold the region
         small = *resize_observed(phone, visibility, COARSE), *(resize(x, COARSE).clamp(0, 1) for x in maps[2:])
         maps.append(enlarged(_uneven(*light_of(*small)[1:]), phone.shape[-1]))
     # as far as the low pass reads, and a power of two
     rows = max(WHOLE // 4, 2 ** math.ceil(math.log2(4 * width * phone.shape[-1])))
-    return torch.lerp(studio, in_strips(part, maps, rows, halo=rows)[0], visibility)
+    return in_strips(part, maps, rows, halo=rows)[0]
 
 
 def _noseless(studio: Tensor) -> Tensor:
