@@ -22,7 +22,7 @@ from torch import Tensor
 
 from . import weights
 from .config import InversionConfig
-from .detail import Detailer, complete, detail, fuse, make_scheduler, origin
+from .detail import Detailer, complete, detail, fuse, make_scheduler, origin, trusted
 from .detail.model import upsample
 from .errors import InputError, WeightsError
 from .image import from_signed, to_signed
@@ -210,7 +210,8 @@ class Chain:
         studio_lr = paint(self.g_studio, self.tone, codes, *both, keep_tone)
         clock.append(time.perf_counter())
         noise = torch.Generator().manual_seed(seed)
-        phone = resize_observed(texture, visibility, resolution)
+        fine, sight = resize_observed(texture, visibility, resolution)
+        phone = fine, trusted(sight) if keep_tone and guided and not steps else sight
         if steps:
             if self.detailer is None or self.scheduler is None:
                 raise InputError("this chain came without its detailer: load it with detailing=True")

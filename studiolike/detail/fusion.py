@@ -35,7 +35,9 @@ only as far as it is strong in the region: where a face is evenly lit, nearly al
 
 And their noses. The generator's has the same dark sides on everybody and hardly nostrils, and next to it those of people vanish: a
 nostril is a steep step, and so is the side of a nose that is turned away from a lamp. On photographs steps on the nose are the
-person's, light is read beside nostrils as it is beside brows, and of the generator's nose only the low band is asked for.
+person's, light is read beside nostrils as it is beside brows, and of the generator's nose only the low band is asked for. Sides of
+a nose are seen at a slant, too, and what is half trusted is half the generator's. What it guesses there of synthetic people is
+better than a slanted look, what it guesses of real ones is not: see `trusted`.
 
 No filter follows a step to the texel, so along it a thin outline is left, bright on one side and dark on the other. There the
 result is not believed at all, and filled in from what is believed beside it (normalised convolution again).
@@ -72,6 +74,7 @@ SHINE = 0.3, 0.05  # log units, on skin and on lips, by which the phone's textur
 # this, log units, within a region of this size. Synthetic people lose .8 dB by it; on photographs an independent face network
 # recognises people better, and of two people under eight lights one is nearer to the truth and the other as near.
 WIDER, EVEN, REGION = 24 / 128, 0.2, 12 / 128
+TRUSTED = 0.4  # visibility from which a texel of a photo is the person's alone; its surface makes 19 degrees with the line of sight
 NOSELESS = 6 / 128  # standard deviation, as a share of the side, of what is left of the generator's nose for real people
 THIN = 0.5 / 128  # what is thinner than this, as a share of the side, is not light: hairs, the lines of wrinkles
 
@@ -148,6 +151,12 @@ def fuse(
     # as far as the low pass reads, and a power of two
     rows = max(WHOLE // 4, 2 ** math.ceil(math.log2(4 * width * phone.shape[-1])))
     return in_strips(part, maps, rows, halo=rows)[0]
+
+
+def trusted(visibility: Tensor) -> Tensor:
+    """How far each texel of a photograph counts as seen when it is fused, ``(B, 1, H, W)`` in [0, 1] as ``visibility``. See the
+    module's text."""
+    return (visibility / TRUSTED).clamp(0, 1)
 
 
 def _noseless(studio: Tensor) -> Tensor:
