@@ -9,16 +9,20 @@ import torch
 from studiolike import avatar, capture, layout, outline
 from studiolike.avatar.shape import CORNERS, LOWER_LIP, RAISED, TOUCHING, UPPER_LIP
 from studiolike.capture.pose import to_view
+from studiolike.capture.shape import DISTANCE
 from studiolike.errors import InputError
 
 NOSE, FOREHEAD = 1, 10
 
 
 def seen(points, yaw=0.0, pixels=20.0):
-    """Landmarks of a head without perspective, turned by ``yaw`` degrees."""
+    """Landmarks of a head before a camera, turned by ``yaw`` degrees."""
     a = math.radians(yaw)
     turn = np.array([[math.cos(a), 0, math.sin(a)], [0, 1, 0], [-math.sin(a), 0, math.cos(a)]])
-    return to_view(pixels * points @ turn.T + (300, -250, 40))
+    turned = points @ turn.T
+    middle = turned.mean(0)
+    turned[:, :2] = middle[:2] + (turned - middle)[:, :2] / (1 - (turned - middle)[:, 2:] / DISTANCE)
+    return to_view(pixels * turned + (300, -250, 40))
 
 
 @pytest.fixture

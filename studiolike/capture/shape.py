@@ -6,6 +6,9 @@ own line of sight, and a weak prior holds the rest at the canonical face (least 
 
     x = argmin Σ_f ‖x − x_f‖²_{A_f} / F + PRIOR ‖x − canonical‖²,   A_f = R_fᵀ diag(1, 1, DEPTH) R_f.
 
+A camera draws what is nearer larger: noses, and not jaws. How far away it was nobody tells; pictures are taken to be from where
+avatars are drawn from, so that from the front these look as the picture does.
+
 In pictures from several sides the lines of sight cross, and depth is measured too, if not well (experiment `shape`). What differs
 between left and right is halved: most of it is a pose that was not quite met. A smile stays. `head_shape` adds the 21 points of
 the head's `outline` where a picture shows it.
@@ -26,6 +29,8 @@ from .pose import fit_pose, to_view
 
 DEPTH = 0.05  # precision along the line of sight, against 1 across it
 PRIOR = 0.15  # precision of the canonical face
+DISTANCE = 85.0  # cm from the camera to the middle of the face; `avatar.render` draws most heads from about there
+ROUNDS = 3  # of pose and perspective, for each is read from what the other leaves
 ODD = 0.5  # share of the left-right differences that is believed
 OUTLIER = 2.0  # pictures further than so many times the median from the others are left out
 
@@ -56,8 +61,9 @@ def face_shape(landmarks: Sequence[np.ndarray]) -> Tensor:
         raise InputError("a shape needs the landmarks of at least one picture")
     told, precision = [], []
     for points in landmarks:
-        pose = fit_pose(points)
-        told.append(pose.undo(to_view(np.asarray(points, dtype=np.float64)[: len(canonical())])))
+        view = from_afar(to_view(np.asarray(points, dtype=np.float64)[: len(canonical())]))
+        pose = fit_pose(to_view(view))
+        told.append(pose.undo(view))
         precision.append(pose.rotation.T @ np.diag([1.0, 1.0, DEPTH]) @ pose.rotation)
     shape = _solve(told, precision)
     if len(told) > 2:  # a mesh that sat on a hand, or in the wrong place, must not deform the head
@@ -67,6 +73,19 @@ def face_shape(landmarks: Sequence[np.ndarray]) -> Tensor:
         shape = _solve([told[k] for k in kept], [precision[k] for k in kept])
     other = shape[_mirrored()] * (-1, 1, 1)
     return torch.from_numpy((shape + other) / 2 + ODD * (shape - other) / 2).float()
+
+
+def from_afar(view: np.ndarray) -> np.ndarray:
+    """Points of a picture ``(468, 3)``, view space, where a camera infinitely far away would have them. How near each of them is
+    to the camera, the canonical face says."""
+    afar = view
+    for _ in range(ROUNDS):
+        pose = fit_pose(to_view(afar))
+        face = pose.apply(canonical())
+        middle = face.mean(0)
+        smaller = 1 - (face[:, 2:] - middle[2]) / (pose.scale * DISTANCE)
+        afar = np.hstack([middle[:2] + (view[:, :2] - middle[:2]) * smaller, view[:, 2:]])
+    return afar
 
 
 def head_shape(landmarks: Sequence[np.ndarray], outlines: Sequence[Tensor | None]) -> Tensor:

@@ -104,6 +104,6 @@ declare(
     "drawn faces a few millimetres from where the layout has them, the same for everybody. So the mean over all people is "
     "taken from both shapes, and what is compared is what tells people apart. Whether real faces are found better "
     "cannot be said here.",
-    version=2,  # heads have a neck
+    version=3,  # pictures are taken without the perspective of their camera
     files=("face_detector", "face_mesh"),
 )

@@ -5,14 +5,14 @@ import { COORDINATES, spread } from "./layout.js";
 import { movement, parted, pointsOf } from "./outline.js";
 import { fitPose } from "./surface.js";
 
-const DEPTH = 0.05, PRIOR = 0.15, ODD = 0.5;
+const DEPTH = 0.05, PRIOR = 0.15, ODD = 0.5, DISTANCE = 85, ROUNDS = 3;
 const CORNERS = [78, 308], MIDDLE = [13, 14]; // of the inner lips
 const TOUCHING = 0.05, RELAXED = 0.7, WIDE = 1.05, OPEN = 0.5, CHEEK = 1.8;
 const GRID = 128; // cells along a side, as in the page of the head
 
 /** The 468 points behind the landmarks of one picture. */
-function faceShape(points, geometry) {
-  const { vertices } = geometry, { rotation, scale, offset } = fitPose(points, geometry);
+function faceShape(seen, geometry) {
+  const { vertices } = geometry, points = fromAfar(seen, geometry), { rotation, scale, offset } = fitPose(points, geometry);
   const across = PRIOR + 1, along = PRIOR + DEPTH, trust = [1 / across, 1 / across, DEPTH / along];
   const shape = points.map(([x, y, z], k) => {
     const told = [x, -y, -z].map((value, c) => (value - offset[c]) / scale); // in axes of the view, as what is compared with it
@@ -31,6 +31,18 @@ function faceShape(points, geometry) {
     const other = shape[mirrored[k]][c] * (c ? 1 : -1);
     return (value + other) / 2 + ODD * (value - other) / 2;
   }));
+}
+
+/** Landmarks where a camera infinitely far away would have them. */
+function fromAfar(points, geometry, rounds = ROUNDS) {
+  if (!rounds) return points;
+  const { rotation, scale, offset } = fitPose(fromAfar(points, geometry, rounds - 1), geometry);
+  const face = geometry.vertices.map((v) => rotation.map((row, c) => scale * row.reduce((sum, r, j) => sum + r * v[j], 0) + offset[c]));
+  const [x, y, z] = [0, 1, 2].map((c) => face.reduce((sum, place) => sum + place[c], 0) / face.length);
+  return points.map((point, k) => {
+    const smaller = 1 - (face[k][2] - z) / (scale * DISTANCE);
+    return [x + (point[0] - x) * smaller, -y + (point[1] + y) * smaller, point[2]];
+  });
 }
 
 /** These points, and those of the outline if it was seen. */
