@@ -189,7 +189,7 @@ class Chain:
                 `detail.exemplars`; without, and without guidance, they are the generator's and the detailer's alone.
             keep_tone: for photographs of real people: whether skin stays about as light as the capture shows it and is made a
                 little redder; else it is as light as the tone network reads it, see `tone.translation`. Guided, and
-                without steps, more of the capture is kept where it is evenly lit, too, see `detail.fuse`.
+                without steps, more of the capture is kept, too, see `detail.fuse` and `detail.trusted`.
             seed: of the diffusion noise; the same input and seed give the same output.
         Raises:
             InputError: wrong shape, range or size, or steps of a detailer that was not loaded. WeightsError: what the networks

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .. import layout, weights
 from ..detail import complete, make_scheduler
-from ..detail.fusion import EVEN, REGION, WIDER
+from ..detail.fusion import EVEN, NOSELESS, REGION, TRUSTED, WIDER
 from ..detail.train import FLOOR, clean_from_velocity, min_snr_weight, velocity
 from ..experiments.detailing import DetailLaboratory, HandLit, field_of
 from ..image import from_signed
@@ -130,6 +130,8 @@ def tones(lab: DetailLaboratory) -> tuple[Figure, dict[str, float | str | int]]:
         "wider": WIDER * 128,
         "even": EVEN,
         "region": REGION * 128,
+        "noseless": NOSELESS * 128,
+        "trusted": TRUSTED,
     }
     told["tone_through"] = weights.read_card("tone", protocol="few")["metrics"]["through"]
     return fig, told | _metered(exposed, true, people)

@@ -174,6 +174,7 @@ def heads(lab: Photograph, out: StudioOutput) -> dict[str, float | str]:
             "shape_gain": 100 * (1 - error["one"] / error["base"]),
             "precision": shape.DEPTH,
             "kappa": shape.PRIOR,
+            "camera": shape.DISTANCE,
             "hair_before": colourful[0],
             "hair_after": colourful[1],
         }

@@ -33,11 +33,11 @@ Of real people G knows less than of synthetic ones: what it changes between B an
 light. Light that changes within a face changes a lot there. So for their photographs (``real``) that middle band is taken from G
 only as far as it is strong in the region: where a face is evenly lit, nearly all of it stays the phone's.
 
-And their noses. The generator's has the same dark sides on everybody and hardly nostrils, and next to it those of people vanish: a
-nostril is a steep step, and so is the side of a nose that is turned away from a lamp. On photographs steps on the nose are the
-person's, light is read beside nostrils as it is beside brows, and of the generator's nose only the low band is asked for. Sides of
-a nose are seen at a slant, too, and what is half trusted is half the generator's. What it guesses there of synthetic people is
-better than a slanted look, what it guesses of real ones is not: see `trusted`.
+And their noses. The generator's has dark sides and hardly nostrils, as everybody's there, and next to it those of people vanish:
+a nostril is a steep step, and so is the side of a nose that is turned away from a lamp. On photographs steps on the nose are the
+person's, light is read beside nostrils as it is beside brows, and of the generator's nose only the low band is asked for. The
+sides of a nose are seen at a slant, too, and what is half trusted is half the generator's. What it guesses there of synthetic
+people is better than a slanted look, what it guesses of real ones is not: see `trusted`.
 
 No filter follows a step to the texel, so along it a thin outline is left, bright on one side and dark on the other. There the
 result is not believed at all, and filled in from what is believed beside it (normalised convolution again).
@@ -71,11 +71,12 @@ NEAR = 1 / 128  # as a share of the side; what is filled in comes from about as 
 BESIDE = 0.9  # how far brows and lips have no say in the light
 SHINE = 0.3, 0.05  # log units, on skin and on lips, by which the phone's texture may stand out of its surroundings more than G's
 # For real people: what lies between the low pass and one this wide, as a share of the side, is light as far as it is as strong as
-# this, log units, within a region of this size. Synthetic people lose .8 dB by it; on photographs an independent face network
-# recognises people better, and of two people under eight lights one is nearer to the truth and the other as near.
+# this, log units, within a region of this size.
 WIDER, EVEN, REGION = 24 / 128, 0.2, 12 / 128
-TRUSTED = 0.4  # visibility from which a texel of a photo is the person's alone; its surface makes 19 degrees with the line of sight
-NOSELESS = 6 / 128  # standard deviation, as a share of the side, of what is left of the generator's nose for real people
+NOSELESS = 6 / 128  # standard deviation, as a share of the side, of what is left of the generator's nose
+TRUSTED = 0.4  # visibility from which a texel is the person's alone; in a single photo 19 degrees from the line of sight
+# Synthetic people lose 1 dB by all this. On photographs an independent face network recognises people much better, and of two
+# people under eight hard lights one is .7 dB nearer to the truth and the other .3 further away.
 THIN = 0.5 / 128  # what is thinner than this, as a share of the side, is not light: hairs, the lines of wrinkles
 
 

@@ -38,8 +38,8 @@ def fusion_masks(size: int, real: bool = False) -> tuple[Tensor, Tensor, Tensor]
     Args:
         real: for photographs of real people, see `fusion`.
     Returns:
-        how far steep steps are the person's, ``(1, 1, size, size)``: in eyes and brows, by `LIPS` on lips, and on real noses; whose
-        colour is no light, ``(1, 1, size, size)``: the layout's brows and lips, and real nostrils, which are dark in every light;
+        how far steep steps are the person's, ``(1, 1, size, size)``: in eyes and brows, by `LIPS` on lips, on real noses; whose
+        colour is no light, ``(1, 1, size, size)``: the layout's brows and lips, real nostrils, which are dark in every light;
         where highlights are cut, ``(1, 2, size, size)``: on skin, which is all but eyes, brows and lips, and on lips.
     """
     small = min(size, COARSE)
