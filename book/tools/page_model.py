@@ -66,8 +66,8 @@ def write_geometry(path: Path) -> None:
 
     float32: 468 × 3 vertices in cm, 468 × 2 places in the layout, 468 × 9 as `avatar.shape.closing` gives them, 21 distances of
     the base head's outline in cm, 3 × `COORDINATES`² position map, as many cm by which an avatar's differs, `COORDINATES`² cm
-    that the outline may move it by; then uint16: 9 × 2 points of the upper and the lower lip, triangles; then uint8 from 0 to 255,
-    2 × `COORDINATES`²: all above the brows, and ears and neck.
+    that the outline may move it by; then uint16: 9 × 2 points of the upper and the lower lip, triangles; then uint8 from 0 to
+    255, 2 × `COORDINATES`²: all above the brows, and ears and neck.
     """
     numbers = [layout.face_vertices(), layout.landmark_uv(), avatar.shape.closing(), outline.base()]
     numbers += [layout.position_map(COORDINATES), avatar.anatomy.change(COORDINATES), outline.room(COORDINATES)]
