@@ -149,7 +149,7 @@ notebook.tell("ch07", shown.unwrapped(lab))
 #
 # ## Through the chain
 #
-# The call is that of {ref}`ch06`, with two additions: `keep_tone` leaves her skin about as light as the photo shows it and makes it a little redder, for the tone network of {ref}`ch05` knows synthetic people only, and leaves more of her where she is evenly lit, on the nose, and where she was seen at a slant, for so does the generator;
+# The call is that of {ref}`ch06`, with two additions: `keep_tone` leaves her skin about as light as the photo shows it and makes it a little redder, for the tone network of {ref}`ch05` knows synthetic people only, and since so does the generator, it leaves more of her: where she is evenly lit, on the nose, and where she was seen at a slant;
 # and Python's sockets are closed while it runs: if Python code of any step tried to send the photograph somewhere, this cell would fail.
 # The slider below the figure wipes between the photo's texture and the result.
 
@@ -187,7 +187,7 @@ interactive.before_after(
 # A likeness is shape as well as colour.
 # The paper starts from a *registered* head of the person, a scan brought into the layout; we have one photograph and its landmarks, so we take what these tell.
 #
-# A camera draws a nose larger than ears, which are further away; that is undone first, as for one {glue:text}`ch07_camera:.0f` cm away, about where heads are drawn from here.
+# A camera draws a nose larger than ears, which are further away; that is undone first. How far away it was no picture tells; we take {glue:text}`ch07_camera:.0f` cm, from where heads are drawn here, so a nose that was photographed from nearer stays too large.
 # Turned back by their pose, the landmarks $q_f$ of a picture $f$ are measured across the line of sight, and guessed by a network along it.
 # So each picture gets a precision $A_f$, which is 1 across its line of sight and {glue:text}`ch07_precision` along it, and a weak prior holds the rest at the canonical face $\bar q$:
 #

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from . import weights
 from .config import InversionConfig
-from .detail import Detailer, complete, detail, fuse, make_scheduler, origin, trusted
+from .detail import Detailer, complete, counted, detail, fuse, make_scheduler, origin
 from .detail.model import upsample
 from .errors import InputError, WeightsError
 from .image import from_signed, to_signed
@@ -189,7 +189,7 @@ class Chain:
                 `detail.exemplars`; without, and without guidance, they are the generator's and the detailer's alone.
             keep_tone: for photographs of real people: whether skin stays about as light as the capture shows it and is made a
                 little redder; else it is as light as the tone network reads it, see `tone.translation`. Guided, and
-                without steps, more of the capture is kept, too, see `detail.fuse` and `detail.trusted`.
+                without steps, more of the capture is kept, too, see `detail.fuse` and `detail.counted`.
             seed: of the diffusion noise; the same input and seed give the same output.
         Raises:
             InputError: wrong shape, range or size, or steps of a detailer that was not loaded. WeightsError: what the networks
@@ -211,7 +211,9 @@ class Chain:
         clock.append(time.perf_counter())
         noise = torch.Generator().manual_seed(seed)
         fine, sight = resize_observed(texture, visibility, resolution)
-        phone = fine, trusted(sight) if keep_tone and guided and not steps else sight
+        if keep_tone and guided and not steps:  # a detailer has learnt with visibility as it is
+            sight = counted(sight)
+        phone = fine, sight
         if steps:
             if self.detailer is None or self.scheduler is None:
                 raise InputError("this chain came without its detailer: load it with detailing=True")

@@ -30,7 +30,7 @@ SHARES = ("face_seen", "face_partly", "face_unseen", "head_seen")
 SEEN, PARTLY = 0.5, 0.05  # visibility from which a texel counts as seen, and as seen in part
 RECORD = "studiolike"  # name of the record: PNG text field, glTF extra
 COMMENT = "utf-16-le"  # how the comment of EXIF that every format keeps is written
-UNIT, FARTHEST = 0.01, 4.0  # cm: what a shape is rounded to, and how far from the base head a point of it may lie
+UNIT, FARTHEST = 0.01, 6.0  # cm: what a shape is rounded to, and how far from the base head a point of it may lie
 COUNTED = 256  # texels along a side at which shares are counted
 PACKET = (  # begins and ends as XMP asks, with the identifier that every packet has
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
@@ -79,7 +79,7 @@ def sentence(made: dict[str, Any]) -> str:
         f"not at all; of the whole head {1 - seen['head_seen']:.0%} was not seen. Light and colour are computed everywhere"
     )
     if made.get("keep_tone"):
-        left = "what is evenly lit is largely left, and " if guided and not made.get("detail_steps") else ""
+        left = "what is evenly lit, and the nose, are largely left, and " if guided and not made.get("detail_steps") else ""
         said += f", but {left}skin is kept about as light as the picture shows it, a little redder"
     said += ". "
     if not guided:

@@ -14,7 +14,8 @@ from project import ROOT
 from studiolike import avatar, capture, io, layout, outline, weights
 from studiolike.avatar.shape import LOWER_LIP, UPPER_LIP
 from studiolike.capture.pose import to_view
-from studiolike.detail import Detailer, complete, make_scheduler
+from studiolike.detail import Detailer, complete, counted, make_scheduler
+from studiolike.detail.fusion import COUNTED
 from studiolike.detail.lips import line_of
 from studiolike.pipeline import StudioPipeline
 from studiolike.record import read_shape, write_marked
@@ -44,9 +45,9 @@ def run(path, **feeds):
 def test_the_exported_chain_gives_what_the_pipeline_gives_and_is_stored_in_half_precision(pipe, tmp_path):
     onnx_export.write_chain(tmp_path / "chain.onnx", pipe, size=64)
     rng = torch.Generator().manual_seed(1)
-    texture, visibility = torch.rand(1, 3, 64, 64, generator=rng), torch.rand(1, 1, 64, 64, generator=rng).round()
+    texture, visibility = torch.rand(1, 3, 64, 64, generator=rng), (5 * torch.rand(1, 1, 64, 64, generator=rng)).round() / 5
     expected = pipe(texture, visibility, resolution=64, borrow=False, keep_tone=True)
-    wanted = complete(expected.texture, visibility, onnx_export.lent())
+    wanted = complete(expected.texture, counted(visibility), onnx_export.lent())
     studio, low = run(tmp_path / "chain.onnx", texture=texture, visibility=visibility)
     assert np.abs(low - expected.studio_lr.numpy()).max() < 1e-4
     assert np.abs(studio - wanted.numpy()).max() < 1e-4
@@ -54,6 +55,10 @@ def test_the_exported_chain_gives_what_the_pipeline_gives_and_is_stored_in_half_
     line = line_of(onnx_export.lent(), 64).numel() * 4
     networks = (tmp_path / "chain.onnx").stat().st_size - onnx_export.lent().numel() - line  # exemplars: a byte each
     assert networks < 3.2 * weights  # a bit over 2 bytes each, and what the blurs are made of; 4 bytes each if they were not
+
+
+def test_the_page_marks_as_invented_what_the_chain_counts_as_unseen():
+    assert f"const COUNTED = {COUNTED};" in (SCRIPTS / "try-it.js").read_text()
 
 
 def test_weights_that_half_precision_would_change_stay_as_they_are(tmp_path):

@@ -6,9 +6,10 @@ import torch
 from test_capture_unwrap import posed
 
 from studiolike import avatar, layout, outline
+from studiolike.avatar.render import camera_distance
 from studiolike.capture.outline import measure_outline
 from studiolike.capture.person import PersonMap
-from studiolike.capture.shape import head_shape
+from studiolike.capture.shape import DISTANCE, head_shape
 from studiolike.capture.surface import head_surface
 from studiolike.record import shape_of, shape_text
 
@@ -76,8 +77,19 @@ def test_where_a_photo_shows_no_outline_none_is_told():
 def test_several_pictures_give_their_median_outline_and_files_keep_it(hair):
     points = posed(256, 90)[1]
     shape = head_shape([points] * 4, [hair, None, 1.1 * hair, 3 * hair])
-    torch.testing.assert_close(outline.outward_of(shape[outline.POINTS :]), 1.1 * hair, atol=1e-5, rtol=0)
+    assert torch.equal(shape, head_shape([points], [1.1 * hair]))
     assert head_shape([points], [None]).shape == (outline.POINTS, 3)
     for whole in (shape, shape[: outline.POINTS]):
         torch.testing.assert_close(shape_of(shape_text(whole)), whole, atol=0.0051, rtol=0)
     assert shape_of(shape_text(shape)[:-8]) is None
+
+
+def test_an_outline_is_as_far_out_as_a_camera_before_the_face_must_have_seen_it(hair):
+    around = head_shape([posed(256, 90)[1]], [hair])[outline.POINTS :]
+    face = layout.face_vertices().mean(0)
+    camera = face + torch.tensor([0.0, 0.0, DISTANCE])
+    drawn = camera + (around - camera) * (DISTANCE / (camera - around)[:, 2:])  # on a plane through the middle of the face
+    torch.testing.assert_close(drawn[:, :2], outline.points_of(hair)[:, :2], atol=1e-4, rtol=0)
+    mesh = avatar.head_mesh(grid=64)
+    box = (mesh.vertices.amin(0) + mesh.vertices.amax(0)) / 2
+    assert abs(camera_distance(mesh) - (face - box)[2] - DISTANCE) < 2, "heads are drawn from where pictures are taken to be from"

@@ -12,8 +12,8 @@ from studiolike import weights
 from studiolike.adaptation.losses import DARK
 from studiolike.chain import Chain
 from studiolike.config import InversionConfig
-from studiolike.detail import Detailer, fuse, trusted
-from studiolike.detail.fusion import TRUSTED
+from studiolike.detail import Detailer, counted, fuse
+from studiolike.detail.fusion import COUNTED
 from studiolike.detail.model import upsample
 from studiolike.errors import InputError, ProtocolError, WeightsError
 from studiolike.evaluation.masked import channel_means
@@ -124,17 +124,22 @@ def test_of_a_photo_more_light_and_red_is_believed_than_is_read(pipe, phone):
 def test_of_a_photo_more_is_kept_where_it_is_evenly_lit(pipe, phone):
     out = pipe(*phone, resolution=128, borrow=False, keep_tone=True)
     fine = resize_observed(*phone, 128)
-    counted = fine[0], trusted(fine[1])
-    real, plain = (fuse(*counted, upsample(out.studio_lr, 128), real=real) for real in (True, False))
+    real, plain = (fuse(fine[0], counted(fine[1]), upsample(out.studio_lr, 128), real=real) for real in (True, False))
     assert torch.equal(out.texture, real) and not torch.equal(real, plain)
 
 
 def test_of_a_photo_what_was_seen_at_a_slant_is_the_person_s(pipe, phone):
-    seen = torch.tensor([0, TRUSTED / 2, TRUSTED, 0.6, 1])
-    assert torch.allclose(trusted(seen), torch.tensor([0, 0.5, 1, 1, 1]))
-    origins = [pipe(phone[0], 0.5 * phone[1], resolution=128, keep_tone=keep).origin[:, 0] for keep in (True, False)]
-    whole = resize_observed(*phone, 128)[1][:, 0]
-    assert torch.allclose(origins[0], trusted(0.5 * whole), atol=1e-5) and torch.allclose(origins[1], 0.5 * whole, atol=1e-5)
+    seen = torch.tensor([0, COUNTED / 2, COUNTED, 0.6, 1])
+    assert torch.allclose(counted(seen), torch.tensor([0, 0.5, 1, 1, 1]))
+    share, whole = COUNTED / 2, resize_observed(*phone, 128)[1][:, 0]
+    for settings, expected in (
+        ({"keep_tone": True}, counted(share * whole)),
+        ({}, share * whole),
+        ({"keep_tone": True, "steps": 1}, share * whole),
+        ({"keep_tone": True, "guided": False}, torch.zeros_like(whole)),
+    ):
+        found = pipe(phone[0], share * phone[1], resolution=128, **settings).origin[:, 0]
+        assert torch.allclose(found, expected, atol=1e-5), settings
 
 
 def test_skin_stays_as_light_as_a_photo_shows_it_where_that_can_be(pipe, phone):

@@ -31,7 +31,7 @@ from studiolike import avatar, capture, io, layout, outline, weights
 from studiolike.avatar.shape import LOWER_LIP, UPPER_LIP
 from studiolike.chain import RESOLUTION
 from studiolike.chapters import figures
-from studiolike.detail import complete, trusted
+from studiolike.detail import complete, counted
 from studiolike.pipeline import StudioPipeline
 
 RUNTIME = ROOT / "book" / "web" / "node_modules" / "onnxruntime-web" / "dist"
@@ -112,9 +112,10 @@ def write_pictures(folder: Path, pipe: StudioPipeline) -> list[dict[str, str]]:
         files = {"texture": f"face{number}.png", "visibility": f"face{number}-seen.png", "head": f"face{number}-head.bin"}
         write_capture(texture, seen, folder / files["texture"], folder / files["visibility"])
         own = pipe(texture, seen, borrow=False, keep_tone=True).texture
-        result = complete(own, trusted(seen[None]), weights.exemplars())[0]
+        sight = counted(seen[None])  # the page takes everybody for real
+        result = complete(own, sight, weights.exemplars())[0]
         if number == 0:  # the page's model has smaller exemplars than the package
-            io.write_image(complete(own, trusted(seen[None]), onnx_export.lent())[0], folder / "reference.png")
+            io.write_image(complete(own, sight, onnx_export.lent())[0], folder / "reference.png")
         write_head(row.mesh, folder / files["head"])
         listed.append({"name": name, **files, "told": avatar.shape.OWN if row.truth is None else TRUE})
         rows.append((row.mesh, texture, result))

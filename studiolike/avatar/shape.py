@@ -50,8 +50,9 @@ def own_head(shape: Tensor | None, grid: int = 128, *, closed: bool = True) -> H
     """The mesh of a person's head.
 
     Args:
-        shape: ``(468, 3)`` or ``(489, 3)`` in head space, cm, see `capture.head_shape`; None: the base head.
-        grid: as in `head_mesh`. closed: close an open mouth, since behind the lips there are no teeth.
+        shape: ``(468, 3)`` or ``(489, 3)`` in head space, cm, see `capture.head_shape`; None: the base head as it is, whose lips
+            are 6 mm apart.
+        grid: as in `head_mesh`. closed: close a mouth that is open, since behind the lips there are no teeth.
     Raises:
         InputError: another shape, values that are not finite, or a grid below 8.
     """
@@ -64,7 +65,7 @@ def own_head(shape: Tensor | None, grid: int = 128, *, closed: bool = True) -> H
 def close_mouth(shape: Tensor) -> Tensor:
     """The same shape with its lips together, and its corners nearer to each other, if it was open."""
     points, rest = shape[: outline.POINTS].double().numpy(), layout.face_vertices().double().numpy()
-    # lips that are parted as little as the canonical face's show no teeth yet
+    # counted from the canonical face's, which are 6 mm apart: the corners of a mouth that is open less stay where they are
     opened = np.linalg.norm(np.subtract(*points[MIDDLE])) - np.linalg.norm(np.subtract(*rest[MIDDLE]))
     closed = lips_together(shape)
     points = closed[: outline.POINTS].double().numpy()
@@ -78,21 +79,22 @@ def lips_together(shape: Tensor) -> Tensor:
     """The same shape with its lips together and the corners of the mouth where they are; what is near the lips goes along."""
     points = shape[: outline.POINTS].double()
     gap = points[UPPER_LIP] - points[LOWER_LIP]
-    # lips that touch stay as they are: those of the canonical face do not
+    # lips that touch stay as they are; those of the canonical face do not touch
     gap = gap * (1 - TOUCHING / gap.norm(dim=1, keepdim=True).clamp_min(TOUCHING))
     return torch.cat([(points + closing() @ gap).to(shape), shape[outline.POINTS :]])
 
 
 @lru_cache(1)
 def closing() -> Tensor:
-    """How far each point goes, as a share, of what a pair of points on the inner lips is apart: ``(468, 9)`` float64."""
+    """How points follow the inner lips, ``(468, 9)`` float64: a pair that is apart by a vector moves a point by this share of it.
+    Not to be written into."""
     rest = layout.face_vertices().double().numpy()
     right, left = rest[CORNERS]  # where there is no gap
     line = np.vstack([right, (rest[UPPER_LIP] + rest[LOWER_LIP]) / 2, left])
     pairs = np.pad(np.eye(len(UPPER_LIP)), ((1, 1), (0, 0)))
     move = np.stack([np.interp(rest[:, 0], line[:, 0], pair) for pair in pairs.T], 1)
     below = rest[:, 1] < np.interp(rest[:, 0], line[:, 0], line[:, 1])
-    below[UPPER_LIP], below[LOWER_LIP] = False, True
+    below[UPPER_LIP], below[LOWER_LIP] = False, True  # by name, for the line runs between them
     distance = np.sqrt(((rest[:, None] - line) ** 2).sum(-1)).min(1)
     share = np.where(below, 1 - RAISED, -RAISED) * np.exp(-(((distance - RIGID).clip(0) / REACH) ** 2))
     share[CORNERS] = 0

@@ -29,7 +29,7 @@ from .pose import fit_pose, to_view
 
 DEPTH = 0.05  # precision along the line of sight, against 1 across it
 PRIOR = 0.15  # precision of the canonical face
-DISTANCE = 85.0  # cm from the camera to the middle of the face; `avatar.render` draws most heads from about there
+DISTANCE = 77.0  # cm from the camera to the middle of the face; `avatar.render` draws heads from about there
 ROUNDS = 3  # of pose and perspective, for each is read from what the other leaves
 ODD = 0.5  # share of the left-right differences that is believed
 OUTLIER = 2.0  # pictures further than so many times the median from the others are left out
@@ -76,8 +76,13 @@ def face_shape(landmarks: Sequence[np.ndarray]) -> Tensor:
 
 
 def from_afar(view: np.ndarray) -> np.ndarray:
-    """Points of a picture ``(468, 3)``, view space, where a camera infinitely far away would have them. How near each of them is
-    to the camera, the canonical face says."""
+    """Points of a picture where a camera infinitely far away would have them. How near they are, the canonical face says.
+
+    Args:
+        view: ``(468, 3)``, view space.
+    Returns:
+        The same; x and y have moved toward or away from the middle of the face.
+    """
     afar = view
     for _ in range(ROUNDS):
         pose = fit_pose(to_view(afar))
@@ -89,7 +94,7 @@ def from_afar(view: np.ndarray) -> np.ndarray:
 
 
 def head_shape(landmarks: Sequence[np.ndarray], outlines: Sequence[Tensor | None]) -> Tensor:
-    """The `face_shape` of pictures, and below it the points of the head's outline, if any picture shows one.
+    """The `face_shape` of pictures, and below it the points of the head's outline, without perspective too, if one is seen.
 
     Args:
         landmarks: as there. outlines: of each picture, see `capture.outline`; their median is taken.
@@ -97,7 +102,11 @@ def head_shape(landmarks: Sequence[np.ndarray], outlines: Sequence[Tensor | None
         ``(468, 3)`` or ``(468 + outline.COUNT, 3)`` float32, head space, cm.
     """
     face, seen = face_shape(landmarks), [outward for outward in outlines if outward is not None]
-    return torch.cat([face, outline.points_of(torch.stack(seen).quantile(0.5, dim=0))]) if seen else face
+    if not seen:
+        return face
+    around, middle = outline.points_of(torch.stack(seen).quantile(0.5, dim=0)), layout.face_vertices().mean(0)
+    smaller = 1 - (around[:, 2:] - middle[2]) / DISTANCE  # larger, for it lies behind the face
+    return torch.cat([face, torch.cat([middle[:2] + (around[:, :2] - middle[:2]) * smaller, around[:, 2:]], 1)])
 
 
 def _solve(told: list[np.ndarray], precision: list[np.ndarray]) -> np.ndarray:

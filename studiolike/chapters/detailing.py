@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .. import layout, weights
 from ..detail import complete, make_scheduler
-from ..detail.fusion import EVEN, NOSELESS, REGION, TRUSTED, WIDER
+from ..detail.fusion import COUNTED, EVEN, NOSELESS, REGION, WIDER
 from ..detail.train import FLOOR, clean_from_velocity, min_snr_weight, velocity
 from ..experiments.detailing import DetailLaboratory, HandLit, field_of
 from ..image import from_signed
@@ -131,7 +131,7 @@ def tones(lab: DetailLaboratory) -> tuple[Figure, dict[str, float | str | int]]:
         "even": EVEN,
         "region": REGION * 128,
         "noseless": NOSELESS * 128,
-        "trusted": TRUSTED,
+        "counted": COUNTED,
     }
     told["tone_through"] = weights.read_card("tone", protocol="few")["metrics"]["through"]
     return fig, told | _metered(exposed, true, people)
@@ -179,7 +179,7 @@ def inputs(lab: DetailLaboratory) -> dict[str, float | str | int]:
     figures.show(
         fig,
         "What the detailer sees of the capture with the largest holes: the fused texture T; G_studio's texture G; the phone's "
-        "log gradients along u and v (mid-grey: zero); where they can be trusted (white); the coordinates u and v"
+        "log gradients along u and v (mid-grey: zero); where they can be counted (white); the coordinates u and v"
         + ("; the light that fusion took away (mid-grey: none)" * config.relief)
         + ". The last two it does not see: the truth, and the residual x₀ that it must draw, channel by channel (mid-grey: T is "
         "right there, darker: T is too light).",

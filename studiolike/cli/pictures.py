@@ -100,7 +100,7 @@ class Convert:
     borrow: bool = True
     """give what the picture did not show the detail of somebody else's hair, ears and skin, and draw the line between the lips"""
     keep_tone: bool = True
-    """keep skin about as light as the picture shows it, a little redder, and more of what is evenly lit; for real people"""
+    """keep skin about as light as the picture shows it, a little redder, and more of the picture itself; for real people"""
     shape: bool = True
     """write the shape of the head into the result, for view to make the head of; with it the file tells more of the person"""
     seed: int = 0

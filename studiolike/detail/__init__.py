@@ -1,7 +1,7 @@
 """Stage 4: the phone's gradients on the generator's light in closed form, then a diffusion model that repairs the rest."""
 
 from .exemplars import complete, origin
-from .fusion import fuse, trusted
+from .fusion import counted, fuse
 from .guidance import gradients, impose_gradients, screened_poisson
 from .model import Detailer, make_scheduler
 from .sample import detail
@@ -11,6 +11,7 @@ __all__ = [
     "DetailStage",
     "Detailer",
     "complete",
+    "counted",
     "detail",
     "fuse",
     "gradients",
@@ -18,5 +19,4 @@ __all__ = [
     "make_scheduler",
     "origin",
     "screened_poisson",
-    "trusted",
 ]

@@ -27,7 +27,7 @@ from ..image import blur, in_strips, resize, srgb_to_linear
 from ..layout import region_mask
 from ..tone.hair import hair_likelihood
 from ..tone.network import log_texels, skin_level, skin_mask, texels_of
-from .fusion import FLOOR, fuse, trusted
+from .fusion import FLOOR, counted, fuse
 from .lips import with_lips
 from .masks import COARSE, feature_mask
 from .model import upsample
@@ -99,8 +99,9 @@ def origin(visibility: Tensor, guided: bool = True, borrow: bool = True) -> Tens
     between lips is nobody's, and counts as the generator's.
 
     Args:
-        visibility: ``(B, 1, H, W)`` in [0, 1]. guided, borrow: as `StudioPipeline` was called; a result without guidance has
-            all its detail from the generator and the detailer.
+        visibility: ``(B, 1, H, W)`` in [0, 1], as the result was fused with, of photographs `counted`.
+        guided, borrow: as `StudioPipeline` was called; a result without guidance has all its detail from the generator and the
+            detailer.
     Returns:
         ``(B, 3, H, W)`` in [0, 1], shares whose sum is 1.
     """
@@ -169,10 +170,10 @@ def closed_form(texture: Tensor, visibility: Tensor, studio: Tensor, exemplars: 
     Args:
         texture: ``(B, 3, H, W)`` sRGB in [0, 1]. visibility: ``(B, 1, H, W)`` in [0, 1].
         studio: ``(B, 3, h, w)`` from `tone.translate`; it is enlarged here.
-        exemplars: see `complete`; None: nothing is borrowed. real: see `fuse` and `trusted`.
+        exemplars: see `complete`; None: nothing is borrowed. real: see `fuse` and `counted`.
     Returns:
         ``(B, 3, H, W)`` sRGB in [0, 1].
     """
-    visibility = trusted(visibility) if real else visibility
+    visibility = counted(visibility) if real else visibility
     fused = fuse(texture, visibility, upsample(studio, texture.shape[-1]), real=real)
     return fused if exemplars is None else complete(fused, visibility, exemplars)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import torch
@@ -36,11 +36,12 @@ def fusion_masks(size: int, real: bool = False) -> tuple[Tensor, Tensor, Tensor]
     """What fusion must know of a face, in [0, 1].
 
     Args:
-        real: for photographs of real people, see `fusion`.
+        size: texels along a side. real: for photographs of real people, see `fusion`.
     Returns:
-        how far steep steps are the person's, ``(1, 1, size, size)``: in eyes and brows, by `LIPS` on lips, on real noses; whose
-        colour is no light, ``(1, 1, size, size)``: the layout's brows and lips, real nostrils, which are dark in every light;
-        where highlights are cut, ``(1, 2, size, size)``: on skin, which is all but eyes, brows and lips, and on lips.
+        steps: ``(1, 1, size, size)``, how far steep steps are the person's: in eyes and brows, by `LIPS` on lips, on real noses.
+        coloured: ``(1, 1, size, size)``, whose colour is no light: the layout's brows and lips, and real nostrils, which are dark
+            in every light.
+        shiny: ``(1, 2, size, size)``, where highlights are cut: on skin, which is all but eyes, brows and lips, and on lips.
     """
     small = min(size, COARSE)
     others = _soft(OTHERS, small, 1.5 / 128)
@@ -49,15 +50,19 @@ def fusion_masks(size: int, real: bool = False) -> tuple[Tensor, Tensor, Tensor]
         steps = torch.maximum(steps, nose_mask(small))
         coloured = torch.maximum(coloured, _soft(NOSTRILS, small, 0.5 / 128))
     lips = _soft(["lips"], small, 0.75 / 128)
-    masks = (enlarged(mask, size) for mask in (steps, coloured, torch.cat([(1 - others) * (1 - lips), lips], 1)))
-    first, second, third = map(rounded, masks) if real else masks
-    return first, second, third
+    masks: Iterable[Tensor] = (
+        enlarged(mask, size) for mask in (steps, coloured, torch.cat([(1 - others) * (1 - lips), lips], 1))
+    )
+    if real:  # the page has the chain for photographs alone
+        masks = map(_rounded, masks)
+    steps, coloured, shiny = masks
+    return steps, coloured, shiny
 
 
 @lru_cache(8)
 def nose_mask(size: int) -> Tensor:
     """The nose with a soft border, ``(1, 1, size, size)`` in [0, 1]."""
-    return rounded(enlarged(_soft(["nose"], min(size, COARSE), 1 / 128), size))
+    return _rounded(enlarged(_soft(["nose"], min(size, COARSE), 1 / 128), size))
 
 
 @lru_cache(8)
@@ -96,7 +101,7 @@ def _soft(names: Sequence[str], size: int, border: float) -> Tensor:
     return (4 * blur(mask, size * border)).clamp(0, 1)
 
 
-def rounded(mask: Tensor) -> Tensor:
+def _rounded(mask: Tensor) -> Tensor:
     """A mask in steps that half precision holds, in which the page's copy of the chain is stored."""
     return (mask * 256).round() / 256
 

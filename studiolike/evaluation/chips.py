@@ -3,7 +3,7 @@
 A *chip* is ``(B, 3, 150, 150)`` in [0, 1], sRGB. `photo_chip` cuts one out of a photograph by its landmarks; `render_chip` draws
 textures as a `ChipView` sees the head: in the texture's own colours without any light, so that what is compared is what the
 texture says. With a photo's landmarks the view has that person's shape and smile. On the base head the same texture is closer
-to a stranger: the canonical face has a closed mouth and nobody's nose.
+to a stranger: the canonical face has nobody's mouth and nobody's nose.
 """
 
 from __future__ import annotations

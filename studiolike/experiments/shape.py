@@ -82,7 +82,7 @@ def _settings(profile: Profile) -> dict[str, Any]:
     rules = capture.shape
     return {
         "side": SIDE, "yaws": YAWS, "jitter": JITTER, "photos": 1, "depth": "ours", "believed": rules.DEPTH, "prior": rules.PRIOR,
-        "odd": rules.ODD, "people": profile.data.val_subjects, "first_seed": profile.data.first_seed,
+        "odd": rules.ODD, "distance": rules.DISTANCE, "people": profile.data.val_subjects, "first_seed": profile.data.first_seed,
     }  # fmt: skip
 
 

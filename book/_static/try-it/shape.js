@@ -5,7 +5,7 @@ import { COORDINATES, spread } from "./layout.js";
 import { movement, parted, pointsOf } from "./outline.js";
 import { fitPose } from "./surface.js";
 
-const DEPTH = 0.05, PRIOR = 0.15, ODD = 0.5, DISTANCE = 85, ROUNDS = 3;
+const DEPTH = 0.05, PRIOR = 0.15, ODD = 0.5, DISTANCE = 77, ROUNDS = 3;
 const CORNERS = [78, 308], MIDDLE = [13, 14]; // of the inner lips
 const TOUCHING = 0.05, RELAXED = 0.7, WIDE = 1.05, OPEN = 0.5, CHEEK = 1.8;
 const GRID = 128; // cells along a side, as in the page of the head
@@ -33,7 +33,7 @@ function faceShape(seen, geometry) {
   }));
 }
 
-/** Landmarks where a camera infinitely far away would have them. */
+/** Landmarks, image axes with y down, where a camera infinitely far away would have them. */
 function fromAfar(points, geometry, rounds = ROUNDS) {
   if (!rounds) return points;
   const { rotation, scale, offset } = fitPose(fromAfar(points, geometry, rounds - 1), geometry);
@@ -46,7 +46,16 @@ function fromAfar(points, geometry, rounds = ROUNDS) {
 }
 
 /** These points, and those of the outline if it was seen. */
-export const headShape = (points, outward, geometry) => [...faceShape(points, geometry), ...(outward ? pointsOf(outward, geometry) : [])];
+export function headShape(points, outward, geometry) {
+  const face = faceShape(points, geometry);
+  if (!outward) return face;
+  const middle = [0, 1, 2].map((c) => geometry.vertices.reduce((sum, v) => sum + v[c], 0) / geometry.vertices.length);
+  const around = pointsOf(outward, geometry).map((point) => {
+    const smaller = 1 - (point[2] - middle[2]) / DISTANCE;
+    return point.map((value, c) => (c === 2 ? value : middle[c] + (value - middle[c]) * smaller));
+  });
+  return [...face, ...around];
+}
 
 /** The same shape with its lips together, and its corners nearer to each other, if it was open. */
 function closeMouth(shape, geometry) {

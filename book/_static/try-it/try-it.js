@@ -8,6 +8,7 @@ import { readShape, withShape } from "./record.js";
 import { headShape, headVertices } from "./shape.js";
 
 const LARGEST = 2, MEAN = 0.1; // of 255: how far the self-test may be from PyTorch's 8-bit picture
+const COUNTED = 0.4; // as in studiolike/detail/fusion.py: visibility from which all detail is the phone's
 const PROVIDERS = { wasm: "WebAssembly, one thread", webgpu: "WebGPU" };
 
 const make = (tag, settings = {}, ...children) => {
@@ -206,7 +207,7 @@ function choose(source, button) {
 function show(face, result) {
   const { size } = result, count = size * size;
   const guessed = Float32Array.from(result.texture, (value, k) => {
-    const seen = Math.min(face.visibility[k % count], 1);
+    const seen = Math.min(face.visibility[k % count] / COUNTED, 1);
     return seen * value + (1 - seen) * (0.4 * value + 0.6 * [0.9, 0.35, 0.05][Math.floor(k / count)]);
   });
   const [phone, studio] = [painted(face.texture, size), painted(result.texture, size)];
