@@ -10,7 +10,18 @@ from PIL.PngImagePlugin import PngInfo
 from studiolike import layout
 from studiolike.detail import complete, origin
 from studiolike.detail.masks import lip_mask
-from studiolike.record import FARTHEST, RECORD, read_record, read_shape, record, sentence, shape_of, shape_text, shares, write_marked
+from studiolike.record import (
+    FARTHEST,
+    RECORD,
+    read_record,
+    read_shape,
+    record,
+    sentence,
+    shape_of,
+    shape_text,
+    shares,
+    write_marked,
+)
 
 CHOSEN = {"guided": True, "borrow": True, "weights": "/nétworks/网"}
 
