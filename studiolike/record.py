@@ -30,7 +30,7 @@ SHARES = ("face_seen", "face_partly", "face_unseen", "head_seen")
 SEEN, PARTLY = 0.5, 0.05  # visibility from which a texel counts as seen, and as seen in part
 RECORD = "studiolike"  # name of the record: PNG text field, glTF extra
 COMMENT = "utf-16-le"  # how the comment of EXIF that every format keeps is written
-UNIT, FARTHEST = 0.01, 6.0  # cm: what a shape is rounded to, and how far from the base head a point of it may lie
+UNIT, FARTHEST = 0.01, 4.0  # cm: what a shape is rounded to, and how far from the base head a point of it may lie
 COUNTED = 256  # texels along a side at which shares are counted
 PACKET = (  # begins and ends as XMP asks, with the identifier that every packet has
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'

@@ -7,7 +7,7 @@ from test_capture_unwrap import posed
 
 from studiolike import avatar, layout, outline
 from studiolike.avatar.render import camera_distance
-from studiolike.capture.outline import measure_outline
+from studiolike.capture.outline import MOST, measure_outline
 from studiolike.capture.person import PersonMap
 from studiolike.capture.shape import DISTANCE, head_shape
 from studiolike.capture.surface import head_surface
@@ -89,7 +89,8 @@ def test_an_outline_is_as_far_out_as_a_camera_before_the_face_must_have_seen_it(
     face = layout.face_vertices().mean(0)
     camera = face + torch.tensor([0.0, 0.0, DISTANCE])
     drawn = camera + (around - camera) * (DISTANCE / (camera - around)[:, 2:])  # on a plane through the middle of the face
-    torch.testing.assert_close(drawn[:, :2], outline.points_of(hair)[:, :2], atol=1e-4, rtol=0)
+    assert (outline.outward_of(drawn) - hair).abs().max() < 0.15 < (outline.outward_of(around) - hair).min()
+    assert outline.outward_of(head_shape([posed(256, 90)[1]], [hair + 9])[outline.POINTS :]).max() < MOST + 1e-4
     mesh = avatar.head_mesh(grid=64)
     box = (mesh.vertices.amin(0) + mesh.vertices.amax(0)) / 2
     assert abs(camera_distance(mesh) - (face - box)[2] - DISTANCE) < 2, "heads are drawn from where pictures are taken to be from"

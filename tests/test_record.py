@@ -10,18 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 from studiolike import layout
 from studiolike.detail import complete, origin
 from studiolike.detail.masks import lip_mask
-from studiolike.record import (
-    FARTHEST,
-    RECORD,
-    read_record,
-    read_shape,
-    record,
-    sentence,
-    shape_of,
-    shape_text,
-    shares,
-    write_marked,
-)
+from studiolike.record import RECORD, read_record, read_shape, record, sentence, shape_of, shape_text, shares, write_marked
 
 CHOSEN = {"guided": True, "borrow": True, "weights": "/nétworks/网"}
 
@@ -143,7 +132,7 @@ def test_what_is_no_shape_of_a_face_is_none():
     good = shape_text(layout.face_vertices())
     torch.testing.assert_close(shape_of(good), layout.face_vertices())
     far = shape_text(layout.face_vertices() + 100.0)
-    assert (shape_of(far) - layout.face_vertices()).abs().max() < FARTHEST + 0.01  # cut to what a face can be
+    assert (shape_of(far) - layout.face_vertices()).abs().max() < 4.01  # cut to what a face can be
     import base64
 
     monster = base64.b64encode(b"\xff\x7f" * 1404).decode()

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from .. import layout, outline
 from ..errors import InputError
+from .outline import MOST
 from .pose import fit_pose, to_view
 
 DEPTH = 0.05  # precision along the line of sight, against 1 across it
@@ -105,8 +106,8 @@ def head_shape(landmarks: Sequence[np.ndarray], outlines: Sequence[Tensor | None
     if not seen:
         return face
     around, middle = outline.points_of(torch.stack(seen).quantile(0.5, dim=0)), layout.face_vertices().mean(0)
-    smaller = 1 - (around[:, 2:] - middle[2]) / DISTANCE  # larger, for it lies behind the face
-    return torch.cat([face, torch.cat([middle[:2] + (around[:, :2] - middle[:2]) * smaller, around[:, 2:]], 1)])
+    around[:, :2] = middle[:2] + (around[:, :2] - middle[:2]) * (1 - (around[:, 2:] - middle[2]) / DISTANCE)
+    return torch.cat([face, outline.points_of(outline.outward_of(around).clamp_max(MOST))])
 
 
 def _solve(told: list[np.ndarray], precision: list[np.ndarray]) -> np.ndarray:

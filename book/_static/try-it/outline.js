@@ -4,7 +4,8 @@
 import { COORDINATES, RAYS } from "./layout.js";
 
 const CENTRE = [0, 4, -3], DEPTH = 0.6, WIDTH = 5 * Math.PI / 180, WIDEST = 125 * Math.PI / 180;
-const TURNED = 25, FROM = 0.6, STEPS = 160, LEAST = -1, MOST = 4, SMOOTH = [0.1, 0.2, 0.4, 0.2, 0.1];
+const TURNED = 25, FROM = 0.6, STEPS = 160, LEAST = -1, SMOOTH = [0.1, 0.2, 0.4, 0.2, 0.1];
+export const MOST = 4; // cm
 const ANGLES = Array.from({ length: RAYS }, (_, k) => WIDEST * (2 * k / (RAYS - 1) - 1)); // from straight up
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 

@@ -2,7 +2,7 @@
 
 import { restShape } from "./outline.js";
 
-const RECORD = "studiolike", UNIT = 0.01, FARTHEST = 6;
+const RECORD = "studiolike", UNIT = 0.01, FARTHEST = 4;
 const HEADER = 33; // bytes up to the end of IHDR, which comes first
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, k) => { for (let bit = 0; bit < 8; bit++) k = k & 1 ? 0xedb88320 ^ (k >>> 1) : k >>> 1; return k; });

@@ -2,7 +2,7 @@
    and studiolike/avatar/mesh.py, whose comments say why. Points are [x, y, z] in head space, cm. */
 
 import { COORDINATES, spread } from "./layout.js";
-import { movement, parted, pointsOf } from "./outline.js";
+import { MOST, movement, parted, pointsOf } from "./outline.js";
 import { fitPose } from "./surface.js";
 
 const DEPTH = 0.05, PRIOR = 0.15, ODD = 0.5, DISTANCE = 77, ROUNDS = 3;
@@ -54,7 +54,8 @@ export function headShape(points, outward, geometry) {
     const smaller = 1 - (point[2] - middle[2]) / DISTANCE;
     return point.map((value, c) => (c === 2 ? value : middle[c] + (value - middle[c]) * smaller));
   });
-  return [...face, ...around];
+  const [, farther] = parted([...face, ...around], geometry);
+  return [...face, ...pointsOf(farther.map((value) => Math.min(value, MOST)), geometry)];
 }
 
 /** The same shape with its lips together, and its corners nearer to each other, if it was open. */
