@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from ..errors import InputError
 from .outline import MOST
 from .pose import fit_pose, to_view
 
+Points = TypeVar("Points", np.ndarray, Tensor)
 DEPTH = 0.05  # precision along the line of sight, against 1 across it
 PRIOR = 0.15  # precision of the canonical face
 DISTANCE = 77.0  # cm from the camera to the middle of the face; `avatar.render` draws heads from about there
@@ -89,9 +91,17 @@ def from_afar(view: np.ndarray) -> np.ndarray:
         pose = fit_pose(to_view(afar))
         face = pose.apply(canonical())
         middle = face.mean(0)
-        smaller = 1 - (face[:, 2:] - middle[2]) / (pose.scale * DISTANCE)
-        afar = np.hstack([middle[:2] + (view[:, :2] - middle[:2]) * smaller, view[:, 2:]])
+        afar = np.hstack([_shrunk(view, face[:, 2:], middle, pose.scale), view[:, 2:]])
     return afar
+
+
+def _shrunk(points: Points, depth: Points, middle: Points, scale: float = 1.0) -> Points:
+    """x and y ``(N, 2)`` of points without perspective: what is nearer than the ``middle (3,)`` of the face was drawn larger.
+
+    Args:
+        depth: ``(N, 1)``, z of each point. scale: pixels per cm of all of them.
+    """
+    return middle[:2] + (points[:, :2] - middle[:2]) * (1 - (depth - middle[2]) / (scale * DISTANCE))
 
 
 def head_shape(landmarks: Sequence[np.ndarray], outlines: Sequence[Tensor | None]) -> Tensor:
@@ -106,7 +116,7 @@ def head_shape(landmarks: Sequence[np.ndarray], outlines: Sequence[Tensor | None
     if not seen:
         return face
     around, middle = outline.points_of(torch.stack(seen).quantile(0.5, dim=0)), layout.face_vertices().mean(0)
-    around[:, :2] = middle[:2] + (around[:, :2] - middle[:2]) * (1 - (around[:, 2:] - middle[2]) / DISTANCE)
+    around[:, :2] = _shrunk(around, around[:, 2:], middle)
     return torch.cat([face, outline.points_of(outline.outward_of(around).clamp_max(MOST))])
 
 

@@ -179,7 +179,7 @@ def inputs(lab: DetailLaboratory) -> dict[str, float | str | int]:
     figures.show(
         fig,
         "What the detailer sees of the capture with the largest holes: the fused texture T; G_studio's texture G; the phone's "
-        "log gradients along u and v (mid-grey: zero); where they can be counted (white); the coordinates u and v"
+        "log gradients along u and v (mid-grey: zero); where they can be trusted (white); the coordinates u and v"
         + ("; the light that fusion took away (mid-grey: none)" * config.relief)
         + ". The last two it does not see: the truth, and the residual x₀ that it must draw, channel by channel (mid-grey: T is "
         "right there, darker: T is too light).",

@@ -36,7 +36,7 @@ only as far as it is strong in the region: where a face is evenly lit, nearly al
 And their noses. The generator's has dark sides and hardly nostrils, as everybody's there, and next to it those of people vanish:
 a nostril is a steep step, and so is the side of a nose that is turned away from a lamp. On photographs steps on the nose are the
 person's, light is read beside nostrils as it is beside brows, and of the generator's nose only the low band is asked for. The
-sides of a nose are seen at a slant, too, and what is half counted is half the generator's. What it guesses there of synthetic
+sides of a nose are seen at a slant, too, and what is half trusted is half the generator's. What it guesses there of synthetic
 people is better than a slanted look, what it guesses of real ones is not: see `counted`.
 
 No filter follows a step to the texel, so along it a thin outline is left, bright on one side and dark on the other. There the

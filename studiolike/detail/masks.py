@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -50,13 +50,12 @@ def fusion_masks(size: int, real: bool = False) -> tuple[Tensor, Tensor, Tensor]
         steps = torch.maximum(steps, nose_mask(small))
         coloured = torch.maximum(coloured, _soft(NOSTRILS, small, 0.5 / 128))
     lips = _soft(["lips"], small, 0.75 / 128)
-    masks: Iterable[Tensor] = (
-        enlarged(mask, size) for mask in (steps, coloured, torch.cat([(1 - others) * (1 - lips), lips], 1))
-    )
-    if real:  # the page has the chain for photographs alone
-        masks = map(_rounded, masks)
-    steps, coloured, shiny = masks
-    return steps, coloured, shiny
+
+    def whole(mask: Tensor) -> Tensor:
+        mask = enlarged(mask, size)
+        return _rounded(mask) if real else mask  # the page has the chain for photographs alone
+
+    return whole(steps), whole(coloured), whole(torch.cat([(1 - others) * (1 - lips), lips], 1))
 
 
 @lru_cache(8)

@@ -39,10 +39,13 @@ function fromAfar(points, geometry, rounds = ROUNDS) {
   const { rotation, scale, offset } = fitPose(fromAfar(points, geometry, rounds - 1), geometry);
   const face = geometry.vertices.map((v) => rotation.map((row, c) => scale * row.reduce((sum, r, j) => sum + r * v[j], 0) + offset[c]));
   const [x, y, z] = [0, 1, 2].map((c) => face.reduce((sum, place) => sum + place[c], 0) / face.length);
-  return points.map((point, k) => {
-    const smaller = 1 - (face[k][2] - z) / (scale * DISTANCE);
-    return [x + (point[0] - x) * smaller, -y + (point[1] + y) * smaller, point[2]];
-  });
+  return points.map((point, k) => shrunk(point, face[k][2], [x, -y, z], scale));
+}
+
+/** A point without perspective: what is nearer than the middle of the face was drawn larger. */
+function shrunk([x, y, z], depth, middle, scale = 1) {
+  const smaller = 1 - (depth - middle[2]) / (scale * DISTANCE);
+  return [middle[0] + (x - middle[0]) * smaller, middle[1] + (y - middle[1]) * smaller, z];
 }
 
 /** These points, and those of the outline if it was seen. */
@@ -50,10 +53,7 @@ export function headShape(points, outward, geometry) {
   const face = faceShape(points, geometry);
   if (!outward) return face;
   const middle = [0, 1, 2].map((c) => geometry.vertices.reduce((sum, v) => sum + v[c], 0) / geometry.vertices.length);
-  const around = pointsOf(outward, geometry).map((point) => {
-    const smaller = 1 - (point[2] - middle[2]) / DISTANCE;
-    return point.map((value, c) => (c === 2 ? value : middle[c] + (value - middle[c]) * smaller));
-  });
+  const around = pointsOf(outward, geometry).map((point) => shrunk(point, point[2], middle));
   const [, farther] = parted([...face, ...around], geometry);
   return [...face, ...pointsOf(farther.map((value) => Math.min(value, MOST)), geometry)];
 }
